@@ -1,0 +1,196 @@
+# Builds, tests and demonstrates the two modules.  "make" prints the targets.
+
+# What can be chosen: another nginx, a named build, extra compiler flags.
+# NGINX_SRC is a source tree of the version that NGINX is; the modules are
+# loadable by any nginx of that version that was built --with-compat.
+
+NGINX ?=	/usr/sbin/nginx
+NGINX_SRC ?=	/usr/share/nginx/src
+BUILD ?=	release
+CC =		gcc
+CLANG ?=	clang
+CFLAGS ?=
+PORT ?=		8080
+ADMIN_PORT ?=	8081
+PROVE_JOBS ?=	1
+PROVE_FLAGS ?=
+TESTS ?=	$(sort $(wildcard t/*.t))
+JOBS :=		$(shell nproc 2>/dev/null || echo 1)
+
+TOP :=		$(CURDIR)
+OUT :=		$(TOP)/build
+OBJ =		$(OUT)/$(BUILD)
+MODULES =	$(OBJ)/ngx_http_tbucket_module.so \
+		$(OBJ)/ngx_http_lb_upstream_module.so
+
+# Debian packages, by what needs them.
+
+DEPS_BUILD =	gcc libc6-dev libhiredis-dev libyajl-dev libxxhash-dev \
+		libssl-dev libpcre2-dev zlib1g-dev
+ifeq ($(NGINX_SRC),/usr/share/nginx/src)
+DEPS_BUILD +=	nginx nginx-dev
+endif
+DEPS_DEMO =	python3-minimal libpython3-stdlib
+DEPS_UNIT =	libcmocka-dev
+DEPS_RACE =	clang libclang-rt-dev
+DEPS_SUITE =	perl libtest-base-perl redis-server redis-sentinel
+DEPS_BENCH =	perl valgrind wrk apache2-utils
+DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck perl \
+		python3-minimal
+
+need =		@$(TOP)/tools/deps
+
+# The flags of a named build.
+
+OPT_release =	-O2
+OPT_debug =	-O0 -g3
+OPT_sanitize =	-O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+		-fno-sanitize-recover=undefined
+
+ifeq ($(origin OPT_$(BUILD)),undefined)
+$(error BUILD is "$(BUILD)", it must be release, debug or sanitize)
+endif
+
+MOD_CFLAGS =	-g $(OPT_$(BUILD)) -Wall -Wextra -Werror \
+		-fstack-protector-strong $(CFLAGS)
+MOD_LDFLAGS =	-Wl,-z,relro -Wl,-z,now $(filter -fsanitize=%,$(MOD_CFLAGS))
+
+# A sub-make uses all processors unless this make was told how many.
+
+PARALLEL =	$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+SUITE_ENV =	TEST_NGINX_BINARY=$(NGINX) TEST_NGINX_RANDOMIZE=1 \
+		TEST_NGINX_LOAD_MODULES="$(MODULES)"
+
+.DELETE_ON_ERROR:
+.PHONY:		help deps build modules configured demo test unit race \
+		suite asan asan-unit bench lint format install clean FORCE
+
+help:		# what there is
+	@echo 'usage: make TARGET [NAME=VALUE ...]'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*# \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+	    | awk -F'|' '{ printf "%-11s%s\n", $$1, $$2 }'
+	@echo
+	@echo '  NGINX=$(NGINX)  NGINX_SRC=$(NGINX_SRC)'
+	@echo '  BUILD=release|debug|sanitize  PORT=$(PORT)  ADMIN_PORT=$(ADMIN_PORT)'
+	@echo '  TESTS="t/a.t ..."  PROVE_JOBS=$(PROVE_JOBS)  RATE=, CAPACITY= (demo)'
+
+deps:		# install every Debian package the other targets use
+	$(need) $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_UNIT) $(DEPS_RACE) \
+	    $(DEPS_SUITE) $(DEPS_BENCH) $(DEPS_LINT)
+
+build:		# build both modules into build/BUILD
+build: modules
+	@ls -l $(MODULES)
+
+# nginx's configure runs on a copy of the tree, so that a read-only one will
+# do, and again when anything that it depends on has changed.
+
+modules:	configured
+	@cd $(OBJ)/nginx && $(MAKE) --no-print-directory $(PARALLEL) -s \
+	    -f $(OBJ)/Makefile modules
+
+configured:	FORCE
+	$(need) $(DEPS_BUILD)
+	@NGINX='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
+	    '$(OBJ)' '$(MOD_CFLAGS)' '$(MOD_LDFLAGS)'
+
+demo:		# run a gateway over three backends; Ctrl-C ends it
+demo: modules
+	$(need) $(DEPS_DEMO)
+	@NGINX='$(NGINX)' MODULES='$(OBJ)' PORT='$(PORT)' \
+	    ADMIN_PORT='$(ADMIN_PORT)' RATE='$(RATE)' \
+	    CAPACITY='$(CAPACITY)' exec $(TOP)/docker/demo.py
+
+test:		# unit tests, ThreadSanitizer stress and the nginx suite
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory race
+	@$(MAKE) --no-print-directory suite
+
+# The nginx suite.  Our t/lib/Test/Nginx stands in for Test::Nginx from CPAN
+# where that is not installed.
+
+suite:		# the nginx suite only
+suite: modules
+	$(need) $(DEPS_SUITE)
+	@$(SUITE_ENV) prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
+	    $$(perl -MTest::Nginx::Socket -e 1 2>/dev/null \
+	       || echo -I$(TOP)/t/lib) $(TESTS)
+
+# Units: each t/unit/test_*.c (and race_*.c) is a program of its own, linked
+# with all of src/core.  $(1) is the directory, $(2) the compiler, $(3) its
+# flags, $(4) the prefix of the programs.
+
+UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(TOP)/t/unit -pthread
+UNIT_LIBS =	-lyajl -lpthread -lm
+
+define programs
+$(OUT)/$(1)/core/%.o: src/core/%.c
+	@mkdir -p $$(@D)
+	@$(2) -std=c11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+
+$(OUT)/$(1)/%.o: t/unit/%.c
+	@mkdir -p $$(@D)
+	@$(2) -std=gnu11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+
+$(OUT)/$(1)/$(4)%: $(OUT)/$(1)/$(4)%.o \
+    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(wildcard src/core/*.c))
+	@$(2) $(3) -o $$@ $$^ $$(UNIT_LIBS) $$(if $$(filter test_,$(4)),-lcmocka)
+
+.SECONDARY: $(patsubst t/unit/%.c,$(OUT)/$(1)/%.o,$(wildcard t/unit/$(4)*.c)) \
+    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(wildcard src/core/*.c))
+
+$(1)-programs: $(patsubst t/unit/%.c,$(OUT)/$(1)/%,$(wildcard t/unit/$(4)*.c))
+.PHONY: $(1)-programs
+
+-include $(wildcard $(OUT)/$(1)/*.d $(OUT)/$(1)/core/*.d)
+endef
+
+$(eval $(call programs,unit,$(CC),-O1,test_))
+$(eval $(call programs,unit-asan,$(CC),$(OPT_sanitize),test_))
+$(eval $(call programs,race,$(CLANG),-O1 -fsanitize=thread,race_))
+
+run =		@$(TOP)/tools/run-programs
+
+unit:		# unit tests of src/core
+	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
+	@$(MAKE) --no-print-directory $(PARALLEL) unit-programs
+	$(run) $(patsubst t/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard t/unit/test_*.c)))
+
+race:		# stress of src/core under ThreadSanitizer
+	$(need) $(DEPS_BUILD) $(DEPS_RACE)
+	@$(MAKE) --no-print-directory $(PARALLEL) race-programs
+	$(run) $(patsubst t/unit/%.c,$(OUT)/race/%,$(sort $(wildcard t/unit/race_*.c)))
+
+asan-unit:
+	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
+	@$(MAKE) --no-print-directory $(PARALLEL) unit-asan-programs
+	$(run) $(patsubst t/unit/%.c,$(OUT)/unit-asan/%,$(sort $(wildcard t/unit/test_*.c)))
+
+asan:		# unit tests and suite under ASan, LSan and UBSan
+asan: asan-unit
+	@$(MAKE) --no-print-directory modules BUILD=sanitize
+	@NGINX='$(NGINX)' $(TOP)/tools/asan $(OUT)/sanitize \
+	    $(MAKE) --no-print-directory suite BUILD=sanitize
+
+bench:		# measure against nginx's own, as ratios
+bench: modules
+	$(need) $(DEPS_BUILD) $(DEPS_BENCH)
+	@NGINX='$(NGINX)' MODULES='$(MODULES)' $(TOP)/bench/run
+
+lint:		# clang-format, clang-tidy, cppcheck, boundaries, scripts
+lint: modules
+	$(need) $(DEPS_BUILD) $(DEPS_LINT) $(DEPS_UNIT)
+	@$(TOP)/tools/lint $(OBJ)
+
+format:		# let clang-format rewrite the sources
+	$(need) clang-format
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+install:	# copy the modules to nginx's modules path (DESTDIR=)
+install: modules
+	@NGINX='$(NGINX)' $(TOP)/tools/install '$(DESTDIR)' $(MODULES)
+
+clean:		# remove build/
+	@rm -rf $(OUT) t/servroot*
