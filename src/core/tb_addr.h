@@ -1,0 +1,41 @@
+
+/*
+ * Addresses as client ids: telling ids that are spelled like one, and
+ * printing one cut to a prefix.
+ */
+
+
+#ifndef TB_ADDR_H
+#define TB_ADDR_H
+
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+
+/* the longest text of tb_addr_print(), without a final NUL */
+#define TB_ADDR_TEXT_MAX  (sizeof("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff") \
+                           - 1 + sizeof("/128") - 1)
+
+
+/*
+ * Whether text is an IPv4 or IPv6 address in any of the forms people write:
+ * with or without a prefix length, in brackets, with a zone.  Such a text
+ * is never an API key.
+ */
+
+bool tb_addr_is_spelled(const char *text, size_t len);
+
+/*
+ * The bucket id of an address: IPv4 as "192.0.2.1"; IPv6 cut to prefix bits
+ * (1 .. 128) as "2001:db8:1:2::/64", RFC 5952 spelling; an IPv4-mapped IPv6
+ * address as IPv4.  addr: 4 or 16 bytes in network order, as size says.
+ * text has room for TB_ADDR_TEXT_MAX bytes.  Returns the length.
+ */
+
+size_t tb_addr_print(const uint8_t *addr, size_t size, unsigned prefix,
+    char *text);
+
+
+#endif /* TB_ADDR_H */

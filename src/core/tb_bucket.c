@@ -1,0 +1,132 @@
+
+/*
+ * The arithmetic of a bucket that no request waits for: exact ticks, and
+ * times until a number of tokens is there.
+ */
+
+
+#include "src/core/tb_bucket.h"
+
+
+static uint64_t tb_rate_period(uint64_t rate);
+static uint64_t tb_earn_time(uint64_t rate, uint64_t tokens);
+
+
+tb_word_t
+tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
+{
+    uint64_t  age, full, rate, tokens;
+
+    age = tb_word_age(word, now);
+    full = tb_limits_full(limits);
+    rate = tb_limits_rate(limits);
+    tokens = tb_word_tokens(word);
+
+    if (age >= TB_AGE_MAX) {
+        return tokens > full ? tb_word(full, word) : word;
+    }
+
+    if (tokens + rate * age / TB_STEPS_A_UTOK >= full) {
+        return tb_word(full, now);
+    }
+
+    if (rate == 0) {
+        return tb_word(tokens, now);
+    }
+
+    age -= age % tb_rate_period(rate);
+
+    return tb_word(tokens + rate * age / TB_STEPS_A_UTOK, word + age);
+}
+
+
+uint64_t
+tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t tokens)
+{
+    uint64_t  age, full, have, wait;
+
+    full = tb_limits_full(limits);
+    have = tb_word_tokens(word);
+
+    if (tokens > full) {
+        tokens = full;
+    }
+
+    if (have >= tokens) {
+        return 0;
+    }
+
+    wait = tb_earn_time(tb_limits_rate(limits), tokens - have);
+
+    if (wait == UINT64_MAX) {
+        return wait;
+    }
+
+    age = tb_word_age(word, now);
+
+    if (age >= TB_AGE_MAX) {
+        return wait + (TB_STAMP_MASK + 1 - age);
+    }
+
+    return wait > age ? wait - age : 0;
+}
+
+
+uint64_t
+tb_bucket_next(tb_limits_t limits, uint64_t left)
+{
+    uint64_t  next;
+
+    next = left - left % TB_TOKEN + TB_TOKEN;
+
+    if (next > tb_limits_full(limits)) {
+        return 0;
+    }
+
+    return tb_earn_time(tb_limits_rate(limits), next - left);
+}
+
+
+uint64_t
+tb_bucket_window(tb_limits_t limits)
+{
+    uint64_t  ms;
+
+    ms = tb_earn_time(tb_limits_rate(limits), tb_limits_full(limits));
+
+    return ms == UINT64_MAX ? ms : (ms + 999) / 1000;
+}
+
+
+/* The shortest time, in ms, in which the rate earns whole µtok. */
+
+static uint64_t
+tb_rate_period(uint64_t rate)
+{
+    uint64_t  a, b, r;
+
+    a = rate;
+    b = TB_STEPS_A_UTOK;
+
+    while (b != 0) {
+        r = a % b;
+        a = b;
+        b = r;
+    }
+
+    return TB_STEPS_A_UTOK / a;
+}
+
+
+/* At most 1e12 µtok are ever missing, so the product fits. */
+
+static uint64_t
+tb_earn_time(uint64_t rate, uint64_t tokens)
+{
+    if (rate == 0) {
+        return UINT64_MAX;
+    }
+
+    return (tokens * TB_STEPS_A_UTOK + rate - 1) / rate;
+}

@@ -1,0 +1,283 @@
+
+/*
+ * One token bucket in one 64-bit word, and the pure arithmetic on it:
+ * refill, check and take.  Not here: where words live, who may change
+ * them (tb_table.h), and what the time is.
+ *
+ * Token bucket: J. Turner, "New directions in communications", IEEE
+ * Communications Magazine 24(10), 1986; equal to GCRA, ITU-T I.371.
+ *
+ *      63                              24 23                 0
+ *     +----------------------------------+--------------------+
+ *     | tokens + 1, in 1e-6 token (µtok) | stamp, ms mod 2^24 |
+ *     +----------------------------------+--------------------+
+ *
+ * tokens   0 .. capacity, at most 1e12 µtok; the field is one more, and a
+ *          field of 0 says that the word is vacant: it holds no bucket.
+ *          An all-zero word is vacant, so fresh memory needs no set-up.
+ * stamp    up to when the refill has been credited.  An age of 2^23 ms
+ *          (2.3 hours) or more reads as "written by a clock ahead of ours":
+ *          nothing is credited and the stamp stays.  Whoever owns the
+ *          words touches each of them more often than that.
+ *
+ * Rates are integers in steps of 0.1 request a day, so that R steps earn
+ * R / 864 µtok a millisecond, an integer number in any multiple of
+ * 864 / gcd(R, 864) ms.
+ */
+
+
+#ifndef TB_BUCKET_H
+#define TB_BUCKET_H
+
+
+#include <stdbool.h>
+#include <stdint.h>
+
+
+#define TB_TOKEN           UINT64_C(1000000)        /* µtok in a token */
+
+#define TB_CAPACITY_MAX    1000000                  /* tokens */
+#define TB_COST_MIN        (TB_TOKEN / 1000)        /* µtok */
+#define TB_COST_MAX        (TB_CAPACITY_MAX * TB_TOKEN)
+
+#define TB_STEPS_A_DAY     10                       /* 1r/d in steps */
+#define TB_STEPS_A_SECOND  864000                   /* 1r/s in steps */
+#define TB_RATE_MIN        TB_STEPS_A_DAY
+#define TB_RATE_MAX        (UINT64_C(1000000) * TB_STEPS_A_SECOND)
+
+/* steps that earn 1 µtok a ms, and ms in which any rate earns whole µtok */
+#define TB_STEPS_A_UTOK    864
+
+#define TB_STAMP_BITS      24
+#define TB_STAMP_MASK      ((UINT64_C(1) << TB_STAMP_BITS) - 1)
+#define TB_AGE_MAX         (UINT64_C(1) << (TB_STAMP_BITS - 1))
+
+
+typedef uint64_t  tb_word_t;
+
+
+/*
+ * What limits a bucket, in one word so that it is read and changed whole:
+ *
+ *      63                    24 23            4 3     0
+ *     +------------------------+---------------+-------+
+ *     | rate, steps (0.1r/d)   | capacity, tok | flags |
+ *     +------------------------+---------------+-------+
+ */
+
+typedef uint64_t  tb_limits_t;
+
+#define TB_LIMITS_REGISTERED  UINT64_C(1)     /* a client with own limits */
+#define TB_LIMITS_HELD        UINT64_C(2)     /* see tb_table.h */
+#define TB_LIMITS_FLAGS       UINT64_C(15)
+
+
+typedef enum {
+    TB_PASS = 0,       /* enough tokens; they are taken, or would be */
+    TB_REFUSE,         /* too few tokens; nothing is changed */
+    TB_ABSENT          /* no such bucket (tables only) */
+} tb_verdict_t;
+
+
+/*
+ * capacity: 1 .. TB_CAPACITY_MAX tokens; rate: TB_RATE_MIN .. TB_RATE_MAX
+ * steps, or 0 for a bucket that time does not refill; flags: TB_LIMITS_*.
+ */
+
+static inline tb_limits_t
+tb_limits(uint32_t capacity, uint64_t rate, uint64_t flags)
+{
+    return rate << 24 | (uint64_t) capacity << 4 | flags;
+}
+
+
+static inline uint32_t
+tb_limits_capacity(tb_limits_t limits)
+{
+    return (uint32_t) (limits >> 4) & 0xfffff;
+}
+
+
+static inline uint64_t
+tb_limits_rate(tb_limits_t limits)
+{
+    return limits >> 24;
+}
+
+
+/* The capacity in µtok. */
+
+static inline uint64_t
+tb_limits_full(tb_limits_t limits)
+{
+    return tb_limits_capacity(limits) * TB_TOKEN;
+}
+
+
+static inline tb_word_t
+tb_word(uint64_t tokens, uint64_t stamp)
+{
+    return (tokens + 1) << TB_STAMP_BITS | (stamp & TB_STAMP_MASK);
+}
+
+
+/* A word without a bucket that remembers when it was last written. */
+
+static inline tb_word_t
+tb_word_vacant(uint64_t stamp)
+{
+    return stamp & TB_STAMP_MASK;
+}
+
+
+static inline bool
+tb_word_is_vacant(tb_word_t word)
+{
+    return word >> TB_STAMP_BITS == 0;
+}
+
+
+/* Tokens as last written, in µtok; the word must not be vacant. */
+
+static inline uint64_t
+tb_word_tokens(tb_word_t word)
+{
+    return (word >> TB_STAMP_BITS) - 1;
+}
+
+
+/* Milliseconds from the stamp to now; TB_AGE_MAX or more: now is behind. */
+
+static inline uint64_t
+tb_word_age(tb_word_t word, uint64_t now)
+{
+    return (now - word) & TB_STAMP_MASK;
+}
+
+
+/*
+ * The stamp for a word that succeeds another one in the same place: now,
+ * or one later than the last where now is not ahead of it.  Stamps of one
+ * place thus never repeat within TB_AGE_MAX ms, whoever owns the place.
+ */
+
+static inline uint64_t
+tb_word_next_stamp(tb_word_t last, uint64_t now)
+{
+    uint64_t  age;
+
+    if (last == 0) {
+        return now;
+    }
+
+    age = tb_word_age(last, now);
+
+    return (age != 0 && age < TB_AGE_MAX) ? now : (last + 1) & TB_STAMP_MASK;
+}
+
+
+/*
+ * Credits the refill up to now: tokens + floor(rate * age / 864), at most
+ * the capacity.  Tokens above the capacity are cut to it.  A word stamped
+ * ahead of now earns nothing and keeps its stamp.  The product is at most
+ * TB_RATE_MAX * TB_AGE_MAX < 2^63.
+ */
+
+static inline tb_word_t
+tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
+{
+    uint64_t  age, full, stamp, tokens;
+
+    age = tb_word_age(word, now);
+    full = tb_limits_full(limits);
+    tokens = tb_word_tokens(word);
+    stamp = word;
+
+    if (age < TB_AGE_MAX) {
+        tokens += tb_limits_rate(limits) * age / TB_STEPS_A_UTOK;
+        stamp = now;
+    }
+
+    return tb_word(tokens < full ? tokens : full, stamp);
+}
+
+
+/*
+ * The decision: settles *word to now and takes cost (µtok) from it.  On
+ * TB_PASS *word is the new word; it has lost less than 1 µtok to rounding.
+ * On TB_REFUSE *word is as it was.  *left is set to the tokens after it,
+ * in µtok.
+ */
+
+static inline tb_verdict_t
+tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
+    uint64_t *left)
+{
+    uint64_t   tokens;
+    tb_word_t  settled;
+
+    settled = tb_word_settle(*word, limits, now);
+    tokens = tb_word_tokens(settled);
+
+    if (tokens < cost) {
+        *left = tokens;
+        return TB_REFUSE;
+    }
+
+    *left = tokens - cost;
+    *word = settled - (cost << TB_STAMP_BITS);
+
+    return TB_PASS;
+}
+
+
+/* Puts tokens (µtok) into a word, up to the capacity. */
+
+static inline tb_word_t
+tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t tokens)
+{
+    uint64_t   full, sum;
+    tb_word_t  settled;
+
+    settled = tb_word_settle(word, limits, now);
+    full = tb_limits_full(limits);
+    sum = tb_word_tokens(settled);
+
+    sum = (full - sum < tokens) ? full : sum + tokens;
+
+    return tb_word(sum, settled);
+}
+
+
+/*
+ * Credits the refill and loses nothing, however often it is called: the
+ * stamp advances only by times in which the rate earns whole µtok, and to
+ * now when the bucket is full.  Returns the word as it is when less than
+ * such a time has passed.
+ */
+
+tb_word_t tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now);
+
+/*
+ * Milliseconds from now until the bucket holds tokens (µtok), rounded up;
+ * 0 if it does.  For more than the capacity, or with a rate of 0, the time
+ * until it is full.  At most 864e11, UINT64_MAX for "never".
+ */
+
+uint64_t tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t tokens);
+
+/*
+ * Milliseconds until a bucket that holds left µtok has one whole token
+ * more, rounded up; 0 if it is full.
+ */
+
+uint64_t tb_bucket_next(tb_limits_t limits, uint64_t left);
+
+/* Seconds from empty to full, rounded up; at least 1. */
+
+uint64_t tb_bucket_window(tb_limits_t limits);
+
+
+#endif /* TB_BUCKET_H */

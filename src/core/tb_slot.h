@@ -1,0 +1,132 @@
+
+/*
+ * What the files of the table share: placement, the search, and a survey
+ * of the slots that a key can be in.  Private to tb_table*.c.
+ */
+
+
+#ifndef TB_SLOT_H
+#define TB_SLOT_H
+
+
+#include "src/core/tb_table.h"
+
+
+/* a group with so many owners is crowded: the emptier one is taken */
+#define TB_GROUP_CROWDED  12
+
+
+/* What a new key finds in its two groups. */
+
+typedef struct {
+    tb_slot_t        *hole;        /* where it should go; NULL: no room */
+    tb_slot_t        *fullest;     /* not registered; NULL: all are */
+    tb_word_t         word;        /* of the fullest, as read */
+    uint64_t          tokens;      /* of the fullest at now, µtok */
+} tb_reach_t;
+
+
+/* Lock-free; what it reports is of some instants during the call. */
+
+void tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_reach_t *reach);
+
+/* The decision on the overflow bucket; only looks unless take. */
+
+tb_verdict_t tb_table_take_overflow(tb_table_t *t, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take);
+
+
+/*
+ * The groups of a hash: two halves of it scaled to the number of groups
+ * (D. Lemire, "Fast random integer generation in an interval", 2019).
+ */
+
+static inline uint32_t
+tb_table_group(const tb_table_t *t, uint64_t half)
+{
+    return (uint32_t) ((half & UINT32_MAX) * t->ngroups >> 32);
+}
+
+
+static inline tb_slot_t *
+tb_table_group_slots(const tb_table_t *t, const tb_hash_t *h, uint32_t n)
+{
+    uint32_t  group, other;
+
+    group = tb_table_group(t, h->hi);
+
+    if (n == 1) {
+        other = tb_table_group(t, h->hi >> 32);
+
+        if (other == group && ++other == t->ngroups) {
+            other = 0;
+        }
+
+        group = other;
+    }
+
+    return tb_table_slot(t, group * TB_GROUP_SLOTS);
+}
+
+
+/* The i-th slot of a group that a search for h looks at. */
+
+static inline tb_slot_t *
+tb_group_slot(tb_slot_t *group, const tb_hash_t *h, uint32_t i)
+{
+    return &group[((uint32_t) h->lo + i) % TB_GROUP_SLOTS];
+}
+
+
+/* The slot whose tag is h's, or NULL.  The check is the caller's. */
+
+static inline tb_slot_t *
+tb_table_find(const tb_table_t *t, const tb_hash_t *h)
+{
+    uint32_t    i, n;
+    tb_slot_t  *group, *slot;
+
+    for (n = 0; n < 2; n++) {
+        group = tb_table_group_slots(t, h, n);
+
+        for (i = 0; i < TB_GROUP_SLOTS; i++) {
+            slot = tb_group_slot(group, h, i);
+
+            if (atomic_load_explicit(&slot->tag, memory_order_acquire)
+                == h->lo)
+            {
+                return slot;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Whether an unregistered bucket has been full for TB_IDLE_TIME. */
+
+static inline bool
+tb_slot_idle(tb_word_t word, tb_limits_t dflt, uint64_t now)
+{
+    uint64_t  age;
+
+    age = tb_word_age(word, now);
+
+    return age >= TB_IDLE_TIME && age < TB_AGE_MAX
+           && tb_word_tokens(tb_word_settle(word, dflt, now))
+              == tb_limits_full(dflt);
+}
+
+
+static inline bool
+tb_slot_swap(tb_slot_t *slot, tb_word_t from, tb_word_t to)
+{
+    return atomic_compare_exchange_strong_explicit(&slot->word, &from, to,
+                                                   memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+
+#endif /* TB_SLOT_H */

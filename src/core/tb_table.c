@@ -1,0 +1,306 @@
+
+/*
+ * The table's hot path: finding a slot and deciding on it, without a lock.
+ * Inserts, frees and repairs are in tb_table_edit.c.
+ */
+
+
+#include "src/core/tb_table.h"
+#include "src/core/tb_slot.h"
+
+
+static tb_verdict_t tb_slot_take(tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+static tb_verdict_t tb_table_judge_new(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result,
+    bool take);
+static bool tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h,
+    tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits);
+
+
+uint32_t
+tb_table_room(size_t size)
+{
+    size_t  chunk, groups;
+
+    if (size < sizeof(tb_table_t) + 64) {
+        return 0;
+    }
+
+    /* a group costs its slots and its part of a chunk's flag */
+
+    chunk = TB_CHUNK_SLOTS * sizeof(tb_slot_t);
+
+    size -= sizeof(tb_table_t) + 64;
+    size -= (size + chunk - 1) / chunk;
+
+    groups = size / (TB_GROUP_SLOTS * sizeof(tb_slot_t));
+
+    if (groups > UINT32_MAX / TB_GROUP_SLOTS) {
+        groups = UINT32_MAX / TB_GROUP_SLOTS;
+    }
+
+    return (uint32_t) groups * TB_GROUP_SLOTS;
+}
+
+
+tb_table_t *
+tb_table_create(void *mem, size_t size)
+{
+    uint32_t     slots;
+    tb_table_t  *t;
+
+    slots = tb_table_room(size);
+
+    if (slots == 0) {
+        return NULL;
+    }
+
+    t = mem;
+
+    t->ngroups = slots / TB_GROUP_SLOTS;
+    t->nchunks = (slots + TB_CHUNK_SLOTS - 1) / TB_CHUNK_SLOTS;
+    t->slots = (sizeof(tb_table_t) + t->nchunks + 63) & ~(size_t) 63;
+
+    return t;
+}
+
+
+tb_verdict_t
+tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_slot_t     *slot;
+    tb_verdict_t   verdict;
+
+    slot = tb_table_find(t, h);
+
+    if (slot != NULL) {
+        verdict = tb_slot_take(slot, h, now, dflt, cost, result);
+
+        if (verdict != TB_ABSENT) {
+            return verdict;
+        }
+    }
+
+    return tb_table_judge_new(t, h, now, dflt, cost, result, true);
+}
+
+
+tb_verdict_t
+tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_verdict_t  verdict;
+
+    verdict = tb_table_read(t, h, now, dflt, result);
+
+    if (verdict == TB_ABSENT) {
+        verdict = tb_table_judge_new(t, h, now, dflt, cost, result, false);
+
+        if (verdict != TB_ABSENT) {
+            return verdict;
+        }
+
+        result->limits = dflt;
+        result->word = tb_word(tb_limits_full(dflt), now);
+        result->left = tb_limits_full(dflt);
+        result->evicted = false;
+    }
+
+    if (result->left < cost) {
+        return TB_REFUSE;
+    }
+
+    result->left -= cost;
+
+    return TB_PASS;
+}
+
+
+void
+tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    while (slot != NULL && tb_slot_read(slot, h, dflt, &word, &limits)) {
+
+        if (tb_slot_swap(slot, word, tb_word_give(word, limits, now, tokens)))
+        {
+            return;
+        }
+    }
+}
+
+
+bool
+tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens)
+{
+    uint64_t      full;
+    tb_slot_t    *slot;
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    while (slot != NULL && tb_slot_read(slot, h, dflt, &word, &limits)) {
+        full = tb_limits_full(limits);
+        next = tb_word_settle(word, limits, now);
+        next = tb_word(tokens < full ? tokens : full, next);
+
+        if (tb_slot_swap(slot, word, next)) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+bool
+tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    return slot != NULL
+           && tb_slot_read(slot, h, 0, &word, &limits)
+           && (limits & TB_LIMITS_REGISTERED);
+}
+
+
+tb_verdict_t
+tb_table_read(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_result_t *result)
+{
+    tb_slot_t  *slot;
+
+    slot = tb_table_find(t, h);
+
+    if (slot == NULL
+        || !tb_slot_read(slot, h, dflt, &result->word, &result->limits))
+    {
+        return TB_ABSENT;
+    }
+
+    result->left = tb_word_tokens(tb_word_settle(result->word,
+                                                 result->limits, now));
+    result->evicted = false;
+
+    return TB_PASS;
+}
+
+
+static tb_verdict_t
+tb_slot_take(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+    tb_verdict_t  verdict;
+
+    do {
+        if (!tb_slot_read(slot, h, dflt, &word, &limits)) {
+            return TB_ABSENT;
+        }
+
+        next = word;
+        verdict = tb_word_take(&next, limits, now, cost, &result->left);
+
+    } while (verdict == TB_PASS && cost != 0
+             && !tb_slot_swap(slot, word, next));
+
+    result->word = word;
+    result->limits = limits;
+    result->evicted = false;
+
+    return verdict;
+}
+
+
+/*
+ * A key that is not in the table.  Looks, without a lock, whether bringing
+ * it in can succeed at all, so that a flood of keys that would be refused
+ * in any case neither queues for the lock nor displaces anybody.
+ */
+
+static tb_verdict_t
+tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take)
+{
+    tb_reach_t  reach;
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    result->limits = dflt;
+    result->evicted = false;
+
+    if (reach.hole != NULL) {
+
+        if (cost <= tb_limits_full(dflt)) {
+            return TB_ABSENT;
+        }
+
+        result->word = tb_word(tb_limits_full(dflt), now);
+        result->left = tb_limits_full(dflt);
+
+        return TB_REFUSE;
+    }
+
+    if (reach.fullest == NULL) {
+        return tb_table_take_overflow(t, now, dflt, cost, result, take);
+    }
+
+    result->word = reach.word;
+    result->left = reach.tokens;
+
+    if (reach.tokens < cost) {
+        return TB_REFUSE;
+    }
+
+    if (take) {
+        return TB_ABSENT;
+    }
+
+    result->left -= cost;
+
+    return TB_PASS;
+}
+
+
+/*
+ * A bucket's word and the limits in force, if the slot is h's.  The tag is
+ * checked after the word has been read: see tb_table.h for what a later
+ * compare-and-swap on that word may then rely on.
+ */
+
+static bool
+tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
+    tb_word_t *word, tb_limits_t *limits)
+{
+    *word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+    if (tb_word_is_vacant(*word)
+        || atomic_load_explicit(&slot->tag, memory_order_acquire) != h->lo
+        || atomic_load_explicit(&slot->check, memory_order_relaxed) != h->hi)
+    {
+        return false;
+    }
+
+    *limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
+
+    if (!(*limits & TB_LIMITS_REGISTERED)) {
+        *limits = dflt;
+    }
+
+    return true;
+}

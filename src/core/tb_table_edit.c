@@ -1,0 +1,398 @@
+
+/*
+ * What changes owners in the table: inserts, displacement, registration.
+ * Everything here is done by the holder of the lock, in an order that is
+ * valid after each single store (the states are listed in tb_table.h).
+ */
+
+
+#include "src/core/tb_table.h"
+#include "src/core/tb_slot.h"
+
+
+static tb_slot_t *tb_table_find_owner(const tb_table_t *t,
+    const tb_hash_t *h);
+static void tb_table_count(_Atomic uint64_t *counter, int n);
+static uint64_t tb_slot_hole_tokens(const tb_slot_t *slot, uint64_t now,
+    tb_limits_t dflt);
+static bool tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
+    tb_limits_t dflt, uint64_t least, tb_result_t *result);
+static void tb_table_settle_in(tb_table_t *t, tb_slot_t *slot,
+    const tb_hash_t *h, uint64_t now, tb_limits_t limits, uint64_t tokens);
+static void tb_slot_revive(tb_slot_t *slot, uint64_t now, tb_limits_t dflt);
+
+
+tb_verdict_t
+tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    uint64_t       tokens;
+    tb_slot_t     *slot;
+    tb_reach_t     reach;
+    tb_verdict_t   verdict;
+
+    slot = tb_table_find_owner(t, h);
+
+    if (slot != NULL) {
+        tb_slot_revive(slot, now, dflt);
+    }
+
+    verdict = tb_table_take(t, h, now, dflt, cost, result);
+
+    if (verdict != TB_ABSENT) {
+        return verdict;
+    }
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    result->limits = dflt;
+    result->evicted = false;
+
+    slot = reach.hole;
+
+    if (slot != NULL) {
+        tokens = tb_slot_hole_tokens(slot, now, dflt);
+
+        result->word = tb_word(tokens, now);
+        result->left = tokens;
+
+        if (tokens < cost) {
+            return TB_REFUSE;
+        }
+
+    } else if (reach.fullest != NULL) {
+        slot = reach.fullest;
+
+        if (!tb_table_displace(t, slot, now, dflt, cost, result)) {
+            return TB_REFUSE;
+        }
+
+        tokens = result->left;
+
+    } else {
+        return tb_table_take_overflow(t, now, dflt, cost, result, true);
+    }
+
+    result->left = tokens - cost;
+
+    tb_table_settle_in(t, slot, h, now, 0, result->left);
+
+    return TB_PASS;
+}
+
+
+bool
+tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_limits_t limits, uint64_t tokens)
+{
+    uint64_t      full;
+    tb_slot_t    *slot;
+    tb_reach_t    reach;
+    tb_result_t   result;
+
+    full = tb_limits_full(limits ? limits : dflt);
+    tokens = tokens < full ? tokens : full;
+
+    if (tb_table_set_limits(t, h, now, dflt, limits)) {
+        return tb_table_set_tokens(t, h, now, dflt, tokens);
+    }
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    slot = reach.hole;
+
+    if (slot == NULL) {
+        slot = reach.fullest;
+
+        if (slot == NULL || (limits == 0 && reach.tokens <= tokens)) {
+            return false;
+        }
+
+        (void) tb_table_displace(t, slot, now, dflt, 0, &result);
+    }
+
+    tb_table_settle_in(t, slot, h, now, limits, tokens);
+
+    return true;
+}
+
+
+bool
+tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_limits_t limits)
+{
+    uint64_t      full, tokens;
+    tb_slot_t    *slot;
+    tb_word_t     word, next;
+    tb_limits_t   old;
+
+    slot = tb_table_find_owner(t, h);
+
+    if (slot == NULL) {
+        return false;
+    }
+
+    tb_slot_revive(slot, now, dflt);
+
+    old = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+    full = tb_limits_full(limits ? limits : dflt);
+
+    do {
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        next = tb_word_settle(word, old ? old : dflt, now);
+        tokens = tb_word_tokens(next);
+        next = tb_word(tokens < full ? tokens : full, next);
+
+    } while (!tb_slot_swap(slot, word, next));
+
+    atomic_store_explicit(&slot->limits, limits, memory_order_release);
+
+    tb_table_count(&t->registered, (limits != 0) - (old != 0));
+
+    return true;
+}
+
+
+void
+tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
+    tb_limits_t dflt)
+{
+    bool                    used;
+    uint64_t                age;
+    uint32_t                i;
+    tb_slot_t              *slot;
+    tb_word_t               word;
+    tb_limits_t             limits;
+    _Atomic unsigned char  *flags;
+
+    used = false;
+
+    for (i = from; i < from + n && i < tb_table_slots(t); i++) {
+        slot = tb_table_slot(t, i);
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+        age = tb_word_age(word, now);
+
+        if (limits & TB_LIMITS_HELD) {
+            tb_slot_revive(slot, now, dflt);
+
+        } else if (tb_word_is_vacant(word)) {
+
+            if (atomic_load_explicit(&slot->tag, memory_order_relaxed)) {
+                atomic_store_explicit(&slot->tag, 0, memory_order_release);
+                tb_table_count(&t->buckets, -1);
+
+            } else if (age != 0 && age < TB_AGE_MAX) {
+
+                /* nobody can still remember a word this old */
+
+                atomic_store_explicit(&slot->word, 0, memory_order_release);
+                continue;
+            }
+
+            if (word == 0) {
+                continue;
+            }
+
+        } else if (atomic_load_explicit(&slot->tag, memory_order_relaxed)
+                   == 0)
+        {
+            /* its owner was displaced, or never came in */
+
+            atomic_store_explicit(&slot->limits, 0, memory_order_release);
+
+            word = tb_word_tick(word, dflt, now);
+
+            if (tb_word_tokens(word) == tb_limits_full(dflt)) {
+                word = tb_word_vacant(word);
+            }
+
+            atomic_store_explicit(&slot->word, word, memory_order_release);
+
+        } else if (limits == 0 && tb_slot_idle(word, dflt, now)
+                   && tb_slot_swap(slot, word, tb_word_vacant(word)))
+        {
+            atomic_store_explicit(&slot->tag, 0, memory_order_release);
+            tb_table_count(&t->buckets, -1);
+        }
+
+        used = true;
+    }
+
+    if (!used && from % TB_CHUNK_SLOTS == 0 && n >= TB_CHUNK_SLOTS) {
+        flags = (_Atomic unsigned char *) (t + 1);
+        atomic_store_explicit(&flags[from / TB_CHUNK_SLOTS], 0,
+                              memory_order_relaxed);
+    }
+}
+
+
+/* The slot that h owns, live or half done, or NULL. */
+
+static tb_slot_t *
+tb_table_find_owner(const tb_table_t *t, const tb_hash_t *h)
+{
+    uint32_t    i, n;
+    tb_slot_t  *group, *slot;
+
+    for (n = 0; n < 2; n++) {
+        group = tb_table_group_slots(t, h, n);
+
+        for (i = 0; i < TB_GROUP_SLOTS; i++) {
+            slot = tb_group_slot(group, h, i);
+
+            if (atomic_load_explicit(&slot->tag, memory_order_relaxed)
+                == h->lo
+                && atomic_load_explicit(&slot->check, memory_order_relaxed)
+                   == h->hi)
+            {
+                return slot;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Counters are written under the lock only, so no read-modify-write. */
+
+static void
+tb_table_count(_Atomic uint64_t *counter, int n)
+{
+    uint64_t  value;
+
+    value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + (uint64_t) (int64_t) n,
+                          memory_order_relaxed);
+}
+
+
+/* What the next owner of a slot without an owner starts with, in µtok. */
+
+static uint64_t
+tb_slot_hole_tokens(const tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
+{
+    uint64_t     full, tokens;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+    full = tb_limits_full(dflt);
+
+    if (!tb_word_is_vacant(word)) {
+        return tb_word_tokens(tb_word_settle(word, dflt, now));
+    }
+
+    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_rate(limits) : full;
+
+    return tokens < full ? tokens : full;
+}
+
+
+/*
+ * Ends the ownership of a slot that is not registered, unless it has fewer
+ * than least tokens by then.  result->left is set to the tokens it had.
+ * They are noted in limits before the word goes vacant, so that a death in
+ * between does not turn a drained bucket into a fresh one.  Each round that
+ * fails has seen somebody else take tokens from the bucket, of which there
+ * is a limited number.
+ */
+
+static bool
+tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
+    tb_limits_t dflt, uint64_t least, tb_result_t *result)
+{
+    tb_word_t  word;
+
+    do {
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+        result->word = word;
+        result->left = tb_word_tokens(tb_word_settle(word, dflt, now));
+
+        if (result->left < least) {
+            atomic_store_explicit(&slot->limits, 0, memory_order_release);
+            return false;
+        }
+
+        atomic_store_explicit(&slot->limits,
+                              tb_limits(0, result->left, TB_LIMITS_HELD),
+                              memory_order_release);
+
+    } while (!tb_slot_swap(slot, word, tb_word_vacant(word)));
+
+    atomic_store_explicit(&slot->tag, 0, memory_order_release);
+
+    tb_table_count(&t->buckets, -1);
+
+    result->evicted = result->left < tb_limits_full(dflt);
+
+    if (result->evicted) {
+        tb_table_count(&t->evictions, 1);
+    }
+
+    return true;
+}
+
+
+/* Makes h the owner of a slot that has none. */
+
+static void
+tb_table_settle_in(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t limits, uint64_t tokens)
+{
+    size_t                  i;
+    tb_word_t               word;
+    _Atomic unsigned char  *flags;
+
+    i = (size_t) (slot - tb_table_slot(t, 0));
+    flags = (_Atomic unsigned char *) (t + 1);
+
+    atomic_store_explicit(&flags[i / TB_CHUNK_SLOTS], 1,
+                          memory_order_relaxed);
+
+    word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    word = tb_word(tokens, tb_word_next_stamp(word, now));
+
+    atomic_store_explicit(&slot->check, h->hi, memory_order_relaxed);
+    atomic_store_explicit(&slot->word, word, memory_order_release);
+    atomic_store_explicit(&slot->limits, limits, memory_order_release);
+    atomic_store_explicit(&slot->tag, h->lo, memory_order_release);
+
+    tb_table_count(&t->buckets, 1);
+
+    if (limits) {
+        tb_table_count(&t->registered, 1);
+    }
+}
+
+
+/*
+ * Undoes a displacement, or a release, that its doer did not live to
+ * finish: the bucket is there again, with or without an owner.
+ */
+
+static void
+tb_slot_revive(tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
+{
+    uint64_t     tokens;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+
+    if (tb_word_is_vacant(word)) {
+        tokens = tb_slot_hole_tokens(slot, now, dflt);
+        word = tb_word(tokens, tb_word_next_stamp(word, now));
+
+        atomic_store_explicit(&slot->word, word, memory_order_release);
+    }
+
+    limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+
+    if (limits & TB_LIMITS_HELD) {
+        atomic_store_explicit(&slot->limits, 0, memory_order_release);
+    }
+}

@@ -1,0 +1,263 @@
+
+/*
+ * What goes through many slots of the table without the lock: the tick,
+ * the survey that a new key needs, the check of the whole.
+ */
+
+
+#include "src/core/tb_table.h"
+#include "src/core/tb_slot.h"
+
+
+static void tb_table_tick_overflow(tb_table_t *t, uint64_t now,
+    tb_limits_t dflt);
+static bool tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
+    tb_limits_t dflt);
+
+
+void
+tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_reach_t *reach)
+{
+    uint32_t      i, n, owned, least;
+    uint64_t      tokens;
+    tb_slot_t    *group, *hole, *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    reach->hole = NULL;
+    reach->fullest = NULL;
+    reach->tokens = 0;
+    reach->word = 0;
+
+    least = TB_GROUP_SLOTS;
+
+    for (n = 0; n < 2; n++) {
+        group = tb_table_group_slots(t, h, n);
+        hole = NULL;
+        owned = 0;
+
+        for (i = 0; i < TB_GROUP_SLOTS; i++) {
+            slot = tb_group_slot(group, h, i);
+
+            if (atomic_load_explicit(&slot->tag, memory_order_acquire) == 0) {
+                hole = hole ? hole : slot;
+                continue;
+            }
+
+            owned++;
+
+            word = atomic_load_explicit(&slot->word, memory_order_acquire);
+            limits = atomic_load_explicit(&slot->limits,
+                                          memory_order_acquire);
+
+            if (tb_word_is_vacant(word) || (limits & TB_LIMITS_REGISTERED)) {
+                continue;
+            }
+
+            tokens = tb_word_tokens(tb_word_settle(word, dflt, now));
+
+            if (reach->fullest == NULL || tokens > reach->tokens) {
+                reach->fullest = slot;
+                reach->tokens = tokens;
+                reach->word = word;
+            }
+        }
+
+        if (hole != NULL && owned < least) {
+            reach->hole = hole;
+            least = owned;
+        }
+
+        if (n == 0 && owned < TB_GROUP_CROWDED) {
+            return;
+        }
+    }
+}
+
+
+tb_verdict_t
+tb_table_take_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    uint64_t cost, tb_result_t *result, bool take)
+{
+    tb_word_t     next, old, word;
+    tb_verdict_t  verdict;
+
+    do {
+        old = atomic_load_explicit(&t->overflow, memory_order_acquire);
+
+        word = tb_word_is_vacant(old) ? tb_word(tb_limits_full(dflt), now)
+                                      : old;
+        next = word;
+        verdict = tb_word_take(&next, dflt, now, cost, &result->left);
+
+    } while (verdict == TB_PASS && take
+             && !atomic_compare_exchange_strong_explicit(&t->overflow, &old,
+                                                      next,
+                                                      memory_order_acq_rel,
+                                                      memory_order_relaxed));
+
+    result->word = word;
+    result->limits = dflt;
+    result->evicted = false;
+
+    return verdict;
+}
+
+
+void
+tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
+    tb_limits_t dflt, tb_sweep_t *sweep)
+{
+    uint32_t      i;
+    uint64_t      tag;
+    tb_slot_t    *slot;
+    tb_word_t     next, word;
+    tb_limits_t   limits;
+
+    if (from == 0) {
+        tb_table_tick_overflow(t, now, dflt);
+    }
+
+    for (i = from; i < from + n && i < tb_table_slots(t); i++) {
+        slot = tb_table_slot(t, i);
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
+        limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
+
+        if (tag == 0 || tb_word_is_vacant(word)
+            || (limits & TB_LIMITS_HELD))
+        {
+            sweep->unclean += (tag | word | limits) != 0;
+            continue;
+        }
+
+        sweep->buckets++;
+
+        if (limits & TB_LIMITS_REGISTERED) {
+            sweep->registered++;
+
+        } else {
+            limits = dflt;
+
+            if (tb_slot_idle(word, limits, now)) {
+                sweep->unclean++;
+                continue;
+            }
+        }
+
+        if (tb_word_tokens(word) == tb_limits_full(limits)
+            && tb_word_age(word, now) < TB_AGE_MAX / 2)
+        {
+            continue;
+        }
+
+        next = tb_word_tick(word, limits, now);
+
+        if (next != word) {
+
+            /* whoever changed it meanwhile has settled it as well */
+
+            (void) tb_slot_swap(slot, word, next);
+        }
+    }
+}
+
+
+/* Keeps its stamp from getting too old to be told from one ahead. */
+
+static void
+tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt)
+{
+    tb_word_t  word;
+
+    word = atomic_load_explicit(&t->overflow, memory_order_acquire);
+
+    if (!tb_word_is_vacant(word)) {
+        (void) atomic_compare_exchange_strong_explicit(&t->overflow, &word,
+                                              tb_word_tick(word, dflt, now),
+                                              memory_order_acq_rel,
+                                              memory_order_relaxed);
+    }
+}
+
+
+uint32_t
+tb_table_check(const tb_table_t *t, uint64_t now, tb_limits_t dflt)
+{
+    uint32_t  broken, i;
+
+    broken = 0;
+
+    for (i = 0; i < tb_table_slots(t); i++) {
+
+        if (!tb_slot_is_sound(t, i, now, dflt)) {
+            broken++;
+
+        } else if (!tb_table_chunk_used(t, i)
+                   && (tb_table_slot(t, i)->word || tb_table_slot(t, i)->tag))
+        {
+            broken++;
+        }
+    }
+
+    return broken;
+}
+
+
+static bool
+tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
+    tb_limits_t dflt)
+{
+    tb_hash_t         h;
+    tb_word_t         word;
+    tb_limits_t       limits;
+    const tb_slot_t  *slot;
+
+    slot = tb_table_slot(t, i);
+
+    h.lo = atomic_load(&slot->tag);
+    h.hi = atomic_load(&slot->check);
+    word = atomic_load(&slot->word);
+    limits = atomic_load(&slot->limits);
+
+    i -= i % TB_GROUP_SLOTS;
+
+    if (h.lo != 0
+        && tb_table_group_slots(t, &h, 0) != tb_table_slot(t, i)
+        && tb_table_group_slots(t, &h, 1) != tb_table_slot(t, i))
+    {
+        return false;
+    }
+
+    if (limits & TB_LIMITS_HELD) {
+        return limits >> 24 <= TB_COST_MAX
+               && (limits & ~TB_LIMITS_HELD & 0xffffff) == 0;
+    }
+
+    if (limits & TB_LIMITS_REGISTERED) {
+
+        if (tb_word_is_vacant(word)
+            || tb_limits_capacity(limits) == 0
+            || tb_limits_capacity(limits) > TB_CAPACITY_MAX
+            || tb_limits_rate(limits) > TB_RATE_MAX)
+        {
+            return false;
+        }
+
+    } else if (limits != 0) {
+        return false;
+    }
+
+    if (tb_word_is_vacant(word)) {
+        return true;
+    }
+
+    if (tb_word_tokens(word) > TB_COST_MAX) {
+        return false;
+    }
+
+    word = tb_word_settle(word, limits ? limits : dflt, now);
+
+    return tb_word_tokens(word) <= tb_limits_full(limits ? limits : dflt);
+}
