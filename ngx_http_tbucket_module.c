@@ -1,0 +1,383 @@
+
+/*
+ * ngx_http_tbucket_module: a token bucket per client, in the access phase.
+ * Here are the directives and the access handler; what they stand on is in
+ * src/tbucket (inside nginx) and src/core (without it).
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);
+
+static ngx_int_t ngx_http_tbucket_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_tbucket_postconfiguration(ngx_conf_t *cf);
+static void *ngx_http_tbucket_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_tbucket_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+static ngx_int_t ngx_http_tbucket_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_tbucket_init_process(ngx_cycle_t *cycle);
+static void ngx_http_tbucket_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_conf_enum_t  ngx_http_tbucket_headers[] = {
+    { ngx_string("off"), NGX_HTTP_TBUCKET_HEADERS_OFF },
+    { ngx_string("ietf"), NGX_HTTP_TBUCKET_HEADERS_IETF },
+    { ngx_string("legacy"), NGX_HTTP_TBUCKET_HEADERS_LEGACY },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_http_tbucket_log_levels[] = {
+    { ngx_string("info"), NGX_LOG_INFO },
+    { ngx_string("notice"), NGX_LOG_NOTICE },
+    { ngx_string("warn"), NGX_LOG_WARN },
+    { ngx_string("error"), NGX_LOG_ERR },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_post_t  ngx_http_tbucket_status_post = {
+    ngx_http_tbucket_check_status
+};
+
+
+static ngx_conf_post_t  ngx_http_tbucket_refill_post = {
+    ngx_http_tbucket_check_refill
+};
+
+
+static ngx_conf_num_bounds_t  ngx_http_tbucket_ipv6_prefix_bounds = {
+    ngx_conf_check_num_bounds, 1, 128
+};
+
+
+static ngx_command_t  ngx_http_tbucket_commands[] = {
+
+    { ngx_string("tbucket_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_http_tbucket_conf_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tbucket"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_tbucket_conf_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tbucket_status"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, status),
+      &ngx_http_tbucket_status_post },
+
+    { ngx_string("tbucket_headers"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, headers),
+      &ngx_http_tbucket_headers },
+
+    { ngx_string("tbucket_log_level"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, log_level),
+      &ngx_http_tbucket_log_levels },
+
+    { ngx_string("tbucket_dry_run"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, dry_run),
+      NULL },
+
+    { ngx_string("tbucket_refill"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_main_conf_t, refill),
+      &ngx_http_tbucket_refill_post },
+
+    { ngx_string("tbucket_ipv6_prefix"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, ipv6_prefix),
+      &ngx_http_tbucket_ipv6_prefix_bounds },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_tbucket_module_ctx = {
+    ngx_http_tbucket_preconfiguration,     /* preconfiguration */
+    ngx_http_tbucket_postconfiguration,    /* postconfiguration */
+
+    ngx_http_tbucket_create_main_conf,     /* create main configuration */
+    ngx_http_tbucket_init_main_conf,       /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_tbucket_create_loc_conf,      /* create location configuration */
+    ngx_http_tbucket_merge_loc_conf        /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_tbucket_module = {
+    NGX_MODULE_V1,
+    &ngx_http_tbucket_module_ctx,          /* module context */
+    ngx_http_tbucket_commands,             /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    ngx_http_tbucket_init_module,          /* init module */
+    ngx_http_tbucket_init_process,         /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_tbucket_exit_process,         /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/*
+ * Under "satisfy any" nginx takes NGX_OK for a grant, and 401 or 403 for
+ * something that others may overrule.  So an admission declines, and a
+ * refusal ends the request here.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    ngx_http_tbucket_ctx_t       *ctx;
+    ngx_http_tbucket_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
+
+    if (lcf->limits == NULL || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_tbucket_get_ctx(r);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_tbucket_create_ctx(r);
+
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED) {
+
+        /* an internal redirect of a request that was checked already */
+
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, &ctx->charge,
+                                 &ctx->wait);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_DECLINED;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_OK) {
+        ctx->status = NGX_HTTP_TBUCKET_PASSED;
+
+    } else {
+        ctx->status = lcf->dry_run ? NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
+                                   : NGX_HTTP_TBUCKET_REJECTED;
+
+        ngx_http_tbucket_log_refusal(r, ctx, lcf->log_level);
+    }
+
+    if (ngx_http_tbucket_add_headers(r, ctx, lcf->headers) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->status != NGX_HTTP_TBUCKET_REJECTED) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_tbucket_refuse(r, lcf->status);
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_preconfiguration(ngx_conf_t *cf)
+{
+    return ngx_http_tbucket_add_variables(cf);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt           *h;
+    ngx_http_core_main_conf_t     *cmcf;
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tbucket_module);
+
+    if (mcf->limits.nelts == 0) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_tbucket_handler;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_tbucket_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_main_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&mcf->zones, cf->pool, 4,
+                       sizeof(ngx_http_tbucket_zone_t *))
+        != NGX_OK
+        || ngx_array_init(&mcf->limits, cf->pool, 8,
+                          sizeof(ngx_http_tbucket_limit_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    mcf->refill = NGX_CONF_UNSET_MSEC;
+
+    return mcf;
+}
+
+
+static char *
+ngx_http_tbucket_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_tbucket_main_conf_t  *mcf = conf;
+
+    ngx_conf_init_msec_value(mcf->refill, 100);
+
+    if (ngx_http_tbucket_bind_limits(cf, mcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_tbucket_loc_conf_t  *lcf;
+
+    lcf = ngx_palloc(cf->pool, sizeof(ngx_http_tbucket_loc_conf_t));
+    if (lcf == NULL) {
+        return NULL;
+    }
+
+    lcf->limits = NGX_CONF_UNSET_PTR;
+    lcf->off = NGX_CONF_UNSET;
+    lcf->status = NGX_CONF_UNSET_UINT;
+    lcf->headers = NGX_CONF_UNSET_UINT;
+    lcf->log_level = NGX_CONF_UNSET_UINT;
+    lcf->dry_run = NGX_CONF_UNSET;
+    lcf->ipv6_prefix = NGX_CONF_UNSET;
+
+    return lcf;
+}
+
+
+static char *
+ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_tbucket_loc_conf_t  *prev = parent;
+    ngx_http_tbucket_loc_conf_t  *conf = child;
+
+    ngx_conf_merge_ptr_value(conf->limits, prev->limits, NULL);
+    ngx_conf_merge_uint_value(conf->status, prev->status,
+                              NGX_HTTP_TOO_MANY_REQUESTS);
+    ngx_conf_merge_uint_value(conf->headers, prev->headers,
+                              NGX_HTTP_TBUCKET_HEADERS_IETF);
+    ngx_conf_merge_uint_value(conf->log_level, prev->log_level,
+                              NGX_LOG_WARN);
+    ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
+    ngx_conf_merge_value(conf->ipv6_prefix, prev->ipv6_prefix, 64);
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                      i;
+    ngx_http_tbucket_zone_t       **zones;
+    ngx_http_tbucket_main_conf_t   *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
+
+    if (mcf == NULL || ngx_test_config) {
+        return NGX_OK;
+    }
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        ngx_http_tbucket_inherit_zone(cycle, zones[i]);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
+
+    return mcf ? ngx_http_tbucket_start_ticker(cycle, mcf) : NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
+
+    if (mcf && ngx_gw_is_worker()) {
+        ngx_http_tbucket_stop_ticker(mcf);
+    }
+}

@@ -1,0 +1,25 @@
+
+/*
+ * What differs between the versions of nginx that we build with.  Nowhere
+ * else is nginx_version asked for.
+ */
+
+
+#ifndef NGX_GW_COMPAT_H
+#define NGX_GW_COMPAT_H
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/* A header that ngx_list_push() made; since 1.23.0 equal ones are linked. */
+
+#if (nginx_version >= 1023000)
+#define ngx_gw_header_init(h)  ((h)->hash = 1, (h)->next = NULL)
+#else
+#define ngx_gw_header_init(h)  ((h)->hash = 1)
+#endif
+
+
+#endif /* NGX_GW_COMPAT_H */

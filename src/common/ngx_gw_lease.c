@@ -1,0 +1,65 @@
+
+/*
+ * The lease: one compare-and-swap over (holder, end).
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "src/common/ngx_gw_lease.h"
+
+
+static ngx_uint_t ngx_gw_lease_is_held(uint64_t word);
+
+
+ngx_uint_t
+ngx_gw_lease_hold(ngx_gw_lease_t *lease, ngx_msec_t term)
+{
+    uint64_t  next, word;
+
+    word = atomic_load_explicit(&lease->word, memory_order_acquire);
+
+    if ((ngx_pid_t) (word >> 32) != ngx_pid && ngx_gw_lease_is_held(word)) {
+        return 0;
+    }
+
+    next = (uint64_t) ngx_pid << 32
+           | (uint32_t) (ngx_current_msec + term);
+
+    return atomic_compare_exchange_strong_explicit(&lease->word, &word, next,
+                                                   memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+
+void
+ngx_gw_lease_release(ngx_gw_lease_t *lease)
+{
+    uint64_t  word;
+
+    word = atomic_load_explicit(&lease->word, memory_order_acquire);
+
+    if ((ngx_pid_t) (word >> 32) == ngx_pid) {
+        (void) atomic_compare_exchange_strong_explicit(&lease->word, &word, 0,
+                                                       memory_order_acq_rel,
+                                                       memory_order_relaxed);
+    }
+}
+
+
+static ngx_uint_t
+ngx_gw_lease_is_held(uint64_t word)
+{
+    ngx_pid_t  pid;
+
+    pid = (ngx_pid_t) (word >> 32);
+
+    if (pid == 0 || (int32_t) ((uint32_t) word - (uint32_t) ngx_current_msec)
+                    <= 0)
+    {
+        return 0;
+    }
+
+    return kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH;
+}

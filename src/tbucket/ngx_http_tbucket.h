@@ -1,0 +1,256 @@
+
+/*
+ * What the files of the limiter share: its configuration, the zone in
+ * shared memory, and what is known of one request.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_H
+#define NGX_HTTP_TBUCKET_H
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "src/common/ngx_gw_compat.h"
+#include "src/common/ngx_gw_lease.h"
+#include "src/core/tb_bucket.h"
+#include "src/core/tb_hash.h"
+#include "src/core/tb_table.h"
+
+
+#define NGX_HTTP_TBUCKET_HEADERS_OFF     0
+#define NGX_HTTP_TBUCKET_HEADERS_IETF    1
+#define NGX_HTTP_TBUCKET_HEADERS_LEGACY  2
+
+/* workers add to a counter of their own while there are no more of them */
+#define NGX_HTTP_TBUCKET_COUNTERS        16
+
+/* the longest client id that is kept as it is; longer ones are hashed */
+#define NGX_HTTP_TBUCKET_ID_MAX          255
+
+
+typedef enum {
+    NGX_HTTP_TBUCKET_NOT_LIMITED = 0,
+    NGX_HTTP_TBUCKET_PASSED,
+    NGX_HTTP_TBUCKET_REJECTED,
+    NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
+} ngx_http_tbucket_status_e;
+
+
+/* Requests by outcome; any worker, atomic adds; one cache line each. */
+
+typedef struct {
+    _Alignas(64) _Atomic uint64_t  passed;
+    _Atomic uint64_t               rejected;
+    _Atomic uint64_t               dry_run;
+} ngx_http_tbucket_counters_t;
+
+
+/*
+ * A zone's shared memory, beside the slab pool that it lies in.  The table
+ * says who may write what of it; inserts take the pool's mutex.
+ */
+
+typedef struct {
+    ngx_http_tbucket_counters_t  counters[NGX_HTTP_TBUCKET_COUNTERS];
+
+    /* written once, before the first worker of the first cycle starts */
+    uint8_t                      secret[TB_SECRET_SIZE];
+    tb_table_t                  *table;
+
+    /* who runs the refill ticker; the rest of the group is the holder's */
+    _Alignas(64) ngx_gw_lease_t  refill;
+    _Atomic uint32_t             cursor;    /* slot the next slice begins at */
+} ngx_http_tbucket_shared_t;
+
+
+/* A value that is evaluated per request; one variable costs no script. */
+
+typedef struct {
+    ngx_http_complex_value_t     value;
+    ngx_int_t                    index;     /* of the variable, or -1 */
+} ngx_http_tbucket_key_t;
+
+
+/* A zone as this cycle's configuration has it. */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_tbucket_key_t       key;
+    ngx_http_tbucket_key_t       fallback;
+    tb_limits_t                  limits;    /* of unregistered clients */
+    ngx_str_t                    policy;    /* RateLimit-Policy for these */
+    ngx_flag_t                   has_fallback;
+
+    ngx_shm_zone_t              *shm_zone;
+    ngx_slab_pool_t             *shpool;
+    ngx_http_tbucket_shared_t   *shared;
+} ngx_http_tbucket_zone_t;
+
+
+/* One "tbucket zone=..." line. */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
+    ngx_http_complex_value_t    *cost;      /* NULL: utok is the cost */
+    uint64_t                     utok;
+
+    u_char                      *file;
+    ngx_uint_t                   line;
+} ngx_http_tbucket_limit_t;
+
+
+typedef struct {
+    ngx_array_t                  zones;     /* ngx_http_tbucket_zone_t * */
+    ngx_array_t                  limits;    /* ngx_http_tbucket_limit_t * */
+    ngx_msec_t                   refill;
+    ngx_event_t                  ticker;
+} ngx_http_tbucket_main_conf_t;
+
+
+typedef struct {
+    ngx_array_t                 *limits;    /* ngx_http_tbucket_limit_t * */
+    ngx_flag_t                   off;
+    ngx_uint_t                   status;
+    ngx_uint_t                   headers;
+    ngx_uint_t                   log_level;
+    ngx_flag_t                   dry_run;
+    ngx_int_t                    ipv6_prefix;
+} ngx_http_tbucket_loc_conf_t;
+
+
+/* One limit of one request: whose bucket, what it costs, what came of it. */
+
+typedef struct {
+    ngx_http_tbucket_zone_t     *zone;
+    ngx_str_t                    client;
+    tb_hash_t                    hash;
+    uint64_t                     cost;      /* µtok */
+    tb_verdict_t                 verdict;
+    tb_result_t                  result;
+} ngx_http_tbucket_charge_t;
+
+
+/*
+ * What the request's limits came to.  An internal redirect forgets module
+ * contexts, so this hangs on the request's pool as a clean-up that does
+ * nothing, where it is found again.
+ */
+
+typedef struct {
+    ngx_pool_cleanup_t           cleanup;
+    ngx_http_tbucket_status_e    status;
+    uint64_t                     wait;      /* ms; for refusals */
+    ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
+} ngx_http_tbucket_ctx_t;
+
+
+extern ngx_module_t  ngx_http_tbucket_module;
+
+
+/* ngx_http_tbucket_conf.c: directives with a grammar of their own */
+
+char *ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_tbucket_check_status(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_tbucket_check_refill(ngx_conf_t *cf, void *post, void *data);
+
+/*
+ * Binds every "tbucket" line to its zone; logs those that name none, with
+ * their place, and returns NGX_ERROR.
+ */
+
+ngx_int_t ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
+    ngx_http_tbucket_main_conf_t *mcf);
+
+
+/* ngx_http_tbucket_zone.c: the shared memory of a zone over its life */
+
+ngx_int_t ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data);
+
+/*
+ * Carries over to a zone of this cycle what a zone of the same name but
+ * another size held in the last one.  For init_module, when the new
+ * configuration can no longer fail.
+ */
+
+void ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
+    ngx_http_tbucket_zone_t *zone);
+
+
+/* ngx_http_tbucket_refill.c: the ticker */
+
+ngx_int_t ngx_http_tbucket_start_ticker(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf);
+void ngx_http_tbucket_stop_ticker(ngx_http_tbucket_main_conf_t *mcf);
+
+
+/* ngx_http_tbucket_decide.c: from a request to a decision */
+
+/*
+ * Charges the request to the buckets of all limits, or to none of them, and
+ * counts the outcome; dry_run says how refusals are counted.  Returns
+ * NGX_OK if all admit, NGX_BUSY if one refuses, NGX_DECLINED if no limit
+ * applies, NGX_ERROR; on NGX_OK and NGX_BUSY *charge and *wait (ms) are of
+ * the tightest bucket.
+ */
+
+ngx_int_t ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
+    ngx_flag_t dry_run, ngx_http_tbucket_charge_t *charge, uint64_t *wait);
+
+/* The value of $tbucket_addr in bytes of r->pool or the connection. */
+
+ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
+    ngx_str_t *addr);
+
+
+/* ngx_http_tbucket_reply.c: what the client and the log get to see */
+
+ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t kind);
+
+/* Logs the refusal at the level, with the client as a hash. */
+
+void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t level);
+
+/*
+ * Ends the request with the status: through error_page if one is set for
+ * it, else with the JSON body.  The request must not be used afterwards.
+ */
+
+void ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status);
+
+/* Whole seconds for a header, rounded up, at least 1. */
+
+uint64_t ngx_http_tbucket_seconds(uint64_t ms);
+
+/* Seconds until the next token, or until a refused request would pass. */
+
+uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx);
+
+/* The RateLimit-Policy value for limits; an empty string without memory. */
+
+ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone,
+    tb_limits_t limits);
+
+
+/* ngx_http_tbucket_vars.c */
+
+ngx_int_t ngx_http_tbucket_add_variables(ngx_conf_t *cf);
+
+/* The request's context, also after an internal redirect, or NULL. */
+
+ngx_http_tbucket_ctx_t *ngx_http_tbucket_get_ctx(ngx_http_request_t *r);
+
+/* A context that ngx_http_tbucket_get_ctx() will find; NULL: no memory. */
+
+ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(ngx_http_request_t *r);
+
+
+#endif /* NGX_HTTP_TBUCKET_H */

@@ -1,0 +1,658 @@
+
+/*
+ * The directives of the limiter that have a grammar of their own:
+ * tbucket_zone and tbucket; and the bounds of others.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/core/tb_text.h"
+
+
+typedef struct {
+    ngx_str_t    name;
+    size_t       size;
+    uint64_t     rate;
+    uint32_t     capacity;
+    ngx_str_t   *key;
+    ngx_str_t    fallback;
+    ngx_flag_t   scope;
+} ngx_http_tbucket_zone_args_t;
+
+
+static char *ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *arg,
+    ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_arg_rate(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_arg_capacity(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_arg_fallback(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_arg_scope(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
+    ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
+static char *ngx_http_tbucket_compile_key(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_tbucket_key_t *key);
+static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
+    ngx_http_tbucket_loc_conf_t *lcf);
+static char *ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_limit_t *limit);
+static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
+
+
+char *
+ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                          *rv;
+    ngx_str_t                     *value;
+    ngx_uint_t                     i;
+    ngx_http_tbucket_zone_args_t   args;
+
+    value = cf->args->elts;
+
+    ngx_memzero(&args, sizeof(ngx_http_tbucket_zone_args_t));
+
+    args.key = &value[1];
+
+    if (args.key->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the key is empty");
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        rv = ngx_http_tbucket_zone_arg(cf, &value[i], &args);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    if (args.name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"zone\" parameter",
+                           &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (args.rate == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have \"rate\" parameter",
+                           &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (args.capacity == 0) {
+        args.capacity = tb_rate_capacity(args.rate);
+    }
+
+    return ngx_http_tbucket_add_zone(cf, conf, &args);
+}
+
+
+static char *
+ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *arg,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    ngx_str_t   value;
+    ngx_uint_t  i;
+
+    static const struct {
+        ngx_str_t   name;
+        char     *(*set)(ngx_conf_t *cf, ngx_str_t *value,
+                         ngx_http_tbucket_zone_args_t *args);
+    } params[] = {
+        { ngx_string("zone="), ngx_http_tbucket_arg_zone },
+        { ngx_string("rate="), ngx_http_tbucket_arg_rate },
+        { ngx_string("capacity="), ngx_http_tbucket_arg_capacity },
+        { ngx_string("fallback="), ngx_http_tbucket_arg_fallback },
+        { ngx_string("scope="), ngx_http_tbucket_arg_scope },
+        { ngx_null_string, NULL }
+    };
+
+    for (i = 0; params[i].set; i++) {
+
+        if (arg->len >= params[i].name.len
+            && ngx_strncmp(arg->data, params[i].name.data,
+                           params[i].name.len)
+               == 0)
+        {
+            value.data = arg->data + params[i].name.len;
+            value.len = arg->len - params[i].name.len;
+
+            return params[i].set(cf, &value, args);
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", arg);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    u_char     *p;
+    ssize_t     size;
+    ngx_str_t   s;
+
+    if (args->name.data) {
+        return "has duplicate \"zone\" parameter";
+    }
+
+    p = ngx_strlchr(value->data, value->data + value->len, ':');
+
+    if (p == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone \"%V\": NAME:SIZE is expected",
+                           value);
+        return NGX_CONF_ERROR;
+    }
+
+    args->name.data = value->data;
+    args->name.len = p - value->data;
+
+    if (!ngx_http_tbucket_is_name(&args->name)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone name \"%V\": 1 to 64 letters, "
+                           "digits and \"._-\" are allowed", &args->name);
+        return NGX_CONF_ERROR;
+    }
+
+    s.data = p + 1;
+    s.len = value->data + value->len - s.data;
+
+    size = ngx_parse_size(&s);
+
+    if (size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone size \"%V\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is too small, the minimum is %uz "
+                           "bytes", value, 8 * ngx_pagesize);
+        return NGX_CONF_ERROR;
+    }
+
+    args->size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_tbucket_arg_rate(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    tb_text_status_t  rc;
+
+    if (args->rate) {
+        return "has duplicate \"rate\" parameter";
+    }
+
+    rc = tb_text_rate((char *) value->data, value->len, &args->rate);
+
+    if (rc == TB_TEXT_OK) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       rc == TB_TEXT_RANGE
+                       ? "rate \"%V\" is out of range, "
+                         "1r/d to 1000000r/s is allowed"
+                       : "invalid rate \"%V\", a number followed by "
+                         "r/s, r/m, r/h or r/d is expected", value);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_tbucket_arg_capacity(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    if (args->capacity) {
+        return "has duplicate \"capacity\" parameter";
+    }
+
+    if (tb_text_capacity((char *) value->data, value->len, &args->capacity)
+        == TB_TEXT_OK)
+    {
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid capacity \"%V\", a whole number from 1 to %d "
+                       "is expected", value, TB_CAPACITY_MAX);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_tbucket_arg_fallback(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    if (args->fallback.data) {
+        return "has duplicate \"fallback\" parameter";
+    }
+
+    if (value->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the fallback key is empty");
+        return NGX_CONF_ERROR;
+    }
+
+    args->fallback = *value;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_tbucket_arg_scope(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    if (args->scope) {
+        return "has duplicate \"scope\" parameter";
+    }
+
+    args->scope = 1;
+
+    if (value->len == 4 && ngx_strncmp(value->data, "node", 4) == 0) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid scope \"%V\", \"node\" is expected", value);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
+    ngx_http_tbucket_zone_args_t *args)
+{
+    ngx_shm_zone_t            *shm_zone;
+    ngx_http_tbucket_zone_t   *zone, **slot;
+
+    shm_zone = ngx_shared_memory_add(cf, &args->name, args->size,
+                                     &ngx_http_tbucket_module);
+    if (shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (shm_zone->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is already declared", &args->name);
+        return NGX_CONF_ERROR;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_zone_t));
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->name = args->name;
+    zone->limits = tb_limits(args->capacity, args->rate, 0);
+    zone->policy = ngx_http_tbucket_policy(cf->pool, &zone->name,
+                                           zone->limits);
+
+    if (zone->policy.len == 0
+        || ngx_http_tbucket_compile_key(cf, args->key, &zone->key)
+           != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (args->fallback.len) {
+        zone->has_fallback = 1;
+
+        if (ngx_http_tbucket_compile_key(cf, &args->fallback, &zone->fallback)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    zone->shm_zone = shm_zone;
+    shm_zone->data = zone;
+    shm_zone->init = ngx_http_tbucket_init_zone;
+
+    slot = ngx_array_push(&mcf->zones);
+    if (slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = zone;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_tbucket_compile_key(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_tbucket_key_t *key)
+{
+    size_t                             i;
+    ngx_str_t                          name;
+    ngx_http_compile_complex_value_t   ccv;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = text;
+    ccv.complex_value = &key->value;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    key->index = -1;
+
+    if (text->data[0] != '$') {
+        return NGX_CONF_OK;
+    }
+
+    name.data = text->data + 1;
+    name.len = text->len - 1;
+
+    for (i = 0; i < name.len; i++) {
+
+        if (!(name.data[i] >= 'a' && name.data[i] <= 'z')
+            && !(name.data[i] >= 'A' && name.data[i] <= 'Z')
+            && !(name.data[i] >= '0' && name.data[i] <= '9')
+            && name.data[i] != '_')
+        {
+            return NGX_CONF_OK;
+        }
+    }
+
+    if (name.len == 0 || (name.data[0] >= '0' && name.data[0] <= '9')) {
+
+        /* a capture, which is no variable */
+
+        return NGX_CONF_OK;
+    }
+
+    key->index = ngx_http_get_variable_index(cf, &name);
+
+    return key->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_tbucket_loc_conf_t  *lcf = conf;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 3 && ngx_strncmp(value[1].data, "off", 3) == 0) {
+
+        if (cf->args->nelts != 2) {
+            return "takes no more parameters after \"off\"";
+        }
+
+        if (lcf->off != NGX_CONF_UNSET || lcf->limits != NGX_CONF_UNSET_PTR) {
+            return "is duplicate: \"off\" goes with no other line";
+        }
+
+        lcf->off = 1;
+        lcf->limits = NULL;
+
+        return NGX_CONF_OK;
+    }
+
+    if (lcf->off == 1) {
+        return "is duplicate: \"off\" goes with no other line";
+    }
+
+    lcf->off = 0;
+
+    return ngx_http_tbucket_add_limit(cf, lcf);
+}
+
+
+static char *
+ngx_http_tbucket_add_limit(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *lcf)
+{
+    ngx_str_t                      *value, s;
+    ngx_uint_t                      i;
+    ngx_flag_t                      has_cost;
+    ngx_http_tbucket_limit_t       *limit, **slot, **set;
+    ngx_http_tbucket_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tbucket_module);
+
+    limit = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_limit_t));
+    if (limit == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    limit->utok = TB_TOKEN;
+    limit->file = cf->conf_file->file.name.data;
+    limit->line = cf->conf_file->line;
+
+    has_cost = 0;
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].len > 5 && ngx_strncmp(value[i].data, "zone=", 5) == 0) {
+
+            if (limit->name.len) {
+                return "has duplicate \"zone\" parameter";
+            }
+
+            limit->name.data = value[i].data + 5;
+            limit->name.len = value[i].len - 5;
+
+        } else if (ngx_strncmp(value[i].data, "cost=", 5) == 0) {
+
+            if (has_cost) {
+                return "has duplicate \"cost\" parameter";
+            }
+
+            has_cost = 1;
+
+            s.data = value[i].data + 5;
+            s.len = value[i].len - 5;
+
+            if (ngx_http_tbucket_limit_cost(cf, &s, limit) != NGX_CONF_OK) {
+                return NGX_CONF_ERROR;
+            }
+
+        } else {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (limit->name.len == 0) {
+        return "must have \"zone\" parameter";
+    }
+
+    if (lcf->limits == NGX_CONF_UNSET_PTR) {
+        lcf->limits = ngx_array_create(cf->pool, 2,
+                                       sizeof(ngx_http_tbucket_limit_t *));
+        if (lcf->limits == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    set = lcf->limits->elts;
+
+    for (i = 0; i < lcf->limits->nelts; i++) {
+
+        if (set[i]->name.len == limit->name.len
+            && ngx_strncmp(set[i]->name.data, limit->name.data,
+                           limit->name.len)
+               == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"tbucket zone=%V\" is duplicate",
+                               &limit->name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    slot = ngx_array_push(lcf->limits);
+    if (slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = limit;
+
+    slot = ngx_array_push(&mcf->limits);
+    if (slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = limit;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_tbucket_limit_t *limit)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
+    if (ngx_http_script_variables_count(value)) {
+        limit->cost = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+        if (limit->cost == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = value;
+        ccv.complex_value = limit->cost;
+
+        return ngx_http_compile_complex_value(&ccv) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (tb_text_cost((char *) value->data, value->len, &limit->utok)
+        != TB_TEXT_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid cost \"%V\", 0 or a number from 0.001 to "
+                           "%d is expected", value, TB_CAPACITY_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    ngx_uint_t                   i, n;
+    ngx_http_tbucket_zone_t    **zones;
+    ngx_http_tbucket_limit_t   **limits;
+
+    zones = mcf->zones.elts;
+    limits = mcf->limits.elts;
+
+    for (i = 0; i < mcf->limits.nelts; i++) {
+
+        for (n = 0; n < mcf->zones.nelts; n++) {
+
+            if (zones[n]->name.len == limits[i]->name.len
+                && ngx_strncmp(zones[n]->name.data, limits[i]->name.data,
+                               limits[i]->name.len)
+                   == 0)
+            {
+                limits[i]->zone = zones[n];
+                break;
+            }
+        }
+
+        if (limits[i]->zone == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown zone \"%V\" in \"tbucket\": no "
+                          "\"tbucket_zone\" declares it in %s:%ui",
+                          &limits[i]->name, limits[i]->file, limits[i]->line);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+char *
+ngx_http_tbucket_check_status(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_int_t  *status = data;
+
+    if (*status >= 400 && *status <= 599 && *status != 408 && *status != 444
+        && (*status < 494 || *status > 499))
+    {
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "value must be between 400 and 599, "
+                       "and not 408, 444 or 494 to 499");
+
+    return NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_tbucket_check_refill(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *refill = data;
+
+    if (*refill >= 10 && *refill <= 10000) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "value must be between 10ms and 10s");
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * Zone names stand in headers, metrics and Redis keys, where other
+ * characters would have to be escaped, each time in another way.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_is_name(ngx_str_t *name)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < name->len; i++) {
+        c = name->data[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')
+            && !(c >= '0' && c <= '9') && c != '_' && c != '-' && c != '.')
+        {
+            return 0;
+        }
+    }
+
+    return name->len >= 1 && name->len <= 64;
+}

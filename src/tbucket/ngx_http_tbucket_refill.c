@@ -1,0 +1,148 @@
+
+/*
+ * The refill ticker: a timer in every worker, of whom the holder of a
+ * zone's lease goes through its table, a slice of bounded time at a tick.
+ * Decisions do not wait for it: they settle their bucket themselves.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/* what one tick may take of the event loop, all zones together, in us */
+#define NGX_HTTP_TBUCKET_SLICE  500
+
+/* ms; a holder renews at every tick, and lets go when it exits */
+#define NGX_HTTP_TBUCKET_TERM   2000
+
+
+static void ngx_http_tbucket_tick(ngx_event_t *ev);
+static void ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone,
+    uint64_t until);
+static uint64_t ngx_http_tbucket_usec(void);
+
+
+ngx_int_t
+ngx_http_tbucket_start_ticker(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    if (mcf->zones.nelts == 0 || !ngx_gw_is_worker()) {
+        return NGX_OK;
+    }
+
+    mcf->ticker.handler = ngx_http_tbucket_tick;
+    mcf->ticker.data = mcf;
+    mcf->ticker.log = cycle->log;
+    mcf->ticker.cancelable = 1;
+
+    ngx_add_timer(&mcf->ticker, mcf->refill);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_stop_ticker(ngx_http_tbucket_main_conf_t *mcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_zone_t  **zones;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        if (zones[i]->shared) {
+            ngx_gw_lease_release(&zones[i]->shared->refill);
+        }
+    }
+}
+
+
+static void
+ngx_http_tbucket_tick(ngx_event_t *ev)
+{
+    uint64_t                        now;
+    ngx_uint_t                      i;
+    ngx_http_tbucket_zone_t       **zones;
+    ngx_http_tbucket_main_conf_t   *mcf;
+
+    mcf = ev->data;
+
+    if (ngx_gw_is_leaving()) {
+        ngx_http_tbucket_stop_ticker(mcf);
+        return;
+    }
+
+    zones = mcf->zones.elts;
+    now = ngx_http_tbucket_usec();
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+
+        if (ngx_gw_lease_hold(&zones[i]->shared->refill,
+                              mcf->refill * 2 + NGX_HTTP_TBUCKET_TERM))
+        {
+            ngx_http_tbucket_tick_zone(zones[i], now
+                                       + NGX_HTTP_TBUCKET_SLICE * (i + 1)
+                                         / mcf->zones.nelts);
+        }
+    }
+
+    ngx_add_timer(ev, mcf->refill);
+}
+
+
+/* A pass over the table at most, or what can be done until then (us). */
+
+static void
+ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
+{
+    uint32_t                    begin, i, slots;
+    tb_sweep_t                  seen;
+    tb_table_t                 *table;
+    ngx_http_tbucket_shared_t  *shared;
+
+    shared = zone->shared;
+    table = shared->table;
+    slots = tb_table_slots(table);
+
+    begin = atomic_load_explicit(&shared->cursor, memory_order_relaxed);
+    begin = begin < slots ? begin - begin % TB_CHUNK_SLOTS : 0;
+    i = begin;
+
+    do {
+        if (tb_table_chunk_used(table, i)) {
+            ngx_memzero(&seen, sizeof(tb_sweep_t));
+
+            tb_table_tick(table, i, TB_CHUNK_SLOTS, ngx_current_msec,
+                          zone->limits, &seen);
+
+            if (seen.unclean || seen.buckets == 0) {
+                ngx_shmtx_lock(&zone->shpool->mutex);
+
+                tb_table_collect(table, i, TB_CHUNK_SLOTS, ngx_current_msec,
+                                 zone->limits);
+
+                ngx_shmtx_unlock(&zone->shpool->mutex);
+            }
+        }
+
+        i += TB_CHUNK_SLOTS;
+
+        if (i >= slots) {
+            i = 0;
+        }
+
+    } while (i != begin && ngx_http_tbucket_usec() < until);
+
+    atomic_store_explicit(&shared->cursor, i, memory_order_relaxed);
+}
+
+
+static uint64_t
+ngx_http_tbucket_usec(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}

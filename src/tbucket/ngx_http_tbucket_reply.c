@@ -1,0 +1,340 @@
+
+/*
+ * What the client and the log get to see of a decision: headers, the JSON
+ * refusal, the log line.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_add_number(ngx_http_request_t *r,
+    const char *name, size_t len, uint64_t number);
+static ngx_table_elt_t *ngx_http_tbucket_push_header(ngx_http_request_t *r,
+    const char *name, size_t len);
+static ngx_uint_t ngx_http_tbucket_has_error_page(ngx_http_request_t *r,
+    ngx_uint_t status);
+static ngx_int_t ngx_http_tbucket_send_json(ngx_http_request_t *r,
+    ngx_uint_t status);
+
+
+/* the name of a header and its length, for the functions above */
+#define ngx_http_tbucket_name(name)  name, sizeof(name) - 1
+
+
+ngx_int_t
+ngx_http_tbucket_add_headers(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t kind)
+{
+    if (ctx->status == NGX_HTTP_TBUCKET_REJECTED
+        && ngx_http_tbucket_add_number(r,
+                                       ngx_http_tbucket_name("Retry-After"),
+                                       ngx_http_tbucket_seconds(ctx->wait))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    switch (kind) {
+
+    case NGX_HTTP_TBUCKET_HEADERS_IETF:
+        return ngx_http_tbucket_add_ietf(r, ctx);
+
+    case NGX_HTTP_TBUCKET_HEADERS_LEGACY:
+        return ngx_http_tbucket_add_legacy(r, ctx);
+
+    default:
+        return NGX_OK;
+    }
+}
+
+
+/* draft-ietf-httpapi-ratelimit-headers-10 */
+
+static ngx_int_t
+ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
+{
+    u_char                     *p;
+    size_t                      len;
+    ngx_str_t                   policy;
+    ngx_table_elt_t            *h;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+    zone = c->zone;
+
+    policy = c->result.limits == zone->limits
+             ? zone->policy
+             : ngx_http_tbucket_policy(r->pool, &zone->name,
+                                       c->result.limits);
+    if (policy.len == 0) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r,
+                                   ngx_http_tbucket_name("RateLimit-Policy"));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value = policy;
+
+    len = sizeof("\"\";r=;t=") - 1 + zone->name.len + 2 * NGX_INT64_LEN;
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r, ngx_http_tbucket_name("RateLimit"));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value.data = p;
+    h->value.len = ngx_sprintf(p, "\"%V\";r=%uL;t=%uL", &zone->name,
+                               c->result.left / TB_TOKEN,
+                               ngx_http_tbucket_reset(ctx))
+                   - p;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+
+    if (ngx_http_tbucket_add_number(r,
+                                   ngx_http_tbucket_name("X-RateLimit-Limit"),
+                                   tb_limits_capacity(c->result.limits))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_tbucket_add_number(r,
+                               ngx_http_tbucket_name("X-RateLimit-Remaining"),
+                               c->result.left / TB_TOKEN)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_add_number(r,
+                                   ngx_http_tbucket_name("X-RateLimit-Reset"),
+                                   ngx_http_tbucket_reset(ctx));
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_add_number(ngx_http_request_t *r, const char *name,
+    size_t len, uint64_t number)
+{
+    u_char           *p;
+    ngx_table_elt_t  *h;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r, name, len);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value.data = p;
+    h->value.len = ngx_sprintf(p, "%uL", number) - p;
+
+    return NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_tbucket_push_header(ngx_http_request_t *r, const char *name,
+    size_t len)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_gw_header_init(h);
+
+    h->key.data = (u_char *) name;
+    h->key.len = len;
+    ngx_str_null(&h->value);
+
+    return h;
+}
+
+
+ngx_str_t
+ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone, tb_limits_t limits)
+{
+    size_t     len;
+    ngx_str_t  policy;
+
+    len = sizeof("\"\";q=;w=") - 1 + zone->len + 2 * NGX_INT64_LEN;
+
+    policy.len = 0;
+    policy.data = ngx_pnalloc(pool, len);
+
+    if (policy.data != NULL) {
+        policy.len = ngx_sprintf(policy.data, "\"%V\";q=%uD;w=%uL", zone,
+                                 tb_limits_capacity(limits),
+                                 tb_bucket_window(limits))
+                     - policy.data;
+    }
+
+    return policy;
+}
+
+
+uint64_t
+ngx_http_tbucket_seconds(uint64_t ms)
+{
+    return ms > 1000 ? ms / 1000 + (ms % 1000 != 0) : 1;
+}
+
+
+uint64_t
+ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx)
+{
+    uint64_t  ms;
+
+    if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
+        return ngx_http_tbucket_seconds(ctx->wait);
+    }
+
+    ms = tb_bucket_next(ctx->charge.result.limits, ctx->charge.result.left);
+
+    return ms ? ngx_http_tbucket_seconds(ms) : 0;
+}
+
+
+void
+ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t level)
+{
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+
+    ngx_log_error(level, r->connection->log, 0,
+                  "tbucket: request rejected%s by zone \"%V\", "
+                  "client hash %016xL, next in %uL ms",
+                  ctx->status == NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
+                  ? " (dry run)" : "",
+                  &c->zone->name, c->hash.lo, ctx->wait);
+}
+
+
+void
+ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_tbucket_has_error_page(r, status)) {
+        ngx_http_finalize_request(r, status);
+        return;
+    }
+
+    /* as nginx does for its own error pages: no "100 Continue", no body */
+
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_tbucket_send_json(r, status));
+}
+
+
+/* Whether nginx would answer this status with a configured page. */
+
+static ngx_uint_t
+ngx_http_tbucket_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
+        return 0;
+    }
+
+    page = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+        if (page[i].status == (ngx_int_t) status) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_uint_t status)
+{
+    u_char       *p;
+    size_t        len;
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    len = sizeof("{\"code\":429,\"message\":\"Rate limit exceeded\"}") - 1;
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_snprintf(b->pos, len,
+                     "{\"code\":%03ui,\"message\":\"Rate limit exceeded\"}",
+                     status);
+    b->last = p;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}

@@ -1,0 +1,249 @@
+
+/*
+ * The variables of the limiter, and where a request keeps what they show.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+typedef enum {
+    NGX_HTTP_TBUCKET_VAR_STATUS = 0,
+    NGX_HTTP_TBUCKET_VAR_ZONE,
+    NGX_HTTP_TBUCKET_VAR_CLIENT,
+    NGX_HTTP_TBUCKET_VAR_CLIENT_HASH,
+    NGX_HTTP_TBUCKET_VAR_LIMIT,
+    NGX_HTTP_TBUCKET_VAR_REMAINING,
+    NGX_HTTP_TBUCKET_VAR_RESET,
+    NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
+} ngx_http_tbucket_var_e;
+
+
+static void ngx_http_tbucket_cleanup(void *data);
+static ngx_int_t ngx_http_tbucket_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_tbucket_addr_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+
+static ngx_http_variable_t  ngx_http_tbucket_vars[] = {
+
+    { ngx_string("tbucket_status"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_STATUS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_zone"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_ZONE, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_client"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_CLIENT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_client_hash"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_CLIENT_HASH, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_limit"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_LIMIT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_remaining"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_REMAINING, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_reset"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_RESET, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_retry_after"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_RETRY_AFTER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_addr"), NULL, ngx_http_tbucket_addr_variable,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+static ngx_str_t  ngx_http_tbucket_statuses[] = {
+    ngx_null_string,
+    ngx_string("PASSED"),
+    ngx_string("REJECTED"),
+    ngx_string("REJECTED_DRY_RUN")
+};
+
+
+ngx_int_t
+ngx_http_tbucket_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_tbucket_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_http_tbucket_ctx_t *
+ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_tbucket_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->status = NGX_HTTP_TBUCKET_NOT_LIMITED;
+    ctx->wait = 0;
+
+    ctx->cleanup.handler = ngx_http_tbucket_cleanup;
+    ctx->cleanup.data = ctx;
+    ctx->cleanup.next = r->pool->cleanup;
+    r->pool->cleanup = &ctx->cleanup;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_tbucket_module);
+
+    return ctx;
+}
+
+
+ngx_http_tbucket_ctx_t *
+ngx_http_tbucket_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_tbucket_module);
+
+    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+            if (cln->handler == ngx_http_tbucket_cleanup) {
+                ctx = cln->data;
+                break;
+            }
+        }
+    }
+
+    return ctx;
+}
+
+
+/* Only marks a context among the clean-ups; the pool frees it. */
+
+static void
+ngx_http_tbucket_cleanup(void *data)
+{
+    return;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                     *p;
+    ngx_str_t                  *status;
+    ngx_http_tbucket_ctx_t     *ctx;
+    ngx_http_tbucket_charge_t  *c;
+
+    ctx = ngx_http_tbucket_get_ctx(r->main);
+
+    if (ctx == NULL || ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED
+        || (data == NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
+            && ctx->status == NGX_HTTP_TBUCKET_PASSED))
+    {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    c = &ctx->charge;
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    switch (data) {
+
+    case NGX_HTTP_TBUCKET_VAR_STATUS:
+        status = &ngx_http_tbucket_statuses[ctx->status];
+        v->data = status->data;
+        v->len = status->len;
+        return NGX_OK;
+
+    case NGX_HTTP_TBUCKET_VAR_ZONE:
+        v->data = c->zone->name.data;
+        v->len = c->zone->name.len;
+        return NGX_OK;
+
+    case NGX_HTTP_TBUCKET_VAR_CLIENT:
+        if (c->client.len <= NGX_HTTP_TBUCKET_ID_MAX) {
+            v->data = c->client.data;
+            v->len = c->client.len;
+            return NGX_OK;
+        }
+
+        break;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->data = p;
+
+    switch (data) {
+
+    case NGX_HTTP_TBUCKET_VAR_CLIENT:
+        p = ngx_sprintf(p, "#%016xL", c->hash.lo);
+        break;
+
+    case NGX_HTTP_TBUCKET_VAR_CLIENT_HASH:
+        p = ngx_sprintf(p, "%016xL", c->hash.lo);
+        break;
+
+    case NGX_HTTP_TBUCKET_VAR_LIMIT:
+        p = ngx_sprintf(p, "%uD", tb_limits_capacity(c->result.limits));
+        break;
+
+    case NGX_HTTP_TBUCKET_VAR_REMAINING:
+        p = ngx_sprintf(p, "%uL", c->result.left / TB_TOKEN);
+        break;
+
+    case NGX_HTTP_TBUCKET_VAR_RESET:
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_reset(ctx));
+        break;
+
+    default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_seconds(ctx->wait));
+        break;
+    }
+
+    v->len = p - v->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_addr_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t  addr;
+
+    if (ngx_http_tbucket_client_addr(r, &addr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = addr.data;
+    v->len = addr.len;
+
+    return NGX_OK;
+}

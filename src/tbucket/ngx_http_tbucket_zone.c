@@ -1,0 +1,239 @@
+
+/*
+ * A zone's shared memory over its life: created, kept by a reload, carried
+ * over when its size changes.
+ */
+
+
+#include <sys/random.h>
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/*
+ * The parts of a zone that go to the table, the rest being for the ids of
+ * registered clients: 15/16 of the first megabyte, 3/4 of all beyond.
+ */
+
+#define NGX_HTTP_TBUCKET_SMALL  (1024 * 1024)
+
+
+static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool);
+static ngx_http_tbucket_zone_t *ngx_http_tbucket_old_zone(
+    ngx_http_tbucket_zone_t *zone);
+static void ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, ngx_uint_t registered, ngx_uint_t *kept,
+    ngx_uint_t *lost);
+
+
+ngx_int_t
+ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_tbucket_zone_t  *old = data;
+
+    void                       *mem;
+    size_t                      len, size;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_shared_t  *shared;
+
+    zone = shm_zone->data;
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    zone->shpool = shpool;
+
+    if (old) {
+        zone->shared = old->shared;
+        return NGX_OK;
+    }
+
+    if (shm_zone->shm.exists) {
+        zone->shared = shpool->data;
+        return NGX_OK;
+    }
+
+    len = sizeof(" in tbucket zone \"\"") + shm_zone->shm.name.len;
+
+    shpool->log_ctx = ngx_slab_alloc(shpool, len);
+    if (shpool->log_ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(shpool->log_ctx, " in tbucket zone \"%V\"%Z",
+                &shm_zone->shm.name);
+
+    shared = ngx_slab_calloc(shpool, sizeof(ngx_http_tbucket_shared_t));
+    if (shared == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (getrandom(shared->secret, TB_SECRET_SIZE, 0) != TB_SECRET_SIZE) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+                      "getrandom() failed in tbucket zone \"%V\"",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    size = ngx_http_tbucket_table_size(shpool);
+
+    mem = ngx_slab_alloc(shpool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    /* otherwise the pages come fresh from the system, and are not touched */
+    ngx_memzero(mem, size);
+#endif
+
+    shared->table = tb_table_create(mem, size);
+    if (shared->table == NULL) {
+        return NGX_ERROR;
+    }
+
+    shpool->data = shared;
+    zone->shared = shared;
+
+    return NGX_OK;
+}
+
+
+static size_t
+ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool)
+{
+    size_t  size, small;
+
+    size = shpool->pfree * ngx_pagesize;
+    small = ngx_min(size, NGX_HTTP_TBUCKET_SMALL);
+
+    size = small / 16 * 15 + (size - small) / 4 * 3;
+
+    return size - size % ngx_pagesize;
+}
+
+
+void
+ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
+    ngx_http_tbucket_zone_t *zone)
+{
+    ngx_uint_t                kept, lost;
+    ngx_http_tbucket_zone_t  *old;
+
+    old = ngx_http_tbucket_old_zone(zone);
+
+    if (old == NULL || old->shared == zone->shared) {
+        return;
+    }
+
+    ngx_time_update();
+
+    ngx_memcpy(zone->shared->secret, old->shared->secret, TB_SECRET_SIZE);
+
+    kept = 0;
+    lost = 0;
+
+    /* clients with own limits first, so that the others cannot crowd them */
+
+    ngx_http_tbucket_copy_slots(zone, old, 1, &kept, &lost);
+    ngx_http_tbucket_copy_slots(zone, old, 0, &kept, &lost);
+
+    ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                  "tbucket: zone \"%V\" changed its size from %uz to %uz "
+                  "bytes, %ui buckets kept, %ui lost", &zone->name,
+                  old->shm_zone->shm.size, zone->shm_zone->shm.size,
+                  kept, lost);
+}
+
+
+/* The zone of that name in the cycle that this one is about to replace. */
+
+static ngx_http_tbucket_zone_t *
+ngx_http_tbucket_old_zone(ngx_http_tbucket_zone_t *zone)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_shm_zone_t   *shm_zone;
+
+    if (ngx_cycle == NULL) {
+        return NULL;
+    }
+
+    part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
+    shm_zone = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            shm_zone = part->elts;
+            i = 0;
+        }
+
+        if (shm_zone[i].tag == &ngx_http_tbucket_module
+            && shm_zone[i].shm.name.len == zone->name.len
+            && ngx_strncmp(shm_zone[i].shm.name.data, zone->name.data,
+                           zone->name.len)
+               == 0)
+        {
+            return shm_zone[i].data;
+        }
+    }
+}
+
+
+/* The old table is still in use, so each slot is read as a request would. */
+
+static void
+ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, ngx_uint_t registered, ngx_uint_t *kept,
+    ngx_uint_t *lost)
+{
+    uint32_t      i;
+    tb_hash_t     h;
+    tb_slot_t    *slot;
+    tb_table_t   *from;
+    tb_limits_t   own;
+    tb_result_t   bucket;
+
+    from = old->shared->table;
+
+    for (i = 0; i < tb_table_slots(from); i++) {
+
+        if (!tb_table_chunk_used(from, i)) {
+            i |= TB_CHUNK_SLOTS - 1;
+            continue;
+        }
+
+        slot = tb_table_slot(from, i);
+
+        h.lo = atomic_load_explicit(&slot->tag, memory_order_acquire);
+        h.hi = atomic_load_explicit(&slot->check, memory_order_acquire);
+
+        if (h.lo == 0
+            || tb_table_read(from, &h, ngx_current_msec, old->limits, &bucket)
+               != TB_PASS)
+        {
+            continue;
+        }
+
+        own = (bucket.limits & TB_LIMITS_REGISTERED) ? bucket.limits : 0;
+
+        if ((own != 0) != registered
+            || (own == 0 && bucket.left == tb_limits_full(old->limits)))
+        {
+            continue;
+        }
+
+        if (tb_table_put(zone->shared->table, &h, ngx_current_msec,
+                         zone->limits, own, bucket.left))
+        {
+            (*kept)++;
+
+        } else {
+            (*lost)++;
+        }
+    }
+}
