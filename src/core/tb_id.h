@@ -1,0 +1,70 @@
+
+/*
+ * Ids of clients: 1 to 255 bytes of UTF-8 without NUL, and how they are
+ * spelled in the paths and arguments of URIs.
+ */
+
+
+#ifndef TB_ID_H
+#define TB_ID_H
+
+
+#include <stddef.h>
+
+
+#define TB_ID_MAX  255          /* bytes */
+
+
+typedef enum {
+    TB_ID_OK = 0,
+    TB_ID_EMPTY,
+    TB_ID_LONG,
+    TB_ID_NUL,
+    TB_ID_UTF8,             /* not UTF-8 (RFC 3629: no surrogates, ...) */
+    TB_ID_PERCENT           /* "%" without two hexadecimal digits */
+} tb_id_status_t;
+
+
+/* Whether len bytes may be the id of a client. */
+
+tb_id_status_t tb_id_check(const char *id, size_t len);
+
+/* What is wrong, to be said after "client_id ": "is empty", ... */
+
+const char *tb_id_error(tb_id_status_t status);
+
+/*
+ * Decodes "%XX" in the len bytes at text ("+" stands for itself) into dst of
+ * TB_ID_MAX bytes, sets *dst_len and checks the result as tb_id_check()
+ * does.  dst may be text itself.
+ */
+
+tb_id_status_t tb_id_decode(char *dst, size_t *dst_len, const char *text,
+    size_t len);
+
+/*
+ * Spells an id so that it can stand in a path or an argument: all but the
+ * unreserved characters of RFC 3986 become "%XX".  dst has room for
+ * 3 * len bytes; returns the length.
+ */
+
+size_t tb_id_encode(char *dst, const char *id, size_t len);
+
+/*
+ * Whether an id, encoded and put after the "/" of a path, comes out of the
+ * normalisation of URIs as it went in.  Ids with empty, "." or ".." segments
+ * do not, and have to be given as an argument.
+ */
+
+int tb_id_fits_path(const char *id, size_t len);
+
+/*
+ * The length of the UTF-8 sequence at p, of which len bytes (at least 1) are
+ * there: 1 .. 4, 0 if no well-formed sequence begins so, -1 if it may be
+ * one but is cut short.
+ */
+
+int tb_utf8_sequence(const unsigned char *p, size_t len);
+
+
+#endif /* TB_ID_H */
