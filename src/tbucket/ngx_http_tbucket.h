@@ -17,6 +17,7 @@
 #include "src/common/ngx_gw_lease.h"
 #include "src/core/tb_bucket.h"
 #include "src/core/tb_hash.h"
+#include "src/core/tb_registry.h"
 #include "src/core/tb_table.h"
 
 
@@ -50,7 +51,8 @@ typedef struct {
 
 /*
  * A zone's shared memory, beside the slab pool that it lies in.  The table
- * says who may write what of it; inserts take the pool's mutex.
+ * says who may write what of it; inserts, and all use of the registry, take
+ * the pool's mutex.
  */
 
 typedef struct {
@@ -59,6 +61,7 @@ typedef struct {
     /* written once, before the first worker of the first cycle starts */
     uint8_t                      secret[TB_SECRET_SIZE];
     tb_table_t                  *table;
+    tb_registry_t               *registry;
 
     /* who runs the refill ticker; the rest of the group is the holder's */
     _Alignas(64) ngx_gw_lease_t  refill;

@@ -11,8 +11,8 @@
 
 
 /*
- * The parts of a zone that go to the table, the rest being for the ids of
- * registered clients: 15/16 of the first megabyte, 3/4 of all beyond.
+ * The parts of a zone that go to the table, the rest being for the registry:
+ * 15/16 of the first megabyte, 3/4 of all beyond.
  */
 
 #define NGX_HTTP_TBUCKET_SMALL  (1024 * 1024)
@@ -87,6 +87,22 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     shared->table = tb_table_create(mem, size);
     if (shared->table == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = shpool->pfree * ngx_pagesize;
+
+    mem = ngx_slab_alloc(shpool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    ngx_memzero(mem, size);
+#endif
+
+    shared->registry = tb_registry_create(mem, size);
+    if (shared->registry == NULL) {
         return NGX_ERROR;
     }
 
