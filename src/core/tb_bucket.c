@@ -40,6 +40,23 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
 }
 
 
+tb_word_t
+tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t tokens)
+{
+    uint64_t   full, sum;
+    tb_word_t  settled;
+
+    settled = tb_word_tick(word, limits, now);
+    full = tb_limits_full(limits);
+    sum = tb_word_tokens(settled);
+
+    sum = (full - sum < tokens) ? full : sum + tokens;
+
+    return tb_word(sum, settled);
+}
+
+
 uint64_t
 tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t tokens)

@@ -121,12 +121,17 @@ tb_word(uint64_t tokens, uint64_t stamp)
 }
 
 
-/* A word without a bucket that remembers when it was last written. */
+/*
+ * A word without a bucket that remembers when it was last written: never
+ * 0, which is for memory whose last words nobody can still remember.
+ */
 
 static inline tb_word_t
 tb_word_vacant(uint64_t stamp)
 {
-    return stamp & TB_STAMP_MASK;
+    stamp &= TB_STAMP_MASK;
+
+    return stamp ? stamp : 1;
 }
 
 
@@ -231,25 +236,6 @@ tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
 }
 
 
-/* Puts tokens (µtok) into a word, up to the capacity. */
-
-static inline tb_word_t
-tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
-    uint64_t tokens)
-{
-    uint64_t   full, sum;
-    tb_word_t  settled;
-
-    settled = tb_word_settle(word, limits, now);
-    full = tb_limits_full(limits);
-    sum = tb_word_tokens(settled);
-
-    sum = (full - sum < tokens) ? full : sum + tokens;
-
-    return tb_word(sum, settled);
-}
-
-
 /*
  * Credits the refill and loses nothing, however often it is called: the
  * stamp advances only by times in which the rate earns whole µtok, and to
@@ -258,6 +244,14 @@ tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
  */
 
 tb_word_t tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now);
+
+/*
+ * Puts tokens (µtok) into a word, up to the capacity.  Credits the refill
+ * as tb_word_tick() does.
+ */
+
+tb_word_t tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t tokens);
 
 /*
  * Milliseconds from now until the bucket holds tokens (µtok), rounded up;

@@ -19,8 +19,9 @@
 /* What a new key finds in its two groups. */
 
 typedef struct {
-    tb_slot_t        *hole;        /* where it should go; NULL: no room */
-    tb_slot_t        *fullest;     /* not registered; NULL: all are */
+    tb_slot_t        *hole;        /* an empty slot; NULL: none */
+    tb_slot_t        *fullest;     /* to displace, or a former owner's
+                                      tokens; NULL: all are registered */
     tb_word_t         word;        /* of the fullest, as read */
     uint64_t          tokens;      /* of the fullest at now, µtok */
 } tb_reach_t;
@@ -79,7 +80,10 @@ tb_group_slot(tb_slot_t *group, const tb_hash_t *h, uint32_t i)
 }
 
 
-/* The slot whose tag is h's, or NULL.  The check is the caller's. */
+/*
+ * The slot that h owns, live or half done, or NULL.  Without the lock that
+ * is no more than a hint: whoever uses the word checks tag and check again.
+ */
 
 static inline tb_slot_t *
 tb_table_find(const tb_table_t *t, const tb_hash_t *h)
@@ -94,7 +98,9 @@ tb_table_find(const tb_table_t *t, const tb_hash_t *h)
             slot = tb_group_slot(group, h, i);
 
             if (atomic_load_explicit(&slot->tag, memory_order_acquire)
-                == h->lo)
+                == h->lo
+                && atomic_load_explicit(&slot->check, memory_order_relaxed)
+                   == h->hi)
             {
                 return slot;
             }
@@ -102,6 +108,35 @@ tb_table_find(const tb_table_t *t, const tb_hash_t *h)
     }
 
     return NULL;
+}
+
+
+/* Whether there is neither an owner nor anything that a former one left. */
+
+static inline bool
+tb_slot_is_empty(uint64_t tag, tb_word_t word, tb_limits_t limits)
+{
+    return tag == 0 && tb_word_is_vacant(word)
+           && !(limits & TB_LIMITS_HELD);
+}
+
+
+/* What the next owner of a slot without a live one starts with, in µtok. */
+
+static inline uint64_t
+tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
+    tb_limits_t dflt)
+{
+    uint64_t  full, tokens;
+
+    if (!tb_word_is_vacant(word)) {
+        return tb_word_tokens(tb_word_settle(word, dflt, now));
+    }
+
+    full = tb_limits_full(dflt);
+    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_rate(limits) : full;
+
+    return tokens < full ? tokens : full;
 }
 
 

@@ -83,7 +83,7 @@ tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         }
     }
 
-    return tb_table_judge_new(t, h, now, dflt, cost, result, true);
+    return tb_table_judge_new(t, h, now, dflt, cost, result, cost != 0);
 }
 
 
@@ -96,16 +96,7 @@ tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     verdict = tb_table_read(t, h, now, dflt, result);
 
     if (verdict == TB_ABSENT) {
-        verdict = tb_table_judge_new(t, h, now, dflt, cost, result, false);
-
-        if (verdict != TB_ABSENT) {
-            return verdict;
-        }
-
-        result->limits = dflt;
-        result->word = tb_word(tb_limits_full(dflt), now);
-        result->left = tb_limits_full(dflt);
-        result->evicted = false;
+        return tb_table_judge_new(t, h, now, dflt, cost, result, false);
     }
 
     if (result->left < cost) {
@@ -230,7 +221,8 @@ tb_slot_take(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
 /*
  * A key that is not in the table.  Looks, without a lock, whether bringing
  * it in can succeed at all, so that a flood of keys that would be refused
- * in any case neither queues for the lock nor displaces anybody.
+ * in any case neither queues for the lock nor displaces anybody.  Only
+ * looks unless take; else TB_ABSENT where it should be brought in.
  */
 
 static tb_verdict_t
@@ -245,25 +237,18 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->evicted = false;
 
     if (reach.hole != NULL) {
-
-        if (cost <= tb_limits_full(dflt)) {
-            return TB_ABSENT;
-        }
-
         result->word = tb_word(tb_limits_full(dflt), now);
         result->left = tb_limits_full(dflt);
 
-        return TB_REFUSE;
-    }
+    } else if (reach.fullest != NULL) {
+        result->word = reach.word;
+        result->left = reach.tokens;
 
-    if (reach.fullest == NULL) {
+    } else {
         return tb_table_take_overflow(t, now, dflt, cost, result, take);
     }
 
-    result->word = reach.word;
-    result->left = reach.tokens;
-
-    if (reach.tokens < cost) {
+    if (result->left < cost) {
         return TB_REFUSE;
     }
 
@@ -280,27 +265,35 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 /*
  * A bucket's word and the limits in force, if the slot is h's.  The tag is
  * checked after the word has been read: see tb_table.h for what a later
- * compare-and-swap on that word may then rely on.
+ * compare-and-swap on that word may then rely on.  Own limits might be
+ * those of a next owner already, unless the word is still the same.
  */
 
 static bool
 tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
     tb_word_t *word, tb_limits_t *limits)
 {
-    *word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    do {
+        *word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
-    if (tb_word_is_vacant(*word)
-        || atomic_load_explicit(&slot->tag, memory_order_acquire) != h->lo
-        || atomic_load_explicit(&slot->check, memory_order_relaxed) != h->hi)
-    {
-        return false;
-    }
+        if (tb_word_is_vacant(*word)
+            || atomic_load_explicit(&slot->tag, memory_order_acquire)
+               != h->lo
+            || atomic_load_explicit(&slot->check, memory_order_relaxed)
+               != h->hi)
+        {
+            return false;
+        }
 
-    *limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
+        *limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
 
-    if (!(*limits & TB_LIMITS_REGISTERED)) {
-        *limits = dflt;
-    }
+        if (!(*limits & TB_LIMITS_REGISTERED)) {
+            *limits = dflt;
+            return true;
+        }
+
+    } while (atomic_load_explicit(&slot->word, memory_order_relaxed)
+             != *word);
 
     return true;
 }

@@ -38,15 +38,17 @@
  * Why a compare-and-swap on word cannot hit the wrong bucket: a tag
  * changes only while the word is vacant or, on the way in, before the
  * word has been seen under that tag; and the words of one slot, across
- * all its owners, have stamps that only advance when the owner changes
- * (tb_word_next_stamp), so a word never returns to a value that somebody
- * still remembers.
+ * all its owners, have stamps that never go back and that advance when the
+ * owner changes (tb_word_next_stamp), so a word never returns to a value
+ * that somebody still remembers.  A vacant word keeps the last stamp until
+ * no clock in use can be behind it any more.
  *
  * What a holder of the lock that dies leaves behind is valid at each
  * instruction:
  *
  *     tag     word     limits
  *     set     live     0, own   a bucket
+ *     set     live     HELD     a bucket that was to be displaced
  *     set     vacant   HELD     being displaced; its tokens are in limits
  *     set     vacant   0        full and being freed
  *     0       vacant   HELD     displaced; the next owner starts with those
@@ -54,8 +56,10 @@
  *                               starts with the word's tokens
  *     0       vacant   0        empty
  *
- * HELD is a flag of limits with tokens (µtok) in place of the rate.  The
- * sweep turns each of these back into a bucket or an empty slot.
+ * HELD is a flag of limits with tokens (µtok) in place of the rate; it
+ * says nothing while the word is live.  The sweep turns each of these back
+ * into a bucket or an empty slot, and until then a new key that finds no
+ * empty slot may get one without an owner, with the tokens that are in it.
  */
 
 
@@ -92,8 +96,6 @@ typedef struct {
     size_t            slots;       /* bytes from the header to the slots */
 
     /* written by holders of the lock, read by anybody */
-    _Atomic uint64_t  buckets;     /* slots with an owner */
-    _Atomic uint64_t  registered;  /* of these, with own limits */
     _Atomic uint64_t  evictions;   /* displaced before they were full */
 
     /* anybody, by compare-and-swap: new keys that find no room share it */
@@ -152,7 +154,8 @@ tb_table_slot(const tb_table_t *t, uint32_t i)
  * nobody interferes.  TB_PASS: cost has been taken.  TB_REFUSE: nothing has
  * been changed.  TB_ABSENT: the key is new and has to be brought in by
  * tb_table_insert() under the lock.  A new key that would have to displace
- * a bucket which does not hold cost is refused right here.  *result is set
+ * a bucket which does not hold cost is refused right here, and one that
+ * asks for nothing (cost 0) is not brought in at all.  *result is set
  * unless TB_ABSENT is returned.
  */
 
@@ -172,7 +175,7 @@ tb_verdict_t tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
  * lock.  The key starts full in an empty slot; where none is left it
  * displaces the fullest bucket in reach that is not registered and starts
  * with that one's tokens; where all are registered it uses the overflow
- * bucket.  Refusals change nothing.
+ * bucket.  Refusals take nothing.  Never returns TB_ABSENT.
  */
 
 tb_verdict_t tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,

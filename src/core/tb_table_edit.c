@@ -10,11 +10,6 @@
 #include "src/core/tb_slot.h"
 
 
-static tb_slot_t *tb_table_find_owner(const tb_table_t *t,
-    const tb_hash_t *h);
-static void tb_table_count(_Atomic uint64_t *counter, int n);
-static uint64_t tb_slot_hole_tokens(const tb_slot_t *slot, uint64_t now,
-    tb_limits_t dflt);
 static bool tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt, uint64_t least, tb_result_t *result);
 static void tb_table_settle_in(tb_table_t *t, tb_slot_t *slot,
@@ -26,12 +21,11 @@ tb_verdict_t
 tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
-    uint64_t       tokens;
     tb_slot_t     *slot;
     tb_reach_t     reach;
     tb_verdict_t   verdict;
 
-    slot = tb_table_find_owner(t, h);
+    slot = tb_table_find(t, h);
 
     if (slot != NULL) {
         tb_slot_revive(slot, now, dflt);
@@ -48,32 +42,17 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->limits = dflt;
     result->evicted = false;
 
-    slot = reach.hole;
+    slot = reach.hole ? reach.hole : reach.fullest;
 
-    if (slot != NULL) {
-        tokens = tb_slot_hole_tokens(slot, now, dflt);
-
-        result->word = tb_word(tokens, now);
-        result->left = tokens;
-
-        if (tokens < cost) {
-            return TB_REFUSE;
-        }
-
-    } else if (reach.fullest != NULL) {
-        slot = reach.fullest;
-
-        if (!tb_table_displace(t, slot, now, dflt, cost, result)) {
-            return TB_REFUSE;
-        }
-
-        tokens = result->left;
-
-    } else {
+    if (slot == NULL) {
         return tb_table_take_overflow(t, now, dflt, cost, result, true);
     }
 
-    result->left = tokens - cost;
+    if (!tb_table_displace(t, slot, now, dflt, cost, result)) {
+        return TB_REFUSE;
+    }
+
+    result->left -= cost;
 
     tb_table_settle_in(t, slot, h, now, 0, result->left);
 
@@ -85,7 +64,7 @@ bool
 tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits, uint64_t tokens)
 {
-    uint64_t      full;
+    uint64_t      full, least;
     tb_slot_t    *slot;
     tb_reach_t    reach;
     tb_result_t   result;
@@ -107,13 +86,18 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         if (slot == NULL || (limits == 0 && reach.tokens <= tokens)) {
             return false;
         }
-
-        (void) tb_table_displace(t, slot, now, dflt, 0, &result);
     }
 
-    tb_table_settle_in(t, slot, h, now, limits, tokens);
+    (void) tb_table_displace(t, slot, now, dflt, 0, &result);
 
-    return true;
+    /* never more than the slot held before it has its new owner */
+
+    least = tokens < result.left ? tokens : result.left;
+
+    tb_table_settle_in(t, slot, h, now, limits, least);
+
+    return least == tokens
+           || tb_table_set_tokens(t, h, now, dflt, tokens);
 }
 
 
@@ -126,7 +110,7 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_word_t     word, next;
     tb_limits_t   old;
 
-    slot = tb_table_find_owner(t, h);
+    slot = tb_table_find(t, h);
 
     if (slot == NULL) {
         return false;
@@ -146,8 +130,6 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     } while (!tb_slot_swap(slot, word, next));
 
     atomic_store_explicit(&slot->limits, limits, memory_order_release);
-
-    tb_table_count(&t->registered, (limits != 0) - (old != 0));
 
     return true;
 }
@@ -180,11 +162,10 @@ tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
 
             if (atomic_load_explicit(&slot->tag, memory_order_relaxed)) {
                 atomic_store_explicit(&slot->tag, 0, memory_order_release);
-                tb_table_count(&t->buckets, -1);
 
-            } else if (age != 0 && age < TB_AGE_MAX) {
+            } else if (age >= TB_IDLE_TIME && age < TB_AGE_MAX) {
 
-                /* nobody can still remember a word this old */
+                /* later than any clock was when the last owner went */
 
                 atomic_store_explicit(&slot->word, 0, memory_order_release);
                 continue;
@@ -213,7 +194,6 @@ tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
                    && tb_slot_swap(slot, word, tb_word_vacant(word)))
         {
             atomic_store_explicit(&slot->tag, 0, memory_order_release);
-            tb_table_count(&t->buckets, -1);
         }
 
         used = true;
@@ -227,84 +207,32 @@ tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
 }
 
 
-/* The slot that h owns, live or half done, or NULL. */
-
-static tb_slot_t *
-tb_table_find_owner(const tb_table_t *t, const tb_hash_t *h)
-{
-    uint32_t    i, n;
-    tb_slot_t  *group, *slot;
-
-    for (n = 0; n < 2; n++) {
-        group = tb_table_group_slots(t, h, n);
-
-        for (i = 0; i < TB_GROUP_SLOTS; i++) {
-            slot = tb_group_slot(group, h, i);
-
-            if (atomic_load_explicit(&slot->tag, memory_order_relaxed)
-                == h->lo
-                && atomic_load_explicit(&slot->check, memory_order_relaxed)
-                   == h->hi)
-            {
-                return slot;
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
-/* Counters are written under the lock only, so no read-modify-write. */
-
-static void
-tb_table_count(_Atomic uint64_t *counter, int n)
-{
-    uint64_t  value;
-
-    value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + (uint64_t) (int64_t) n,
-                          memory_order_relaxed);
-}
-
-
-/* What the next owner of a slot without an owner starts with, in µtok. */
-
-static uint64_t
-tb_slot_hole_tokens(const tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
-{
-    uint64_t     full, tokens;
-    tb_word_t    word;
-    tb_limits_t  limits;
-
-    word = atomic_load_explicit(&slot->word, memory_order_relaxed);
-    limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
-    full = tb_limits_full(dflt);
-
-    if (!tb_word_is_vacant(word)) {
-        return tb_word_tokens(tb_word_settle(word, dflt, now));
-    }
-
-    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_rate(limits) : full;
-
-    return tokens < full ? tokens : full;
-}
-
-
 /*
- * Ends the ownership of a slot that is not registered, unless it has fewer
- * than least tokens by then.  result->left is set to the tokens it had.
- * They are noted in limits before the word goes vacant, so that a death in
- * between does not turn a drained bucket into a fresh one.  Each round that
- * fails has seen somebody else take tokens from the bucket, of which there
- * is a limited number.
+ * Makes a slot that is not registered ready for its next owner, unless it
+ * holds fewer than least tokens by then.  result->left is set to the tokens
+ * it holds.  Those of a bucket are noted in limits before the word goes
+ * vacant, so that a death in between does not turn a drained bucket into a
+ * fresh one.  Each round that fails has seen somebody else take tokens from
+ * the bucket, of which there is a limited number.
  */
 
 static bool
 tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt, uint64_t least, tb_result_t *result)
 {
-    tb_word_t  word;
+    uint64_t     evictions;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    if (atomic_load_explicit(&slot->tag, memory_order_relaxed) == 0) {
+        word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+        limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+
+        result->left = tb_slot_left_over(word, limits, now, dflt);
+        result->word = tb_word(result->left, now);
+
+        return result->left >= least;
+    }
 
     do {
         word = atomic_load_explicit(&slot->word, memory_order_acquire);
@@ -325,12 +253,16 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
 
     atomic_store_explicit(&slot->tag, 0, memory_order_release);
 
-    tb_table_count(&t->buckets, -1);
-
     result->evicted = result->left < tb_limits_full(dflt);
 
     if (result->evicted) {
-        tb_table_count(&t->evictions, 1);
+
+        /* written under the lock only, so no read-modify-write */
+
+        evictions = atomic_load_explicit(&t->evictions,
+                                         memory_order_relaxed);
+        atomic_store_explicit(&t->evictions, evictions + 1,
+                              memory_order_relaxed);
     }
 
     return true;
@@ -356,16 +288,12 @@ tb_table_settle_in(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
     word = atomic_load_explicit(&slot->word, memory_order_relaxed);
     word = tb_word(tokens, tb_word_next_stamp(word, now));
 
-    atomic_store_explicit(&slot->check, h->hi, memory_order_relaxed);
+    /* release: not before the tag of the last owner is gone */
+
+    atomic_store_explicit(&slot->check, h->hi, memory_order_release);
     atomic_store_explicit(&slot->word, word, memory_order_release);
     atomic_store_explicit(&slot->limits, limits, memory_order_release);
     atomic_store_explicit(&slot->tag, h->lo, memory_order_release);
-
-    tb_table_count(&t->buckets, 1);
-
-    if (limits) {
-        tb_table_count(&t->registered, 1);
-    }
 }
 
 
@@ -382,15 +310,14 @@ tb_slot_revive(tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
     tb_limits_t  limits;
 
     word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
 
     if (tb_word_is_vacant(word)) {
-        tokens = tb_slot_hole_tokens(slot, now, dflt);
+        tokens = tb_slot_left_over(word, limits, now, dflt);
         word = tb_word(tokens, tb_word_next_stamp(word, now));
 
         atomic_store_explicit(&slot->word, word, memory_order_release);
     }
-
-    limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
 
     if (limits & TB_LIMITS_HELD) {
         atomic_store_explicit(&slot->limits, 0, memory_order_release);

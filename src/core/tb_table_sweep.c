@@ -20,7 +20,7 @@ tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_reach_t *reach)
 {
     uint32_t      i, n, owned, least;
-    uint64_t      tokens;
+    uint64_t      tag, tokens;
     tb_slot_t    *group, *hole, *slot;
     tb_word_t     word;
     tb_limits_t   limits;
@@ -40,27 +40,31 @@ tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
         for (i = 0; i < TB_GROUP_SLOTS; i++) {
             slot = tb_group_slot(group, h, i);
 
-            if (atomic_load_explicit(&slot->tag, memory_order_acquire) == 0) {
+            tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
+            word = atomic_load_explicit(&slot->word, memory_order_acquire);
+            limits = atomic_load_explicit(&slot->limits,
+                                          memory_order_acquire);
+
+            if (tb_slot_is_empty(tag, word, limits)) {
                 hole = hole ? hole : slot;
                 continue;
             }
 
             owned++;
 
-            word = atomic_load_explicit(&slot->word, memory_order_acquire);
-            limits = atomic_load_explicit(&slot->limits,
-                                          memory_order_acquire);
-
-            if (tb_word_is_vacant(word) || (limits & TB_LIMITS_REGISTERED)) {
+            if (tag != 0 && (tb_word_is_vacant(word)
+                             || (limits & TB_LIMITS_REGISTERED)))
+            {
                 continue;
             }
 
-            tokens = tb_word_tokens(tb_word_settle(word, dflt, now));
+            tokens = tb_slot_left_over(word, limits, now, dflt);
 
             if (reach->fullest == NULL || tokens > reach->tokens) {
                 reach->fullest = slot;
                 reach->tokens = tokens;
-                reach->word = word;
+                reach->word = tb_word_is_vacant(word) ? tb_word(tokens, now)
+                                                      : word;
             }
         }
 
@@ -69,7 +73,7 @@ tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
             least = owned;
         }
 
-        if (n == 0 && owned < TB_GROUP_CROWDED) {
+        if (n == 0 && owned < TB_GROUP_CROWDED && hole != NULL) {
             return;
         }
     }
