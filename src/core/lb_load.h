@@ -1,0 +1,93 @@
+/*
+ * How many requests each server is busy with, kept right when a process is
+ * killed at any instruction.
+ *
+ *   active[index]          what balancing reads: the sum over all processes
+ *   row[process]           what one process holds, so that it can be taken
+ *     .held[index]         back from active[] once the process is dead
+ *     .change, .index      odd while held[] and active[] may disagree about
+ *                          the server index, because the owner is between
+ *                          the two
+ *
+ * A row is written by its owner only.  Whoever finds a dead row makes
+ * active[] the sum of the other rows again, which is safe to repeat.
+ */
+
+#ifndef LB_LOAD_H
+#define LB_LOAD_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+
+#define LB_LINE  64
+
+
+typedef struct {
+    alignas(LB_LINE)
+    _Atomic uint32_t   owner;      /* process id, 0: free */
+    _Atomic uint32_t   slot;       /* the owner's process slot */
+    _Atomic uint32_t   change;
+    _Atomic uint32_t   index;
+
+    /* one line further on: _Atomic uint32_t held[capacity] */
+} lb_row_t;
+
+
+typedef struct {
+    _Atomic uint32_t  *active;
+    unsigned char     *rows;
+    uint32_t           row_size;
+    uint32_t           nrows;
+    uint32_t           capacity;
+} lb_load_t;
+
+
+/* bytes that a row for so many servers takes */
+uint32_t lb_load_row_size(uint32_t capacity);
+
+/*
+ * Claims a free row for a process; slot is any number that no two living
+ * processes share.  NULL: no row is free.
+ */
+lb_row_t *lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot);
+
+/*
+ * Counts a request on a server, unless max (0: none) are there already.
+ * Exact: never more than max at a time.  Lock-free.
+ */
+bool lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
+    uint32_t max);
+
+/* Takes back one lb_load_take() of the same row.  Lock-free. */
+void lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index);
+
+/* What the row's owner holds of a server. */
+uint32_t lb_load_held(const lb_row_t *row, uint32_t index);
+
+/*
+ * Gives back what the dead owner of a row held and frees the row.  The
+ * caller holds the zone's mutex.  false: a living process was caught in the
+ * middle of a change each time; nothing is lost, call again later.
+ */
+bool lb_load_settle(const lb_load_t *load, lb_row_t *dead);
+
+
+static inline lb_row_t *
+lb_load_row(const lb_load_t *load, uint32_t i)
+{
+    return (lb_row_t *) (load->rows + (uint64_t) i * load->row_size);
+}
+
+
+static inline uint32_t
+lb_load_active(const lb_load_t *load, uint32_t index)
+{
+    return atomic_load_explicit(&load->active[index], memory_order_relaxed);
+}
+
+
+#endif /* LB_LOAD_H */

@@ -1,0 +1,310 @@
+/*
+ * The roster: the servers of one upstream and the order in which picks visit
+ * them, in one block of memory that all processes share.
+ *
+ *   lb_roster_t     sizes, generation, figures of the whole upstream
+ *   view 0, view 1  what picks read: per tier (main, backup) the smooth
+ *                   weighted order and the set of usable servers, as indices
+ *   servers         one lb_server_t per slot: atomics, read and written by
+ *                   everyone
+ *   identities      one lb_identity_t per slot: address, names, texts
+ *   active, rows    requests in flight (lb_load.h)
+ *
+ * Writers hold the zone's mutex, fill the view that is not in force and
+ * publish it by adding one to the generation.  Readers take no lock: every
+ * value found in a view is the index of some slot at any time, and a pick
+ * checks the slot itself after it has counted its request there.  A writer
+ * that dies leaves the old view in force; lb_roster_stale() tells the next
+ * one that there is work to do.
+ *
+ * A slot is reused when its server has been removed and no request is left
+ * on it; its generation changes then.
+ */
+
+#ifndef LB_ROSTER_H
+#define LB_ROSTER_H
+
+#include <stddef.h>
+
+#include "lb_load.h"
+#include "lb_order.h"
+#include "lb_window.h"
+
+
+#define LB_NONE          UINT32_MAX
+#define LB_NEVER         UINT64_MAX
+
+/* slots of a roster; indices in a view are 16 bits */
+#define LB_SERVERS_MAX   65535
+
+#define LB_ADDRESS_MAX   128         /* bytes of a binary address */
+#define LB_NAME_MAX      128         /* an address as text */
+#define LB_HOST_MAX      264         /* the name in the server line */
+#define LB_REASON_MAX    96
+
+
+/* lb_server_t.status: a server takes requests if it is LB_USED only */
+
+#define LB_USED          0x0001
+#define LB_BACKUP        0x0002      /* of the second tier, still usable */
+#define LB_DISABLED      0x0004      /* "down", or by an operator */
+#define LB_FAILED        0x0008      /* max_fails reached, tried at retry_at */
+#define LB_DRAINING      0x0010      /* no new requests */
+#define LB_UNHEALTHY     0x0020      /* by probes */
+#define LB_EJECTED       0x0040      /* as an outlier */
+#define LB_REMOVED       0x0080      /* slot is freed when active is 0 */
+
+#define LB_UNUSABLE      (LB_DISABLED | LB_FAILED | LB_DRAINING              \
+                          | LB_UNHEALTHY | LB_EJECTED | LB_REMOVED)
+
+
+/* the first line is read by every pick, the second written by most requests */
+
+typedef struct {
+    alignas(LB_LINE)
+    _Atomic uint32_t   status;       /* LB_USED ...; bits by any process */
+    _Atomic uint32_t   generation;   /* of the slot; mutex */
+    _Atomic uint32_t   max_conns;    /* 0: any; mutex */
+    _Atomic uint32_t   weight;       /* 1 and up; mutex */
+    _Atomic uint32_t   rank;         /* place among the servers; mutex */
+    _Atomic uint32_t   max_fails;    /* 0: never marked as failed; mutex */
+    _Atomic uint64_t   fail_timeout; /* ms, 0: as max_fails 0; mutex */
+    _Atomic uint64_t   retry_at;     /* ms; if LB_FAILED, the next trial */
+    _Atomic uint64_t   failed_at;    /* ms; since when LB_FAILED */
+    _Atomic uint64_t   told_at;      /* s; the last retry line in the log */
+
+    alignas(LB_LINE)
+    _Atomic uint64_t   requests;     /* attempts; any process */
+    _Atomic uint64_t   failures;     /* failed ones; any process */
+    lb_window_t        fails;        /* failed ones within fail_timeout */
+} lb_server_t;
+
+
+/* what a server line says */
+
+typedef struct {
+    const char        *host;         /* as written, at most LB_HOST_MAX */
+    const char        *name;         /* address as text, LB_NAME_MAX */
+    const void        *address;      /* binary, LB_ADDRESS_MAX */
+    uint32_t           host_length;
+    uint32_t           name_length;
+    uint32_t           address_length;
+    uint32_t           weight;
+    uint32_t           max_conns;
+    uint32_t           max_fails;
+    uint32_t           status;       /* LB_BACKUP, LB_DISABLED or 0 */
+    uint64_t           fail_timeout; /* ms */
+} lb_line_t;
+
+
+/* written under the mutex only; valid as long as the slot's generation */
+
+typedef struct {
+    unsigned char      address[LB_ADDRESS_MAX];
+    uint16_t           address_length;
+    uint16_t           name_length;
+    uint16_t           host_length;
+    uint16_t           reason_length;
+    char               name[LB_NAME_MAX];
+    char               host[LB_HOST_MAX];
+    char               reason[LB_REASON_MAX];  /* of the last change */
+
+    /* the settings of the line, to tell a changed line from a changed server */
+    bool               from_line;
+    uint32_t           weight;
+    uint32_t           max_conns;
+    uint32_t           max_fails;
+    uint32_t           status;
+    uint64_t           fail_timeout;
+} lb_identity_t;
+
+
+typedef struct {
+    alignas(LB_LINE)
+    _Atomic uint64_t   cursor;       /* written by picks: its own line */
+
+    alignas(LB_LINE)
+    _Atomic uint32_t   order_length; /* 0: no usable server */
+    _Atomic uint32_t   set_length;
+    uint64_t           order;        /* offsets in the block; uint16_t each */
+    uint64_t           set;
+} lb_tier_t;
+
+
+typedef struct {
+    uint64_t           size;         /* bytes of the block */
+    uint32_t           capacity;     /* slots */
+    uint32_t           nrows;        /* processes */
+    uint32_t           order_max;
+    uint32_t           row_size;
+    uint64_t           servers;      /* offsets in the block */
+    uint64_t           identities;
+    uint64_t           active;
+    uint64_t           rows;
+    uint64_t           weights;      /* working space of a build, mutex */
+    uint64_t           members;
+
+    alignas(LB_LINE)
+    _Atomic uint64_t   generation;   /* view[generation & 1] is in force */
+    _Atomic uint32_t   used;         /* slots below it may be in use */
+    _Atomic uint32_t   enabled;      /* servers a request may try */
+    _Atomic uint64_t   trial_at[2];  /* ms; earliest retry_at of the tier */
+    _Atomic uint64_t   fingerprint;  /* what the view in force is built of */
+    _Atomic uint64_t   config;       /* the last configuration applied */
+
+    alignas(LB_LINE)
+    _Atomic uint64_t   config_next;  /* numbers configurations */
+    _Atomic uint64_t   retries;
+    _Atomic uint64_t   empty_at;     /* s; the last "no live servers" line */
+
+    lb_tier_t          view[2][2];   /* [generation & 1][tier] */
+} lb_roster_t;
+
+
+/* one tier of the view in force, as picking methods see it */
+
+typedef struct {
+    lb_tier_t               *tier;
+    const _Atomic uint16_t  *order;
+    const _Atomic uint16_t  *set;
+    uint32_t                 order_length;
+    uint32_t                 set_length;
+} lb_view_t;
+
+
+typedef struct {
+    uint32_t           usable;
+    uint32_t           total;        /* without those leaving */
+    uint32_t           leaving;      /* removed, slot not free yet */
+} lb_count_t;
+
+
+/* told of each server that lb_roster_sync() adds or removes */
+typedef void (*lb_note_pt)(void *data, uint32_t index, bool added);
+
+
+/* Bytes for a roster; order_max is at most LB_ORDER_MAX and >= capacity. */
+uint64_t lb_roster_size(uint32_t capacity, uint32_t nrows,
+    uint32_t order_max);
+
+/*
+ * The largest roster that fits into size bytes: sets the length of its
+ * orders and returns its number of slots, 0 if there is no room.
+ */
+uint32_t lb_roster_fit(uint64_t size, uint32_t nrows, uint32_t *order_max);
+
+/*
+ * Makes an empty roster of a block of lb_roster_size() bytes, aligned to
+ * LB_LINE.  The block may be mapped anywhere.
+ */
+lb_roster_t *lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
+    uint32_t order_max);
+
+/*
+ * Makes the servers those of the lines: adds and removes servers, applies
+ * settings that differ from the line before, and leaves health, counters and
+ * what was changed at runtime alone.  Servers are matched by host and
+ * address, equal ones in their order.  Mutex; then lb_roster_build().
+ * false: not every server found a slot; the others are in.
+ */
+bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
+    lb_note_pt note, void *data);
+
+/*
+ * Copies health and counters of the servers that both rosters have into the
+ * new one, which no one else uses yet.  The old one may be in use.
+ */
+void lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old);
+
+/* Frees the slots of removed servers without requests.  Mutex. */
+void lb_roster_sweep(lb_roster_t *roster);
+
+/* Builds the view of what is usable now and puts it in force.  Mutex. */
+void lb_roster_build(lb_roster_t *roster);
+
+/* Whether the view in force differs from what is usable.  No lock. */
+bool lb_roster_stale(lb_roster_t *roster);
+
+/* Counts servers.  No lock. */
+lb_count_t lb_roster_count(lb_roster_t *roster);
+
+/* Whether the slot is that of the line's server. */
+bool lb_roster_same(const lb_identity_t *identity, const lb_line_t *line);
+
+
+static inline lb_server_t *
+lb_roster_server(lb_roster_t *roster, uint32_t index)
+{
+    return (lb_server_t *) ((unsigned char *) roster + roster->servers)
+           + index;
+}
+
+
+static inline lb_identity_t *
+lb_roster_identity(lb_roster_t *roster, uint32_t index)
+{
+    return (lb_identity_t *) ((unsigned char *) roster + roster->identities)
+           + index;
+}
+
+
+static inline lb_load_t
+lb_roster_load(lb_roster_t *roster)
+{
+    unsigned char  *block = (unsigned char *) roster;
+
+    return (lb_load_t) {
+        .active = (_Atomic uint32_t *) (block + roster->active),
+        .rows = block + roster->rows,
+        .row_size = roster->row_size,
+        .nrows = roster->nrows,
+        .capacity = roster->capacity
+    };
+}
+
+
+static inline uint32_t
+lb_roster_status(lb_roster_t *roster, uint32_t index)
+{
+    return atomic_load_explicit(&lb_roster_server(roster, index)->status,
+                                memory_order_acquire);
+}
+
+
+/*
+ * The given tier, 0 or 1, of the view in force.  Returns the generation it
+ * belongs to: as long as lb_roster_generation() still is the same, what was
+ * read of the view was consistent.
+ */
+
+static inline uint64_t
+lb_roster_view(lb_roster_t *roster, uint32_t tier, lb_view_t *view)
+{
+    uint64_t        generation;
+    lb_tier_t      *t;
+    unsigned char  *block = (unsigned char *) roster;
+
+    generation = atomic_load_explicit(&roster->generation,
+                                      memory_order_acquire);
+    t = &roster->view[generation & 1][tier];
+
+    view->tier = t;
+    view->order = (_Atomic uint16_t *) (block + t->order);
+    view->set = (_Atomic uint16_t *) (block + t->set);
+    view->order_length = atomic_load_explicit(&t->order_length,
+                                              memory_order_acquire);
+    view->set_length = atomic_load_explicit(&t->set_length,
+                                            memory_order_acquire);
+
+    return generation;
+}
+
+
+static inline uint64_t
+lb_roster_generation(lb_roster_t *roster)
+{
+    return atomic_load_explicit(&roster->generation, memory_order_acquire);
+}
+
+
+#endif /* LB_ROSTER_H */
