@@ -21,5 +21,13 @@
 #define ngx_gw_header_init(h)  ((h)->hash = 1)
 #endif
 
+/* Whether a server line has "resolve", which exists since 1.27.3. */
+
+#if (nginx_version >= 1027003 && NGX_HTTP_UPSTREAM_ZONE)
+#define ngx_gw_server_resolves(server)  ((server)->host.len != 0)
+#else
+#define ngx_gw_server_resolves(server)  0
+#endif
+
 
 #endif /* NGX_GW_COMPAT_H */

@@ -1,0 +1,451 @@
+
+/*
+ * The balancer: directives of upstream{}, and the hooks by which nginx
+ * starts it.  Requests are served in src/lb, decisions are made in src/core.
+ */
+
+
+#include "src/lb/ngx_http_lb.h"
+
+
+static char *ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t ngx_http_lb_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_lb_init_lines(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_init_line(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf, ngx_http_upstream_server_t *server);
+static void *ngx_http_lb_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_lb_create_srv_conf(ngx_conf_t *cf);
+static ngx_int_t ngx_http_lb_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_lb_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_lb_init_process(ngx_cycle_t *cycle);
+static void ngx_http_lb_exit_process(ngx_cycle_t *cycle);
+
+
+static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
+
+    { ngx_string("round_robin"), lb_pick_round_robin },
+
+    { ngx_null_string, NULL }
+};
+
+
+static ngx_command_t  ngx_http_lb_commands[] = {
+
+    { ngx_string("lb"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_lb,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_zone"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_lb_zone,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_lb_upstream_module_ctx = {
+    ngx_http_lb_add_variables,             /* preconfiguration */
+    ngx_http_lb_postconfiguration,         /* postconfiguration */
+
+    ngx_http_lb_create_main_conf,          /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    ngx_http_lb_create_srv_conf,           /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_lb_upstream_module = {
+    NGX_MODULE_V1,
+    &ngx_http_lb_upstream_module_ctx,      /* module context */
+    ngx_http_lb_commands,                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    ngx_http_lb_init_module,               /* init module */
+    ngx_http_lb_init_process,              /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_lb_exit_process,              /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static char *
+ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_lb_srv_conf_t  *lcf = conf;
+
+    ngx_str_t                     *value;
+    const ngx_http_lb_method_t    *method;
+    ngx_http_lb_srv_conf_t       **lcfp;
+    ngx_http_lb_main_conf_t       *lmcf;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    if (lcf->method) {
+        return "is duplicate";
+    }
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    if (uscf->peer.init_upstream) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" cannot follow another balancing method; "
+                           "\"keepalive\" must be placed after \"%V\"",
+                           &cmd->name, &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (method = ngx_http_lb_methods; method->name.len; method++) {
+
+        if (method->name.len == value[1].len
+            && ngx_strncmp(method->name.data, value[1].data, value[1].len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    if (method->name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown method \"%V\" in \"%V\", "
+                           "it must be \"round_robin\"",
+                           &value[1], &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts > 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", \"%V %V\" takes none",
+                           &value[2], &cmd->name, &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    lmcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_lb_upstream_module);
+
+    lcfp = ngx_array_push(&lmcf->upstreams);
+    if (lcfp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *lcfp = lcf;
+
+    lcf->method = method;
+    lcf->upstream = uscf;
+    lcf->file = cf->conf_file->file.name.data;
+    lcf->line = cf->conf_file->line;
+
+    uscf->peer.init_upstream = ngx_http_lb_init_upstream;
+
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE
+                  |NGX_HTTP_UPSTREAM_WEIGHT
+                  |NGX_HTTP_UPSTREAM_MAX_CONNS
+                  |NGX_HTTP_UPSTREAM_MAX_FAILS
+                  |NGX_HTTP_UPSTREAM_FAIL_TIMEOUT
+                  |NGX_HTTP_UPSTREAM_DOWN
+                  |NGX_HTTP_UPSTREAM_BACKUP;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_lb_srv_conf_t  *lcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (lcf->zone_size != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (16 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"%V\", "
+                           "it must be at least %uzk",
+                           &value[1], &cmd->name,
+                           (size_t) (16 * ngx_pagesize / 1024));
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->zone_size = size;
+    lcf->upstream = ngx_http_conf_get_module_srv_conf(cf,
+                                                   ngx_http_upstream_module);
+
+    if (lcf->method == NULL) {
+        lcf->file = cf->conf_file->file.name.data;
+        lcf->line = cf->conf_file->line;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* all directives of the upstream{} have been read */
+
+static ngx_int_t
+ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
+
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+    if (us->shm_zone) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"zone\" cannot be used together with \"lb\" in "
+                      "upstream \"%V\", use \"lb_zone\" in %s:%ui",
+                      &us->host, lcf->file, lcf->line);
+        return NGX_ERROR;
+    }
+
+#endif
+
+    if (ngx_http_lb_init_lines(cf, lcf) != NGX_OK
+        || ngx_http_lb_zone_add(cf, lcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    us->peer.init = ngx_http_lb_init_peer;
+    us->peer.data = lcf;
+
+    lcf->initialized = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_lb_init_lines(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_uint_t                   i, n, backup;
+    ngx_http_upstream_server_t  *server;
+
+    server = lcf->upstream->servers->elts;
+    n = 0;
+    backup = 0;
+
+    for (i = 0; i < lcf->upstream->servers->nelts; i++) {
+        n += server[i].naddrs;
+        backup += server[i].backup ? server[i].naddrs : 0;
+    }
+
+    if (n == backup || n > LB_SERVERS_MAX) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "%ui servers, %ui of them backup, in upstream \"%V\", "
+                      "there must be one that is not and at most %d "
+                      "in %s:%ui",
+                      n, backup, &lcf->upstream->host, LB_SERVERS_MAX,
+                      lcf->file, lcf->line);
+        return NGX_ERROR;
+    }
+
+    lcf->lines = ngx_pcalloc(cf->pool, n * sizeof(lb_line_t));
+    if (lcf->lines == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < lcf->upstream->servers->nelts; i++) {
+
+        if (ngx_http_lb_init_line(cf, lcf, &server[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* one line of ours for each address of the server */
+
+static ngx_int_t
+ngx_http_lb_init_line(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_upstream_server_t *server)
+{
+    ngx_uint_t   j;
+    ngx_addr_t  *addr;
+    lb_line_t   *line;
+
+    if (ngx_gw_server_resolves(server)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"resolve\" of server \"%V\" is not supported with "
+                      "\"lb\" in upstream \"%V\" in %s:%ui",
+                      &server->name, &lcf->upstream->host,
+                      lcf->file, lcf->line);
+        return NGX_ERROR;
+    }
+
+    for (j = 0; j < server->naddrs; j++) {
+        addr = &server->addrs[j];
+
+        if (server->name.len > LB_HOST_MAX || addr->name.len > LB_NAME_MAX
+            || addr->socklen > LB_ADDRESS_MAX)
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "name of server \"%V\" in upstream \"%V\" is "
+                          "longer than %d characters in %s:%ui",
+                          &server->name, &lcf->upstream->host, LB_HOST_MAX,
+                          lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+
+        line = &lcf->lines[lcf->nlines++];
+
+        line->host = (char *) server->name.data;
+        line->host_length = server->name.len;
+        line->name = (char *) addr->name.data;
+        line->name_length = addr->name.len;
+        line->address = addr->sockaddr;
+        line->address_length = addr->socklen;
+        line->weight = ngx_min(server->weight, UINT32_MAX);
+        line->max_conns = ngx_min(server->max_conns, UINT32_MAX);
+        line->max_fails = ngx_min(server->max_fails, INT32_MAX);
+        line->fail_timeout = (uint64_t) server->fail_timeout * 1000;
+        line->status = (server->backup ? LB_BACKUP : 0)
+                       | (server->down ? LB_DISABLED : 0);
+    }
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_lb_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_lb_main_conf_t  *lmcf;
+
+    lmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_main_conf_t));
+    if (lmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&lmcf->upstreams, cf->pool, 4,
+                       sizeof(ngx_http_lb_srv_conf_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return lmcf;
+}
+
+
+static void *
+ngx_http_lb_create_srv_conf(ngx_conf_t *cf)
+{
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_srv_conf_t));
+    if (lcf == NULL) {
+        return NULL;
+    }
+
+    lcf->zone_size = NGX_CONF_UNSET;
+
+    return lcf;
+}
+
+
+/* what can be seen only when all upstreams have been set up */
+
+static ngx_int_t
+ngx_http_lb_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_uint_t                       i;
+    ngx_http_lb_srv_conf_t          *lcf;
+    ngx_http_upstream_srv_conf_t   **uscfp;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+
+    uscfp = umcf->upstreams.elts;
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        if (uscfp[i]->srv_conf == NULL) {
+            continue;
+        }
+
+        lcf = ngx_http_conf_upstream_srv_conf(uscfp[i],
+                                              ngx_http_lb_upstream_module);
+
+        if (lcf->method && !lcf->initialized) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "another balancing method follows \"lb\" in "
+                          "upstream \"%V\" in %s:%ui",
+                          &uscfp[i]->host, lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+
+        if (lcf->method == NULL && lcf->file) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"lb_zone\" without \"lb\" in upstream \"%V\" "
+                          "in %s:%ui",
+                          &uscfp[i]->host, lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_lb_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_lb_main_conf_t  *lmcf;
+
+    lmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_lb_upstream_module);
+
+    return lmcf ? ngx_http_lb_zone_init_module(cycle, lmcf) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_lb_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_lb_main_conf_t  *lmcf;
+
+    lmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_lb_upstream_module);
+
+    return lmcf ? ngx_http_lb_zone_init_process(cycle, lmcf) : NGX_OK;
+}
+
+
+static void
+ngx_http_lb_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_lb_main_conf_t  *lmcf;
+
+    lmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_lb_upstream_module);
+
+    if (lmcf) {
+        ngx_http_lb_zone_exit_process(lmcf);
+    }
+}

@@ -1,0 +1,191 @@
+
+/*
+ * What the parts of the balancer inside nginx share.  The decisions are in
+ * src/core; here are configuration, shared memory, requests and the log.
+ */
+
+
+#ifndef NGX_HTTP_LB_H
+#define NGX_HTTP_LB_H
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "src/common/ngx_gw_compat.h"
+#include "src/common/ngx_gw_lease.h"
+#include "src/core/lb_passive.h"
+
+
+#define NGX_HTTP_LB_TRIED  8
+
+
+typedef struct ngx_http_lb_srv_conf_s  ngx_http_lb_srv_conf_t;
+
+
+/* a method that "lb" knows by name */
+
+typedef struct {
+    ngx_str_t                     name;
+    lb_pick_pt                    pick;
+} ngx_http_lb_method_t;
+
+
+#if (NGX_HTTP_SSL)
+
+/* a TLS session to resume, of the server that had the slot's generation */
+
+typedef struct {
+    ngx_ssl_session_t            *session;
+    uint32_t                      generation;
+} ngx_http_lb_session_t;
+
+#endif
+
+
+typedef struct {
+    ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
+
+    /* of this process */
+    ngx_event_t                   tick;
+    ngx_connection_t              dummy;
+} ngx_http_lb_main_conf_t;
+
+
+/*
+ * An upstream with "lb".  The configuration does not change after the start;
+ * what is of one process is written by that process only.
+ */
+
+struct ngx_http_lb_srv_conf_s {
+    const ngx_http_lb_method_t   *method;     /* NULL: not our upstream */
+    ngx_http_upstream_srv_conf_t *upstream;
+    u_char                       *file;       /* where "lb" is */
+    ngx_uint_t                    line;
+    ngx_uint_t                    initialized;
+
+    lb_line_t                    *lines;      /* the server lines */
+    uint32_t                      nlines;
+
+    ssize_t                       zone_size;  /* NGX_CONF_UNSET: computed */
+    ngx_shm_zone_t               *shm_zone;
+    ngx_slab_pool_t              *shpool;     /* its mutex guards roster */
+    lb_roster_t                  *roster;
+    uint32_t                      capacity;
+    uint32_t                      nrows;
+    uint32_t                      order_max;
+    uint64_t                      config;     /* number of this one */
+
+    /* of this process */
+    lb_row_t                     *row;
+    ngx_uint_t                    behind;     /* a change is not built yet */
+#if (NGX_HTTP_SSL)
+    ngx_http_lb_session_t        *sessions;   /* by slot */
+#endif
+};
+
+
+/* A request on its way through an upstream. */
+
+typedef struct {
+    ngx_http_request_t           *request;
+    ngx_http_lb_srv_conf_t       *conf;
+    lb_ask_t                      ask;
+
+    uint32_t                      index;      /* held now, or LB_NONE */
+    uint32_t                      generation; /* of the slot */
+    lb_how_t                      how;
+    ngx_uint_t                    attempts;
+    ngx_str_t                     name;       /* last picked; in r->pool */
+
+    /* the failure that the next attempt follows, failed.len 0: none */
+    ngx_str_t                     failed;
+    uint32_t                      failed_index;
+
+    ngx_str_t                     reason;     /* as nginx has logged it */
+    u_char                        text[LB_REASON_MAX];
+
+    ngx_http_log_handler_pt       log_handler;
+    uint16_t                      tried[NGX_HTTP_LB_TRIED];
+} ngx_http_lb_ctx_t;
+
+
+extern ngx_module_t  ngx_http_lb_upstream_module;
+
+
+/* ngx_http_lb_zone.c */
+
+/*
+ * Adds the zone of an upstream whose lines are known; checks or computes its
+ * size.  Logs what is wrong.
+ */
+ngx_int_t ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
+
+/* module hooks, for all upstreams */
+ngx_int_t ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
+    ngx_http_lb_main_conf_t *lmcf);
+ngx_int_t ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
+    ngx_http_lb_main_conf_t *lmcf);
+void ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf);
+
+/*
+ * Builds the view after a change of some server's status.  Never waits: if
+ * the mutex is taken, the tick comes back to it soon.
+ */
+void ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf);
+
+
+/* ngx_http_lb_event.c */
+
+/* An attempt on the server that ctx holds has failed, or has succeeded. */
+void ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc);
+void ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx);
+
+/* The log lines about a retry, and about having no server left. */
+void ngx_http_lb_log_retry(ngx_http_lb_ctx_t *ctx, ngx_log_t *log);
+void ngx_http_lb_log_empty(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
+
+/* Logs that a server was added or removed; lb_note_pt, data is the upstream. */
+void ngx_http_lb_log_member(void *data, uint32_t index, bool added);
+
+
+/* ngx_http_lb_reason.c */
+
+/* Makes a request's log lines tell why an attempt failed. */
+void ngx_http_lb_reason_watch(ngx_http_lb_ctx_t *ctx);
+
+/* Why the attempt that has just failed did so; valid for the request. */
+ngx_str_t *ngx_http_lb_reason(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
+
+
+/* ngx_http_lb_variable.c */
+
+ngx_int_t ngx_http_lb_add_variables(ngx_conf_t *cf);
+
+/* The latest context of a request, or NULL. */
+ngx_http_lb_ctx_t *ngx_http_lb_get_ctx(ngx_http_request_t *r);
+
+
+/* ngx_http_lb_peer.c */
+
+ngx_int_t ngx_http_lb_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+void ngx_http_lb_cleanup(void *data);
+
+
+#if (NGX_HTTP_SSL)
+
+/* ngx_http_lb_session.c: TLS sessions are kept per worker and server */
+
+ngx_int_t ngx_http_lb_session_init(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
+void ngx_http_lb_session_free(ngx_http_lb_srv_conf_t *lcf);
+ngx_int_t ngx_http_lb_set_session(ngx_peer_connection_t *pc, void *data);
+void ngx_http_lb_save_session(ngx_peer_connection_t *pc, void *data);
+
+#endif
+
+
+#endif /* NGX_HTTP_LB_H */

@@ -1,0 +1,289 @@
+
+/*
+ * A request's way through an upstream: which server each attempt goes to,
+ * and what became of it.
+ */
+
+
+#include "src/lb/ngx_http_lb.h"
+
+
+static ngx_int_t ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data);
+static void ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state);
+static ngx_int_t ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc, uint32_t index);
+static void ngx_http_lb_drop(ngx_http_lb_ctx_t *ctx);
+static ngx_int_t ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx,
+    uint32_t index);
+static ngx_uint_t ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
+
+
+ngx_int_t
+ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_lb_ctx_t       *ctx;
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_upstream_t     *u;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "lb init peer, upstream \"%V\"", &us->host);
+
+    lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_lb_ctx_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx = cln->data;
+
+    ctx->request = r;
+    ctx->conf = lcf;
+    ctx->index = LB_NONE;
+    ctx->how = LB_USUAL;
+    ctx->attempts = 0;
+    ctx->ask.row = lcf->row;
+    ctx->ask.last = 0;
+    ctx->ask.tried.list = ctx->tried;
+    ctx->ask.tried.number = 0;
+    ctx->ask.tried.size = NGX_HTTP_LB_TRIED;
+
+    ngx_str_null(&ctx->name);
+    ngx_str_null(&ctx->failed);
+    ngx_str_null(&ctx->reason);
+
+    ngx_http_lb_reason_watch(ctx);
+
+    cln->handler = ngx_http_lb_cleanup;
+
+    u = r->upstream;
+
+    u->peer.data = ctx;
+    u->peer.get = ngx_http_lb_get_peer;
+    u->peer.free = ngx_http_lb_free_peer;
+    u->peer.tries = atomic_load_explicit(&lcf->roster->enabled,
+                                         memory_order_relaxed);
+#if (NGX_HTTP_SSL)
+    u->peer.set_session = ngx_http_lb_set_session;
+    u->peer.save_session = ngx_http_lb_save_session;
+#endif
+
+    return NGX_OK;
+}
+
+
+/* nothing is held here, unless the request was torn down by other ways */
+
+void
+ngx_http_lb_cleanup(void *data)
+{
+    ngx_http_lb_ctx_t  *ctx = data;
+
+    ngx_http_lb_drop(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_lb_ctx_t  *ctx = data;
+
+    uint32_t                 index;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = ctx->conf;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "lb get peer, tries: %ui", pc->tries);
+
+    pc->cached = 0;
+    pc->connection = NULL;
+
+    ngx_http_lb_drop(ctx);
+
+    ctx->ask.now = ngx_current_msec;
+
+    index = lb_pick(lcf->roster, lcf->method->pick, &ctx->ask, &ctx->how);
+
+    if (index == LB_NONE) {
+        ngx_http_lb_log_empty(lcf, pc->log);
+
+        pc->name = &lcf->upstream->host;
+
+        return NGX_BUSY;
+    }
+
+    if (ngx_http_lb_hold(ctx, pc, index) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "lb get peer: %V, slot %uD, how %d",
+                   &ctx->name, index, ctx->how);
+
+    if (ctx->failed.len) {
+        ngx_http_lb_log_retry(ctx, pc->log);
+        ctx->failed.len = 0;
+    }
+
+    ctx->reason.len = 0;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
+{
+    ngx_http_lb_ctx_t  *ctx = data;
+
+    ngx_http_upstream_state_t  *us;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "lb free peer, tries: %ui, state: %ui", pc->tries, state);
+
+    if (pc->tries) {
+        pc->tries--;
+    }
+
+    if (ctx->index == LB_NONE) {
+        return;
+    }
+
+    if (!(state & NGX_PEER_FAILED)) {
+
+        /* a client that went away before the answer says nothing */
+
+        us = ctx->request->upstream->state;
+
+        if (us && us->header_time != (ngx_msec_t) -1) {
+            ngx_http_lb_passed(ctx);
+        }
+
+    } else if (ngx_http_lb_was_stale(ctx, pc)) {
+
+        /* a fresh connection to the same server is no second attempt */
+
+        ctx->ask.tried.number--;
+
+    } else {
+        ngx_http_lb_failed(ctx, pc);
+
+        if (pc->tries == 0
+            && !lb_pick_left(ctx->conf->roster, &ctx->ask.tried))
+        {
+            ngx_http_lb_log_empty(ctx->conf, pc->log);
+        }
+    }
+
+    ngx_http_lb_drop(ctx);
+}
+
+
+/*
+ * Address and name lie in shared memory.  The server stays there as long as
+ * it is held, but nginx keeps the name for $upstream_addr till the end.
+ */
+
+static ngx_int_t
+ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
+    uint32_t index)
+{
+    ngx_str_t      *name;
+    lb_roster_t    *roster;
+    lb_identity_t  *identity;
+
+    roster = ctx->conf->roster;
+    identity = lb_roster_identity(roster, index);
+
+    ctx->index = index;
+    ctx->generation = lb_roster_server(roster, index)->generation;
+    ctx->attempts++;
+
+    name = ngx_palloc(ctx->request->pool,
+                      sizeof(ngx_str_t) + identity->name_length);
+
+    if (name == NULL || ngx_http_lb_tried_add(ctx, index) != NGX_OK) {
+        ngx_http_lb_drop(ctx);
+        return NGX_ERROR;
+    }
+
+    name->len = identity->name_length;
+    name->data = (u_char *) (name + 1);
+    ngx_memcpy(name->data, identity->name, identity->name_length);
+
+    ctx->name = *name;
+
+    pc->sockaddr = (struct sockaddr *) identity->address;
+    pc->socklen = identity->address_length;
+    pc->name = name;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_lb_drop(ngx_http_lb_ctx_t *ctx)
+{
+    lb_load_t  load;
+
+    if (ctx->index == LB_NONE) {
+        return;
+    }
+
+    load = lb_roster_load(ctx->conf->roster);
+    lb_load_drop(&load, ctx->ask.row, ctx->index);
+
+    ctx->index = LB_NONE;
+}
+
+
+static ngx_int_t
+ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx, uint32_t index)
+{
+    uint16_t    *list;
+    lb_tried_t  *tried;
+
+    tried = &ctx->ask.tried;
+
+    if (tried->number == tried->size) {
+        list = ngx_palloc(ctx->request->pool,
+                          2 * tried->size * sizeof(uint16_t));
+        if (list == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(list, tried->list, tried->size * sizeof(uint16_t));
+
+        tried->list = list;
+        tried->size *= 2;
+    }
+
+    tried->list[tried->number++] = (uint16_t) index;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A kept connection that ends before any answer was closed by the server
+ * while it was idle: that is no failure, and nginx grants another try.
+ */
+
+static ngx_uint_t
+ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    ngx_connection_t     *c;
+    ngx_http_upstream_t  *u;
+
+    c = pc->connection;
+    u = ctx->request->upstream;
+
+    return pc->cached
+           && c && !c->read->timedout && !c->write->timedout
+           && u->state && u->state->bytes_received == 0
+           && u->state->header_time == (ngx_msec_t) -1;
+}

@@ -1,0 +1,126 @@
+
+/*
+ * $lb_server, $lb_tries and $lb_method.
+ */
+
+
+#include "src/lb/ngx_http_lb.h"
+
+
+#define NGX_HTTP_LB_SERVER  0
+#define NGX_HTTP_LB_TRIES   1
+#define NGX_HTTP_LB_METHOD  2
+
+
+static ngx_int_t ngx_http_lb_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+
+static ngx_http_variable_t  ngx_http_lb_vars[] = {
+
+    { ngx_string("lb_server"), NULL, ngx_http_lb_variable,
+      NGX_HTTP_LB_SERVER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("lb_tries"), NULL, ngx_http_lb_variable,
+      NGX_HTTP_LB_TRIES, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("lb_method"), NULL, ngx_http_lb_variable,
+      NGX_HTTP_LB_METHOD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_int_t
+ngx_http_lb_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_lb_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The context is found through the pool's cleanup list, which an internal
+ * redirect leaves alone; subrequests share the pool.
+ */
+
+ngx_http_lb_ctx_t *
+ngx_http_lb_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_lb_ctx_t   *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_lb_cleanup) {
+            ctx = cln->data;
+
+            if (ctx->request == r) {
+                return ctx;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_lb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    u_char             *p;
+    ngx_str_t           value;
+    ngx_http_lb_ctx_t  *ctx;
+
+    ctx = ngx_http_lb_get_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    switch (data) {
+
+    case NGX_HTTP_LB_SERVER:
+        value = ctx->name;
+        break;
+
+    case NGX_HTTP_LB_METHOD:
+        value = ctx->conf->method->name;
+        break;
+
+    default: /* NGX_HTTP_LB_TRIES */
+        p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.data = p;
+        value.len = ngx_sprintf(p, "%ui", ctx->attempts) - p;
+    }
+
+    if (value.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = value.data;
+    v->len = value.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}

@@ -1,0 +1,539 @@
+
+/*
+ * The shared memory of an upstream: its size, its start, what becomes of it
+ * at a reload, and the tick by which each worker looks after it.
+ *
+ * A reload must not change a live zone before it has succeeded, and the
+ * master must not wait for a mutex whose holder it alone could declare dead.
+ * So the lines of a new configuration are applied by the first of the new
+ * workers that gets to it.
+ */
+
+
+#include "src/lb/ngx_http_lb.h"
+
+
+#define NGX_HTTP_LB_TICK      1000
+#define NGX_HTTP_LB_SOON      10
+
+#define NGX_HTTP_LB_SERVERS   64      /* least number of slots by default */
+#define NGX_HTTP_LB_ROWS      64      /* least number of processes */
+
+/* what the slab allocator needs for itself: 24 bytes a page, and its head */
+#define ngx_http_lb_overhead(size)                                           \
+    ((size) / 128 + 8 * ngx_pagesize)
+
+
+static void ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    size_t *size);
+static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf);
+static lb_roster_t *ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_zone_join(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
+static ngx_uint_t ngx_http_lb_row_dead(lb_row_t *row);
+static void ngx_http_lb_tick(ngx_event_t *ev);
+static void ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf);
+
+
+ngx_int_t
+ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    size_t      size;
+    uint32_t    order_max;
+    ngx_str_t   name;
+
+    ngx_http_lb_zone_size(cf, lcf, &size);
+
+    if (lcf->zone_size != NGX_CONF_UNSET) {
+
+        lcf->capacity = lb_roster_fit(lcf->zone_size
+                                      - ngx_http_lb_overhead(lcf->zone_size),
+                                      lcf->nrows, &order_max);
+        if (lcf->capacity < lcf->nlines) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"lb_zone\" of %uzk in upstream \"%V\" has room "
+                          "for %uD servers, not for %uD; %uzk is enough "
+                          "in %s:%ui",
+                          lcf->zone_size / 1024, &lcf->upstream->host,
+                          lcf->capacity, lcf->nlines, size / 1024,
+                          lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+
+        lcf->order_max = order_max;
+        size = lcf->zone_size;
+    }
+
+    name.len = sizeof("lb:") - 1 + lcf->upstream->host.len;
+    name.data = ngx_pnalloc(cf->pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(name.data, "lb:%V", &lcf->upstream->host);
+
+    lcf->shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                          &ngx_http_lb_upstream_module);
+    if (lcf->shm_zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    lcf->shm_zone->init = ngx_http_lb_zone_init;
+    lcf->shm_zone->data = lcf;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
+    ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_uint_t                i;
+    lb_roster_t              *old, *roster;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    lcfp = lmcf->upstreams.elts;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        roster = lcfp[i]->roster;
+        old = ngx_http_lb_zone_old(lcfp[i]);
+
+        if (old && old != roster) {
+            lb_roster_inherit(roster, old);
+            lb_passive_schedule(roster);
+            lb_roster_build(roster);
+
+            ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                          "lb: zone of upstream \"%V\" has a new size; "
+                          "health of its servers was kept",
+                          &lcfp[i]->upstream->host);
+        }
+
+        lcfp[i]->config = atomic_fetch_add(&roster->config_next, 1) + 1;
+
+        if (old != roster) {
+            atomic_store(&roster->config, lcfp[i]->config);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
+    ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_uint_t                i;
+    ngx_event_t              *ev;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    if (!ngx_gw_is_worker() || lmcf->upstreams.nelts == 0) {
+        return NGX_OK;
+    }
+
+    lcfp = lmcf->upstreams.elts;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+
+        if (ngx_http_lb_zone_join(lcfp[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+#if (NGX_HTTP_SSL)
+        if (ngx_http_lb_session_init(cycle, lcfp[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+#endif
+    }
+
+    ev = &lmcf->tick;
+
+    lmcf->dummy.fd = (ngx_socket_t) -1;
+
+    ev->handler = ngx_http_lb_tick;
+    ev->data = &lmcf->dummy;
+    ev->log = cycle->log;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, NGX_HTTP_LB_TICK);
+
+    return NGX_OK;
+}
+
+
+/* requests that end with the process would be missing from the counts */
+
+void
+ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
+{
+    lb_load_t                 load;
+    ngx_uint_t                i;
+    ngx_http_lb_srv_conf_t   *lcf;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    lcfp = lmcf->upstreams.elts;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        lcf = lcfp[i];
+
+        if (lcf->row == NULL) {
+            continue;
+        }
+
+        /* not now: another worker will find that this process is dead */
+
+        if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+            load = lb_roster_load(lcf->roster);
+            (void) lb_load_settle(&load, lcf->row);
+
+            ngx_shmtx_unlock(&lcf->shpool->mutex);
+        }
+
+#if (NGX_HTTP_SSL)
+        ngx_http_lb_session_free(lcf);
+#endif
+    }
+}
+
+
+void
+ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_main_conf_t  *lmcf;
+
+    if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+        lb_roster_build(lcf->roster);
+        ngx_shmtx_unlock(&lcf->shpool->mutex);
+        return;
+    }
+
+    lcf->behind = 1;
+
+    lmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_lb_upstream_module);
+
+    ngx_add_timer(&lmcf->tick, NGX_HTTP_LB_SOON);
+}
+
+
+/* room for as many servers again, so that a reload seldom needs a new zone */
+
+static void
+ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    size_t *size)
+{
+    uint64_t          block;
+    uint32_t          capacity, nrows;
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    nrows = NGX_HTTP_LB_ROWS;
+
+    while (nrows < 4 * (uint32_t) ngx_ncpu
+           || (ccf->worker_processes != NGX_CONF_UNSET
+               && nrows < 4 * (uint32_t) ccf->worker_processes))
+    {
+        nrows *= 2;
+    }
+
+    capacity = NGX_HTTP_LB_SERVERS;
+
+    while (capacity < 2 * lcf->nlines) {
+        capacity *= 2;
+    }
+
+    lcf->nrows = ngx_min(nrows, NGX_MAX_PROCESSES);
+    lcf->capacity = ngx_min(capacity, LB_SERVERS_MAX);
+    lcf->order_max = LB_ORDER_MAX;
+
+    block = lb_roster_size(lcf->capacity, lcf->nrows, lcf->order_max);
+
+    *size = ngx_align(block + ngx_http_lb_overhead(block), ngx_pagesize);
+}
+
+
+static ngx_int_t
+ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_lb_srv_conf_t  *lcf, *old;
+
+    lcf = shm_zone->data;
+    old = data;
+
+    lcf->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (old == NULL && !shm_zone->shm.exists) {
+        return ngx_http_lb_zone_create(lcf);
+    }
+
+    lcf->roster = lcf->shpool->data;
+
+    /* the number of rows may have been another when the zone was made */
+
+    lcf->nrows = lcf->roster->nrows;
+    lcf->capacity = lcf->roster->capacity;
+    lcf->order_max = lcf->roster->order_max;
+
+    if (lcf->capacity < lcf->nlines) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "zone \"%V\" has room for %uD servers, not for %uD",
+                      &shm_zone->shm.name, lcf->capacity, lcf->nlines);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* nobody else has the zone yet */
+
+static ngx_int_t
+ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
+{
+    void       *block;
+    size_t      len;
+    ngx_str_t  *name;
+
+    name = &lcf->shm_zone->shm.name;
+    len = sizeof(" in zone \"\"") + name->len;
+
+    lcf->shpool->log_ctx = ngx_slab_alloc(lcf->shpool, len);
+    if (lcf->shpool->log_ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(lcf->shpool->log_ctx, " in zone \"%V\"%Z", name);
+
+    block = ngx_slab_alloc(lcf->shpool,
+                           lb_roster_size(lcf->capacity, lcf->nrows,
+                                          lcf->order_max));
+    if (block == NULL) {
+        return NGX_ERROR;
+    }
+
+    lcf->roster = lb_roster_init(block, lcf->capacity, lcf->nrows,
+                                 lcf->order_max);
+
+    (void) lb_roster_sync(lcf->roster, lcf->lines, lcf->nlines, NULL, NULL);
+    lb_roster_build(lcf->roster);
+
+    lcf->shpool->data = lcf->roster;
+
+    return NGX_OK;
+}
+
+
+/* the roster that the running configuration has for the upstream, or NULL */
+
+static lb_roster_t *
+ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_uint_t               i;
+    ngx_str_t               *name;
+    ngx_shm_zone_t          *zone;
+    ngx_list_part_t         *part;
+    ngx_http_lb_srv_conf_t  *old;
+
+    name = &lcf->shm_zone->shm.name;
+
+    for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
+         part;
+         part = part->next)
+    {
+        zone = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (zone[i].tag == &ngx_http_lb_upstream_module
+                && zone[i].shm.name.len == name->len
+                && ngx_memcmp(zone[i].shm.name.data, name->data, name->len)
+                   == 0)
+            {
+                old = zone[i].data;
+                return old->roster;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_lb_zone_join(ngx_http_lb_srv_conf_t *lcf)
+{
+    lb_load_t  load;
+
+    load = lb_roster_load(lcf->roster);
+
+    ngx_shmtx_lock(&lcf->shpool->mutex);
+
+    ngx_http_lb_zone_settle(lcf);
+
+    lcf->row = lb_load_claim(&load, ngx_pid, ngx_process_slot);
+
+    if (lcf->row) {
+        ngx_http_lb_zone_apply(lcf);
+    }
+
+    ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+    if (lcf->row == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
+                      "more than %uD processes use upstream \"%V\" at once",
+                      lcf->nrows, &lcf->upstream->host);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A worker that dies half way leaves the number of the configuration as it
+ * was, and the next one does it again.
+ */
+
+static void
+ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
+{
+    lb_roster_t  *roster;
+
+    roster = lcf->roster;
+
+    if (atomic_load(&roster->config) >= lcf->config) {
+        return;
+    }
+
+    if (!lb_roster_sync(roster, lcf->lines, lcf->nlines,
+                        ngx_http_lb_log_member, lcf))
+    {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "lb: no slot for some servers of upstream \"%V\": "
+                      "removed ones are still busy", &lcf->upstream->host);
+    }
+
+    lb_passive_schedule(roster);
+
+    if (lb_roster_stale(roster)) {
+        lb_roster_build(roster);
+    }
+
+    atomic_store(&roster->config, lcf->config);
+}
+
+
+/* gives back what dead processes held; the mutex is held */
+
+static void
+ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t    i;
+    lb_row_t   *row;
+    lb_load_t   load;
+
+    load = lb_roster_load(lcf->roster);
+
+    for (i = 0; i < load.nrows; i++) {
+        row = lb_load_row(&load, i);
+
+        if (ngx_http_lb_row_dead(row)) {
+            (void) lb_load_settle(&load, row);
+        }
+    }
+}
+
+
+/*
+ * A process id may have been used again, but whoever has our process slot
+ * has it after that process.
+ */
+
+static ngx_uint_t
+ngx_http_lb_row_dead(lb_row_t *row)
+{
+    uint32_t  owner;
+
+    owner = atomic_load(&row->owner);
+
+    if (owner == 0 || owner == (uint32_t) ngx_pid) {
+        return 0;
+    }
+
+    return atomic_load(&row->slot) == (uint32_t) ngx_process_slot
+           || (kill((ngx_pid_t) owner, 0) == -1 && ngx_errno == NGX_ESRCH);
+}
+
+
+static void
+ngx_http_lb_tick(ngx_event_t *ev)
+{
+    ngx_uint_t                i, behind;
+    ngx_http_lb_main_conf_t  *lmcf;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    lmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_lb_upstream_module);
+    lcfp = lmcf->upstreams.elts;
+    behind = 0;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        ngx_http_lb_look_after(lcfp[i]);
+        behind |= lcfp[i]->behind;
+    }
+
+    if (!ngx_gw_is_leaving()) {
+        ngx_add_timer(ev, behind ? NGX_HTTP_LB_SOON : NGX_HTTP_LB_TICK);
+    }
+}
+
+
+static void
+ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t      i;
+    lb_load_t     load;
+    ngx_uint_t    dead;
+    lb_roster_t  *roster;
+
+    roster = lcf->roster;
+    load = lb_roster_load(roster);
+    dead = 0;
+
+    lb_passive_schedule(roster);
+
+    for (i = 0; i < load.nrows && !dead; i++) {
+        dead = ngx_http_lb_row_dead(lb_load_row(&load, i));
+    }
+
+    lcf->behind = 0;
+
+    if (!dead && !lb_roster_stale(roster)
+        && lb_roster_count(roster).leaving == 0)
+    {
+        return;
+    }
+
+    if (!ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+        lcf->behind = 1;
+        return;
+    }
+
+    if (dead) {
+        ngx_http_lb_zone_settle(lcf);
+    }
+
+    lb_roster_sweep(roster);
+
+    if (lb_roster_stale(roster)) {
+        lb_roster_build(roster);
+    }
+
+    ngx_shmtx_unlock(&lcf->shpool->mutex);
+}
