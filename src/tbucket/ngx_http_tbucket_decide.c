@@ -262,7 +262,7 @@ ngx_http_tbucket_key(ngx_http_request_t *r, ngx_http_tbucket_key_t *key,
     ngx_http_variable_value_t  *v;
 
     if (key->index >= 0) {
-        v = ngx_http_get_indexed_variable(r, key->index);
+        v = ngx_http_get_flushed_variable(r, key->index);
 
         if (v == NULL || v->not_found) {
             return NGX_DECLINED;
