@@ -206,9 +206,7 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
         ngx_http_tbucket_log_refusal(r, ctx, lcf->log_level);
     }
 
-    if (ngx_http_tbucket_add_headers(r, ctx, lcf->headers) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ctx->headers = lcf->headers;
 
     if (ctx->status != NGX_HTTP_TBUCKET_REJECTED) {
         return NGX_DECLINED;
@@ -248,6 +246,8 @@ ngx_http_tbucket_postconfiguration(ngx_conf_t *cf)
     }
 
     *h = ngx_http_tbucket_handler;
+
+    ngx_http_tbucket_init_header_filter();
 
     return NGX_OK;
 }

@@ -146,6 +146,7 @@ typedef struct {
 typedef struct {
     ngx_pool_cleanup_t           cleanup;
     ngx_http_tbucket_status_e    status;
+    ngx_uint_t                   headers;   /* of the place that limited it */
     uint64_t                     wait;      /* ms; for refusals */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
 } ngx_http_tbucket_ctx_t;
@@ -214,8 +215,9 @@ ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
 
 /* ngx_http_tbucket_reply.c: what the client and the log get to see */
 
-ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
-    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t kind);
+/* Adds the headers of limited requests to every response there is. */
+
+void ngx_http_tbucket_init_header_filter(void);
 
 /* Logs the refusal at the level, with the client as a hash. */
 

@@ -8,6 +8,9 @@
 #include "src/tbucket/ngx_http_tbucket.h"
 
 
+static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
@@ -26,9 +29,45 @@ static ngx_int_t ngx_http_tbucket_send_json(ngx_http_request_t *r,
 #define ngx_http_tbucket_name(name)  name, sizeof(name) - 1
 
 
-ngx_int_t
+static ngx_http_output_header_filter_pt  ngx_http_tbucket_next_header_filter;
+
+
+void
+ngx_http_tbucket_init_header_filter(void)
+{
+    ngx_http_tbucket_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_tbucket_header_filter;
+}
+
+
+/*
+ * Headers are added when the response goes out, not when the request comes
+ * in: a filter that turns the response into an error, such as 412, throws
+ * away those that it had until then.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    if (r == r->main) {
+        ctx = ngx_http_tbucket_get_ctx(r);
+
+        if (ctx != NULL && ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED
+            && ngx_http_tbucket_add_headers(r, ctx) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_tbucket_next_header_filter(r);
+}
+
+
+static ngx_int_t
 ngx_http_tbucket_add_headers(ngx_http_request_t *r,
-    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t kind)
+    ngx_http_tbucket_ctx_t *ctx)
 {
     if (ctx->status == NGX_HTTP_TBUCKET_REJECTED
         && ngx_http_tbucket_add_number(r,
@@ -39,7 +78,7 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    switch (kind) {
+    switch (ctx->headers) {
 
     case NGX_HTTP_TBUCKET_HEADERS_IETF:
         return ngx_http_tbucket_add_ietf(r, ctx);
@@ -316,7 +355,11 @@ ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_uint_t status)
     b->last_buf = (r == r->main) ? 1 : 0;
     b->last_in_chain = 1;
 
+    /* an error page that is refused itself has another status in err_status */
+
+    r->err_status = 0;
     r->headers_out.status = status;
+    r->headers_out.status_line.len = 0;
     r->headers_out.content_length_n = b->last - b->pos;
 
     ngx_str_set(&r->headers_out.content_type, "application/json");
