@@ -55,6 +55,10 @@ MOD_CFLAGS =	-g $(OPT_$(BUILD)) -Wall -Wextra -Werror \
 		-fstack-protector-strong $(CFLAGS)
 MOD_LDFLAGS =	-Wl,-z,relro -Wl,-z,now $(filter -fsanitize=%,$(MOD_CFLAGS))
 
+# nginx takes a variable NGINX in its environment for inherited sockets.
+
+unexport NGINX
+
 # A sub-make uses all processors unless this make was told how many.
 
 PARALLEL =	$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
@@ -93,13 +97,13 @@ modules:	configured
 
 configured:	FORCE
 	$(need) $(DEPS_BUILD)
-	@NGINX='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
+	@NGINX_BIN='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
 	    '$(OBJ)' '$(MOD_CFLAGS)' '$(MOD_LDFLAGS)'
 
 demo:		# run a gateway over three backends; Ctrl-C ends it
 demo: modules
 	$(need) $(DEPS_DEMO)
-	@NGINX='$(NGINX)' MODULES='$(OBJ)' PORT='$(PORT)' \
+	@NGINX_BIN='$(NGINX)' MODULES='$(OBJ)' PORT='$(PORT)' \
 	    ADMIN_PORT='$(ADMIN_PORT)' RATE='$(RATE)' \
 	    CAPACITY='$(CAPACITY)' exec $(TOP)/docker/demo.py
 
@@ -171,13 +175,13 @@ asan-unit:
 asan:		# unit tests and suite under ASan, LSan and UBSan
 asan: asan-unit
 	@$(MAKE) --no-print-directory modules BUILD=sanitize
-	@NGINX='$(NGINX)' $(TOP)/tools/asan $(OUT)/sanitize \
+	@NGINX_BIN='$(NGINX)' $(TOP)/tools/asan $(OUT)/sanitize \
 	    $(MAKE) --no-print-directory suite BUILD=sanitize
 
 bench:		# measure against nginx's own, as ratios
 bench: modules
 	$(need) $(DEPS_BUILD) $(DEPS_BENCH)
-	@NGINX='$(NGINX)' MODULES='$(MODULES)' $(TOP)/bench/run
+	@NGINX_BIN='$(NGINX)' MODULES='$(MODULES)' $(TOP)/bench/run
 
 lint:		# clang-format, clang-tidy, cppcheck, boundaries, scripts
 lint: modules
@@ -190,7 +194,7 @@ format:		# let clang-format rewrite the sources
 
 install:	# copy the modules to nginx's modules path (DESTDIR=)
 install: modules
-	@NGINX='$(NGINX)' $(TOP)/tools/install '$(DESTDIR)' $(MODULES)
+	@NGINX_BIN='$(NGINX)' $(TOP)/tools/install '$(DESTDIR)' $(MODULES)
 
 clean:		# remove build/
 	@rm -rf $(OUT) t/servroot*
