@@ -1,7 +1,9 @@
+
 /*
  * Counts of requests in flight, per server and per process, and their
  * repair after a process was killed.
  */
+
 
 #include "lb_load.h"
 

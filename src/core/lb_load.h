@@ -1,3 +1,4 @@
+
 /*
  * How many requests each server is busy with, kept right when a process is
  * killed at any instruction.
@@ -13,8 +14,10 @@
  * active[] the sum of the other rows again, which is safe to repeat.
  */
 
+
 #ifndef LB_LOAD_H
 #define LB_LOAD_H
+
 
 #include <stdalign.h>
 #include <stdatomic.h>

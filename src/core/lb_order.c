@@ -1,7 +1,9 @@
+
 /*
  * Smooth weighted round robin as a finite order: weights are reduced and
  * grouped once, then each step advances the group with the largest head.
  */
+
 
 #include "lb_order.h"
 

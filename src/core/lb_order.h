@@ -1,3 +1,4 @@
+
 /*
  * Smooth weighted round robin as a finite order.  The order is the one that
  * results when, at every step, each server's current weight grows by its
@@ -10,8 +11,10 @@
  * LB_ORDER_MAX have at most 361 distinct values.
  */
 
+
 #ifndef LB_ORDER_H
 #define LB_ORDER_H
+
 
 #include <stdint.h>
 

@@ -1,7 +1,9 @@
+
 /*
  * max_fails and fail_timeout: counting failures, marking servers as failed,
  * and letting single requests try them again.
  */
+
 
 #include "lb_passive.h"
 

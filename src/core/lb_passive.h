@@ -1,11 +1,14 @@
+
 /*
  * Failures seen by requests: max_fails failures within fail_timeout mark a
  * server as failed; after fail_timeout, and again after each further one,
  * a single request is sent to it as a trial, and a success brings it back.
  */
 
+
 #ifndef LB_PASSIVE_H
 #define LB_PASSIVE_H
+
 
 #include "lb_pick.h"
 

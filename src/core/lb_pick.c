@@ -1,6 +1,8 @@
+
 /*
  * Picking a server for a request, whatever the method.
  */
+
 
 #include "lb_passive.h"
 

@@ -1,3 +1,4 @@
+
 /*
  * Picking a server for a request.  A method proposes indices out of the view
  * in force; the pick itself counts the request on the server and checks it,
@@ -5,8 +6,10 @@
  * and when nothing else is left tries those.
  */
 
+
 #ifndef LB_PICK_H
 #define LB_PICK_H
+
 
 #include "lb_roster.h"
 

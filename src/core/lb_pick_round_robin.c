@@ -1,6 +1,8 @@
+
 /*
  * Round robin: the next step of the precomputed smooth weighted order.
  */
+
 
 #include "lb_pick.h"
 

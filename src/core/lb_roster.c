@@ -1,7 +1,9 @@
+
 /*
  * The roster's memory and its views: laying out the block, building the view
  * of the servers usable now, and noticing that it is out of date.
  */
+
 
 #include <string.h>
 

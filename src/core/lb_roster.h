@@ -1,3 +1,4 @@
+
 /*
  * The roster: the servers of one upstream and the order in which picks visit
  * them, in one block of memory that all processes share.
@@ -21,8 +22,10 @@
  * on it; its generation changes then.
  */
 
+
 #ifndef LB_ROSTER_H
 #define LB_ROSTER_H
+
 
 #include <stddef.h>
 

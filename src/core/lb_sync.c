@@ -1,7 +1,9 @@
+
 /*
  * Bringing a roster's servers in line with the server lines of a
  * configuration, and carrying health over to a new roster.
  */
+
 
 #include <string.h>
 

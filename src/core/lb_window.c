@@ -1,7 +1,9 @@
+
 /*
  * Events within a sliding span: the limit-th event back is in a ring, so one
  * comparison with its time tells whether the limit has been reached.
  */
+
 
 #include "lb_window.h"
 
@@ -10,7 +12,7 @@ bool
 lb_window_hit(lb_window_t *window, uint32_t limit, uint64_t span,
     uint64_t now)
 {
-    uint32_t  n, mark, back, stride;
+    uint32_t  n, stride;
     uint64_t  then;
 
     n = atomic_fetch_add_explicit(&window->count, 1, memory_order_relaxed);
@@ -21,21 +23,20 @@ lb_window_hit(lb_window_t *window, uint32_t limit, uint64_t span,
         stride = 1;
     }
 
-    if (n % stride != stride - 1) {
+    if (n % stride == 0) {
+        atomic_store_explicit(&window->at[n / stride % LB_WINDOW_MARKS], now,
+                              memory_order_relaxed);
+    }
+
+    if (n < limit - 1) {
         return false;
     }
 
-    mark = n / stride;
-    back = (limit - 1 + stride - 1) / stride;
+    /* the mark at the event limit - 1 back, or at an earlier one */
 
-    atomic_store_explicit(&window->at[mark % LB_WINDOW_MARKS], now,
-                          memory_order_relaxed);
+    n = (n - (limit - 1)) / stride;
 
-    if (back == 0) {
-        return true;
-    }
-
-    then = atomic_load_explicit(&window->at[(mark - back) % LB_WINDOW_MARKS],
+    then = atomic_load_explicit(&window->at[n % LB_WINDOW_MARKS],
                                 memory_order_relaxed);
 
     return then != 0 && now <= then + span;

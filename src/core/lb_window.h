@@ -1,10 +1,13 @@
+
 /*
  * How often something happened within a sliding span of time: the times of
  * the latest events in a ring, shared between processes without a lock.
  */
 
+
 #ifndef LB_WINDOW_H
 #define LB_WINDOW_H
+
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -29,8 +32,8 @@ typedef struct {
 /*
  * Adds an event at now (ms, not 0) and tells whether it is at least the
  * limit-th (limit >= 1) within the last span ms.  Exact for limits up to
- * LB_WINDOW_MARKS; a larger limit may be noticed up to limit / 15 events
- * late, never early.  Change limit only together with lb_window_clear().
+ * LB_WINDOW_MARKS; a larger limit may be noticed limit / 15 events late,
+ * never early.  Change limit only together with lb_window_clear().
  */
 bool lb_window_hit(lb_window_t *window, uint32_t limit, uint64_t span,
     uint64_t now);
