@@ -1,0 +1,255 @@
+# What limited responses say in their headers.
+
+use Test::Nginx::Socket;
+
+repeat_each(1);
+
+plan tests => 115;
+
+no_long_string();
+log_level('info');
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: ietf: the policy and what is left, on admissions and refusals
+--- http_config
+    tbucket_zone all zone=my.zone-1_x:1m rate=2r/h capacity=3;
+--- config
+    tbucket zone=my.zone-1_x;
+--- request eval
+["GET /", "GET /", "GET /", "GET /"]
+--- error_code eval
+[200, 200, 200, 429]
+--- response_headers eval
+["RateLimit-Policy: \"my.zone-1_x\";q=3;w=5400
+RateLimit: \"my.zone-1_x\";r=2;t=1800
+! Retry-After
+! X-RateLimit-Limit",
+"RateLimit: \"my.zone-1_x\";r=1;t=1800
+! Retry-After",
+"RateLimit: \"my.zone-1_x\";r=0;t=1800
+! Retry-After",
+"RateLimit-Policy: \"my.zone-1_x\";q=3;w=5400
+RateLimit: \"my.zone-1_x\";r=0;t=1800
+Retry-After: 1800"]
+
+
+
+=== TEST 2: the window is rounded up to whole seconds
+--- http_config
+    tbucket_zone all zone=z:1m rate=3r/s capacity=10;
+--- config
+    tbucket zone=z;
+--- request
+GET /
+--- response_headers
+RateLimit-Policy: "z";q=10;w=4
+RateLimit: "z";r=9;t=1
+
+
+
+=== TEST 3: legacy
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=2;
+--- config
+    tbucket zone=z;
+    tbucket_headers legacy;
+--- request eval
+["GET /", "GET /", "GET /"]
+--- error_code eval
+[200, 200, 429]
+--- response_headers eval
+["X-RateLimit-Limit: 2
+X-RateLimit-Remaining: 1
+X-RateLimit-Reset: 3600
+! Retry-After
+! RateLimit
+! RateLimit-Policy",
+"X-RateLimit-Limit: 2
+X-RateLimit-Remaining: 0
+X-RateLimit-Reset: 3600",
+"X-RateLimit-Limit: 2
+X-RateLimit-Remaining: 0
+X-RateLimit-Reset: 3600
+Retry-After: 3600
+! RateLimit
+! RateLimit-Policy"]
+
+
+
+=== TEST 4: off leaves a refusal its Retry-After
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h;
+--- config
+    tbucket zone=z;
+    tbucket_headers off;
+--- request eval
+["GET /", "GET /"]
+--- error_code eval
+[200, 429]
+--- response_headers eval
+["! RateLimit
+! RateLimit-Policy
+! X-RateLimit-Limit
+! X-RateLimit-Remaining
+! X-RateLimit-Reset
+! Retry-After",
+"! RateLimit
+! RateLimit-Policy
+! X-RateLimit-Limit
+! X-RateLimit-Remaining
+! X-RateLimit-Reset
+Retry-After: 3600"]
+
+
+
+=== TEST 5: each header once, spelled as documented
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h;
+--- config
+    tbucket zone=z;
+--- request eval
+["GET /", "GET /"]
+--- error_code eval
+[200, 429]
+--- raw_response_headers_like eval
+[qr/\r\nRateLimit-Policy: "z";q=1;w=3600\r\nRateLimit: "z";r=0;t=3600\r\n/,
+ qr/\r\nRetry-After: 3600\r\n/]
+--- raw_response_headers_unlike eval
+[qr/(?:\nRateLimit:.*){2}/s, qr/(?:\nRateLimit:.*){2}/s]
+
+
+
+=== TEST 6: by location, as the place says that limited the request
+--- http_config
+    tbucket_zone $uri zone=z:1m rate=1r/h capacity=5;
+    tbucket_headers legacy;
+--- config
+    tbucket zone=z;
+    location /off/ { tbucket_headers off; alias html/; }
+    location /ietf/ { tbucket_headers ietf; alias html/; }
+    location = /moved { tbucket_headers ietf; try_files /none /off/index.html; }
+--- request eval
+["GET /", "GET /off/", "GET /ietf/", "GET /moved"]
+--- response_headers eval
+["X-RateLimit-Limit: 5", "! X-RateLimit-Limit\n! RateLimit",
+ "RateLimit-Policy: \"z\";q=5;w=18000\n! X-RateLimit-Limit",
+ "! X-RateLimit-Limit"]
+
+
+
+=== TEST 7: on 304, 404, 405 and redirects, as on every response
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=9;
+--- config
+    tbucket zone=z;
+    location /dir { alias html; }
+--- user_files
+>>> f 202001010000.00
+file
+--- request eval
+["GET /f", "GET /none", "POST /f", "GET /dir"]
+--- more_headers
+If-Modified-Since: Wed, 01 Jan 2020 00:00:00 GMT
+--- error_code eval
+[304, 404, 405, 301]
+--- response_headers eval
+[map { "RateLimit: \"z\";r=" . (9 - $_) . ';t=3600' } 1 .. 4]
+
+
+
+=== TEST 8: on an error that a filter makes of the response
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=9;
+--- config
+    tbucket zone=z;
+--- request
+GET /
+--- more_headers
+If-Unmodified-Since: Mon, 01 Jan 2001 00:00:00 GMT
+--- error_code: 412
+--- response_headers
+RateLimit-Policy: "z";q=9;w=32400
+RateLimit: "z";r=8;t=3600
+
+
+
+=== TEST 9: on 416 and 206
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=9;
+--- config
+    tbucket zone=z;
+--- request eval
+["GET /", "GET /"]
+--- more_headers eval
+["Range: bytes=99999-", "Range: bytes=0-3"]
+--- error_code eval
+[416, 206]
+--- response_headers eval
+["RateLimit: \"z\";r=8;t=3600", "RateLimit: \"z\";r=7;t=3600"]
+
+
+
+=== TEST 10: on what another server answered, and on its failure
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=9;
+--- config
+    location = /ok { tbucket zone=z; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/index.html; }
+    location = /bad { tbucket zone=z; proxy_pass http://127.0.0.1:1/; }
+--- request eval
+["GET /ok", "GET /bad"]
+--- error_code eval
+[200, 502]
+--- response_headers eval
+["RateLimit: \"z\";r=8;t=3600", "RateLimit: \"z\";r=7;t=3600"]
+
+
+
+=== TEST 11: not on requests that were not limited
+--- http_config
+    tbucket_zone $arg_key zone=z:1m rate=1r/h;
+--- config
+    tbucket zone=z;
+    location = /off { tbucket off; alias html/index.html; }
+    location = /return { return 204; }
+--- request eval
+["GET /", "GET /off?key=1", "GET /return?key=1"]
+--- error_code eval
+[200, 200, 204]
+--- response_headers eval
+[("! RateLimit\n! RateLimit-Policy\n! Retry-After") x 3]
+
+
+
+=== TEST 12: a dry run tells when, but sends no Retry-After
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h;
+--- config
+    tbucket zone=z;
+    tbucket_dry_run on;
+--- request eval
+["GET /", "GET /"]
+--- response_headers eval
+["RateLimit: \"z\";r=0;t=3600",
+ "RateLimit-Policy: \"z\";q=1;w=3600
+RateLimit: \"z\";r=0;t=3600
+! Retry-After"]
+
+
+
+=== TEST 13: a refusal says when the whole cost will be there
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/m capacity=10;
+--- config
+    tbucket zone=z cost=$arg_c;
+--- request eval
+["GET /?c=8", "GET /?c=7", "GET /?c=2.5", "GET /?c=2"]
+--- error_code eval
+[200, 429, 429, 200]
+--- response_headers eval
+["RateLimit: \"z\";r=2;t=60\n! Retry-After",
+ "RateLimit: \"z\";r=2;t=300\nRetry-After: 300",
+ "RateLimit: \"z\";r=2;t=30\nRetry-After: 30",
+ "RateLimit: \"z\";r=0;t=60\n! Retry-After"]
