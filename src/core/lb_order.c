@@ -10,7 +10,8 @@
 
 static uint64_t lb_order_sum(const uint32_t *weights, uint32_t n);
 static void lb_order_reduce(uint32_t *weights, uint32_t n);
-static void lb_order_scale(uint32_t *weights, uint32_t n, uint32_t max);
+static void lb_order_scale(uint32_t *weights, uint32_t n, uint64_t sum,
+    uint32_t max);
 static lb_order_group_t *lb_order_group(lb_order_t *order, uint32_t weight);
 static void lb_order_fill(lb_order_t *order, const uint32_t *weights,
     uint32_t *members, uint32_t n);
@@ -20,6 +21,8 @@ uint32_t
 lb_order_init(lb_order_t *order, uint32_t *weights, uint32_t *members,
     uint32_t n, uint32_t max)
 {
+    uint64_t  sum;
+
     order->ngroups = 0;
     order->length = 0;
     order->members = members;
@@ -30,8 +33,10 @@ lb_order_init(lb_order_t *order, uint32_t *weights, uint32_t *members,
 
     lb_order_reduce(weights, n);
 
-    if (lb_order_sum(weights, n) > max) {
-        lb_order_scale(weights, n, max);
+    sum = lb_order_sum(weights, n);
+
+    if (sum > max) {
+        lb_order_scale(weights, n, sum, max);
         lb_order_reduce(weights, n);
     }
 
@@ -135,12 +140,11 @@ lb_order_reduce(uint32_t *weights, uint32_t n)
  */
 
 static void
-lb_order_scale(uint32_t *weights, uint32_t n, uint32_t max)
+lb_order_scale(uint32_t *weights, uint32_t n, uint64_t sum, uint32_t max)
 {
     uint32_t  i, share;
-    uint64_t  sum, scaled;
+    uint64_t  scaled;
 
-    sum = lb_order_sum(weights, n);
     scaled = 0;
 
     for (i = 0; i < n; i++) {
