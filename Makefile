@@ -5,6 +5,7 @@
 # loadable by any nginx of that version that was built --with-compat.
 
 NGINX ?=	/usr/sbin/nginx
+SUITE_NGINX ?=	$(NGINX)
 NGINX_SRC ?=	/usr/share/nginx/src
 BUILD ?=	release
 CC =		gcc
@@ -35,8 +36,8 @@ DEPS_UNIT =	libcmocka-dev
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl redis-server redis-sentinel
 DEPS_BENCH =	perl valgrind wrk apache2-utils
-DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck perl \
-		python3-minimal
+DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
+		perl libtest-base-perl python3-minimal libpython3-stdlib
 
 need =		@$(TOP)/tools/deps
 
@@ -59,12 +60,17 @@ MOD_LDFLAGS =	-Wl,-z,relro -Wl,-z,now $(filter -fsanitize=%,$(MOD_CFLAGS))
 
 unexport NGINX
 
+# What puts src/common within reach of t/common.t.
+
+PROBE =		$(OBJ)-probe
+
 # A sub-make uses all processors unless this make was told how many.
 
 PARALLEL =	$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-SUITE_ENV =	TEST_NGINX_BINARY=$(NGINX) TEST_NGINX_RANDOMIZE=1 \
-		TEST_NGINX_LOAD_MODULES="$(MODULES)"
+SUITE_ENV =	TEST_NGINX_BINARY=$(SUITE_NGINX) TEST_NGINX_RANDOMIZE=1 \
+		TEST_NGINX_LOAD_MODULES="$(MODULES)" \
+		TEST_PROBE_MODULE=$(PROBE)/ngx_http_probe_module.so
 
 .DELETE_ON_ERROR:
 .PHONY:		help deps build modules configured demo test unit race \
@@ -100,6 +106,13 @@ configured:	FORCE
 	@NGINX_BIN='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
 	    '$(OBJ)' '$(MOD_CFLAGS)' '$(MOD_LDFLAGS)'
 
+probe:		FORCE
+	$(need) $(DEPS_BUILD)
+	@NGINX_BIN='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
+	    '$(PROBE)' '$(MOD_CFLAGS)' '$(MOD_LDFLAGS)' '$(TOP)/t/lib/probe'
+	@cd $(PROBE)/nginx && $(MAKE) --no-print-directory $(PARALLEL) -s \
+	    -f $(PROBE)/Makefile modules
+
 demo:		# run a gateway over three backends; Ctrl-C ends it
 demo: modules
 	$(need) $(DEPS_DEMO)
@@ -116,7 +129,7 @@ test:		# unit tests, ThreadSanitizer stress and the nginx suite
 # where that is not installed.
 
 suite:		# the nginx suite only
-suite: modules
+suite: modules probe
 	$(need) $(DEPS_SUITE)
 	@$(SUITE_ENV) prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
 	    $$(perl -MTest::Nginx::Socket -e 1 2>/dev/null \
@@ -189,8 +202,8 @@ lint: modules
 	@$(TOP)/tools/lint $(OBJ)
 
 format:		# let clang-format rewrite the sources
-	$(need) clang-format
-	@clang-format -i $$(git ls-files '*.c' '*.h')
+	$(need) clang-format python3-minimal libpython3-stdlib
+	@$(TOP)/tools/format $$($(TOP)/tools/sources c)
 
 install:	# copy the modules to nginx's modules path (DESTDIR=)
 install: modules
