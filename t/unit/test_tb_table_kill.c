@@ -9,20 +9,16 @@
 
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "src/core/tb_slot.h"
 #include "tb_fixture.h"
+#include "tb_stepper.h"
 
 
 #define R_SECOND   TB_STEPS_A_SECOND
@@ -36,8 +32,6 @@
 #define NEW        100
 #define KNOWN      3
 #define CLIENT     7
-
-#define NO_PTRACE  77
 
 
 typedef struct {
@@ -453,66 +447,6 @@ check_state(const scenario_t *sc, const tb_table_t *state, uint64_t before)
 }
 
 
-/* Starts a child that stops, works, and stops again. */
-
-static pid_t
-start(const scenario_t *sc, tb_table_t *t)
-{
-    int    status;
-    pid_t  pid;
-
-    pid = fork();
-    assert_true(pid >= 0);
-
-    if (pid == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
-            _exit(NO_PTRACE);
-        }
-
-        (void) raise(SIGSTOP);
-        sc->work(t);
-        (void) raise(SIGSTOP);
-        _exit(0);
-    }
-
-    assert_true(waitpid(pid, &status, 0) == pid);
-
-    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_PTRACE) {
-        return -1;
-    }
-
-    assert_true(WIFSTOPPED(status));
-
-    return pid;
-}
-
-
-/* One instruction; false: there is nothing more to do. */
-
-static bool
-step(pid_t pid)
-{
-    int  status;
-
-    assert_true(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
-    assert_true(waitpid(pid, &status, 0) == pid);
-    assert_true(WIFSTOPPED(status));
-
-    return WSTOPSIG(status) == SIGTRAP;
-}
-
-
-static void
-end(pid_t pid)
-{
-    int  status;
-
-    assert_true(kill(pid, SIGKILL) == 0);
-    assert_true(waitpid(pid, &status, 0) == pid);
-    assert_true(WIFSIGNALED(status));
-}
-
-
 /*
  * Steps through the work and kills it after the last of changes changes of
  * the memory; 0: not at all, but checks every state on the way.  Returns
@@ -532,16 +466,16 @@ run(const scenario_t *sc, tb_table_t *t, int changes)
     sc->prepare(t);
     before = worth(t);
 
-    pid = start(sc, t);
+    pid = stepper_start(sc->work, t);
 
-    if (pid == -1) {
+    if (pid == STEPPER_FORBIDDEN) {
         return -1;
     }
 
     last = copy_of(t);
     n = 0;
 
-    while (step(pid)) {
+    while (stepper_step(pid)) {
 
         if (memcmp(last, t, size) == 0) {
             continue;
@@ -558,7 +492,7 @@ run(const scenario_t *sc, tb_table_t *t, int changes)
         }
     }
 
-    end(pid);
+    stepper_kill(pid);
     check_state(sc, t, before);
     free(last);
 
