@@ -316,6 +316,7 @@ ngx_gw_redis_greet_send(ngx_gw_redis_t *redis, redisCallbackFn *fn, int argc,
 static void
 ngx_gw_redis_greeted(redisAsyncContext *ac, void *reply, void *data)
 {
+    const char      *expected;
     redisReply      *answer = reply;
     ngx_gw_redis_t  *redis = data;
 
@@ -325,7 +326,13 @@ ngx_gw_redis_greeted(redisAsyncContext *ac, void *reply, void *data)
         return;
     }
 
-    if (answer->type != REDIS_REPLY_STATUS) {
+    /* PING is the last one */
+
+    expected = (redis->greetings == 1) ? "PONG" : "OK";
+
+    if (answer->type != REDIS_REPLY_STATUS
+        || ngx_strcmp(answer->str, expected) != 0)
+    {
         ngx_gw_redis_link_close(&redis->link,
                                 (answer->type == REDIS_REPLY_ERROR)
                                 ? answer->str
