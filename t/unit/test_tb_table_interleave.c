@@ -88,6 +88,7 @@ typedef struct {
 
 static catch_t      caught;
 static tb_result_t  res;
+static tb_result_t  said;      /* to the request that was caught */
 
 
 static int64_t
@@ -276,7 +277,7 @@ work_take(tb_table_t *t)
 
     h = fixture_key(A);
 
-    return tb_table_take(t, &h, NOW, DFLT, COST, &res);
+    return tb_table_take(t, &h, NOW, DFLT, COST, &said);
 }
 
 
@@ -390,6 +391,15 @@ run(const request_t *rq)
                  caught.changes[0]->name, caught.at[0],
                  caught.changes[1]->name, caught.at[1], verdict,
                  (long long) moved);
+    }
+
+    if (rq->work == work_take && verdict != TB_ABSENT && said.limits != DFLT
+        && caught.changes[0]->change != change_registers
+        && caught.changes[1]->change != change_registers)
+    {
+        fail_msg("%s, %s at %d, %s at %d: limits of somebody else", rq->name,
+                 caught.changes[0]->name, caught.at[0],
+                 caught.changes[1]->name, caught.at[1]);
     }
 
     assert_true(tb_table_check(t, NOW, DFLT) == 0);
