@@ -64,10 +64,6 @@ unexport NGINX
 
 PROBE =		$(OBJ)-probe
 
-# What puts src/common within reach of t/common.t.
-
-PROBE =		$(OBJ)-probe
-
 # A sub-make uses all processors unless this make was told how many.
 
 PARALLEL =	$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
@@ -109,13 +105,6 @@ configured:	FORCE
 	$(need) $(DEPS_BUILD)
 	@NGINX_BIN='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
 	    '$(OBJ)' '$(MOD_CFLAGS)' '$(MOD_LDFLAGS)'
-
-probe:		FORCE
-	$(need) $(DEPS_BUILD)
-	@NGINX_BIN='$(NGINX)' CC='$(CC)' $(TOP)/tools/configure '$(NGINX_SRC)' \
-	    '$(PROBE)' '$(MOD_CFLAGS)' '$(MOD_LDFLAGS)' '$(TOP)/t/lib/probe'
-	@cd $(PROBE)/nginx && $(MAKE) --no-print-directory $(PARALLEL) -s \
-	    -f $(PROBE)/Makefile modules
 
 probe:		FORCE
 	$(need) $(DEPS_BUILD)
