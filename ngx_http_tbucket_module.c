@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_store.h"
 
 
 static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);
@@ -113,6 +113,20 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, ipv6_prefix),
       &ngx_http_tbucket_ipv6_prefix_bounds },
+
+    { ngx_string("tbucket_store"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_tbucket_conf_store,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("tbucket_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_tbucket_conf_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
       ngx_null_command
 };
@@ -268,6 +282,9 @@ ngx_http_tbucket_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&mcf->limits, cf->pool, 8,
                           sizeof(ngx_http_tbucket_limit_t *))
+           != NGX_OK
+        || ngx_array_init(&mcf->apis, cf->pool, 2,
+                          sizeof(ngx_http_tbucket_api_t *))
            != NGX_OK)
     {
         return NULL;
@@ -285,6 +302,13 @@ ngx_http_tbucket_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_tbucket_main_conf_t  *mcf = conf;
 
     ngx_conf_init_msec_value(mcf->refill, 100);
+
+    if (mcf->store == NULL) {
+        mcf->store = ngx_http_tbucket_store_create(cf);
+        if (mcf->store == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
 
     if (ngx_http_tbucket_bind_limits(cf, mcf) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -311,6 +335,7 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
     lcf->log_level = NGX_CONF_UNSET_UINT;
     lcf->dry_run = NGX_CONF_UNSET;
     lcf->ipv6_prefix = NGX_CONF_UNSET;
+    lcf->api = NULL;
 
     return lcf;
 }
@@ -331,6 +356,8 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_LOG_WARN);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_value(conf->ipv6_prefix, prev->ipv6_prefix, 64);
+
+    ngx_http_tbucket_merge_api(cf, prev, conf);
 
     return NGX_CONF_OK;
 }
@@ -355,7 +382,7 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
         ngx_http_tbucket_inherit_zone(cycle, zones[i]);
     }
 
-    return NGX_OK;
+    return ngx_http_tbucket_store_load(cycle, mcf);
 }
 
 
@@ -366,7 +393,15 @@ ngx_http_tbucket_init_process(ngx_cycle_t *cycle)
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
 
-    return mcf ? ngx_http_tbucket_start_ticker(cycle, mcf) : NGX_OK;
+    if (mcf == NULL || !ngx_gw_is_worker()) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_tbucket_start_ticker(cycle, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_store_start(cycle, mcf);
 }
 
 
@@ -378,6 +413,7 @@ ngx_http_tbucket_exit_process(ngx_cycle_t *cycle)
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
 
     if (mcf && ngx_gw_is_worker()) {
+        ngx_http_tbucket_store_stop(cycle, mcf);
         ngx_http_tbucket_stop_ticker(mcf);
     }
 }

@@ -33,6 +33,14 @@ ngx_gw_lease_hold(ngx_gw_lease_t *lease, ngx_msec_t term)
 }
 
 
+ngx_uint_t
+ngx_gw_lease_is_free(ngx_gw_lease_t *lease)
+{
+    return !ngx_gw_lease_is_held(atomic_load_explicit(&lease->word,
+                                                      memory_order_acquire));
+}
+
+
 void
 ngx_gw_lease_release(ngx_gw_lease_t *lease)
 {

@@ -245,6 +245,14 @@ bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits, uint64_t tokens);
 
 /*
+ * Whether tb_table_put() of a registered client would find room.  Lock-free;
+ * with the lock held, or nobody registering meanwhile, the answer lasts.
+ */
+
+bool tb_table_has_room(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt);
+
+/*
  * The bucket as it is now: TB_PASS and result (left: its tokens at now) or
  * TB_ABSENT.  Lock-free.
  */

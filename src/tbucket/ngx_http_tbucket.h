@@ -49,6 +49,16 @@ typedef struct {
 } ngx_http_tbucket_counters_t;
 
 
+/* How a store fares with a zone; any worker, atomic; times in ms. */
+
+typedef struct {
+    _Atomic uint32_t               down;
+    _Atomic uint64_t               synced;     /* ngx_current_msec when zone
+                                                  and store last agreed; 0:
+                                                  not yet */
+} ngx_http_tbucket_store_status_t;
+
+
 /*
  * A zone's shared memory, beside the slab pool that it lies in.  The table
  * says who may write what of it; inserts, and all use of the registry, take
@@ -66,6 +76,15 @@ typedef struct {
     /* who runs the refill ticker; the rest of the group is the holder's */
     _Alignas(64) ngx_gw_lease_t  refill;
     _Atomic uint32_t             cursor;    /* slot the next slice begins at */
+
+    /* the client that is being changed; under the mutex; lo 0: none */
+    _Alignas(64) _Atomic uint64_t  edited_lo;
+    _Atomic uint64_t             edited_hi;
+
+    /* who has a large write under way; other writes wait for its end */
+    ngx_gw_lease_t               bulk;
+
+    ngx_http_tbucket_store_status_t  store;
 } ngx_http_tbucket_shared_t;
 
 
@@ -90,6 +109,11 @@ typedef struct {
     ngx_shm_zone_t              *shm_zone;
     ngx_slab_pool_t             *shpool;
     ngx_http_tbucket_shared_t   *shared;
+
+    /* this worker's: a large write under way, and what waits for its turn */
+    struct ngx_http_tbucket_write_s  *bulk;
+    ngx_queue_t                  waiting;
+    ngx_event_t                  turn;
 } ngx_http_tbucket_zone_t;
 
 
@@ -111,7 +135,21 @@ typedef struct {
     ngx_array_t                  limits;    /* ngx_http_tbucket_limit_t * */
     ngx_msec_t                   refill;
     ngx_event_t                  ticker;
+    ngx_array_t                  apis;      /* ngx_http_tbucket_api_t * */
+    struct ngx_http_tbucket_store_s  *store;
 } ngx_http_tbucket_main_conf_t;
+
+
+/* One "tbucket_api zone=..." line. */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
+    ngx_flag_t                   readonly;
+
+    u_char                      *file;
+    ngx_uint_t                   line;
+} ngx_http_tbucket_api_t;
 
 
 typedef struct {
@@ -122,6 +160,7 @@ typedef struct {
     ngx_uint_t                   log_level;
     ngx_flag_t                   dry_run;
     ngx_int_t                    ipv6_prefix;
+    ngx_http_tbucket_api_t      *api;       /* NULL: none here */
 } ngx_http_tbucket_loc_conf_t;
 
 
@@ -147,6 +186,7 @@ typedef struct {
     ngx_pool_cleanup_t           cleanup;
     ngx_http_tbucket_status_e    status;
     ngx_uint_t                   headers;   /* of the place that limited it */
+    ngx_uint_t                   added;     /* 2: again, for a filter's error */
     uint64_t                     wait;      /* ms; for refusals */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
 } ngx_http_tbucket_ctx_t;
@@ -164,9 +204,19 @@ char *ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_tbucket_check_status(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_tbucket_check_refill(ngx_conf_t *cf, void *post, void *data);
 
+char *ngx_http_tbucket_conf_store(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* What is not inherited, but belongs to "limit_except" blocks as well. */
+
+void ngx_http_tbucket_merge_api(ngx_conf_t *cf,
+    ngx_http_tbucket_loc_conf_t *prev, ngx_http_tbucket_loc_conf_t *conf);
+
 /*
- * Binds every "tbucket" line to its zone; logs those that name none, with
- * their place, and returns NGX_ERROR.
+ * Binds every "tbucket" and "tbucket_api" line to its zone; logs those that
+ * name none, with their place, and returns NGX_ERROR.
  */
 
 ngx_int_t ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
@@ -192,6 +242,11 @@ void ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_tbucket_start_ticker(ngx_cycle_t *cycle,
     ngx_http_tbucket_main_conf_t *mcf);
 void ngx_http_tbucket_stop_ticker(ngx_http_tbucket_main_conf_t *mcf);
+
+
+/* A clock for measuring how long something takes, us. */
+
+uint64_t ngx_http_tbucket_usec(void);
 
 
 /* ngx_http_tbucket_decide.c: from a request to a decision */

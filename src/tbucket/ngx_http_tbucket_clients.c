@@ -1,8 +1,9 @@
 
 /*
- * Registry and table, changed together under the zone's mutex.  The registry
- * is changed first: if a worker dies in between, the refill ticker brings
- * the table in line with it.
+ * Registry and table, changed together under the zone's mutex.  The hash of
+ * the client is noted in shared memory meanwhile, and the registry is
+ * changed first: if a worker dies in between, whoever has the mutex next
+ * finds the note and brings the table in line with the registry.
  */
 
 
@@ -12,11 +13,10 @@
 /* chains of the registry that one call may find empty */
 #define NGX_HTTP_TBUCKET_LIST_BUDGET  100000
 
-/* entries that one tick mends, and chains that it may find empty */
-#define NGX_HTTP_TBUCKET_MEND_SLICE   64
-#define NGX_HTTP_TBUCKET_MEND_BUDGET  2000
-
-
+static void ngx_http_tbucket_client_begin(ngx_http_tbucket_zone_t *zone,
+    tb_hash_t *h);
+static void ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone);
+static void ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone);
 static void ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_client_t *client);
 
@@ -37,9 +37,12 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     h = tb_hash(id->data, id->len, zone->shared->secret);
     limits = tb_limits(capacity, rate, TB_LIMITS_REGISTERED);
 
+    ngx_http_tbucket_client_begin(zone, &h);
+
     status = tb_registry_set(registry, &h, id->data, id->len, limits);
 
     if (status == TB_REGISTRY_FULL) {
+        ngx_http_tbucket_client_end(zone);
         return NGX_HTTP_TBUCKET_NO_ROOM;
     }
 
@@ -49,6 +52,7 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
                          tb_limits_full(limits)))
     {
         (void) tb_registry_remove(registry, &h);
+        ngx_http_tbucket_client_end(zone);
         return NGX_HTTP_TBUCKET_NO_ROOM;
     }
 
@@ -56,6 +60,8 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
         (void) tb_table_set_tokens(table, &h, ngx_current_msec, zone->limits,
                                    tokens);
     }
+
+    ngx_http_tbucket_client_end(zone);
 
     return status == TB_REGISTRY_ADDED ? NGX_HTTP_TBUCKET_CREATED
                                        : NGX_HTTP_TBUCKET_UPDATED;
@@ -69,12 +75,17 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 
     h = tb_hash(id->data, id->len, zone->shared->secret);
 
+    ngx_http_tbucket_client_begin(zone, &h);
+
     if (!tb_registry_remove(zone->shared->registry, &h)) {
+        ngx_http_tbucket_client_end(zone);
         return NGX_HTTP_TBUCKET_MISSING;
     }
 
     (void) tb_table_set_limits(zone->shared->table, &h, ngx_current_msec,
                                zone->limits, 0);
+
+    ngx_http_tbucket_client_end(zone);
 
     return NGX_HTTP_TBUCKET_REMOVED;
 }
@@ -158,49 +169,76 @@ ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone, uint64_t *after,
 
 
 void
-ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone, uint64_t *after)
+ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone)
 {
-    uint32_t             budget;
-    ngx_uint_t           i;
-    tb_table_t          *table;
-    tb_result_t          bucket;
-    tb_registry_entry_t  entry;
-
-    table = zone->shared->table;
-    budget = NGX_HTTP_TBUCKET_MEND_BUDGET;
+    if (atomic_load_explicit(&zone->shared->edited_lo, memory_order_relaxed)
+        == 0)
+    {
+        return;
+    }
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    for (i = 0; i < NGX_HTTP_TBUCKET_MEND_SLICE; i++) {
-
-        if (!tb_registry_next(zone->shared->registry, *after, &budget,
-                              &entry))
-        {
-            *after = budget == 0 ? entry.hash.lo : 0;
-            break;
-        }
-
-        *after = entry.hash.lo;
-
-        if (tb_table_read(table, &entry.hash, ngx_current_msec, zone->limits,
-                          &bucket)
-            == TB_PASS)
-        {
-            if (bucket.limits != entry.limits) {
-                (void) tb_table_set_limits(table, &entry.hash,
-                                           ngx_current_msec, zone->limits,
-                                           entry.limits);
-            }
-
-            continue;
-        }
-
-        (void) tb_table_put(table, &entry.hash, ngx_current_msec,
-                            zone->limits, entry.limits,
-                            tb_limits_full(entry.limits));
-    }
+    ngx_http_tbucket_client_mend(zone);
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+/* Notes which client is about to be changed; hash.lo is never 0. */
+
+static void
+ngx_http_tbucket_client_begin(ngx_http_tbucket_zone_t *zone, tb_hash_t *h)
+{
+    ngx_http_tbucket_client_mend(zone);
+
+    atomic_store_explicit(&zone->shared->edited_hi, h->hi,
+                          memory_order_release);
+    atomic_store_explicit(&zone->shared->edited_lo, h->lo,
+                          memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+
+static void
+ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone)
+{
+    atomic_store_explicit(&zone->shared->edited_lo, 0, memory_order_release);
+}
+
+
+/* With the mutex held: a note that is there was left by somebody dead. */
+
+static void
+ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone)
+{
+    tb_hash_t             h;
+    tb_table_t           *table;
+    tb_registry_entry_t   entry;
+
+    table = zone->shared->table;
+
+    h.lo = atomic_load_explicit(&zone->shared->edited_lo,
+                                memory_order_acquire);
+    h.hi = atomic_load_explicit(&zone->shared->edited_hi,
+                                memory_order_relaxed);
+
+    if (h.lo == 0) {
+        return;
+    }
+
+    if (!tb_registry_find(zone->shared->registry, &h, &entry)) {
+        (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
+                                   0);
+
+    } else if (!tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
+                                    entry.limits))
+    {
+        (void) tb_table_put(table, &h, ngx_current_msec, zone->limits,
+                            entry.limits, tb_limits_full(entry.limits));
+    }
+
+    ngx_http_tbucket_client_end(zone);
 }
 
 

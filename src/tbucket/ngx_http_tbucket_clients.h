@@ -73,12 +73,12 @@ ngx_int_t ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone,
     uint64_t *after, ngx_http_tbucket_client_t *clients, ngx_uint_t *n);
 
 /*
- * Mends what a worker that died between registry and table left behind, for
- * a few entries from *after on.  For the refill ticker.  Takes the mutex.
+ * Brings registry and table in line for the client that a worker was at
+ * when it died, if one did.  Costs one load if not; else takes the mutex.
+ * For the refill ticker.
  */
 
-void ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone,
-    uint64_t *after);
+void ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone);
 
 
 #endif /* NGX_HTTP_TBUCKET_CLIENTS_H */

@@ -41,6 +41,10 @@ static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
 static char *ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_tbucket_limit_t *limit);
 static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
+static ngx_http_tbucket_zone_t *ngx_http_tbucket_find_zone(
+    ngx_http_tbucket_main_conf_t *mcf, ngx_str_t *name);
+static ngx_int_t ngx_http_tbucket_no_zone(ngx_conf_t *cf,
+    const char *directive, ngx_str_t *name, u_char *file, ngx_uint_t line);
 
 
 char *
@@ -322,6 +326,8 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
         }
     }
 
+    ngx_queue_init(&zone->waiting);
+
     zone->shm_zone = shm_zone;
     shm_zone->data = zone;
     shm_zone->init = ngx_http_tbucket_init_zone;
@@ -564,37 +570,67 @@ ngx_int_t
 ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf)
 {
-    ngx_uint_t                   i, n;
-    ngx_http_tbucket_zone_t    **zones;
+    ngx_uint_t                   i;
+    ngx_http_tbucket_api_t     **apis;
     ngx_http_tbucket_limit_t   **limits;
 
-    zones = mcf->zones.elts;
     limits = mcf->limits.elts;
 
     for (i = 0; i < mcf->limits.nelts; i++) {
-
-        for (n = 0; n < mcf->zones.nelts; n++) {
-
-            if (zones[n]->name.len == limits[i]->name.len
-                && ngx_strncmp(zones[n]->name.data, limits[i]->name.data,
-                               limits[i]->name.len)
-                   == 0)
-            {
-                limits[i]->zone = zones[n];
-                break;
-            }
-        }
+        limits[i]->zone = ngx_http_tbucket_find_zone(mcf, &limits[i]->name);
 
         if (limits[i]->zone == NULL) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "unknown zone \"%V\" in \"tbucket\": no "
-                          "\"tbucket_zone\" declares it in %s:%ui",
-                          &limits[i]->name, limits[i]->file, limits[i]->line);
-            return NGX_ERROR;
+            return ngx_http_tbucket_no_zone(cf, "tbucket", &limits[i]->name,
+                                            limits[i]->file, limits[i]->line);
+        }
+    }
+
+    apis = mcf->apis.elts;
+
+    for (i = 0; i < mcf->apis.nelts; i++) {
+        apis[i]->zone = ngx_http_tbucket_find_zone(mcf, &apis[i]->name);
+
+        if (apis[i]->zone == NULL) {
+            return ngx_http_tbucket_no_zone(cf, "tbucket_api", &apis[i]->name,
+                                            apis[i]->file, apis[i]->line);
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_http_tbucket_zone_t *
+ngx_http_tbucket_find_zone(ngx_http_tbucket_main_conf_t *mcf,
+    ngx_str_t *name)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_zone_t  **zones;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+
+        if (zones[i]->name.len == name->len
+            && ngx_strncmp(zones[i]->name.data, name->data, name->len) == 0)
+        {
+            return zones[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_no_zone(ngx_conf_t *cf, const char *directive,
+    ngx_str_t *name, u_char *file, ngx_uint_t line)
+{
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "unknown zone \"%V\" in \"%s\": no \"tbucket_zone\" "
+                  "declares it in %s:%ui", name, directive, file, line);
+
+    return NGX_ERROR;
 }
 
 
@@ -610,8 +646,8 @@ ngx_http_tbucket_check_status(ngx_conf_t *cf, void *post, void *data)
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "value must be between 400 and 599, "
-                       "and not 408, 444 or 494 to 499");
+                       "status %i is not allowed, it must be 400 to 599 "
+                       "and not 408, 444 or 494 to 499", *status);
 
     return NGX_CONF_ERROR;
 }
@@ -627,7 +663,8 @@ ngx_http_tbucket_check_refill(ngx_conf_t *cf, void *post, void *data)
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "value must be between 10ms and 10s");
+                       "refill time %Mms is out of range, "
+                       "10ms to 10s is allowed", *refill);
 
     return NGX_CONF_ERROR;
 }

@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_clients.h"
 
 
 /* what one tick may take of the event loop, all zones together, in us */
@@ -19,7 +19,6 @@
 static void ngx_http_tbucket_tick(ngx_event_t *ev);
 static void ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone,
     uint64_t until);
-static uint64_t ngx_http_tbucket_usec(void);
 
 
 ngx_int_t
@@ -100,6 +99,8 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
     tb_table_t                 *table;
     ngx_http_tbucket_shared_t  *shared;
 
+    ngx_http_tbucket_clients_mend(zone);
+
     shared = zone->shared;
     table = shared->table;
     slots = tb_table_slots(table);
@@ -137,7 +138,7 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 }
 
 
-static uint64_t
+uint64_t
 ngx_http_tbucket_usec(void)
 {
     struct timespec  ts;

@@ -7,6 +7,11 @@
  * applied to shared memory (ngx_http_tbucket_write_apply()), done() is
  * called.  A store that decides about conflicts elsewhere (Redis) applies
  * what was decided there; the others check and apply under the zone's mutex.
+ *
+ * A large write (more than NGX_HTTP_TBUCKET_WRITE_SLICE changes) is checked
+ * and applied in slices of bounded time, between which the mutex is free.
+ * As long as it is under way no other write of the zone begins, in any
+ * worker, so what was checked stays true; requests go on.
  */
 
 
@@ -15,6 +20,10 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_clients.h"
+
+
+/* changes that are checked, or applied, without letting go of the mutex */
+#define NGX_HTTP_TBUCKET_WRITE_SLICE  256
 
 
 typedef enum {
@@ -41,9 +50,20 @@ typedef struct ngx_http_tbucket_store_s  ngx_http_tbucket_store_t;
 typedef struct ngx_http_tbucket_write_s  ngx_http_tbucket_write_t;
 
 /*
+ * Does something with the changes [from, from + n) of a write, with the
+ * mutex held.  NGX_OK: go on; anything else: stop.
+ */
+
+typedef ngx_int_t (*ngx_http_tbucket_slice_pt)(
+    ngx_http_tbucket_write_t *write, ngx_uint_t from, ngx_uint_t n);
+
+typedef void (*ngx_http_tbucket_write_pt)(ngx_http_tbucket_write_t *write,
+    ngx_int_t rc);
+
+/*
  * A write on its way.  It owns a pool, which outlives the request if the
  * client goes away; done() is called exactly once, from the event loop or
- * from within write(), and destroys the pool at its end.
+ * from within the store's write(), and the write is gone afterwards.
  */
 
 struct ngx_http_tbucket_write_s {
@@ -52,7 +72,7 @@ struct ngx_http_tbucket_write_s {
     ngx_http_tbucket_zone_t     *zone;
     ngx_http_tbucket_write_e     kind;
 
-    ngx_http_tbucket_change_t   *changes;
+    ngx_http_tbucket_change_t   *changes;  /* no two with the same id */
     ngx_uint_t                   n;
 
     /* set before done() */
@@ -61,8 +81,20 @@ struct ngx_http_tbucket_write_s {
     ngx_uint_t                   updated;
 
     void                       (*done)(ngx_http_tbucket_write_t *write);
-    void                        *data;     /* of the caller */
     void                        *state;    /* of the store */
+
+    /* the caller's, who destroys the pool */
+    void                       (*finish)(ngx_http_tbucket_write_t *write);
+    void                        *data;
+
+    /* private to ngx_http_tbucket_write.c */
+    ngx_http_tbucket_store_t    *store;
+    ngx_queue_t                  queue;
+    size_t                       cells;    /* of the registry, for new ids */
+    ngx_event_t                  event;
+    ngx_uint_t                   from;
+    ngx_http_tbucket_slice_pt    slice;
+    ngx_http_tbucket_write_pt    then;
 };
 
 
@@ -73,11 +105,11 @@ typedef struct {
      * In the master once a configuration is in force, or in the only
      * process: reads what is kept into shared memory where that is empty or
      * a person may have edited the store.  May block.  Errors are logged;
-     * NGX_ERROR keeps nginx from starting.
+     * NGX_ERROR keeps nginx from starting.  May be NULL.
      */
     ngx_int_t  (*load)(ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
 
-    /* in every worker: connections, timers; and their end */
+    /* in every worker: connections, timers; and their end; may be NULL */
     ngx_int_t  (*start)(ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
     void       (*stop)(ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
 
@@ -91,30 +123,45 @@ struct ngx_http_tbucket_store_s {
     const ngx_http_tbucket_store_ops_t  *ops;
     ngx_http_tbucket_main_conf_t        *mcf;   /* its zones are kept */
 
-    ngx_str_t                            url;   /* without the password */
     ngx_msec_t                           interval;
     ngx_msec_t                           timeout;
     ngx_str_t                            prefix;
     ngx_str_t                            node;
-    ngx_str_t                            password_file;
+    ngx_str_t                            password_file;   /* full name */
 
     void                                *data;  /* of the kind of store */
 };
 
 
-/* The store of a configuration without "tbucket_store": memory only. */
+/*
+ * The store of a configuration: the one that "tbucket_store" named, or none
+ * but memory.  NULL if there is no memory for it.
+ */
 
-extern const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_memory;
-
-/* file:/path and redis URLs */
-
-extern const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_file;
-extern const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_redis;
+ngx_http_tbucket_store_t *ngx_http_tbucket_store_create(ngx_conf_t *cf);
 
 /*
- * Takes a URL apart when the configuration is read and sets store->data.
- * Returns NGX_CONF_OK, or NGX_CONF_ERROR after an [emerg] line that names
- * what is wrong with it, but never the password.
+ * Load, start and stop of the store, as far as it has them; prepares the
+ * zones for writes.
+ */
+
+ngx_int_t ngx_http_tbucket_store_load(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf);
+ngx_int_t ngx_http_tbucket_store_start(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf);
+void ngx_http_tbucket_store_stop(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf);
+
+/* Notes, for the metrics, that a zone and its store agree, or cannot. */
+
+void ngx_http_tbucket_store_synced(ngx_http_tbucket_zone_t *zone);
+void ngx_http_tbucket_store_down(ngx_http_tbucket_zone_t *zone,
+    ngx_uint_t down);
+
+/*
+ * Each kind takes its URL apart when the configuration is read, and sets
+ * store->ops and store->data.  Returns NGX_CONF_OK, or NGX_CONF_ERROR after
+ * an [emerg] line that names what is wrong with it, but never the password.
  */
 
 char *ngx_http_tbucket_store_file_conf(ngx_conf_t *cf,
@@ -123,18 +170,42 @@ char *ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url);
 
 /*
+ * Hands a write to the store of the configuration as soon as it is its
+ * turn.  The caller has set pool, log, zone, kind, changes, finish, data;
+ * the rest is zeroed.  finish() may be called before this returns.
+ */
+
+void ngx_http_tbucket_write_submit(ngx_http_tbucket_store_t *store,
+    ngx_http_tbucket_write_t *write);
+
+/*
  * Whether a write can be applied as shared memory is now: sets
  * write->outcome to what is against it and returns NGX_DECLINED, or NGX_OK.
  * Completes the members of a CHANGE that it does not name.  The caller holds
- * the zone's mutex, and keeps it until the write is applied.
+ * the zone's mutex, and keeps it until the write is applied, unless it goes
+ * through the slices of a large write one after the other, from the first.
  */
 
-ngx_int_t ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write);
-
-/* Applies changes [from, from + n) and counts them.  Mutex held. */
-
-void ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write,
+ngx_int_t ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write,
     ngx_uint_t from, ngx_uint_t n);
+
+/*
+ * Applies changes [from, from + n), counts them and sets write->outcome.
+ * Mutex held.  Always NGX_OK.
+ */
+
+ngx_int_t ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write,
+    ngx_uint_t from, ngx_uint_t n);
+
+/*
+ * Calls slice() for all changes of a write, in order, a slice of them at a
+ * time with the mutex held, as many in one pass of the event loop as take
+ * about a millisecond; then calls then(), with what the last slice returned
+ * and without the mutex.  Both may happen before this returns.
+ */
+
+void ngx_http_tbucket_write_each(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_slice_pt slice, ngx_http_tbucket_write_pt then);
 
 
 #endif /* NGX_HTTP_TBUCKET_STORE_H */

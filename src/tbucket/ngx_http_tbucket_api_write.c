@@ -1,0 +1,649 @@
+
+/*
+ * Writes through the clients API: the body is read into changes, slice by
+ * slice; the store makes them safe; the outcome is told.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket_api.h"
+
+
+/* the text of the shortest client in an array, with its comma */
+#define NGX_HTTP_TBUCKET_CLIENT_MIN                                          \
+    (sizeof("{\"client_id\":\"a\",\"capacity\":1,\"rate_per_sec\":1},") - 1)
+
+/* what a write takes besides large bodies, bytes */
+#define NGX_HTTP_TBUCKET_WRITE_POOL  1024
+
+
+/* Lives as long as the request; the write may outlive it. */
+
+typedef struct {
+    ngx_http_tbucket_task_t     task;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_store_t   *store;
+    ngx_str_t                   id;        /* of the URI; empty: none */
+    unsigned                    submitted:1;
+
+    ngx_gw_body_t               body;
+    tb_client_reader_t         *reader;
+    ngx_uint_t                  max;       /* changes there is room for */
+    u_char                     *ids;       /* where the next id goes */
+
+    /*
+     * The numbers + 1 of changes by the hash of their id, to find ids that
+     * are there twice; as many as mask + 1, a power of 2.
+     */
+    uint32_t                   *seen;
+    uint32_t                    mask;
+} ngx_http_tbucket_body_t;
+
+
+static ngx_http_tbucket_body_t *ngx_http_tbucket_body_create(
+    ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+static void ngx_http_tbucket_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body);
+static void ngx_http_tbucket_body_free(void *data);
+static void ngx_http_tbucket_body_step(ngx_http_tbucket_task_t *task);
+static ngx_int_t ngx_http_tbucket_body_finish(ngx_http_tbucket_body_t *body);
+static int ngx_http_tbucket_body_each(tb_client_reader_t *reader,
+    void *data);
+static int ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
+    ngx_http_tbucket_change_t *change);
+static void ngx_http_tbucket_body_gone(ngx_http_tbucket_task_t *task);
+
+static void ngx_http_tbucket_write_send(ngx_http_tbucket_body_t *body);
+static void ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_write_shown(ngx_http_tbucket_body_t *body,
+    ngx_uint_t status);
+static ngx_int_t ngx_http_tbucket_write_counts(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_write_range(ngx_http_tbucket_body_t *body);
+
+
+ngx_int_t
+ngx_http_tbucket_api_write(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
+{
+    ngx_int_t                 rc;
+    ngx_http_tbucket_body_t  *body;
+
+    if (!(r->method & NGX_HTTP_DELETE) && !ngx_gw_json_is_declared(r)) {
+        return ngx_gw_json_error(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                 "the body must be declared as "
+                                 "\"Content-Type: application/json\"");
+    }
+
+    body = ngx_http_tbucket_body_create(r, zone, id);
+    if (body == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->method & NGX_HTTP_DELETE) {
+        body->write->kind = NGX_HTTP_TBUCKET_WRITE_REMOVE;
+
+        r->main->count++;
+
+        ngx_http_tbucket_write_send(body);
+
+        return NGX_DONE;
+    }
+
+    ngx_http_set_ctx(r, body, ngx_http_tbucket_module);
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_tbucket_body_handler);
+
+    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+
+static ngx_http_tbucket_body_t *
+ngx_http_tbucket_body_create(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
+{
+    ngx_pool_t                    *pool;
+    ngx_http_tbucket_body_t       *body;
+    ngx_http_tbucket_write_t      *write;
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    body = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_body_t));
+    if (body == NULL) {
+        return NULL;
+    }
+
+    pool = ngx_create_pool(NGX_HTTP_TBUCKET_WRITE_POOL, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    write = ngx_pcalloc(pool, sizeof(ngx_http_tbucket_write_t));
+    if (write == NULL) {
+        goto failed;
+    }
+
+    write->pool = pool;
+    write->log = ngx_cycle->log;
+    write->zone = zone;
+    write->finish = ngx_http_tbucket_write_finish;
+    write->data = body;
+
+    if (id != NULL) {
+        write->n = 1;
+        write->changes = ngx_pcalloc(pool, sizeof(ngx_http_tbucket_change_t));
+
+        if (write->changes == NULL) {
+            goto failed;
+        }
+
+        write->changes->id.len = id->len;
+        write->changes->id.data = ngx_pstrdup(pool, id);
+
+        if (write->changes->id.data == NULL) {
+            goto failed;
+        }
+
+        body->id = write->changes->id;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
+
+    body->store = mcf->store;
+    body->write = write;
+    body->task.step = ngx_http_tbucket_body_step;
+    body->task.gone = ngx_http_tbucket_body_gone;
+
+    if (ngx_http_tbucket_task_start(&body->task, r) != NGX_OK) {
+        goto failed;
+    }
+
+    return body;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NULL;
+}
+
+
+static void
+ngx_http_tbucket_body_handler(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_body_t  *body;
+
+    body = ngx_http_get_module_ctx(r, ngx_http_tbucket_module);
+
+    if (ngx_http_tbucket_body_start(body) != NGX_OK) {
+        ngx_http_tbucket_body_gone(&body->task);
+        ngx_http_tbucket_task_end(&body->task,
+                                  NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_tbucket_body_step(&body->task);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
+{
+    ngx_http_request_t      *r;
+    const tb_client_form_t  *form;
+
+    r = body->task.request;
+
+    body->reader = ngx_palloc(r->pool, sizeof(tb_client_reader_t));
+    if (body->reader == NULL) {
+        return NGX_ERROR;
+    }
+
+    switch (r->method) {
+
+    case NGX_HTTP_POST:
+        form = &tb_client_bulk;
+        body->write->kind = NGX_HTTP_TBUCKET_WRITE_CREATE;
+        break;
+
+    case NGX_HTTP_PUT:
+        form = &tb_client_limits;
+        body->write->kind = NGX_HTTP_TBUCKET_WRITE_REPLACE;
+        break;
+
+    default: /* NGX_HTTP_PATCH */
+        form = &tb_client_change;
+        body->write->kind = NGX_HTTP_TBUCKET_WRITE_CHANGE;
+        break;
+    }
+
+    if (body->id.len == 0 && ngx_http_tbucket_body_room(body) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    tb_client_init(body->reader, form, ngx_http_tbucket_body_each, body);
+    ngx_gw_body_start(&body->body, r);
+
+    return NGX_OK;
+}
+
+
+/*
+ * All that a body of this size can name, at once: it is not touched before
+ * it is used, and nothing has to be moved when it turns out to be much.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body)
+{
+    off_t                      size;
+    ngx_chain_t               *cl;
+    ngx_http_request_t        *r;
+    ngx_http_tbucket_write_t  *write;
+
+    r = body->task.request;
+    write = body->write;
+    size = 0;
+
+    if (r->request_body) {
+        for (cl = r->request_body->bufs; cl; cl = cl->next) {
+            size += ngx_buf_size(cl->buf);
+        }
+    }
+
+    body->max = size / NGX_HTTP_TBUCKET_CLIENT_MIN + 1;
+
+    if (body->max > NGX_MAX_UINT32_VALUE / 4) {
+        return NGX_ERROR;
+    }
+
+    write->changes = ngx_palloc(write->pool,
+                                body->max
+                                * sizeof(ngx_http_tbucket_change_t));
+    if (write->changes == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->ids = ngx_pnalloc(write->pool, size + 1);
+
+    return body->ids ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_tbucket_body_step(ngx_http_tbucket_task_t *task)
+{
+    uint64_t                  until;
+    ngx_int_t                 rc;
+    ngx_str_t                 piece;
+    ngx_http_tbucket_body_t  *body;
+
+    body = (ngx_http_tbucket_body_t *) task;
+    until = ngx_http_tbucket_usec() + NGX_HTTP_TBUCKET_TASK_TIME;
+
+    do {
+        rc = ngx_gw_body_next(&body->body, &piece);
+
+        if (rc == NGX_ERROR) {
+            rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+            goto failed;
+        }
+
+        if (rc == NGX_DONE) {
+
+            if (ngx_http_tbucket_body_finish(body) == NGX_OK) {
+                ngx_http_tbucket_write_send(body);
+                return;
+            }
+
+            goto invalid;
+        }
+
+        if (tb_client_feed(body->reader, piece.data, piece.len) != 0) {
+            goto invalid;
+        }
+
+    } while (ngx_http_tbucket_usec() < until);
+
+    ngx_http_tbucket_task_again(task);
+
+    return;
+
+invalid:
+
+    rc = ngx_gw_json_error(task->request, NGX_HTTP_BAD_REQUEST, "%s",
+                           body->reader->json.error);
+
+failed:
+
+    ngx_http_tbucket_body_gone(task);
+    ngx_http_tbucket_task_end(task, rc);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_body_finish(ngx_http_tbucket_body_t *body)
+{
+    if (tb_client_finish(body->reader) != 0) {
+        return NGX_ERROR;
+    }
+
+    if (body->reader->is_array) {
+        body->write->kind = NGX_HTTP_TBUCKET_WRITE_BULK;
+    }
+
+    return NGX_OK;
+}
+
+
+/* One client has been read; takes it over as a change. */
+
+static int
+ngx_http_tbucket_body_each(tb_client_reader_t *reader, void *data)
+{
+    ngx_http_tbucket_body_t *body = data;
+
+    tb_client_t                *client;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_change_t  *change;
+
+    client = &reader->client;
+    write = body->write;
+
+    if (body->id.len) {
+        change = write->changes;
+
+    } else {
+        if (write->n == body->max) {
+            tb_client_fail(reader, "more clients than a body can hold");
+            return -1;
+        }
+
+        change = &write->changes[write->n];
+
+        change->id.len = client->id_len;
+        change->id.data = body->ids;
+
+        body->ids = ngx_cpymem(body->ids, client->id, client->id_len);
+    }
+
+    change->members = client->members;
+    change->capacity = client->capacity;
+    change->rate = client->rate;
+    change->tokens = client->tokens;
+
+    if (body->id.len) {
+        return 0;
+    }
+
+    if (reader->is_array && ngx_http_tbucket_body_unique(body, change) != 0) {
+        return -1;
+    }
+
+    write->n++;
+
+    return 0;
+}
+
+
+static int
+ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
+    ngx_http_tbucket_change_t *change)
+{
+    char                        quoted[TB_JSON_QUOTE_SIZE];
+    uint32_t                    i, n;
+    tb_hash_t                   h;
+    ngx_http_tbucket_change_t  *other;
+
+    if (body->seen == NULL && ngx_http_tbucket_body_seen(body) != NGX_OK) {
+        tb_client_fail(body->reader, "no memory for so many clients");
+        return -1;
+    }
+
+    h = tb_hash(change->id.data, change->id.len,
+                body->write->zone->shared->secret);
+
+    for (i = h.lo & body->mask; body->seen[i]; i = (i + 1) & body->mask) {
+        n = body->seen[i] - 1;
+        other = &body->write->changes[n];
+
+        if (other->id.len == change->id.len
+            && ngx_memcmp(other->id.data, change->id.data, change->id.len)
+               == 0)
+        {
+            tb_client_fail(body->reader,
+                           "client_id \"%s\" is there twice, see [%u]",
+                           tb_json_quote(quoted, change->id.data,
+                                         change->id.len),
+                           (unsigned) n);
+            return -1;
+        }
+    }
+
+    body->seen[i] = (uint32_t) (body->write->n + 1);
+
+    return 0;
+}
+
+
+/* From calloc(), which need not touch large memory to have it zeroed. */
+
+static ngx_int_t
+ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body)
+{
+    uint32_t             size;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(body->write->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (size = 8; size < 2 * body->max; size *= 2) { /* void */ }
+
+    body->seen = calloc(size, sizeof(uint32_t));
+    if (body->seen == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->mask = size - 1;
+
+    cln->handler = ngx_http_tbucket_body_free;
+    cln->data = body->seen;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_body_free(void *data)
+{
+    free(data);
+}
+
+
+/* A write that the store has got goes on without the request. */
+
+static void
+ngx_http_tbucket_body_gone(ngx_http_tbucket_task_t *task)
+{
+    ngx_http_tbucket_body_t  *body;
+
+    body = (ngx_http_tbucket_body_t *) task;
+
+    if (body->submitted) {
+        body->write->data = NULL;
+        return;
+    }
+
+    ngx_destroy_pool(body->write->pool);
+}
+
+
+static void
+ngx_http_tbucket_write_send(ngx_http_tbucket_body_t *body)
+{
+    body->submitted = 1;
+
+    ngx_http_tbucket_task_wait(&body->task);
+    ngx_http_tbucket_write_submit(body->store, body->write);
+}
+
+
+static void
+ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write)
+{
+    ngx_int_t                 rc;
+    ngx_pool_t               *pool;
+    ngx_http_tbucket_body_t  *body;
+
+    body = write->data;
+    pool = write->pool;
+
+    if (body == NULL) {
+        ngx_log_error(NGX_LOG_INFO, write->log, 0,
+                      "tbucket: write to zone \"%V\" is done, but its "
+                      "client has gone", &write->zone->name);
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    rc = ngx_http_tbucket_write_reply(body);
+
+    ngx_destroy_pool(pool);
+
+    ngx_http_tbucket_task_end(&body->task, rc);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body)
+{
+    ngx_http_request_t        *r;
+    ngx_http_tbucket_write_t  *write;
+
+    r = body->task.request;
+    write = body->write;
+
+    switch (write->outcome) {
+
+    case NGX_HTTP_TBUCKET_CREATED:
+    case NGX_HTTP_TBUCKET_UPDATED:
+
+        if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
+            return ngx_http_tbucket_write_counts(body);
+        }
+
+        if (write->outcome == NGX_HTTP_TBUCKET_UPDATED) {
+            return ngx_http_tbucket_write_shown(body, NGX_HTTP_OK);
+        }
+
+        if (ngx_http_tbucket_api_location(r, &write->changes->id) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_tbucket_write_shown(body, NGX_HTTP_CREATED);
+
+    case NGX_HTTP_TBUCKET_REMOVED:
+        return ngx_gw_json_send_empty(r, NGX_HTTP_NO_CONTENT);
+
+    case NGX_HTTP_TBUCKET_EXISTS:
+        return ngx_gw_json_error(r, NGX_HTTP_CONFLICT,
+                                 "client_id \"%V\" is registered already",
+                                 &write->changes->id);
+
+    case NGX_HTTP_TBUCKET_MISSING:
+        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
+                                 "client_id \"%V\" is not registered",
+                                 &write->changes->id);
+
+    case NGX_HTTP_TBUCKET_TOKENS_RANGE:
+        return ngx_http_tbucket_write_range(body);
+
+    case NGX_HTTP_TBUCKET_NO_ROOM:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "zone \"%V\" has no room for more clients, "
+                                 "nothing was changed", &write->zone->name);
+
+    case NGX_HTTP_TBUCKET_STORE_DOWN:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "the store is unreachable, nothing was "
+                                 "changed");
+
+    case NGX_HTTP_TBUCKET_STORE_UNKNOWN:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "the store did not answer, the outcome is "
+                                 "unknown");
+    }
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+/* The client as it is now; if it has gone since, as it was made. */
+
+static ngx_int_t
+ngx_http_tbucket_write_shown(ngx_http_tbucket_body_t *body,
+    ngx_uint_t status)
+{
+    ngx_str_t                  *id;
+    ngx_http_tbucket_change_t  *change;
+    ngx_http_tbucket_client_t   client;
+
+    change = body->write->changes;
+    id = &change->id;
+
+    if (ngx_http_tbucket_client_get(body->write->zone, id, &client)
+        != NGX_OK)
+    {
+        client.entry.limits = tb_limits(change->capacity, change->rate,
+                                        TB_LIMITS_REGISTERED);
+        client.entry.len = id->len;
+        ngx_memcpy(client.entry.id, id->data, id->len);
+
+        client.tokens = (change->members & TB_CLIENT_TOKENS)
+                        ? change->tokens
+                        : tb_limits_full(client.entry.limits);
+        client.registered = 1;
+    }
+
+    return ngx_http_tbucket_api_send_client(body->task.request, status,
+                                            &client);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_counts(ngx_http_tbucket_body_t *body)
+{
+    ngx_gw_json_t  *json;
+
+    json = ngx_gw_json_create(body->task.request->pool);
+    if (json == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    (void) yajl_gen_map_open(json->gen);
+    ngx_gw_json_literal(json, "created");
+    (void) yajl_gen_integer(json->gen, body->write->created);
+    ngx_gw_json_literal(json, "updated");
+    (void) yajl_gen_integer(json->gen, body->write->updated);
+    (void) yajl_gen_map_close(json->gen);
+
+    return ngx_gw_json_send(json, body->task.request, NGX_HTTP_OK);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_range(ngx_http_tbucket_body_t *body)
+{
+    char                        text[TB_JSON_ERROR_SIZE];
+    ngx_http_tbucket_change_t  *change;
+
+    change = body->write->changes;
+
+    (void) tb_client_check_tokens(change->tokens, change->capacity, text,
+                                  sizeof(text));
+
+    return ngx_gw_json_error(body->task.request, NGX_HTTP_BAD_REQUEST, "%s",
+                             text);
+}
