@@ -43,21 +43,28 @@ ngx_http_tbucket_init_header_filter(void)
 /*
  * Headers are added when the response goes out, not when the request comes
  * in: a filter that turns the response into an error, such as 412, throws
- * away those that it had until then.
+ * away those that it had until then.  Other errors, such as 416, come here
+ * a second time with their headers.
  */
 
 static ngx_int_t
 ngx_http_tbucket_header_filter(ngx_http_request_t *r)
 {
+    ngx_uint_t               round;
     ngx_http_tbucket_ctx_t  *ctx;
 
     if (r == r->main) {
         ctx = ngx_http_tbucket_get_ctx(r);
+        round = r->filter_finalize ? 2 : 1;
 
         if (ctx != NULL && ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED
-            && ngx_http_tbucket_add_headers(r, ctx) != NGX_OK)
+            && ctx->added < round)
         {
-            return NGX_ERROR;
+            if (ngx_http_tbucket_add_headers(r, ctx) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            ctx->added = round;
         }
     }
 

@@ -97,6 +97,7 @@ ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
     }
 
     ctx->status = NGX_HTTP_TBUCKET_NOT_LIMITED;
+    ctx->added = 0;
     ctx->wait = 0;
 
     ctx->cleanup.handler = ngx_http_tbucket_cleanup;
