@@ -3,7 +3,9 @@
 
     GET /healthz    {"status":"ok"}
     GET /slow       the usual answer, after about three seconds
-    anything else   {"backend":"...","method":"...","path":"...","requests":N}
+    anything else   {"backend":"...","method":"...","path":"..."}
+
+The answer to a URL is always as long: ab counts another length as a failure.
 
 It listens where --host, --port and --name, or BACKEND_HOST, BACKEND_PORT and
 BACKEND_NAME, tell it.  SIGTERM and SIGINT finish the requests in flight.
@@ -29,7 +31,6 @@ class Backend:
 
     def __init__(self, name):
         self.name = name
-        self.requests = 0
         self.busy = set()       # connections with a request in flight
         self.idle = set()       # connections waiting for the next one
         self.stopping = False
@@ -81,7 +82,6 @@ class Backend:
             return await self.answer(writer, 413, {"error": "body too large"},
                                      False, False)
 
-        self.requests += 1
         route = path.partition("?")[0]
 
         if route == "/healthz":
@@ -89,8 +89,7 @@ class Backend:
         else:
             if route == "/slow":
                 await asyncio.sleep(SLOW)
-            body = {"backend": self.name, "method": method, "path": path,
-                    "requests": self.requests}
+            body = {"backend": self.name, "method": method, "path": path}
 
         return await self.answer(writer, 200, body, keep, method == "HEAD")
 
