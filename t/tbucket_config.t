@@ -489,13 +489,13 @@ qr/\[emerg\] .*rate "99999999999999999999r\/s" is out of range, 1r\/d to 1000000
 
 
 
-=== TEST 44: rate=0.04r/h, which is out of range
+=== TEST 44: rate=0.03r/h, which is out of range
 --- http_config
-    tbucket_zone all zone=z:1m rate=0.04r/h;
+    tbucket_zone all zone=z:1m rate=0.03r/h;
 --- config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*rate "0\.04r\/h" is out of range, 1r\/d to 1000000r\/s is allowed.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*rate "0\.03r\/h" is out of range, 1r\/d to 1000000r\/s is allowed.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -899,7 +899,7 @@ qr/\[emerg\] .*unknown "nonsense" variable/
     tbucket_status 399;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 399 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -911,7 +911,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 600;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 600 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -923,7 +923,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 200;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 200 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -935,7 +935,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 408;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 408 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -947,7 +947,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 444;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 444 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -959,7 +959,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 494;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 494 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -971,7 +971,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 495;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 495 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -983,7 +983,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 496;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 496 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -995,7 +995,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 497;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 497 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1007,7 +1007,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 498;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 498 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1019,7 +1019,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 499;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 499 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1031,7 +1031,7 @@ qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499
     tbucket_status 0;
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 400 and 599, and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*status 0 is not allowed, it must be 400 to 599 and not 408, 444 or 494 to 499.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1175,7 +1175,7 @@ qr/\[emerg\] .*invalid number.* in \S+nginx\.conf:\d+$/
 --- config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*is out of range, 10ms to 10s is allowed.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1187,7 +1187,7 @@ qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
 --- config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*is out of range, 10ms to 10s is allowed.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1199,7 +1199,7 @@ qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
 --- config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*is out of range, 10ms to 10s is allowed.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 
@@ -1211,7 +1211,7 @@ qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
 --- config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*value must be between 10ms and 10s.* in \S+nginx\.conf:\d+$/
+qr/\[emerg\] .*is out of range, 10ms to 10s is allowed.* in \S+nginx\.conf:\d+$/
 --- suppress_stderr
 
 

@@ -1,0 +1,103 @@
+# The limit is exact: many connections, several workers, one client, several
+# rates; through reloads as well.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Gateway;
+use Test::More;
+use Time::HiRes ();
+
+my @rates = (
+    # rate, capacity, tokens a second, name
+    ['0.5r/s',   1,     0.5],
+    ['300r/m',   3,     5],
+    ['7.3r/s',   8,     7.3],
+    ['180000r/h', 20,   50],
+    ['500r/s',   50,    500],
+    ['3000r/s',  300,   3000],
+);
+
+my $i = 0;
+my $text = join '', map {
+    my ($rate, $capacity) = @$_;
+    $i++;
+    "tbucket_zone all zone=z$i:64k rate=$rate capacity=$capacity;\n"
+} @rates;
+
+$text .= "server { listen 127.0.0.1:%%PORT%%;\n"
+         . "root %%DIR%%/html; access_log off; tbucket_log_level info;\n"
+         . join('', map { "location = /z$_ { tbucket zone=z$_; "
+                          . "try_files /none \@ok; }\n" } 1 .. @rates)
+         . "location \@ok { return 204; }\n}\n";
+
+my $g = gateway($text, workers => 3, log_level => 'warn');
+
+
+sub exact
+{
+    my ($l, $rate, $capacity, $persec) = @_;
+
+    my $ok = $l->{codes}{204} // 0;
+
+    # the time that the first decision had been made by is not known, but
+    # lies between the start and the first answer; the same at the end
+
+    my $most  = $capacity + $persec * ($l->{seconds} + 0.001);
+    my $least = ($capacity + $persec * ($l->{last_sent} - $l->{first_back}
+                                        - 0.001)) * 0.999 - 1;
+
+    cmp_ok($ok, '<=', $most, "$rate: no more than the limit");
+    cmp_ok($ok, '>=', $least, "$rate: and 99.9 % of it");
+    cmp_ok($l->{total}, '>', $ok, "$rate: the others were refused");
+    is($ok + ($l->{codes}{429} // 0), $l->{total}, "$rate: with 429");
+}
+
+
+for my $n (1 .. @rates) {
+    my ($rate, $capacity, $persec) = @{ $rates[$n - 1] };
+    my ($first_back, $last_sent);
+
+    my $l = load($g, sub { $last_sent = Time::HiRes::time(); "/z$n" },
+                 connections => 64, seconds => 1.2,
+                 each => sub { $first_back //= Time::HiRes::time() });
+
+    $l->{first_back} = $first_back;
+    $l->{last_sent}  = $last_sent;
+    exact($l, $rate, $capacity, $persec);
+}
+
+subtest 'with a reload every now and then' => sub {
+    my ($first_back, $last_sent);
+    my $next = Time::HiRes::time() + 0.3;
+    my $reloads = 0;
+
+    my $l = load($g, sub {
+        $last_sent = Time::HiRes::time();
+        if ($last_sent > $next) {
+            kill('HUP', $g->pid);
+            $reloads++;
+            $next = $last_sent + 0.5;
+        }
+        '/z5';
+    }, connections => 32, seconds => 2.5, retry => 1,
+       each => sub { $first_back //= Time::HiRes::time() });
+
+    # the bucket has been refilling since it was drained
+
+    my $ok = $l->{codes}{204} // 0;
+    cmp_ok($ok, '<=', 50 + 500 * ($l->{seconds} + 0.001),
+           'no more than the limit');
+    cmp_ok($ok, '>=', 500 * ($last_sent - $first_back - 0.001) * 0.999 - 1,
+           'and 99.9 % of it');
+    is($ok + ($l->{codes}{429} // 0), $l->{total}, 'no request is lost');
+    cmp_ok($reloads, '>=', 3, 'through several reloads');
+};
+
+is($g->quit, 0, 'nginx stops');
+unlike($g->log, qr/\[(?:alert|emerg|crit|error)\]|exited on signal/,
+       'with nothing worse than warnings in its log');
+
+done_testing();
