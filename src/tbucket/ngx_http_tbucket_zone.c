@@ -17,13 +17,25 @@
 
 #define NGX_HTTP_TBUCKET_SMALL  (1024 * 1024)
 
+/* clients that are copied with the old zone's mutex held once */
+#define NGX_HTTP_TBUCKET_COPY   64
+
+
+typedef struct {
+    ngx_uint_t  kept;
+    ngx_uint_t  lost;
+} ngx_http_tbucket_copied_t;
+
 
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool);
 static ngx_http_tbucket_zone_t *ngx_http_tbucket_old_zone(
     ngx_http_tbucket_zone_t *zone);
+static void ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *clients);
+static ngx_uint_t ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, tb_registry_entry_t *entry);
 static void ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_zone_t *old, ngx_uint_t registered, ngx_uint_t *kept,
-    ngx_uint_t *lost);
+    ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *buckets);
 
 
 ngx_int_t
@@ -131,8 +143,9 @@ void
 ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
     ngx_http_tbucket_zone_t *zone)
 {
-    ngx_uint_t                kept, lost;
-    ngx_http_tbucket_zone_t  *old;
+    ngx_uint_t                  level;
+    ngx_http_tbucket_zone_t    *old;
+    ngx_http_tbucket_copied_t   buckets, clients;
 
     old = ngx_http_tbucket_old_zone(zone);
 
@@ -144,19 +157,19 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 
     ngx_memcpy(zone->shared->secret, old->shared->secret, TB_SECRET_SIZE);
 
-    kept = 0;
-    lost = 0;
-
     /* clients with own limits first, so that the others cannot crowd them */
 
-    ngx_http_tbucket_copy_slots(zone, old, 1, &kept, &lost);
-    ngx_http_tbucket_copy_slots(zone, old, 0, &kept, &lost);
+    ngx_http_tbucket_copy_clients(zone, old, &clients);
+    ngx_http_tbucket_copy_slots(zone, old, &buckets);
 
-    ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+    level = clients.lost ? NGX_LOG_ERR : NGX_LOG_NOTICE;
+
+    ngx_log_error(level, cycle->log, 0,
                   "tbucket: zone \"%V\" changed its size from %uz to %uz "
-                  "bytes, %ui buckets kept, %ui lost", &zone->name,
+                  "bytes, %ui clients kept, %ui lost, %ui other buckets kept, "
+                  "%ui lost", &zone->name,
                   old->shm_zone->shm.size, zone->shm_zone->shm.size,
-                  kept, lost);
+                  clients.kept, clients.lost, buckets.kept, buckets.lost);
 }
 
 
@@ -200,21 +213,111 @@ ngx_http_tbucket_old_zone(ngx_http_tbucket_zone_t *zone)
 }
 
 
-/* The old table is still in use, so each slot is read as a request would. */
+/* The old registry is still in use, so it is read under its mutex. */
+
+static void
+ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *clients)
+{
+    uint32_t              budget;
+    uint64_t              after;
+    ngx_uint_t            i, n;
+    tb_registry_entry_t   entries[NGX_HTTP_TBUCKET_COPY];
+
+    clients->kept = 0;
+    clients->lost = 0;
+
+    after = 0;
+    budget = UINT32_MAX;
+
+    do {
+        ngx_shmtx_lock(&old->shpool->mutex);
+
+        for (n = 0; n < NGX_HTTP_TBUCKET_COPY; n++) {
+
+            if (!tb_registry_next(old->shared->registry, after, &budget,
+                                  &entries[n]))
+            {
+                break;
+            }
+
+            after = entries[n].hash.lo;
+        }
+
+        ngx_shmtx_unlock(&old->shpool->mutex);
+
+        for (i = 0; i < n; i++) {
+            if (ngx_http_tbucket_copy_client(zone, old, &entries[i])) {
+                clients->kept++;
+
+            } else {
+                clients->lost++;
+            }
+        }
+
+    } while (n == NGX_HTTP_TBUCKET_COPY);
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, tb_registry_entry_t *entry)
+{
+    uint64_t        tokens;
+    tb_result_t     bucket;
+    tb_registry_t  *registry;
+
+    registry = zone->shared->registry;
+
+    if (tb_registry_set(registry, &entry->hash, entry->id, entry->len,
+                        entry->limits)
+        == TB_REGISTRY_FULL)
+    {
+        return 0;
+    }
+
+    tokens = tb_limits_full(entry->limits);
+
+    if (tb_table_read(old->shared->table, &entry->hash, ngx_current_msec,
+                      old->limits, &bucket)
+        == TB_PASS)
+    {
+        tokens = bucket.left;
+    }
+
+    if (tb_table_put(zone->shared->table, &entry->hash, ngx_current_msec,
+                     zone->limits, entry->limits, tokens))
+    {
+        return 1;
+    }
+
+    (void) tb_registry_remove(registry, &entry->hash);
+
+    return 0;
+}
+
+
+/*
+ * Buckets of all others, and of clients that found no room: these are still
+ * limited, as everybody is.  The old table is still in use, so each slot is
+ * read as a request would.
+ */
 
 static void
 ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_zone_t *old, ngx_uint_t registered, ngx_uint_t *kept,
-    ngx_uint_t *lost)
+    ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *buckets)
 {
     uint32_t      i;
     tb_hash_t     h;
     tb_slot_t    *slot;
-    tb_table_t   *from;
-    tb_limits_t   own;
-    tb_result_t   bucket;
+    tb_table_t   *from, *to;
+    tb_result_t   bucket, copy;
+
+    buckets->kept = 0;
+    buckets->lost = 0;
 
     from = old->shared->table;
+    to = zone->shared->table;
 
     for (i = 0; i < tb_table_slots(from); i++) {
 
@@ -230,26 +333,21 @@ ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
 
         if (h.lo == 0
             || tb_table_read(from, &h, ngx_current_msec, old->limits, &bucket)
-               != TB_PASS)
+               != TB_PASS
+            || tb_table_read(to, &h, ngx_current_msec, zone->limits, &copy)
+               == TB_PASS
+            || bucket.left == tb_limits_full(bucket.limits))
         {
             continue;
         }
 
-        own = (bucket.limits & TB_LIMITS_REGISTERED) ? bucket.limits : 0;
-
-        if ((own != 0) != registered
-            || (own == 0 && bucket.left == tb_limits_full(old->limits)))
+        if (tb_table_put(to, &h, ngx_current_msec, zone->limits, 0,
+                         bucket.left))
         {
-            continue;
-        }
-
-        if (tb_table_put(zone->shared->table, &h, ngx_current_msec,
-                         zone->limits, own, bucket.left))
-        {
-            (*kept)++;
+            buckets->kept++;
 
         } else {
-            (*lost)++;
+            buckets->lost++;
         }
     }
 }
