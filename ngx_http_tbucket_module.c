@@ -128,6 +128,13 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       0,
       NULL },
 
+    { ngx_string("tbucket_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_tbucket_conf_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -336,6 +343,7 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
     lcf->dry_run = NGX_CONF_UNSET;
     lcf->ipv6_prefix = NGX_CONF_UNSET;
     lcf->api = NULL;
+    lcf->handler = NULL;
 
     return lcf;
 }
@@ -347,6 +355,8 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_tbucket_loc_conf_t  *prev = parent;
     ngx_http_tbucket_loc_conf_t  *conf = child;
 
+    ngx_http_core_loc_conf_t  *clcf;
+
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, NULL);
     ngx_conf_merge_uint_value(conf->status, prev->status,
                               NGX_HTTP_TOO_MANY_REQUESTS);
@@ -357,7 +367,15 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_value(conf->ipv6_prefix, prev->ipv6_prefix, 64);
 
-    ngx_http_tbucket_merge_api(cf, prev, conf);
+    /* handlers are not inherited, but "if" and "limit_except" have them */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && conf->handler == NULL && prev->handler != NULL) {
+        conf->api = prev->api;
+        conf->handler = prev->handler;
+        clcf->handler = prev->handler;
+    }
 
     return NGX_CONF_OK;
 }

@@ -161,6 +161,7 @@ typedef struct {
     ngx_flag_t                   dry_run;
     ngx_int_t                    ipv6_prefix;
     ngx_http_tbucket_api_t      *api;       /* NULL: none here */
+    ngx_http_handler_pt          handler;   /* of the API, or of metrics */
 } ngx_http_tbucket_loc_conf_t;
 
 
@@ -208,11 +209,8 @@ char *ngx_http_tbucket_conf_store(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-
-/* What is not inherited, but belongs to "limit_except" blocks as well. */
-
-void ngx_http_tbucket_merge_api(ngx_conf_t *cf,
-    ngx_http_tbucket_loc_conf_t *prev, ngx_http_tbucket_loc_conf_t *conf);
+char *ngx_http_tbucket_conf_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /*
  * Binds every "tbucket" and "tbucket_api" line to its zone; logs those that

@@ -35,6 +35,10 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (lcf->handler != NULL) {
+        return "does not go with \"tbucket_metrics\" in one location";
+    }
+
     api = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_api_t));
     if (api == NULL) {
         return NGX_CONF_ERROR;
@@ -92,29 +96,15 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *slot = api;
     lcf->api = api;
+    lcf->handler = ngx_http_tbucket_api_handler;
 
-    clcf->handler = ngx_http_tbucket_api_handler;
+    clcf->handler = lcf->handler;
 
     if (clcf->name.data[clcf->name.len - 1] == '/') {
         clcf->auto_redirect = 1;
     }
 
     return NGX_CONF_OK;
-}
-
-
-void
-ngx_http_tbucket_merge_api(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *prev,
-    ngx_http_tbucket_loc_conf_t *conf)
-{
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->noname && conf->api == NULL && prev->api != NULL) {
-        conf->api = prev->api;
-        clcf->handler = ngx_http_tbucket_api_handler;
-    }
 }
 
 

@@ -1,0 +1,345 @@
+
+/*
+ * tbucket_metrics: the limiter's counters and gauges for Prometheus.
+ */
+
+
+#include "src/common/ngx_gw_json.h"
+#include "src/common/ngx_gw_prom.h"
+#include "src/tbucket/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_task.h"
+
+
+/* What one zone has to say; numbers in the order they were looked up. */
+
+typedef struct {
+    uint64_t                       passed;
+    uint64_t                       rejected;
+    uint64_t                       dry_run;
+    uint64_t                       buckets;
+    uint64_t                       clients;
+    uint64_t                       evictions;
+    uint64_t                       bytes;
+} ngx_http_tbucket_figures_t;
+
+
+typedef struct {
+    ngx_http_tbucket_task_t        task;
+    ngx_http_tbucket_main_conf_t  *mcf;
+    ngx_uint_t                     zone;       /* whose buckets are counted */
+    uint32_t                       slot;       /* that is next */
+    ngx_http_tbucket_figures_t    *figures;    /* of each zone */
+} ngx_http_tbucket_metrics_t;
+
+
+typedef struct {
+    const char                    *name;
+    const char                    *type;
+    const char                    *help;
+    size_t                         offset;     /* of the figure */
+} ngx_http_tbucket_metric_t;
+
+
+static ngx_int_t ngx_http_tbucket_metrics_handler(ngx_http_request_t *r);
+static void ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task);
+static void ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone,
+    uint32_t from, ngx_http_tbucket_figures_t *figures);
+static void ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_figures_t *figures);
+static ngx_int_t ngx_http_tbucket_metrics_send(
+    ngx_http_tbucket_metrics_t *metrics);
+static void ngx_http_tbucket_metrics_requests(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_metrics_t *metrics);
+static void ngx_http_tbucket_metrics_zones(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_metrics_t *metrics);
+static void ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_main_conf_t *mcf);
+
+
+static const ngx_http_tbucket_metric_t  ngx_http_tbucket_zone_metrics[] = {
+    { "tbucket_buckets", "gauge",
+      "Buckets in the table, those of registered clients included.",
+      offsetof(ngx_http_tbucket_figures_t, buckets) },
+    { "tbucket_clients", "gauge",
+      "Registered clients.",
+      offsetof(ngx_http_tbucket_figures_t, clients) },
+    { "tbucket_evictions_total", "counter",
+      "Buckets displaced by new keys before they were full.",
+      offsetof(ngx_http_tbucket_figures_t, evictions) },
+    { "tbucket_zone_bytes", "gauge",
+      "Shared memory of the zone.",
+      offsetof(ngx_http_tbucket_figures_t, bytes) },
+    { NULL, NULL, NULL, 0 }
+};
+
+
+char *
+ngx_http_tbucket_conf_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_tbucket_loc_conf_t  *lcf = conf;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (lcf->api != NULL) {
+        return "does not go with \"tbucket_api\" in one location";
+    }
+
+    if (lcf->handler != NULL) {
+        return "is duplicate";
+    }
+
+    lcf->handler = ngx_http_tbucket_metrics_handler;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = lcf->handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_metrics_handler(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_metrics_t  *metrics;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_gw_json_not_allowed(r, "GET, HEAD");
+    }
+
+    metrics = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_metrics_t));
+    if (metrics == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    metrics->mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
+
+    metrics->figures = ngx_pcalloc(r->pool,
+                                   (metrics->mcf->zones.nelts + 1)
+                                   * sizeof(ngx_http_tbucket_figures_t));
+    if (metrics->figures == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    metrics->task.step = ngx_http_tbucket_metrics_step;
+
+    if (ngx_http_tbucket_task_start(&metrics->task, r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->main->count++;
+
+    ngx_http_tbucket_metrics_step(&metrics->task);
+
+    return NGX_DONE;
+}
+
+
+/* Goes through the tables, which may be large, and then tells it all. */
+
+static void
+ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task)
+{
+    uint64_t                      until;
+    tb_table_t                   *table;
+    ngx_http_tbucket_zone_t     **zones;
+    ngx_http_tbucket_metrics_t   *m;
+
+    m = (ngx_http_tbucket_metrics_t *) task;
+    zones = m->mcf->zones.elts;
+    until = ngx_http_tbucket_usec() + NGX_HTTP_TBUCKET_TASK_TIME;
+
+    while (m->zone < m->mcf->zones.nelts) {
+        table = zones[m->zone]->shared->table;
+
+        while (m->slot < tb_table_slots(table)) {
+
+            if (tb_table_chunk_used(table, m->slot)) {
+
+                if (ngx_http_tbucket_usec() > until) {
+                    ngx_http_tbucket_task_again(task);
+                    return;
+                }
+
+                ngx_http_tbucket_metrics_count(zones[m->zone], m->slot,
+                                               &m->figures[m->zone]);
+            }
+
+            m->slot += TB_CHUNK_SLOTS;
+        }
+
+        ngx_http_tbucket_metrics_figures(zones[m->zone],
+                                         &m->figures[m->zone]);
+        m->zone++;
+        m->slot = 0;
+    }
+
+    ngx_http_tbucket_task_end(task, ngx_http_tbucket_metrics_send(m));
+}
+
+
+static void
+ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone, uint32_t from,
+    ngx_http_tbucket_figures_t *figures)
+{
+    uint32_t     i;
+    tb_slot_t   *slot;
+    tb_table_t  *table;
+
+    table = zone->shared->table;
+
+    for (i = from; i < from + TB_CHUNK_SLOTS && i < tb_table_slots(table);
+         i++)
+    {
+        slot = tb_table_slot(table, i);
+
+        figures->buckets +=
+            atomic_load_explicit(&slot->tag, memory_order_relaxed) != 0
+            && !tb_word_is_vacant(atomic_load_explicit(&slot->word,
+                                                       memory_order_relaxed));
+    }
+}
+
+
+static void
+ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_figures_t *figures)
+{
+    ngx_uint_t                    i;
+    ngx_http_tbucket_counters_t  *counters;
+
+    counters = zone->shared->counters;
+
+    for (i = 0; i < NGX_HTTP_TBUCKET_COUNTERS; i++) {
+        figures->passed += atomic_load_explicit(&counters[i].passed,
+                                                memory_order_relaxed);
+        figures->rejected += atomic_load_explicit(&counters[i].rejected,
+                                                  memory_order_relaxed);
+        figures->dry_run += atomic_load_explicit(&counters[i].dry_run,
+                                                 memory_order_relaxed);
+    }
+
+    figures->clients = atomic_load_explicit(&zone->shared->registry->entries,
+                                            memory_order_relaxed);
+    figures->evictions = atomic_load_explicit(&zone->shared->table->evictions,
+                                              memory_order_relaxed);
+    figures->bytes = zone->shm_zone->shm.size;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_metrics_send(ngx_http_tbucket_metrics_t *metrics)
+{
+    ngx_gw_prom_t  prom;
+
+    ngx_gw_prom_init(&prom, metrics->task.request->pool);
+
+    ngx_http_tbucket_metrics_requests(&prom, metrics);
+    ngx_http_tbucket_metrics_zones(&prom, metrics);
+    ngx_http_tbucket_metrics_store(&prom, metrics->mcf);
+
+    return ngx_gw_prom_send(&prom, metrics->task.request);
+}
+
+
+static void
+ngx_http_tbucket_metrics_requests(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_metrics_t *metrics)
+{
+    ngx_uint_t                    i;
+    ngx_gw_prom_label_t           labels[2];
+    ngx_http_tbucket_zone_t     **zones;
+    ngx_http_tbucket_figures_t   *f;
+
+    zones = metrics->mcf->zones.elts;
+
+    ngx_gw_prom_metric(prom, "tbucket_requests_total", "counter",
+                       "Decisions on requests, by zone and result.");
+
+    for (i = 0; i < metrics->mcf->zones.nelts; i++) {
+        f = &metrics->figures[i];
+
+        labels[0].name = "zone";
+        labels[0].value = zones[i]->name;
+        labels[1].name = "result";
+
+        ngx_str_set(&labels[1].value, "passed");
+        ngx_gw_prom_sample(prom, labels, 2, (int64_t) f->passed, 0);
+
+        ngx_str_set(&labels[1].value, "rejected");
+        ngx_gw_prom_sample(prom, labels, 2, (int64_t) f->rejected, 0);
+
+        ngx_str_set(&labels[1].value, "dry_run");
+        ngx_gw_prom_sample(prom, labels, 2, (int64_t) f->dry_run, 0);
+    }
+}
+
+
+static void
+ngx_http_tbucket_metrics_zones(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_metrics_t *metrics)
+{
+    char                              *figures;
+    ngx_uint_t                         i;
+    ngx_gw_prom_label_t                label;
+    ngx_http_tbucket_zone_t          **zones;
+    const ngx_http_tbucket_metric_t   *m;
+
+    zones = metrics->mcf->zones.elts;
+
+    for (m = ngx_http_tbucket_zone_metrics; m->name; m++) {
+        ngx_gw_prom_metric(prom, m->name, m->type, m->help);
+
+        for (i = 0; i < metrics->mcf->zones.nelts; i++) {
+            figures = (char *) &metrics->figures[i];
+
+            label.name = "zone";
+            label.value = zones[i]->name;
+
+            ngx_gw_prom_sample(prom, &label, 1,
+                               *(int64_t *) (figures + m->offset), 0);
+        }
+    }
+}
+
+
+/* The store as a whole: as bad as it is for the worst of the zones. */
+
+static void
+ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    int64_t                            age, oldest;
+    uint64_t                           synced;
+    ngx_uint_t                         down, i;
+    ngx_http_tbucket_zone_t          **zones;
+    ngx_http_tbucket_store_status_t   *status;
+
+    zones = mcf->zones.elts;
+    down = 0;
+    oldest = 0;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        status = &zones[i]->shared->store;
+
+        down |= atomic_load_explicit(&status->down, memory_order_relaxed);
+        synced = atomic_load_explicit(&status->synced, memory_order_relaxed);
+
+        if (synced == 0) {
+            continue;
+        }
+
+        /* another worker's clock may be a little ahead */
+
+        age = (int64_t) (ngx_current_msec - synced);
+        oldest = ngx_max(oldest, age);
+    }
+
+    ngx_gw_prom_metric(prom, "tbucket_store_up", "gauge",
+                       "Whether the store takes writes; 1 without one.");
+    ngx_gw_prom_sample(prom, NULL, 0, down ? 0 : 1, 0);
+
+    ngx_gw_prom_metric(prom, "tbucket_store_sync_seconds", "gauge",
+                       "Time since shared memory and store last agreed; 0 "
+                       "without one.");
+    ngx_gw_prom_sample(prom, NULL, 0, oldest, 3);
+}
