@@ -14,6 +14,7 @@ CFLAGS ?=
 PORT ?=		8080
 ADMIN_PORT ?=	8081
 PROVE_JOBS ?=	1
+FUZZ_TIME ?=	600
 PROVE_FLAGS ?=
 TESTS ?=	$(sort $(wildcard t/*.t))
 JOBS :=		$(shell nproc 2>/dev/null || echo 1)
@@ -34,7 +35,7 @@ endif
 DEPS_DEMO =	python3-minimal libpython3-stdlib
 DEPS_UNIT =	libcmocka-dev
 DEPS_RACE =	clang libclang-rt-dev
-DEPS_SUITE =	perl libtest-base-perl redis-server redis-sentinel
+DEPS_SUITE =	perl libtest-base-perl openssl redis-server redis-sentinel
 DEPS_BENCH =	perl valgrind wrk apache2-utils
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
 		perl libtest-base-perl python3-minimal libpython3-stdlib
@@ -74,7 +75,8 @@ SUITE_ENV =	TEST_NGINX_BINARY=$(SUITE_NGINX) TEST_NGINX_RANDOMIZE=1 \
 
 .DELETE_ON_ERROR:
 .PHONY:		help deps build modules configured demo test unit race \
-		suite asan asan-unit bench lint format install clean FORCE
+		suite probe asan asan-unit fuzz bench lint format install \
+		clean FORCE
 
 help:		# what there is
 	@echo 'usage: make TARGET [NAME=VALUE ...]'
@@ -190,6 +192,10 @@ asan: asan-unit
 	@$(MAKE) --no-print-directory modules BUILD=sanitize
 	@NGINX_BIN='$(NGINX)' $(TOP)/tools/asan $(OUT)/sanitize \
 	    $(MAKE) --no-print-directory suite BUILD=sanitize
+
+fuzz:		# fuzz every parser, FUZZ_TIME=600 seconds each
+	$(need) $(DEPS_BUILD) $(DEPS_RACE)
+	@CLANG='$(CLANG)' $(TOP)/fuzz/run $(OUT)/fuzz '$(FUZZ_TIME)'
 
 bench:		# measure against nginx's own, as ratios
 bench: modules

@@ -1,0 +1,113 @@
+
+/*
+ * Bodies of the clients API.  The first byte chooses the form and the size
+ * of the pieces; what is accepted must be in range and read back the same.
+ */
+
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz/fuzz.h"
+#include "src/core/tb_client.h"
+
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+/* The number of clients, and a sum over all of them. */
+
+typedef struct {
+    size_t    count;
+    uint64_t  sum;
+} fuzz_client_seen_t;
+
+
+static void
+fuzz_client_check(const tb_client_t *c)
+{
+    fuzz_check(!(c->members & TB_CLIENT_ID)
+               || tb_id_check(c->id, c->id_len) == TB_ID_OK);
+    fuzz_check(!(c->members & TB_CLIENT_CAPACITY)
+               || (c->capacity >= 1 && c->capacity <= TB_CAPACITY_MAX));
+    fuzz_check(!(c->members & TB_CLIENT_RATE)
+               || (c->rate >= TB_RATE_MIN && c->rate <= TB_RATE_MAX));
+    fuzz_check(!(c->members & TB_CLIENT_TOKENS)
+               || c->tokens <= TB_CAPACITY_MAX * TB_TOKEN);
+}
+
+
+static int
+fuzz_client_each(tb_client_reader_t *reader, void *data)
+{
+    fuzz_client_seen_t  *seen = data;
+
+    fuzz_client_check(&reader->client);
+
+    seen->count++;
+    seen->sum = seen->sum * 31 + reader->client.rate
+                + reader->client.capacity + reader->client.tokens
+                + reader->client.id_len;
+
+    return 0;
+}
+
+
+static int
+fuzz_client_read(const tb_client_form_t *form, const uint8_t *data,
+    size_t size, size_t piece, fuzz_client_seen_t *seen)
+{
+    int                         rc;
+    size_t                      i, n;
+    static tb_client_reader_t   reader;
+
+    memset(seen, 0, sizeof(*seen));
+    tb_client_init(&reader, form, fuzz_client_each, seen);
+
+    rc = 0;
+
+    for (i = 0; i < size && rc == 0; i += n) {
+        n = (size - i < piece) ? size - i : piece;
+        rc = tb_client_feed(&reader, data + i, n);
+    }
+
+    if (rc == 0) {
+        rc = tb_client_finish(&reader);
+    }
+
+    fuzz_check((rc == 0) == (reader.json.error[0] == '\0'));
+    fuzz_check(strlen(reader.json.error) < TB_JSON_ERROR_SIZE);
+    fuzz_check(reader.json.arena.used <= TB_JSON_READ_ARENA - 1024);
+
+    return rc;
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int                            whole, pieces;
+    size_t                         piece;
+    fuzz_client_seen_t             a, b;
+    const tb_client_form_t        *form;
+    static const tb_client_form_t *forms[] = {
+        &tb_client_create, &tb_client_bulk, &tb_client_limits,
+        &tb_client_change
+    };
+
+    if (size == 0) {
+        return 0;
+    }
+
+    form = forms[data[0] & 3];
+    piece = 1 + (data[0] >> 2);
+
+    whole = fuzz_client_read(form, data + 1, size - 1, size, &a);
+    pieces = fuzz_client_read(form, data + 1, size - 1, piece, &b);
+
+    fuzz_check(whole == pieces);
+    fuzz_check(whole != 0 || (a.count == b.count && a.sum == b.sum));
+
+    return 0;
+}
