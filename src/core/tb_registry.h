@@ -24,7 +24,8 @@
  *
  * All functions: the caller holds the lock of the zone.  An entry is put in
  * and taken out by one store.  A caller that dies may leave up to five cells
- * in no chain and on no list; nothing else is affected.
+ * in no chain and on no list, and the counts off by as much; nothing else is
+ * affected.
  */
 
 
