@@ -31,7 +31,7 @@ subtest 'TLS: sessions are resumed with each server, names verified' => sub {
             server {
                 listen 127.0.0.1:%%PORT_$_%% ssl;
                 ssl_certificate $dir/cert; ssl_certificate_key $dir/key;
-                ssl_protocols $version;
+                ssl_protocols $version; keepalive_timeout 0;
                 location / { return 200 "$_ \$ssl_session_reused"; }
             }
 END
