@@ -180,13 +180,15 @@ subtest 'bodies come from memory or from a file' => sub {
         }
 
         my $r = request($g, 'POST', '/clients', body => $part, @json);
-        like($r->{body}, qr/^\{"clients":$want,"last":\{"client_id":"user$want",/,
+        like($r->{body},
+             qr/^\{"clients":$want,"last":\{"client_id":"user$want",/,
              length($part) . ' bytes are read to the end');
     }
 
     like($g->log, qr/buffered to a temporary file/, 'the last from a file');
 
-    my $r = request($g, 'POST', '/clients', body => substr($body, 0, -1), @json);
+    my $r = request($g, 'POST', '/clients', body => substr($body, 0, -1),
+                    @json);
     is($r->{code}, 400, 'one that lacks the last byte is refused');
 
     my $c = client($g);
@@ -450,7 +452,8 @@ subtest 'the master is found through Sentinel, and followed' => sub {
     ok($g->wait_log(qr/probe: down/), 'the loss is noticed');
     ok(wait_for(sub { redis_says($g, 'SET+a+2') eq '"OK"' }, 30),
        'the new master takes writes');
-    is(ask($replica, 'GET', 'a') // ask($replica, 'GET', 'a'), 2, 'which is the replica');
+    is(ask($replica, 'GET', 'a') // ask($replica, 'GET', 'a'), 2,
+       'which is the replica');
     is(count($g->log, qr/is unreachable/), 1, 'one line for the loss');
     is(count($g->log, qr/reachable again/), 1, 'and one for the return');
 

@@ -211,7 +211,8 @@ tb_json_check_hex(tb_json_check_t *check, unsigned char c)
  */
 
 static size_t
-tb_json_check_utf8(tb_json_check_t *check, const unsigned char *data, size_t len)
+tb_json_check_utf8(tb_json_check_t *check, const unsigned char *data,
+    size_t len)
 {
     int            n;
     size_t         kept, more;

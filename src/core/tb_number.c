@@ -107,7 +107,7 @@ tb_number_print(char *buf, uint64_t value, unsigned decimals)
 
     /* from the last digit to the first, then moved to the front */
 
-    p = buf + TB_NUMBER_SIZE - 1;
+    p = &buf[TB_NUMBER_SIZE - 1];
     *p = '\0';
 
     if (decimals > 0) {
@@ -124,7 +124,7 @@ tb_number_print(char *buf, uint64_t value, unsigned decimals)
         value /= 10;
     } while (value != 0);
 
-    len = (size_t) (buf + TB_NUMBER_SIZE - 1 - p);
+    len = (size_t) (&buf[TB_NUMBER_SIZE - 1] - p);
     memmove(buf, p, len + 1);
 
     return len;

@@ -153,7 +153,8 @@ tb_redis_url_userinfo(tb_redis_url_t *url, tb_piece_t piece)
     password.end = piece.end;
 
     if (password.start == password.end
-        || tb_redis_url_string(password, url->password, TB_REDIS_SECRET_MAX) != 0)
+        || tb_redis_url_string(password, url->password, TB_REDIS_SECRET_MAX)
+           != 0)
     {
         return tb_redis_url_fail(url, "password must be 1 to 511 bytes, with "
                                  "\"%\", \"/\" and \"@\" as \"%XX\"");
