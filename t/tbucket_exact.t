@@ -96,6 +96,16 @@ subtest 'with a reload every now and then' => sub {
     cmp_ok($reloads, '>=', 3, 'through several reloads');
 };
 
+subtest 'with timer_resolution' => sub {
+    my $coarse = gateway($text, main => 'timer_resolution 1s;',
+                         log_level => 'warn');
+    my $l = load($coarse, '/z5', connections => 8, seconds => 1.2);
+
+    cmp_ok($l->{codes}{204}, '<=', 50 + 500 * ($l->{seconds} + 0.001),
+           'no more than the limit');
+    cmp_ok($l->{codes}{204}, '>=', 50 + 500 * 1.1, 'and no less');
+};
+
 is($g->quit, 0, 'nginx stops');
 unlike($g->log, qr/\[(?:alert|emerg|crit|error)\]|exited on signal/,
        'with nothing worse than warnings in its log');

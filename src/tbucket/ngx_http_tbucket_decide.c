@@ -34,7 +34,18 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_charge_t *charge, uint64_t *wait)
 {
     ngx_int_t                   rc;
+    ngx_core_conf_t            *ccf;
     ngx_http_tbucket_limit_t  **limit;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
+                                           ngx_core_module);
+
+    if (ccf->timer_resolution) {
+
+        /* nginx's own time stands still meanwhile */
+
+        ngx_time_update();
+    }
 
     if (limits->nelts > 1) {
         return ngx_http_tbucket_decide_all(r, limits, dry_run, charge, wait);
