@@ -22,6 +22,7 @@ static char *ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t ngx_http_tbucket_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_tbucket_init_process(ngx_cycle_t *cycle);
 static void ngx_http_tbucket_exit_process(ngx_cycle_t *cycle);
+static void ngx_http_tbucket_exit_master(ngx_cycle_t *cycle);
 
 
 static ngx_conf_enum_t  ngx_http_tbucket_headers[] = {
@@ -165,7 +166,7 @@ ngx_module_t  ngx_http_tbucket_module = {
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     ngx_http_tbucket_exit_process,         /* exit process */
-    NULL,                                  /* exit master */
+    ngx_http_tbucket_exit_master,          /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
@@ -433,5 +434,18 @@ ngx_http_tbucket_exit_process(ngx_cycle_t *cycle)
     if (mcf && ngx_gw_is_worker()) {
         ngx_http_tbucket_store_stop(cycle, mcf);
         ngx_http_tbucket_stop_ticker(mcf);
+    }
+}
+
+
+static void
+ngx_http_tbucket_exit_master(ngx_cycle_t *cycle)
+{
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
+
+    if (mcf) {
+        ngx_http_tbucket_store_finish(cycle, mcf);
     }
 }

@@ -19,6 +19,7 @@
 #include "src/core/tb_hash.h"
 #include "src/core/tb_registry.h"
 #include "src/core/tb_table.h"
+#include "src/tbucket/ngx_http_tbucket_kept.h"
 
 
 #define NGX_HTTP_TBUCKET_HEADERS_OFF     0
@@ -85,6 +86,9 @@ typedef struct {
     ngx_gw_lease_t               bulk;
 
     ngx_http_tbucket_store_status_t  store;
+
+    /* of the file store */
+    ngx_http_tbucket_kept_t      kept;
 } ngx_http_tbucket_shared_t;
 
 

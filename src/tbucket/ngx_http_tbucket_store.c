@@ -44,7 +44,7 @@ static void ngx_http_tbucket_memory_done(ngx_http_tbucket_write_t *write,
 
 
 static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_memory = {
-    "memory", NULL, NULL, NULL, ngx_http_tbucket_memory_write
+    "memory", NULL, NULL, NULL, ngx_http_tbucket_memory_write, NULL
 };
 
 
@@ -64,6 +64,7 @@ static const struct {
     char     *(*conf)(ngx_conf_t *cf, ngx_http_tbucket_store_t *store,
                       ngx_str_t *url);
 } ngx_http_tbucket_stores[] = {
+    { ngx_string("file:"), ngx_http_tbucket_store_file_conf },
     { ngx_null_string, NULL }
 };
 
@@ -347,6 +348,16 @@ ngx_http_tbucket_store_stop(ngx_cycle_t *cycle,
 {
     if (mcf->store->ops->stop != NULL) {
         mcf->store->ops->stop(mcf->store, cycle);
+    }
+}
+
+
+void
+ngx_http_tbucket_store_finish(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    if (mcf->store->ops->finish != NULL) {
+        mcf->store->ops->finish(mcf->store, cycle);
     }
 }
 

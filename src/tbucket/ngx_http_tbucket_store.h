@@ -116,6 +116,12 @@ typedef struct {
     /* sees to write->done() being called; never blocks */
     void       (*write)(ngx_http_tbucket_store_t *store,
                         ngx_http_tbucket_write_t *write);
+
+    /*
+     * In the master, or the only process, when it exits: no worker is left
+     * then.  May block; may be NULL.
+     */
+    void       (*finish)(ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
 } ngx_http_tbucket_store_ops_t;
 
 
@@ -150,6 +156,8 @@ ngx_int_t ngx_http_tbucket_store_load(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_tbucket_store_start(ngx_cycle_t *cycle,
     ngx_http_tbucket_main_conf_t *mcf);
 void ngx_http_tbucket_store_stop(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf);
+void ngx_http_tbucket_store_finish(ngx_cycle_t *cycle,
     ngx_http_tbucket_main_conf_t *mcf);
 
 /* Notes, for the metrics, that a zone and its store agree, or cannot. */

@@ -1,0 +1,703 @@
+
+/*
+ * The file store: its URL, its life in nginx's processes, and what runs when.
+ * Whatever touches the disk in a worker runs in a thread, if nginx has any.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket_store_file.h"
+
+#define NGX_HTTP_TBUCKET_FILE_TICK    100      /* ms */
+#define NGX_HTTP_TBUCKET_FILE_TERM    5000     /* ms of the saver's lease */
+#define NGX_HTTP_TBUCKET_FILE_GUARD   10000    /* ms */
+
+/* a save is followed by a pause of so many times as long as it took */
+#define NGX_HTTP_TBUCKET_FILE_REST    20
+
+
+static ngx_int_t ngx_http_tbucket_file_prepare(
+    ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_tbucket_file_prepare_zone(
+    ngx_http_tbucket_file_zone_t *fz, ngx_cycle_t *cycle);
+static void ngx_http_tbucket_file_close(void *data);
+
+static ngx_int_t ngx_http_tbucket_file_load(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_tbucket_file_start(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+static void ngx_http_tbucket_file_stop(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+static void ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+static void ngx_http_tbucket_file_write(ngx_http_tbucket_store_t *store,
+    ngx_http_tbucket_write_t *write);
+
+static void ngx_http_tbucket_file_next_batch(
+    ngx_http_tbucket_file_zone_t *fz);
+static void ngx_http_tbucket_file_committed(void *data);
+static void ngx_http_tbucket_file_tick(ngx_event_t *ev);
+static void ngx_http_tbucket_file_tick_zone(ngx_http_tbucket_file_zone_t *fz);
+static void ngx_http_tbucket_file_run_fold(void *data);
+static void ngx_http_tbucket_file_folded(void *data);
+static void ngx_http_tbucket_file_run_tokens(void *data);
+static void ngx_http_tbucket_file_saved(void *data);
+static void ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz,
+    uint32_t bit, ngx_uint_t ok, ngx_http_tbucket_file_error_t *error);
+
+static void ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job);
+#if (NGX_THREADS)
+static void ngx_http_tbucket_file_thread(void *data, ngx_log_t *log);
+static void ngx_http_tbucket_file_posted(ngx_event_t *ev);
+static void ngx_http_tbucket_file_guard(ngx_event_t *ev);
+#endif
+
+
+static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_file = {
+    "file",
+    ngx_http_tbucket_file_load,
+    ngx_http_tbucket_file_start,
+    ngx_http_tbucket_file_stop,
+    ngx_http_tbucket_file_write,
+    ngx_http_tbucket_file_finish
+};
+
+
+char *
+ngx_http_tbucket_store_file_conf(ngx_conf_t *cf,
+    ngx_http_tbucket_store_t *store, ngx_str_t *url)
+{
+    u_char                   *p;
+    ngx_str_t                 path;
+    ngx_http_tbucket_file_t  *file;
+
+    path.data = url->data + sizeof("file:") - 1;
+    path.len = url->len - (sizeof("file:") - 1);
+
+    while (path.len > 1 && path.data[path.len - 1] == '/') {
+        path.len--;
+    }
+
+    if (path.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the store's URL \"%V\" names no folder", url);
+        return NGX_CONF_ERROR;
+    }
+
+    file = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_file_t));
+    if (file == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    file->path.len = path.len;
+    file->path.data = ngx_pnalloc(cf->pool, path.len + 1);
+
+    if (file->path.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *ngx_cpymem(file->path.data, path.data, path.len) = '\0';
+
+    if (ngx_conf_full_name(cf->cycle, &file->path, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    file->lock.len = file->path.len + sizeof("/lock") - 1;
+    file->lock.data = ngx_pnalloc(cf->pool, file->lock.len + 1);
+
+    if (file->lock.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    p = ngx_cpymem(file->lock.data, file->path.data, file->path.len);
+    ngx_memcpy(p, "/lock", sizeof("/lock"));
+
+    file->fd = NGX_INVALID_FILE;
+
+#if (NGX_THREADS)
+    if (ngx_thread_pool_add(cf, NULL) == NULL) {
+        return NGX_CONF_ERROR;
+    }
+#endif
+
+    store->ops = &ngx_http_tbucket_store_file;
+    store->data = file;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Once all zones of the configuration are known. */
+
+static ngx_int_t
+ngx_http_tbucket_file_prepare(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t                      i;
+    ngx_core_conf_t                *ccf;
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_tbucket_zone_t       **zones;
+    ngx_http_tbucket_file_t        *file;
+    ngx_http_tbucket_file_zone_t   *fz;
+
+    file = store->data;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+    file->user = geteuid() == 0 ? ccf->user
+                                : (ngx_uid_t) NGX_CONF_UNSET_UINT;
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_tbucket_file_close;
+    cln->data = file;
+
+    zones = store->mcf->zones.elts;
+
+    file->zones = ngx_pcalloc(cycle->pool, store->mcf->zones.nelts
+                              * sizeof(ngx_http_tbucket_file_zone_t));
+    if (file->zones == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < store->mcf->zones.nelts; i++) {
+        fz = &file->zones[i];
+
+        fz->zone = zones[i];
+        fz->store = store;
+        fz->file = file;
+        fz->log = cycle->log;
+
+        if (ngx_http_tbucket_file_prepare_zone(fz, cycle) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    file->nzones = store->mcf->zones.nelts;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_file_prepare_zone(ngx_http_tbucket_file_zone_t *fz,
+    ngx_cycle_t *cycle)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_str_t  *name, *path;
+
+    name = &fz->zone->name;
+    path = &fz->file->path;
+
+    /* a zone's name may hold what a file's name may not */
+
+    len = name->len + 2 * ngx_escape_uri(NULL, name->data, name->len,
+                                         NGX_ESCAPE_URI_COMPONENT);
+
+    fz->stem.len = path->len + 1 + len;
+    fz->stem.data = ngx_pnalloc(cycle->pool, fz->stem.len + 1);
+
+    if (fz->stem.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(fz->stem.data, path->data, path->len);
+    *p++ = '/';
+    p = (u_char *) ngx_escape_uri(p, name->data, name->len,
+                                  NGX_ESCAPE_URI_COMPONENT);
+    *p = '\0';
+
+    if (fz->stem.len + 64 > NGX_MAX_PATH) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "tbucket_store: the path of zone \"%V\" is too long",
+                      name);
+        return NGX_ERROR;
+    }
+
+    fz->byte = 8 * (uint64_t) ngx_crc32_long(name->data, name->len);
+
+    ngx_queue_init(&fz->waiting);
+
+    fz->commit.run = ngx_http_tbucket_file_commit;
+    fz->commit.done = ngx_http_tbucket_file_committed;
+    fz->compact.run = ngx_http_tbucket_file_run_fold;
+    fz->compact.done = ngx_http_tbucket_file_folded;
+    fz->tokens.run = ngx_http_tbucket_file_run_tokens;
+    fz->tokens.done = ngx_http_tbucket_file_saved;
+
+    fz->commit.data = fz;
+    fz->compact.data = fz;
+    fz->tokens.data = fz;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_file_close(void *data)
+{
+    ngx_http_tbucket_file_t  *file = data;
+
+    if (file->fd != NGX_INVALID_FILE) {
+        (void) close(file->fd);
+        file->fd = NGX_INVALID_FILE;
+    }
+}
+
+
+/*
+ * At a reload nothing may fail any more: a zone whose files cannot be used
+ * takes no writes then, and the log says why.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_file_load(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_int_t                 rc;
+    ngx_uint_t                i;
+    ngx_http_tbucket_file_t  *file;
+
+    file = store->data;
+
+    if (ngx_http_tbucket_file_prepare(store, cycle) != NGX_OK) {
+        return ngx_is_init_cycle(ngx_cycle) ? NGX_ERROR : NGX_OK;
+    }
+
+    rc = ngx_http_tbucket_file_open_folder(file, cycle);
+
+    for (i = 0; i < file->nzones; i++) {
+
+        if (rc != NGX_OK
+            || ngx_http_tbucket_file_load_zone(&file->zones[i], cycle)
+               != NGX_OK)
+        {
+            file->zones[i].zone->shared->kept.fenced = 1;
+            ngx_http_tbucket_store_down(file->zones[i].zone,
+                                        NGX_HTTP_TBUCKET_DOWN_WRITE);
+            rc = NGX_ERROR;
+        }
+    }
+
+    return ngx_is_init_cycle(ngx_cycle) ? rc : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_file_start(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_http_tbucket_file_t  *file;
+
+    file = store->data;
+
+    if (ngx_process == NGX_PROCESS_WORKER) {
+
+        /* the folder is the master's as long as that lives */
+
+        ngx_http_tbucket_file_close(file);
+    }
+
+    file->ticker.handler = ngx_http_tbucket_file_tick;
+    file->ticker.data = file;
+    file->ticker.log = cycle->log;
+    file->ticker.cancelable = 1;
+
+    ngx_add_timer(&file->ticker, NGX_HTTP_TBUCKET_FILE_TICK);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_file_stop(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t                i;
+    ngx_http_tbucket_file_t  *file;
+
+    (void) cycle;
+
+    file = store->data;
+
+    for (i = 0; i < file->nzones; i++) {
+        ngx_gw_lease_release(&file->zones[i].zone->shared->kept.lease);
+    }
+}
+
+
+/* In the master, when no worker is left, or in the only process. */
+
+static void
+ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_int_t                       tokens, clients;
+    ngx_uint_t                      i;
+    ngx_http_tbucket_file_t        *file;
+    ngx_http_tbucket_file_zone_t   *fz;
+    ngx_http_tbucket_file_error_t   error;
+
+    file = store->data;
+
+    ngx_time_update();
+
+    for (i = 0; i < file->nzones; i++) {
+        fz = &file->zones[i];
+
+        error.text[0] = '\0';
+
+        tokens = ngx_http_tbucket_file_save_tokens(fz, 1, &error);
+        clients = ngx_http_tbucket_file_fold(fz, 1, &error);
+
+        if (tokens == NGX_ERROR || clients == NGX_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, cycle->log, error.err,
+                          "tbucket_store: zone \"%V\" could not be saved: %s",
+                          &fz->zone->name, error.text);
+        }
+    }
+}
+
+
+static void
+ngx_http_tbucket_file_write(ngx_http_tbucket_store_t *store,
+    ngx_http_tbucket_write_t *write)
+{
+    ngx_uint_t                     i;
+    ngx_http_tbucket_file_t       *file;
+    ngx_http_tbucket_file_zone_t  *fz;
+
+    file = store->data;
+
+    for (i = 0; i < file->nzones; i++) {
+        fz = &file->zones[i];
+
+        if (fz->zone == write->zone) {
+            ngx_queue_insert_tail(&fz->waiting, &write->queue);
+            ngx_http_tbucket_file_next_batch(fz);
+            return;
+        }
+    }
+
+    write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
+    write->done(write);
+}
+
+
+/* All that wait, as one batch; while it is written the next one gathers. */
+
+static void
+ngx_http_tbucket_file_next_batch(ngx_http_tbucket_file_zone_t *fz)
+{
+    ngx_queue_t  *q;
+
+    if (fz->commit.busy || ngx_queue_empty(&fz->waiting)) {
+        return;
+    }
+
+    fz->nbatch = 0;
+    fz->commit_error.text[0] = '\0';
+
+    while (fz->nbatch < NGX_HTTP_TBUCKET_FILE_BATCH
+           && !ngx_queue_empty(&fz->waiting))
+    {
+        q = ngx_queue_head(&fz->waiting);
+        ngx_queue_remove(q);
+
+        fz->batch[fz->nbatch++] = ngx_queue_data(q, ngx_http_tbucket_write_t,
+                                                 queue);
+    }
+
+    ngx_http_tbucket_file_post(&fz->commit);
+}
+
+
+static void
+ngx_http_tbucket_file_committed(void *data)
+{
+    ngx_http_tbucket_file_zone_t  *fz = data;
+
+    ngx_uint_t                 i, n;
+    ngx_http_tbucket_write_t  *done[NGX_HTTP_TBUCKET_FILE_BATCH];
+
+    if (fz->ok || fz->commit_error.text[0] != '\0') {
+        ngx_http_tbucket_file_verdict(fz, NGX_HTTP_TBUCKET_DOWN_WRITE, fz->ok,
+                                      &fz->commit_error);
+    }
+
+    for (i = fz->nbatch; i > fz->ndone; i--) {
+        ngx_queue_insert_head(&fz->waiting, &fz->batch[i - 1]->queue);
+    }
+
+    n = fz->ndone;
+    ngx_memcpy(done, fz->batch, n * sizeof(ngx_http_tbucket_write_t *));
+
+    ngx_http_tbucket_file_next_batch(fz);
+
+    for (i = 0; i < n; i++) {
+        done[i]->done(done[i]);
+    }
+}
+
+
+static void
+ngx_http_tbucket_file_tick(ngx_event_t *ev)
+{
+    ngx_uint_t                     i;
+    ngx_http_tbucket_file_t       *file;
+    ngx_http_tbucket_file_zone_t  *fz;
+
+    file = ev->data;
+
+    for (i = 0; i < file->nzones; i++) {
+        fz = &file->zones[i];
+
+        if (ngx_gw_is_leaving()) {
+            ngx_gw_lease_release(&fz->zone->shared->kept.lease);
+            continue;
+        }
+
+        if (ngx_gw_lease_hold(&fz->zone->shared->kept.lease,
+                              NGX_HTTP_TBUCKET_FILE_TERM))
+        {
+            ngx_http_tbucket_file_tick_zone(fz);
+        }
+    }
+
+    if (!ngx_gw_is_leaving()) {
+        ngx_add_timer(ev, NGX_HTTP_TBUCKET_FILE_TICK);
+    }
+}
+
+
+static void
+ngx_http_tbucket_file_tick_zone(ngx_http_tbucket_file_zone_t *fz)
+{
+    ngx_http_tbucket_kept_t  *kept;
+
+    kept = &fz->zone->shared->kept;
+
+    if (kept->fenced) {
+        return;
+    }
+
+    if (!fz->compact.busy
+        && (ngx_msec_int_t) (ngx_current_msec - fz->compact_at) >= 0
+        && !kept->edited && (kept->records || kept->failed))
+    {
+        fz->compact_begin = ngx_http_tbucket_usec();
+        fz->compact_error.text[0] = '\0';
+
+        ngx_http_tbucket_file_post(&fz->compact);
+    }
+
+    if (!fz->tokens.busy
+        && (ngx_msec_int_t) (ngx_current_msec - fz->tokens_at) >= 0)
+    {
+        fz->tokens_begin = ngx_http_tbucket_usec();
+        fz->tokens_error.text[0] = '\0';
+
+        ngx_http_tbucket_file_post(&fz->tokens);
+    }
+}
+
+
+static void
+ngx_http_tbucket_file_run_fold(void *data)
+{
+    ngx_http_tbucket_file_zone_t  *fz = data;
+
+    fz->compact_rc = ngx_http_tbucket_file_fold(fz, 0, &fz->compact_error);
+}
+
+
+static void
+ngx_http_tbucket_file_folded(void *data)
+{
+    ngx_http_tbucket_file_zone_t  *fz = data;
+
+    uint64_t                  took;
+    ngx_http_tbucket_kept_t  *kept;
+
+    kept = &fz->zone->shared->kept;
+    took = (ngx_http_tbucket_usec() - fz->compact_begin) / 1000;
+
+    fz->compact_at = ngx_current_msec
+                     + ngx_max(fz->store->interval,
+                               took * NGX_HTTP_TBUCKET_FILE_REST);
+
+    if (fz->compact_rc == NGX_DECLINED
+        && kept->edited == NGX_HTTP_TBUCKET_FILE_EDITED && !fz->told)
+    {
+        fz->told = 1;
+
+        ngx_log_error(NGX_LOG_NOTICE, fz->log, 0,
+                      "tbucket_store: \"%V.json\" was edited, it is read at "
+                      "the next reload", &fz->stem);
+    }
+
+    if (fz->compact_rc == NGX_OK || fz->compact_rc == NGX_ERROR) {
+        ngx_http_tbucket_file_verdict(fz, NGX_HTTP_TBUCKET_DOWN_WRITE,
+                                      fz->compact_rc == NGX_OK,
+                                      &fz->compact_error);
+    }
+}
+
+
+static void
+ngx_http_tbucket_file_run_tokens(void *data)
+{
+    ngx_http_tbucket_file_zone_t  *fz = data;
+
+    fz->tokens_rc = ngx_http_tbucket_file_save_tokens(fz, 0,
+                                                      &fz->tokens_error);
+}
+
+
+static void
+ngx_http_tbucket_file_saved(void *data)
+{
+    ngx_http_tbucket_file_zone_t  *fz = data;
+
+    uint64_t  took, period;
+
+    took = (ngx_http_tbucket_usec() - fz->tokens_begin) / 1000;
+
+    /* a bit early, so that what is kept is never older than an interval */
+
+    period = fz->store->interval
+             - ngx_min(fz->store->interval / 4,
+                       2 * NGX_HTTP_TBUCKET_FILE_TICK);
+
+    fz->tokens_at = ngx_current_msec - took
+                    + ngx_max(period, took * NGX_HTTP_TBUCKET_FILE_REST / 2);
+
+    if (fz->tokens_rc == NGX_OK || fz->tokens_rc == NGX_ERROR) {
+        ngx_http_tbucket_file_verdict(fz, NGX_HTTP_TBUCKET_DOWN_TOKENS,
+                                      fz->tokens_rc == NGX_OK,
+                                      &fz->tokens_error);
+    }
+
+    if (fz->tokens_rc == NGX_OK) {
+        ngx_http_tbucket_store_synced(fz->zone);
+    }
+}
+
+
+/* One line when something stops to work, and one when it works again. */
+
+static void
+ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz, uint32_t bit,
+    ngx_uint_t ok, ngx_http_tbucket_file_error_t *error)
+{
+    uint32_t           was;
+    _Atomic uint32_t  *down;
+
+    down = &fz->zone->shared->store.down;
+
+    if (ok) {
+        was = atomic_load_explicit(down, memory_order_relaxed);
+
+        if ((was & bit) && (atomic_fetch_and(down, ~bit) & bit)) {
+            ngx_log_error(NGX_LOG_NOTICE, fz->log, 0,
+                          "tbucket_store: zone \"%V\": %s are saved again",
+                          &fz->zone->name,
+                          bit == NGX_HTTP_TBUCKET_DOWN_WRITE
+                          ? "clients" : "token states");
+        }
+
+        return;
+    }
+
+    if (!(atomic_fetch_or(down, bit) & bit)) {
+        ngx_log_error(NGX_LOG_ERR, fz->log, error->err,
+                      "tbucket_store: zone \"%V\": %s cannot be saved: %s",
+                      &fz->zone->name,
+                      bit == NGX_HTTP_TBUCKET_DOWN_WRITE
+                      ? "clients" : "token states", error->text);
+    }
+}
+
+
+#if (NGX_THREADS)
+
+static void
+ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job)
+{
+    ngx_str_t           name = ngx_string("default");
+    ngx_thread_pool_t  *pool;
+
+    job->busy = 1;
+
+    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
+
+    job->task.ctx = job;
+    job->task.handler = ngx_http_tbucket_file_thread;
+    job->task.event.data = job;
+    job->task.event.handler = ngx_http_tbucket_file_posted;
+    job->task.event.log = ngx_cycle->log;
+
+    if (pool == NULL || ngx_thread_task_post(pool, &job->task) != NGX_OK) {
+        job->run(job->data);
+        job->busy = 0;
+        job->done(job->data);
+        return;
+    }
+
+    /* a worker that exits waits for timers, but not for threads */
+
+    job->guard.handler = ngx_http_tbucket_file_guard;
+    job->guard.data = job;
+    job->guard.log = ngx_cycle->log;
+
+    ngx_add_timer(&job->guard, NGX_HTTP_TBUCKET_FILE_GUARD);
+}
+
+
+static void
+ngx_http_tbucket_file_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_tbucket_file_job_t  *job = data;
+
+    (void) log;
+
+    job->run(job->data);
+}
+
+
+static void
+ngx_http_tbucket_file_posted(ngx_event_t *ev)
+{
+    ngx_http_tbucket_file_job_t  *job = ev->data;
+
+    if (job->guard.timer_set) {
+        ngx_del_timer(&job->guard);
+    }
+
+    job->busy = 0;
+    job->done(job->data);
+}
+
+
+static void
+ngx_http_tbucket_file_guard(ngx_event_t *ev)
+{
+    ngx_http_tbucket_file_job_t  *job = ev->data;
+
+    if (job->busy) {
+        ngx_add_timer(ev, NGX_HTTP_TBUCKET_FILE_GUARD);
+    }
+}
+
+#else
+
+static void
+ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job)
+{
+    job->run(job->data);
+    job->done(job->data);
+}
+
+#endif
