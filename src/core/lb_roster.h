@@ -80,6 +80,14 @@ typedef struct {
     _Atomic uint64_t   requests;     /* attempts; any process */
     _Atomic uint64_t   failures;     /* failed ones; any process */
     lb_window_t        fails;        /* failed ones within fail_timeout */
+
+    /* by the process that makes the checks */
+    alignas(LB_LINE)
+    _Atomic uint32_t   health;       /* lb_health.h */
+    _Atomic uint32_t   check_time;   /* ms that the last check took */
+    _Atomic uint64_t   check_began;  /* ms; the last check, 0: none */
+    _Atomic uint64_t   checked_at;   /* Unix ms, its result; 0: none */
+    _Atomic uint64_t   checks[2];    /* that failed, that passed */
 } lb_server_t;
 
 
@@ -96,6 +104,7 @@ typedef struct {
     uint32_t           max_conns;
     uint32_t           max_fails;
     uint32_t           status;       /* LB_BACKUP, LB_DISABLED or 0 */
+    bool               pending;      /* if new: down until a check passes */
     uint64_t           fail_timeout; /* ms */
 } lb_line_t;
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "lb_roster.h"
+#include "lb_health.h"
 
 
 static uint32_t lb_sync_find(lb_roster_t *roster, const lb_line_t *line,
@@ -329,7 +329,15 @@ lb_sync_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
 
     lb_window_clear(&server->fails);
 
-    atomic_store(&server->status, LB_USED | line->status);
+    server->health = line->pending ? LB_HEALTH_NEW : 0;
+    server->check_time = 0;
+    server->check_began = 0;
+    server->checked_at = 0;
+    server->checks[false] = 0;
+    server->checks[true] = 0;
+
+    atomic_store(&server->status, LB_USED | line->status
+                                  | (line->pending ? LB_UNHEALTHY : 0));
 }
 
 
@@ -360,6 +368,15 @@ lb_sync_copy(lb_server_t *server, lb_server_t *old)
     }
 
     server->fails.count = old->fails.count;
+
+    server->health = old->health;
+    server->check_time = old->check_time;
+    server->check_began = old->check_began;
+    server->checked_at = old->checked_at;
+    server->checks[false] = old->checks[false];
+    server->checks[true] = old->checks[true];
+
+    atomic_fetch_and(&server->status, ~(uint32_t) LB_UNHEALTHY);
 
     status = old->status & (LB_FAILED | LB_UNHEALTHY | LB_EJECTED);
 
