@@ -14,7 +14,7 @@ static tb_verdict_t tb_slot_take(tb_slot_t *slot, const tb_hash_t *h,
 static tb_verdict_t tb_table_judge_new(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result,
     bool take);
-static bool tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h,
+static inline bool tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h,
     tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits);
 
 
@@ -269,7 +269,7 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
  * those of a next owner already, unless the word is still the same.
  */
 
-static bool
+static inline bool
 tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
     tb_word_t *word, tb_limits_t *limits)
 {

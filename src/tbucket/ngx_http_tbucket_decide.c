@@ -10,13 +10,13 @@
 #include "src/core/tb_text.h"
 
 
-static ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
+static ngx_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge);
-static ngx_int_t ngx_http_tbucket_key(ngx_http_request_t *r,
+static ngx_inline ngx_int_t ngx_http_tbucket_key(ngx_http_request_t *r,
     ngx_http_tbucket_key_t *key, ngx_str_t *value);
 static uint64_t ngx_http_tbucket_cost(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit);
-static void ngx_http_tbucket_take(ngx_http_tbucket_charge_t *charge);
+static ngx_inline void ngx_http_tbucket_take(ngx_http_tbucket_charge_t *charge);
 static ngx_int_t ngx_http_tbucket_decide_all(ngx_http_request_t *r,
     ngx_array_t *limits, ngx_flag_t dry_run,
     ngx_http_tbucket_charge_t *charge, uint64_t *wait);
@@ -221,7 +221,7 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 
 /* Fills in whose bucket it is and the cost; NGX_DECLINED: nobody's. */
 
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_tbucket_charge(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge)
 {
@@ -266,7 +266,7 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_tbucket_key(ngx_http_request_t *r, ngx_http_tbucket_key_t *key,
     ngx_str_t *value)
 {
@@ -306,7 +306,7 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 }
 
 
-static void
+static ngx_inline void
 ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c)
 {
     tb_table_t               *table;
