@@ -111,7 +111,7 @@ sub answers
 }
 
 
-sub request
+sub fields
 {
     my ($method, $path) = @_;
 
@@ -126,7 +126,7 @@ subtest 'streams at once' => sub {
     my @streams = map { 2 * $_ + 1 } 0 .. 9;
 
     syswrite($c->{sock}, join '', map {
-        headers($_, 1, request('GET', '/?key=a'))
+        headers($_, 1, fields('GET', '/?key=a'))
     } @streams);
 
     my $got = answers($c, @streams);
@@ -139,7 +139,7 @@ subtest 'streams at once' => sub {
 
 subtest 'HEAD' => sub {
     my $c = connection();
-    syswrite($c->{sock}, headers(1, 1, request('HEAD', '/?key=a')));
+    syswrite($c->{sock}, headers(1, 1, fields('HEAD', '/?key=a')));
 
     my $got = answers($c, 1);
     is($got->{1}{code}, 429, 'is refused');
@@ -155,9 +155,9 @@ for (['/?key=a', $json, 'b'], ['/page?key=a', 'page', 'c']) {
         # with its body, before its body, and without the end of it
 
         syswrite($c->{sock},
-                 headers(1, 0, request('POST', $path))
+                 headers(1, 0, fields('POST', $path))
                  . frame(DATA, END_STREAM, 1, 'x' x 1000)
-                 . headers(3, 0, request('POST', $path)));
+                 . headers(3, 0, fields('POST', $path)));
         my $got = answers($c, 1, 3);
 
         is($got->{$_}{code}, 429, "stream $_ is refused") for 1, 3;
@@ -166,9 +166,9 @@ for (['/?key=a', $json, 'b'], ['/page?key=a', 'page', 'c']) {
 
         syswrite($c->{sock},
                  join('', map { frame(DATA, 0, 3, 'x' x 5000) } 1 .. 4)
-                 . headers(5, 0, request('POST', "$path$other"))
+                 . headers(5, 0, fields('POST', "$path$other"))
                  . frame(DATA, END_STREAM, 5, 'x' x 1000)
-                 . headers(7, 1, request('GET', "$path$other")));
+                 . headers(7, 1, fields('GET', "$path$other")));
         $got = answers($c, 5, 7);
 
         is($got->{$_}{code}, 204, "stream $_, of another client, is admitted")
