@@ -192,13 +192,13 @@ void ngx_http_tbucket_file_commit(void *data);
 /*
  * Writes the file of clients anew and drops the journals before number.
  * NGX_DECLINED: not done, because a person has edited it.  The caller has
- * the lock COMPACT, and WRITE if has_write is set.  Without the latter, a
- * process that has to exit gives up with NGX_ABORT.
+ * the lock COMPACT, and WRITE if has_write is set.  Unless final is set, a
+ * process that has to exit gives up with NGX_ABORT; so in the others.
  */
 
 ngx_int_t ngx_http_tbucket_file_write_clients(
     ngx_http_tbucket_file_zone_t *fz, uint64_t number, ngx_uint_t has_write,
-    ngx_http_tbucket_file_error_t *error);
+    ngx_uint_t final, ngx_http_tbucket_file_error_t *error);
 
 /*
  * Moves what the journals hold into the file of clients; nothing is done if

@@ -896,7 +896,7 @@ ngx_http_tbucket_file_take_over(ngx_http_tbucket_file_loader_t *l,
         return;
     }
 
-    rc = ngx_http_tbucket_file_write_clients(l->fz, l->last + 1, 1,
+    rc = ngx_http_tbucket_file_write_clients(l->fz, l->last + 1, 1, 1,
                                              &l->error);
 
     ngx_http_tbucket_store_down(zone, rc == NGX_OK

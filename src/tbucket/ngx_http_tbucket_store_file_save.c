@@ -63,14 +63,14 @@ static ngx_int_t ngx_http_tbucket_file_list_tokens(
 
 ngx_int_t
 ngx_http_tbucket_file_write_clients(ngx_http_tbucket_file_zone_t *fz,
-    uint64_t number, ngx_uint_t has_write,
+    uint64_t number, ngx_uint_t has_write, ngx_uint_t final,
     ngx_http_tbucket_file_error_t *error)
 {
     ngx_fd_t                         lock;
     ngx_int_t                        rc;
     ngx_http_tbucket_file_writer_t  *w;
 
-    w = ngx_http_tbucket_file_open_writer(fz, ".json", has_write, error);
+    w = ngx_http_tbucket_file_open_writer(fz, ".json", final, error);
 
     if (w == NULL) {
         return NGX_ERROR;
@@ -164,7 +164,8 @@ ngx_http_tbucket_file_fold(ngx_http_tbucket_file_zone_t *fz,
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_tbucket_file_write_clients(fz, number, 0, error);
+        rc = ngx_http_tbucket_file_write_clients(fz, number, 0, final,
+                                                 error);
     }
 
     if (rc != NGX_OK) {
