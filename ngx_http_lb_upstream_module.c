@@ -10,6 +10,11 @@
 
 static char *ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
+    ngx_http_lb_keepalive_t *keepalive);
+static char *ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_int_t ngx_http_lb_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_lb_init_lines(ngx_conf_t *cf,
@@ -48,6 +53,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
       0,
       NULL },
 
+    { ngx_string("lb_keepalive"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_lb_keepalive,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_lb_srv_conf_t, keepalive),
+      NULL },
+
       ngx_null_command
 };
 
@@ -57,7 +69,7 @@ static ngx_http_module_t  ngx_http_lb_upstream_module_ctx = {
     ngx_http_lb_postconfiguration,         /* postconfiguration */
 
     ngx_http_lb_create_main_conf,          /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_http_lb_init_main_conf,            /* init main configuration */
 
     ngx_http_lb_create_srv_conf,           /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -190,12 +202,126 @@ ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     lcf->zone_size = size;
-    lcf->upstream = ngx_http_conf_get_module_srv_conf(cf,
-                                                   ngx_http_upstream_module);
 
-    if (lcf->method == NULL) {
+    ngx_http_lb_needs_method(cf, cmd, lcf);
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_lb_needs_method(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_lb_srv_conf_t *lcf)
+{
+    if (lcf->method == NULL && lcf->file == NULL) {
+        lcf->orphan = &cmd->name;
         lcf->file = cf->conf_file->file.name.data;
         lcf->line = cf->conf_file->line;
+    }
+}
+
+
+static char *
+ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                     *p = conf;
+    char                     *rv;
+    ngx_int_t                 max;
+    ngx_str_t                *value;
+    ngx_uint_t                i;
+    ngx_http_lb_keepalive_t  *keepalive;
+
+    keepalive = (ngx_http_lb_keepalive_t *) (p + cmd->offset);
+
+    ngx_http_lb_needs_method(cf, cmd, conf);
+
+    if (keepalive->set) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    max = ngx_atoi(value[1].data, value[1].len);
+
+    if (max == NGX_ERROR || max > NGX_HTTP_LB_KEEPALIVE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number \"%V\" in \"%V\", "
+                           "it must be between 0 and %d",
+                           &value[1], &cmd->name, NGX_HTTP_LB_KEEPALIVE_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    keepalive->set = 1;
+    keepalive->max = max;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        rv = ngx_http_lb_keepalive_param(cf, &value[i], keepalive);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
+    ngx_http_lb_keepalive_t *keepalive)
+{
+    ngx_int_t    requests;
+    ngx_str_t    s;
+    ngx_msec_t  *msec;
+
+    if (ngx_strncmp(param->data, "requests=", 9) == 0) {
+        requests = ngx_atoi(param->data + 9, param->len - 9);
+
+        if (requests == NGX_ERROR || requests == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", "
+                               "a number of 1 or more is expected", param);
+            return NGX_CONF_ERROR;
+        }
+
+        if (keepalive->requests != NGX_CONF_UNSET_UINT) {
+            return "has duplicate \"requests\" parameter";
+        }
+
+        keepalive->requests = requests;
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(param->data, "timeout=", 8) == 0) {
+        msec = &keepalive->timeout;
+        s.data = param->data + 8;
+
+    } else if (ngx_strncmp(param->data, "time=", 5) == 0) {
+        msec = &keepalive->time;
+        s.data = param->data + 5;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", param);
+        return NGX_CONF_ERROR;
+    }
+
+    if (*msec != NGX_CONF_UNSET_MSEC) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate parameter \"%V\"", param);
+        return NGX_CONF_ERROR;
+    }
+
+    s.len = param->data + param->len - s.data;
+
+    *msec = ngx_parse_time(&s, 0);
+
+    if (*msec == (ngx_msec_t) NGX_ERROR || *msec == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", "
+                           "a time of 1ms or more is expected", param);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
@@ -365,7 +491,63 @@ ngx_http_lb_create_srv_conf(ngx_conf_t *cf)
 
     lcf->zone_size = NGX_CONF_UNSET;
 
+    lcf->keepalive.requests = NGX_CONF_UNSET_UINT;
+    lcf->keepalive.timeout = NGX_CONF_UNSET_MSEC;
+    lcf->keepalive.time = NGX_CONF_UNSET_MSEC;
+
     return lcf;
+}
+
+
+/* nginx's upstream module, which comes before, has set all upstreams up */
+
+static char *
+ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_lb_main_conf_t  *lmcf = conf;
+
+    ngx_uint_t                i, wrapped;
+    ngx_http_lb_srv_conf_t   *lcf, **lcfp;
+    ngx_http_lb_keepalive_t  *keepalive;
+
+    lcfp = lmcf->upstreams.elts;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        lcf = lcfp[i];
+        keepalive = &lcf->keepalive;
+
+        if (!keepalive->set) {
+            keepalive->max = NGX_HTTP_LB_KEEPALIVE;
+        }
+
+        ngx_conf_init_uint_value(keepalive->requests, 1000);
+        ngx_conf_init_msec_value(keepalive->timeout, 60000);
+        ngx_conf_init_msec_value(keepalive->time, 3600000);
+
+        wrapped = (lcf->upstream->peer.init != ngx_http_lb_init_peer);
+
+        if (!wrapped || !lcf->initialized || keepalive->max == 0) {
+            continue;
+        }
+
+        if (NGX_GW_KEEPALIVE_WRAPS_ALL) {
+            lcf->upstream->peer.init = ngx_http_lb_init_peer;
+            continue;
+        }
+
+        if (keepalive->set) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"keepalive\" cannot be used together with "
+                          "\"lb_keepalive\" in upstream \"%V\", remove it "
+                          "or set \"lb_keepalive 0\" in %s:%ui",
+                          &lcf->upstream->host, lcf->file, lcf->line);
+            return NGX_CONF_ERROR;
+        }
+
+        keepalive->max = 0;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -402,9 +584,10 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
 
         if (lcf->method == NULL && lcf->file) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"lb_zone\" without \"lb\" in upstream \"%V\" "
+                          "\"%V\" without \"lb\" in upstream \"%V\" "
                           "in %s:%ui",
-                          &uscfp[i]->host, lcf->file, lcf->line);
+                          lcf->orphan, &uscfp[i]->host, lcf->file,
+                          lcf->line);
             return NGX_ERROR;
         }
     }

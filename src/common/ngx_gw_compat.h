@@ -29,5 +29,16 @@
 #define ngx_gw_server_resolves(server)  0
 #endif
 
+/*
+ * Since 1.29.7 nginx puts its own cache of idle connections around every
+ * upstream, once all of them have been set up, asked for or not.
+ */
+
+#if (nginx_version >= 1029007)
+#define NGX_GW_KEEPALIVE_WRAPS_ALL  1
+#else
+#define NGX_GW_KEEPALIVE_WRAPS_ALL  0
+#endif
+
 
 #endif /* NGX_GW_COMPAT_H */

@@ -18,7 +18,11 @@
 #include "src/core/lb_passive.h"
 
 
-#define NGX_HTTP_LB_TRIED  8
+#define NGX_HTTP_LB_TRIED          8
+
+/* idle connections per server and worker */
+#define NGX_HTTP_LB_KEEPALIVE      32
+#define NGX_HTTP_LB_KEEPALIVE_MAX  65535
 
 
 typedef struct ngx_http_lb_srv_conf_s  ngx_http_lb_srv_conf_t;
@@ -44,12 +48,30 @@ typedef struct {
 #endif
 
 
+/* the idle connections to the server of a slot */
+
 typedef struct {
-    ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
+    ngx_queue_t                   queue;      /* the last one kept first */
+    ngx_uint_t                    number;
+} ngx_http_lb_stack_t;
+
+
+typedef struct {
+    ngx_uint_t                    max;        /* per server; 0: off */
+    ngx_uint_t                    requests;
+    ngx_msec_t                    timeout;
+    ngx_msec_t                    time;
+    ngx_flag_t                    set;        /* lb_keepalive is there */
 
     /* of this process */
-    ngx_event_t                   tick;
-    ngx_connection_t              dummy;
+    ngx_http_lb_stack_t          *stacks;     /* by slot; NULL: off */
+    ngx_queue_t                   free;       /* unused records */
+    ngx_pool_t                   *pool;
+} ngx_http_lb_keepalive_t;
+
+
+typedef struct {
+    ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
 } ngx_http_lb_main_conf_t;
 
 
@@ -61,8 +83,9 @@ typedef struct {
 struct ngx_http_lb_srv_conf_s {
     const ngx_http_lb_method_t   *method;     /* NULL: not our upstream */
     ngx_http_upstream_srv_conf_t *upstream;
-    u_char                       *file;       /* where "lb" is */
-    ngx_uint_t                    line;
+    u_char                       *file;       /* where "lb" is, or, as */
+    ngx_uint_t                    line;       /* long as there is none, */
+    ngx_str_t                    *orphan;     /* this directive */
     ngx_uint_t                    initialized;
 
     lb_line_t                    *lines;      /* the server lines */
@@ -76,9 +99,11 @@ struct ngx_http_lb_srv_conf_s {
     uint32_t                      nrows;
     uint32_t                      order_max;
     uint64_t                      config;     /* number of this one */
+    ngx_http_lb_keepalive_t       keepalive;
 
     /* of this process */
-    lb_row_t                     *row;
+    lb_row_t                     *row;        /* NULL: not joined yet */
+    ngx_uint_t                    stranger;   /* row is not in the zone */
     ngx_uint_t                    behind;     /* a change is not built yet */
 #if (NGX_HTTP_SSL)
     ngx_http_lb_session_t        *sessions;   /* by slot */
@@ -114,6 +139,11 @@ typedef struct {
 extern ngx_module_t  ngx_http_lb_upstream_module;
 
 
+/* Notes that a directive makes sense only in an upstream with "lb". */
+void ngx_http_lb_needs_method(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_lb_srv_conf_t *lcf);
+
+
 /* ngx_http_lb_zone.c */
 
 /*
@@ -128,6 +158,13 @@ ngx_int_t ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
     ngx_http_lb_main_conf_t *lmcf);
 void ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf);
+
+/*
+ * Makes this process one that sends requests to the upstream: applies the
+ * configuration if nobody has, and claims a row.
+ */
+ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
 
 /*
  * Builds the view after a change of some server's status.  Never waits: if
@@ -147,7 +184,8 @@ void ngx_http_lb_log_retry(ngx_http_lb_ctx_t *ctx, ngx_log_t *log);
 void ngx_http_lb_log_empty(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
 
 /* Logs that a server was added or removed; lb_note_pt, data is the upstream. */
-void ngx_http_lb_log_member(void *data, uint32_t index, bool added);
+void ngx_http_lb_log_member(void *data, const lb_identity_t *identity,
+    bool added);
 
 
 /* ngx_http_lb_reason.c */
@@ -173,6 +211,23 @@ ngx_http_lb_ctx_t *ngx_http_lb_get_ctx(ngx_http_request_t *r);
 ngx_int_t ngx_http_lb_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 void ngx_http_lb_cleanup(void *data);
+
+
+/* ngx_http_lb_keepalive.c */
+
+ngx_int_t ngx_http_lb_keepalive_init(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
+
+/*
+ * Takes an idle connection to the server that ctx holds: NGX_OK, and it is
+ * in pc; NGX_DECLINED if there is none.
+ */
+ngx_int_t ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
+
+/* Keeps the connection of a request that has succeeded, if it can be. */
+void ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
 
 
 #if (NGX_HTTP_SSL)

@@ -33,6 +33,14 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
 
+    /* a reload with "master_process off" starts no process */
+
+    if (lcf->row == NULL
+        && ngx_http_lb_zone_join((ngx_cycle_t *) ngx_cycle, lcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_lb_ctx_t));
     if (cln == NULL) {
         return NGX_ERROR;
@@ -131,7 +139,9 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ctx->reason.len = 0;
 
-    return NGX_OK;
+    /* NGX_DONE: there is no need to connect */
+
+    return ngx_http_lb_keepalive_get(ctx, pc) == NGX_OK ? NGX_DONE : NGX_OK;
 }
 
 
@@ -162,6 +172,8 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         if (us && us->header_time != (ngx_msec_t) -1) {
             ngx_http_lb_passed(ctx);
         }
+
+        ngx_http_lb_keepalive_put(ctx, pc);
 
     } else if (ngx_http_lb_was_stale(ctx, pc)) {
 

@@ -29,12 +29,18 @@ static void ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
 static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf);
 static lb_roster_t *ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf);
-static ngx_int_t ngx_http_lb_zone_join(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_row_dead(lb_row_t *row);
 static void ngx_http_lb_tick(ngx_event_t *ev);
 static void ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_leave(ngx_http_lb_srv_conf_t *lcf);
+
+
+/* of the process, not of a configuration that may be freed under it */
+
+static ngx_event_t       ngx_http_lb_tick_event;
+static ngx_connection_t  ngx_http_lb_tick_dummy;
 
 
 ngx_int_t
@@ -102,7 +108,8 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
         old = ngx_http_lb_zone_old(lcfp[i]);
 
         if (old && old != roster) {
-            lb_roster_inherit(roster, old);
+            lb_roster_inherit(roster, old, ngx_http_lb_log_member,
+                              lcfp[i]);
             lb_passive_schedule(roster);
             lb_roster_build(roster);
 
@@ -139,23 +146,17 @@ ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
 
-        if (ngx_http_lb_zone_join(lcfp[i]) != NGX_OK) {
+        if (ngx_http_lb_zone_join(cycle, lcfp[i]) != NGX_OK) {
             return NGX_ERROR;
         }
-
-#if (NGX_HTTP_SSL)
-        if (ngx_http_lb_session_init(cycle, lcfp[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-#endif
     }
 
-    ev = &lmcf->tick;
+    ev = &ngx_http_lb_tick_event;
 
-    lmcf->dummy.fd = (ngx_socket_t) -1;
+    ngx_http_lb_tick_dummy.fd = (ngx_socket_t) -1;
 
     ev->handler = ngx_http_lb_tick;
-    ev->data = &lmcf->dummy;
+    ev->data = &ngx_http_lb_tick_dummy;
     ev->log = cycle->log;
     ev->cancelable = 1;
 
@@ -170,31 +171,21 @@ ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
 void
 ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
 {
-    lb_load_t                 load;
     ngx_uint_t                i;
-    ngx_http_lb_srv_conf_t   *lcf;
     ngx_http_lb_srv_conf_t  **lcfp;
 
     lcfp = lmcf->upstreams.elts;
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
-        lcf = lcfp[i];
 
-        if (lcf->row == NULL) {
+        if (lcfp[i]->row == NULL) {
             continue;
         }
 
-        /* not now: another worker will find that this process is dead */
-
-        if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
-            load = lb_roster_load(lcf->roster);
-            (void) lb_load_settle(&load, lcf->row);
-
-            ngx_shmtx_unlock(&lcf->shpool->mutex);
-        }
+        ngx_http_lb_leave(lcfp[i]);
 
 #if (NGX_HTTP_SSL)
-        ngx_http_lb_session_free(lcf);
+        ngx_http_lb_session_free(lcfp[i]);
 #endif
     }
 }
@@ -203,8 +194,6 @@ ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
 void
 ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf)
 {
-    ngx_http_lb_main_conf_t  *lmcf;
-
     if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
         lb_roster_build(lcf->roster);
         ngx_shmtx_unlock(&lcf->shpool->mutex);
@@ -213,10 +202,7 @@ ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf)
 
     lcf->behind = 1;
 
-    lmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_lb_upstream_module);
-
-    ngx_add_timer(&lmcf->tick, NGX_HTTP_LB_SOON);
+    ngx_add_timer(&ngx_http_lb_tick_event, NGX_HTTP_LB_SOON);
 }
 
 
@@ -365,33 +351,80 @@ ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-static ngx_int_t
-ngx_http_lb_zone_join(ngx_http_lb_srv_conf_t *lcf)
+ngx_int_t
+ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 {
-    lb_load_t  load;
+    void       *memory;
+    lb_row_t   *row;
+    lb_load_t   load;
 
     load = lb_roster_load(lcf->roster);
 
     ngx_shmtx_lock(&lcf->shpool->mutex);
 
     ngx_http_lb_zone_settle(lcf);
+    ngx_http_lb_zone_apply(lcf);
 
-    lcf->row = lb_load_claim(&load, ngx_pid, ngx_process_slot);
-
-    if (lcf->row) {
-        ngx_http_lb_zone_apply(lcf);
-    }
+    row = lb_load_claim(&load, ngx_pid, ngx_process_slot);
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
 
-    if (lcf->row == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
-                      "more than %uD processes use upstream \"%V\" at once",
-                      lcf->nrows, &lcf->upstream->host);
-        return NGX_ERROR;
+    if (row == NULL) {
+        memory = ngx_pcalloc(cycle->pool, LB_LINE + sizeof(lb_row_t)
+                                          + lb_load_held_size(lcf->capacity));
+        if (memory == NULL) {
+            return NGX_ERROR;
+        }
+
+        row = lb_load_be_stranger(&load, ngx_align_ptr(memory, LB_LINE));
+
+        lcf->stranger = 1;
+
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "lb: upstream \"%V\" is used by more than %uD "
+                      "processes; what killed ones hold is not given back",
+                      &lcf->upstream->host, lcf->nrows);
     }
 
-    return NGX_OK;
+    lcf->row = row;
+
+#if (NGX_HTTP_SSL)
+    if (ngx_http_lb_session_init(cycle, lcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+#endif
+
+    return ngx_http_lb_keepalive_init(cycle, lcf);
+}
+
+
+/* if the mutex is not free, another worker finds that this one is dead */
+
+static void
+ngx_http_lb_leave(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t   i;
+    lb_load_t  load;
+
+    load = lb_roster_load(lcf->roster);
+
+    if (lcf->stranger) {
+
+        for (i = 0; i < load.capacity; i++) {
+
+            while (lb_load_held(lcf->row, i) != 0) {
+                lb_load_drop(&load, lcf->row, i);
+            }
+        }
+
+        atomic_fetch_sub(load.strangers, 1);
+
+    } else if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+        (void) lb_load_settle(&load, lcf->row);
+        ngx_shmtx_unlock(&lcf->shpool->mutex);
+    }
+
+    lcf->row = NULL;
 }
 
 
@@ -434,17 +467,16 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
 static void
 ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf)
 {
-    uint32_t    i;
-    lb_row_t   *row;
-    lb_load_t   load;
+    uint32_t   i, used;
+    lb_load_t  load;
 
     load = lb_roster_load(lcf->roster);
+    used = atomic_load(load.used);
 
-    for (i = 0; i < load.nrows; i++) {
-        row = lb_load_row(&load, i);
+    for (i = 0; i < used; i++) {
 
-        if (ngx_http_lb_row_dead(row)) {
-            (void) lb_load_settle(&load, row);
+        if (ngx_http_lb_row_dead(&load.rows[i])) {
+            (void) lb_load_settle(&load, &load.rows[i]);
         }
     }
 }
@@ -497,7 +529,7 @@ ngx_http_lb_tick(ngx_event_t *ev)
 static void
 ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf)
 {
-    uint32_t      i;
+    uint32_t      i, used;
     lb_load_t     load;
     ngx_uint_t    dead;
     lb_roster_t  *roster;
@@ -508,8 +540,10 @@ ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf)
 
     lb_passive_schedule(roster);
 
-    for (i = 0; i < load.nrows && !dead; i++) {
-        dead = ngx_http_lb_row_dead(lb_load_row(&load, i));
+    used = atomic_load(load.used);
+
+    for (i = 0; i < used && !dead; i++) {
+        dead = ngx_http_lb_row_dead(&load.rows[i]);
     }
 
     lcf->behind = 0;
