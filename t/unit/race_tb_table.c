@@ -27,6 +27,8 @@
 #define OWN_MORE   tb_limits(200000, 0, TB_LIMITS_REGISTERED)
 
 
+typedef void *(*work_pt)(void *worker);
+
 typedef struct {
     pthread_t      thread;
     tb_random_t    rnd;
@@ -228,7 +230,7 @@ start(void)
 
 
 static void
-run(worker_t *workers, void *(*work)(void *))
+run(worker_t *workers, work_pt work)
 {
     int  i;
 
