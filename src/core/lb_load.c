@@ -21,34 +21,74 @@ static bool lb_load_sum(const lb_load_t *load, const lb_row_t *dead,
     uint32_t index, uint32_t *sum, uint32_t *active);
 
 
-uint32_t
-lb_load_row_size(uint32_t capacity)
+uint64_t
+lb_load_held_size(uint32_t capacity)
 {
-    uint32_t  size;
+    uint64_t  size;
 
-    size = (uint32_t) (sizeof(lb_row_t) + capacity * sizeof(uint32_t));
+    size = (uint64_t) capacity * sizeof(uint32_t);
 
     return (size + LB_LINE - 1) / LB_LINE * LB_LINE;
+}
+
+
+void
+lb_load_init(const lb_load_t *load, uint64_t held)
+{
+    uint32_t  i;
+
+    for (i = 0; i < load->nrows; i++) {
+        load->rows[i] = (lb_row_t) {
+            .held = held + i * lb_load_held_size(load->capacity)
+                    - i * sizeof(lb_row_t)
+        };
+    }
 }
 
 
 lb_row_t *
 lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot)
 {
-    uint32_t   i, free;
-    lb_row_t  *row;
+    uint32_t           i, k;
+    lb_row_t          *row;
+    _Atomic uint32_t  *held;
 
     for (i = 0; i < load->nrows; i++) {
-        row = lb_load_row(load, i);
-        free = 0;
+        row = &load->rows[i];
 
-        if (atomic_compare_exchange_strong(&row->owner, &free, owner)) {
-            atomic_store(&row->slot, slot);
-            return row;
+        if (atomic_load(&row->owner) != 0) {
+            continue;
         }
+
+        held = lb_load_counters(row);
+
+        for (k = 0; k < load->capacity; k++) {
+            atomic_store_explicit(&held[k], 0, memory_order_relaxed);
+        }
+
+        if (i >= atomic_load(load->used)) {
+            atomic_store(load->used, i + 1);
+        }
+
+        atomic_store(&row->slot, slot);
+        atomic_store(&row->owner, owner);
+
+        return row;
     }
 
     return NULL;
+}
+
+
+lb_row_t *
+lb_load_be_stranger(const lb_load_t *load, void *memory)
+{
+    lb_row_t  *row = memory;
+
+    row->held = sizeof(lb_row_t);
+    atomic_fetch_add(load->strangers, 1);
+
+    return row;
 }
 
 
@@ -125,6 +165,10 @@ lb_load_settle(const lb_load_t *load, lb_row_t *dead)
     uint32_t           i, change;
     _Atomic uint32_t  *held;
 
+    if (atomic_load(load->strangers) != 0) {
+        return false;
+    }
+
     held = lb_load_counters(dead);
 
     for (i = 0; i < load->capacity; i++) {
@@ -164,7 +208,7 @@ lb_load_settle(const lb_load_t *load, lb_row_t *dead)
 static inline _Atomic uint32_t *
 lb_load_counters(const lb_row_t *row)
 {
-    return (_Atomic uint32_t *) (uintptr_t) (row + 1);
+    return (_Atomic uint32_t *) ((uintptr_t) row + row->held);
 }
 
 
@@ -229,22 +273,23 @@ lb_load_settle_server(const lb_load_t *load, const lb_row_t *dead,
 
 /*
  * Adds up the rows of all but the dead process; false if an owner changed
- * its row meanwhile.  Free rows are looked at too: one may be claimed now.
+ * its row meanwhile.  None is claimed or freed under the mutex.
  */
 
 static bool
 lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
     uint32_t *sum, uint32_t *active)
 {
-    uint32_t         i, total, changes;
+    uint32_t         i, used, total, changes;
     const lb_row_t  *row;
 
     changes = 0;
+    used = atomic_load(load->used);
 
-    for (i = 0; i < load->nrows; i++) {
-        row = lb_load_row(load, i);
+    for (i = 0; i < used; i++) {
+        row = &load->rows[i];
 
-        if (row == dead) {
+        if (row == dead || atomic_load(&row->owner) == 0) {
             continue;
         }
 
@@ -259,10 +304,10 @@ lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
 
     total = 0;
 
-    for (i = 0; i < load->nrows; i++) {
-        row = lb_load_row(load, i);
+    for (i = 0; i < used; i++) {
+        row = &load->rows[i];
 
-        if (row != dead) {
+        if (row != dead && atomic_load(&row->owner) != 0) {
             total += atomic_load_explicit(&lb_load_counters(row)[index],
                                           memory_order_acquire);
         }
@@ -272,10 +317,10 @@ lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
     *active = atomic_load_explicit(&load->active[index],
                                    memory_order_acquire);
 
-    for (i = 0; i < load->nrows; i++) {
-        row = lb_load_row(load, i);
+    for (i = 0; i < used; i++) {
+        row = &load->rows[i];
 
-        if (row != dead) {
+        if (row != dead && atomic_load(&row->owner) != 0) {
             changes -= atomic_load_explicit(&row->change,
                                             memory_order_acquire);
         }

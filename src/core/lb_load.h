@@ -4,14 +4,17 @@
  * killed at any instruction.
  *
  *   active[index]          what balancing reads: the sum over all processes
- *   row[process]           what one process holds, so that it can be taken
- *     .held[index]         back from active[] once the process is dead
- *     .change, .index      odd while held[] and active[] may disagree about
- *                          the server index, because the owner is between
- *                          the two
+ *   held[process][index]   what one process holds, so that it can be taken
+ *                          back from active[] once the process is dead
+ *   row[process]           whose held[] it is; change is odd while held[]
+ *                          and active[] may disagree about a server, because
+ *                          the owner is between the two
  *
- * A row is written by its owner only.  Whoever finds a dead row makes
- * active[] the sum of the other rows again, which is safe to repeat.
+ * A row and its held[] are written by the owner only.  Whoever finds a dead
+ * one makes active[] the sum of the others again, which is safe to repeat.
+ *
+ * A process that found no row free counts itself as a stranger and in
+ * active[] only; with strangers about, nothing can be settled.
  */
 
 
@@ -31,32 +34,45 @@
 
 typedef struct {
     alignas(LB_LINE)
-    _Atomic uint32_t   owner;      /* process id, 0: free */
+    _Atomic uint32_t   owner;      /* process id, 0: free; mutex */
     _Atomic uint32_t   slot;       /* the owner's process slot */
-    _Atomic uint32_t   change;
-    _Atomic uint32_t   index;
-
-    /* one line further on: _Atomic uint32_t held[capacity] */
+    _Atomic uint32_t   change;     /* one up before and after each change */
+    _Atomic uint32_t   index;      /* the server of the last change */
+    uint64_t           held;       /* offset of held[] from the row */
 } lb_row_t;
 
 
 typedef struct {
-    _Atomic uint32_t  *active;
-    unsigned char     *rows;
-    uint32_t           row_size;
+    _Atomic uint32_t  *active;     /* capacity */
+    _Atomic uint32_t  *strangers;
+    _Atomic uint32_t  *used;       /* rows below it may be in use; mutex */
+    lb_row_t          *rows;       /* nrows */
     uint32_t           nrows;
-    uint32_t           capacity;
+    uint32_t           capacity;   /* servers */
 } lb_load_t;
 
 
-/* bytes that a row for so many servers takes */
-uint32_t lb_load_row_size(uint32_t capacity);
+/* bytes of a held[] for so many servers, whole lines */
+uint64_t lb_load_held_size(uint32_t capacity);
+
+/*
+ * Makes nrows free rows; held is the offset of the first held[], of
+ * lb_load_held_size() bytes each, from the first row.
+ */
+void lb_load_init(const lb_load_t *load, uint64_t held);
 
 /*
  * Claims a free row for a process; slot is any number that no two living
- * processes share.  NULL: no row is free.
+ * processes share.  NULL: no row is free, the process may make itself a
+ * stranger.  Mutex.
  */
 lb_row_t *lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot);
+
+/*
+ * Makes the process a stranger with a row of its own in private memory of
+ * sizeof(lb_row_t) + lb_load_held_size() bytes, all zero.
+ */
+lb_row_t *lb_load_be_stranger(const lb_load_t *load, void *memory);
 
 /*
  * Counts a request on a server, unless max (0: none) are there already.
@@ -72,18 +88,11 @@ void lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index);
 uint32_t lb_load_held(const lb_row_t *row, uint32_t index);
 
 /*
- * Gives back what the dead owner of a row held and frees the row.  The
- * caller holds the zone's mutex.  false: a living process was caught in the
- * middle of a change each time; nothing is lost, call again later.
+ * Gives back what the dead owner of a row held and frees the row.  Mutex.
+ * false: a living process was caught in the middle of a change each time, or
+ * there are strangers; nothing is lost, call again later.
  */
 bool lb_load_settle(const lb_load_t *load, lb_row_t *dead);
-
-
-static inline lb_row_t *
-lb_load_row(const lb_load_t *load, uint32_t i)
-{
-    return (lb_row_t *) (load->rows + (uint64_t) i * load->row_size);
-}
 
 
 static inline uint32_t

@@ -69,14 +69,20 @@ lb_roster_t *
 lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
     uint32_t order_max)
 {
+    lb_load_t     load;
     lb_roster_t   layout;
     lb_roster_t  *roster = block;
 
+    /* what follows the rows is written before it is read */
+
     (void) lb_roster_layout(&layout, capacity, nrows, order_max);
 
-    memset(block, 0, layout.weights);
+    memset(block, 0, layout.rows);
 
     roster->size = lb_roster_layout(roster, capacity, nrows, order_max);
+
+    load = lb_roster_load(roster);
+    lb_load_init(&load, roster->held - roster->rows);
 
     atomic_store(&roster->trial_at[0], LB_NEVER);
     atomic_store(&roster->trial_at[1], LB_NEVER);
@@ -170,7 +176,6 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
     roster->capacity = capacity;
     roster->nrows = nrows;
     roster->order_max = order_max;
-    roster->row_size = lb_load_row_size(capacity);
 
     size = 0;
     (void) lb_roster_room(&size, sizeof(lb_roster_t));
@@ -183,7 +188,9 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
                                         * sizeof(lb_identity_t));
     roster->active = lb_roster_room(&size,
                                     (uint64_t) capacity * sizeof(uint32_t));
-    roster->rows = lb_roster_room(&size, (uint64_t) nrows * roster->row_size);
+    roster->rows = lb_roster_room(&size, (uint64_t) nrows * sizeof(lb_row_t));
+    roster->held = lb_roster_room(&size,
+                                  nrows * lb_load_held_size(capacity));
     roster->weights = lb_roster_room(&size,
                                      (uint64_t) capacity * sizeof(uint32_t));
     roster->members = lb_roster_room(&size,

@@ -148,11 +148,11 @@ typedef struct {
     uint32_t           capacity;     /* slots */
     uint32_t           nrows;        /* processes */
     uint32_t           order_max;
-    uint32_t           row_size;
     uint64_t           servers;      /* offsets in the block */
     uint64_t           identities;
     uint64_t           active;
     uint64_t           rows;
+    uint64_t           held;
     uint64_t           weights;      /* working space of a build, mutex */
     uint64_t           members;
 
@@ -163,6 +163,8 @@ typedef struct {
     _Atomic uint64_t   trial_at[2];  /* ms; earliest retry_at of the tier */
     _Atomic uint64_t   fingerprint;  /* what the view in force is built of */
     _Atomic uint64_t   config;       /* the last configuration applied */
+    _Atomic uint32_t   strangers;    /* lb_load.h */
+    _Atomic uint32_t   rows_used;
 
     alignas(LB_LINE)
     _Atomic uint64_t   config_next;  /* numbers configurations */
@@ -191,8 +193,9 @@ typedef struct {
 } lb_count_t;
 
 
-/* told of each server that lb_roster_sync() adds or removes */
-typedef void (*lb_note_pt)(void *data, uint32_t index, bool added);
+/* told of each server that is added or removed, while its slot is valid */
+typedef void (*lb_note_pt)(void *data, const lb_identity_t *identity,
+    bool added);
 
 
 /* Bytes for a roster; order_max is at most LB_ORDER_MAX and >= capacity. */
@@ -224,9 +227,11 @@ bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
 
 /*
  * Copies health and counters of the servers that both rosters have into the
- * new one, which no one else uses yet.  The old one may be in use.
+ * new one, which no one else uses yet.  The old one may be in use.  Then
+ * lb_roster_build().
  */
-void lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old);
+void lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old,
+    lb_note_pt note, void *data);
 
 /* Frees the slots of removed servers without requests.  Mutex. */
 void lb_roster_sweep(lb_roster_t *roster);
@@ -267,8 +272,9 @@ lb_roster_load(lb_roster_t *roster)
 
     return (lb_load_t) {
         .active = (_Atomic uint32_t *) (block + roster->active),
-        .rows = block + roster->rows,
-        .row_size = roster->row_size,
+        .strangers = &roster->strangers,
+        .used = &roster->rows_used,
+        .rows = (lb_row_t *) (block + roster->rows),
         .nrows = roster->nrows,
         .capacity = roster->capacity
     };

@@ -65,7 +65,7 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
         atomic_fetch_or(&lb_roster_server(roster, i)->status, LB_REMOVED);
 
         if (note) {
-            note(data, i, false);
+            note(data, identity, false);
         }
     }
 
@@ -96,7 +96,7 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
         lb_sync_add(roster, index, &lines[k], k);
 
         if (note) {
-            note(data, index, true);
+            note(data, lb_roster_identity(roster, index), true);
         }
     }
 
@@ -105,7 +105,8 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
 
 
 void
-lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
+lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old, lb_note_pt note,
+    void *data)
 {
     uint32_t        i, j, k, used, old_used;
     uint32_t       *taken;
@@ -137,6 +138,11 @@ lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
         }
 
         if (j == used) {
+
+            if (note) {
+                note(data, identity, false);
+            }
+
             continue;
         }
 
@@ -144,6 +150,13 @@ lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
         lb_sync_copy(lb_roster_server(roster, k), lb_roster_server(old, i));
 
         k++;
+    }
+
+    for (i = 0; i < used && note; i++) {
+
+        if (!taken[i]) {
+            note(data, lb_roster_identity(roster, i), true);
+        }
     }
 }
 

@@ -105,15 +105,13 @@ ngx_http_lb_log_empty(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log)
 
 
 void
-ngx_http_lb_log_member(void *data, uint32_t index, bool added)
+ngx_http_lb_log_member(void *data, const lb_identity_t *identity, bool added)
 {
     ngx_http_lb_srv_conf_t  *lcf = data;
 
-    ngx_str_t       name;
-    lb_count_t      left;
-    lb_identity_t  *identity;
+    ngx_str_t   name;
+    lb_count_t  left;
 
-    identity = lb_roster_identity(lcf->roster, index);
     left = lb_roster_count(lcf->roster);
 
     name.len = identity->name_length;

@@ -17,7 +17,8 @@
 #define NGX_HTTP_LB_SOON      10
 
 #define NGX_HTTP_LB_SERVERS   64      /* least number of slots by default */
-#define NGX_HTTP_LB_ROWS      64      /* least number of processes */
+#define NGX_HTTP_LB_ROWS      256     /* least number of processes ... */
+#define NGX_HTTP_LB_ROWS_FEW  64      /* ... in a zone of less than 1m */
 
 /* what the slab allocator needs for itself: 24 bytes a page, and its head */
 #define ngx_http_lb_overhead(size)                                           \
@@ -219,7 +220,8 @@ ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
     ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
                                            ngx_core_module);
 
-    nrows = NGX_HTTP_LB_ROWS;
+    nrows = (lcf->zone_size != NGX_CONF_UNSET && lcf->zone_size < 1024 * 1024)
+            ? NGX_HTTP_LB_ROWS_FEW : NGX_HTTP_LB_ROWS;
 
     while (nrows < 4 * (uint32_t) ngx_ncpu
            || (ccf->worker_processes != NGX_CONF_UNSET
@@ -512,6 +514,10 @@ ngx_http_lb_tick(ngx_event_t *ev)
 
     lmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                                ngx_http_lb_upstream_module);
+    if (lmcf == NULL) {
+        return;
+    }
+
     lcfp = lmcf->upstreams.elts;
     behind = 0;
 

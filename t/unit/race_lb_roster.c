@@ -56,7 +56,11 @@ picker(void *data)
     late = LB_NONE;
 
     ask = (lb_ask_t) { .tried = { .list = tried, .size = 4 } };
+
+    (void) pthread_mutex_lock(&mutex);
     ask.row = lb_load_claim(&load, n + 1, n);
+    (void) pthread_mutex_unlock(&mutex);
+
     check(ask.row != NULL);
 
     for (i = 0; i < ROUNDS; i++) {

@@ -150,11 +150,11 @@ typedef struct {
 
 
 static void
-note(void *data, uint32_t index, bool added)
+note(void *data, const lb_identity_t *identity, bool added)
 {
     notes_t  *notes = data;
 
-    (void) index;
+    assert_int_equal(identity->name[0], 's');
 
     if (added) {
         notes->added++;
@@ -353,6 +353,8 @@ a_full_roster_says_so_and_stays_in_order(void **state)
 static void
 a_new_roster_inherits_health_and_counters(void **state)
 {
+    notes_t        notes = { 0, 0 };
+    lb_line_t      lines[3];
     lb_roster_t   *roster;
     lb_fixture_t  *f = fixture();
 
@@ -367,8 +369,16 @@ a_new_roster_inherits_health_and_counters(void **state)
     lb_roster_server(f->roster, 2)->requests = 42;
 
     roster = lb_fixture_roster(64, 2);
-    assert_true(lb_roster_sync(roster, f->lines + 1, 2, NULL, NULL));
-    lb_roster_inherit(roster, f->roster);
+
+    lines[0] = f->lines[1];
+    lines[1] = f->lines[2];
+    lines[2] = *lb_fixture_line(f, 1);
+
+    assert_true(lb_roster_sync(roster, lines, 3, NULL, NULL));
+    lb_roster_inherit(roster, f->roster, note, &notes);
+
+    assert_int_equal(notes.added, 1);
+    assert_int_equal(notes.removed, 1);
 
     assert_int_equal(lb_roster_status(roster, 0), LB_USED | LB_FAILED);
     assert_int_equal(lb_roster_server(roster, 0)->failures, 1);
