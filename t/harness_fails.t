@@ -55,7 +55,7 @@ my %wrong = (
     'resp headers like'    => [2, "--- raw_response_headers_like\nX-B"],
     'resp headers unlike'  => [2, "--- raw_response_headers_unlike chomp\nX-A"],
     'in error.log|matches a line in error' => [2, "--- error_log\nnothing"],
-    'not match|should not' => [2, "--- no_error_log\nhttp"],
+    'not match|should not' => [2, "--- no_error_log\nhttp process request line"],
     'grep_error_log_out'   => [2, "--- grep_error_log: nothing\n"
                                   . "--- grep_error_log_out\nsomething"],
     'access.log'           => [2, "--- access_log\nPOST"],
