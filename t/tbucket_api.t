@@ -34,7 +34,7 @@ __DATA__
 === TEST 1: a client is created, shown, not created again, removed
 --- request eval
 ["POST /clients\n$::user1", "GET /clients/user1", "POST /clients\n$::user1",
- "DELETE /clients/user1", "DELETE /clients/user1", "GET /clients/user2"]
+ "DELETE /clients/user1", "DELETE /clients/user1", "GET /clients/user1"]
 --- error_code eval
 [201, 200, 409, 204, 404, 404]
 --- response_body eval
@@ -45,7 +45,7 @@ __DATA__
  '{"code":409,"message":"client_id \"user1\" is registered already"}',
  '',
  '{"code":404,"message":"client_id \"user1\" is not registered"}',
- '{"code":404,"message":"client_id \"user2\" is not registered and has no '
+ '{"code":404,"message":"client_id \"user1\" is not registered and has no '
  . 'bucket"}']
 
 

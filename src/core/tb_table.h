@@ -269,6 +269,15 @@ tb_verdict_t tb_table_read(const tb_table_t *t, const tb_hash_t *h,
 bool tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits);
 
+/*
+ * Frees the slot of a client without own limits whose bucket is full, which
+ * changes nothing but that it is not found any more.  The caller holds the
+ * lock.
+ */
+
+void tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt);
+
 /* Sets the tokens (µtok, cut to the capacity).  Lock-free. */
 
 bool tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,

@@ -152,6 +152,33 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 void
+tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt)
+{
+    tb_slot_t  *slot;
+    tb_word_t   word;
+
+    slot = tb_table_find(t, h);
+
+    if (slot == NULL
+        || atomic_load_explicit(&slot->limits, memory_order_relaxed) != 0)
+    {
+        return;
+    }
+
+    word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+    if (!tb_word_is_vacant(word)
+        && tb_word_tokens(tb_word_settle(word, dflt, now))
+           == tb_limits_full(dflt)
+        && tb_slot_swap(slot, word, tb_word_vacant(word)))
+    {
+        atomic_store_explicit(&slot->tag, 0, memory_order_release);
+    }
+}
+
+
+void
 tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
     tb_limits_t dflt)
 {

@@ -84,6 +84,7 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 
     (void) tb_table_set_limits(zone->shared->table, &h, ngx_current_msec,
                                zone->limits, 0);
+    tb_table_forget(zone->shared->table, &h, ngx_current_msec, zone->limits);
 
     ngx_http_tbucket_client_end(zone);
 

@@ -49,7 +49,10 @@ ngx_http_tbucket_outcome_e ngx_http_tbucket_client_set(
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id, uint32_t capacity,
     uint64_t rate, uint64_t tokens);
 
-/* REMOVED or MISSING; the bucket stays with its tokens.  Mutex held. */
+/*
+ * REMOVED or MISSING; the bucket stays with its tokens, unless it is full.
+ * Mutex held.
+ */
 
 ngx_http_tbucket_outcome_e ngx_http_tbucket_client_remove(
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id);

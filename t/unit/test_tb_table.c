@@ -533,6 +533,71 @@ test_tokens_are_set_and_given_up_to_the_capacity(void **state)
 
 
 static void
+test_room_is_there_until_all_in_reach_are_registered(void **state)
+{
+    uint64_t     i;
+    tb_hash_t    h;
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = fixture_create(fixture_size(1));
+
+    for (i = 0; i < 100; i++) {
+        h = fixture_key(i);
+        assert_true(tb_table_has_room(t, &h, NOW, DFLT)
+                    == put(t, i, OWN, 50));
+        (void) ask(t, 1000 + i, NOW, 10);
+    }
+
+    assert_true(fixture_sweep(t, NOW, DFLT).registered == TB_GROUP_SLOTS);
+
+    /* one who is there already needs none */
+
+    h = fixture_key(0);
+    assert_true(tb_table_has_room(t, &h, NOW, DFLT));
+
+    free(t);
+}
+
+
+static void
+test_only_a_full_bucket_of_nobody_registered_is_forgotten(void **state)
+{
+    uint64_t     i;
+    tb_hash_t    h;
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = fixture_create(FIXTURE_ZONE);
+
+    assert_true(put(t, 1, 0, 10));
+    assert_true(put(t, 2, 0, 9));
+    assert_true(put(t, 3, OWN, 50));
+
+    for (i = 1; i <= 4; i++) {
+        h = fixture_key(i);
+        tb_table_forget(t, &h, NOW, DFLT);
+    }
+
+    assert_true(tokens_of(t, 1, NOW) == UINT64_MAX);
+    assert_true(tokens_of(t, 2, NOW) == 9 * TB_TOKEN);
+    assert_true(tokens_of(t, 3, NOW) == 50 * TB_TOKEN);
+    assert_true(tb_table_check(t, NOW, DFLT) == 0);
+
+    /* refilled by now */
+
+    h = fixture_key(2);
+    tb_table_forget(t, &h, NOW + 100, DFLT);
+    assert_true(tokens_of(t, 2, NOW + 100) == UINT64_MAX);
+    assert_true(ask(t, 2, NOW + 100, 10) == TB_PASS);
+
+    free(t);
+}
+
+
+static void
 test_sweep_frees_what_is_full_and_idle_and_nothing_else(void **state)
 {
     uint64_t     now;
@@ -813,6 +878,9 @@ main(void)
         cmocka_unit_test(
             test_displacement_with_one_stamp_for_all_never_reuses_a_word),
         cmocka_unit_test(test_registered_clients_are_never_displaced),
+        cmocka_unit_test(test_room_is_there_until_all_in_reach_are_registered),
+        cmocka_unit_test(
+            test_only_a_full_bucket_of_nobody_registered_is_forgotten),
         cmocka_unit_test(
             test_new_keys_share_one_bucket_where_all_are_registered),
         cmocka_unit_test(test_limits_change_and_the_tokens_stay),
