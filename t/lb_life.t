@@ -249,4 +249,13 @@ subtest "nginx's keepalive keeps connections, and a closed one is no failure" =>
 };
 
 
+subtest 'master_process off' => sub {
+    my @b = map { backend(name => $_) } qw(a b);
+    my $g = gateway(upstream(join ' ', map { $_->server } @b), master => 0);
+
+    is(order($g, 4), 'abab', 'in turns');
+    is($g->quit, 0, 'and it stops');
+};
+
+
 done_testing();

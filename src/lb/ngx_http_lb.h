@@ -102,7 +102,7 @@ struct ngx_http_lb_srv_conf_s {
     ngx_http_lb_keepalive_t       keepalive;
 
     /* of this process */
-    lb_row_t                     *row;        /* NULL: not joined yet */
+    lb_row_t                     *row;        /* NULL: serves no requests */
     ngx_uint_t                    stranger;   /* row is not in the zone */
     ngx_uint_t                    behind;     /* a change is not built yet */
 #if (NGX_HTTP_SSL)
@@ -158,13 +158,6 @@ ngx_int_t ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
     ngx_http_lb_main_conf_t *lmcf);
 void ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf);
-
-/*
- * Makes this process one that sends requests to the upstream: applies the
- * configuration if nobody has, and claims a row.
- */
-ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
-    ngx_http_lb_srv_conf_t *lcf);
 
 /*
  * Builds the view after a change of some server's status.  Never waits: if

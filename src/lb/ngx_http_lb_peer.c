@@ -33,14 +33,6 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
 
-    /* a reload with "master_process off" starts no process */
-
-    if (lcf->row == NULL
-        && ngx_http_lb_zone_join((ngx_cycle_t *) ngx_cycle, lcf) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_lb_ctx_t));
     if (cln == NULL) {
         return NGX_ERROR;

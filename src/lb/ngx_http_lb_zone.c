@@ -30,6 +30,8 @@ static void ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
 static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf);
 static lb_roster_t *ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_row_dead(lb_row_t *row);
@@ -353,7 +355,12 @@ ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-ngx_int_t
+/*
+ * Makes this process one that sends requests to the upstream: applies the
+ * configuration if nobody has, and claims a row.
+ */
+
+static ngx_int_t
 ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 {
     void       *memory;
