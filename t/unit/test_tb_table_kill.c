@@ -265,6 +265,16 @@ work_free_idle(tb_table_t *t)
 }
 
 
+static void
+work_forget(tb_table_t *t)
+{
+    tb_hash_t  h;
+
+    h = fixture_key(NEW);
+    tb_table_forget(t, &h, NOW, DFLT);
+}
+
+
 static const scenario_t  scenarios[] = {
     { "first key", prepare_nothing, work_insert, false, 0 },
     { "new key beside others", prepare_some, work_insert, false, 0 },
@@ -287,6 +297,7 @@ static const scenario_t  scenarios[] = {
     { "tokens set", prepare_crowd, work_set_tokens, true, 10 * TB_TOKEN },
     { "tokens given back", prepare_crowd, work_give, true, TB_TOKEN },
     { "idle one freed", prepare_idle, work_free_idle, false, 0 },
+    { "full one forgotten", prepare_idle, work_forget, false, 0 },
     { "half displaced one mended", prepare_half_displaced, work_sweep, true,
       0 },
     { "one without owner mended", prepare_without_owner, work_sweep, true,
