@@ -60,6 +60,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
       offsetof(ngx_http_lb_srv_conf_t, keepalive),
       NULL },
 
+    { ngx_string("lb_health_check"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_ANY,
+      ngx_http_lb_health_check,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -452,6 +459,7 @@ ngx_http_lb_init_line(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
         line->fail_timeout = (uint64_t) server->fail_timeout * 1000;
         line->status = (server->backup ? LB_BACKUP : 0)
                        | (server->down ? LB_DISABLED : 0);
+        line->pending = ngx_http_lb_check_is_mandatory(lcf);
     }
 
     return NGX_OK;
@@ -592,7 +600,9 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
         }
     }
 
-    return NGX_OK;
+    return ngx_http_lb_check_init(cf,
+                    ngx_http_conf_get_module_main_conf(cf,
+                                               ngx_http_lb_upstream_module));
 }
 
 
@@ -616,7 +626,17 @@ ngx_http_lb_init_process(ngx_cycle_t *cycle)
     lmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_lb_upstream_module);
 
-    return lmcf ? ngx_http_lb_zone_init_process(cycle, lmcf) : NGX_OK;
+    if (lmcf == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_lb_zone_init_process(cycle, lmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_lb_check_init_process(cycle, lmcf);
+
+    return NGX_OK;
 }
 
 
@@ -629,6 +649,7 @@ ngx_http_lb_exit_process(ngx_cycle_t *cycle)
                                                ngx_http_lb_upstream_module);
 
     if (lmcf) {
+        ngx_http_lb_check_exit_process(lmcf);
         ngx_http_lb_zone_exit_process(lmcf);
     }
 }

@@ -15,6 +15,7 @@
 
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_lease.h"
+#include "src/core/lb_health.h"
 #include "src/core/lb_passive.h"
 
 
@@ -25,7 +26,10 @@
 #define NGX_HTTP_LB_KEEPALIVE_MAX  65535
 
 
-typedef struct ngx_http_lb_srv_conf_s  ngx_http_lb_srv_conf_t;
+typedef struct ngx_http_lb_srv_conf_s    ngx_http_lb_srv_conf_t;
+typedef struct ngx_http_lb_check_conf_s  ngx_http_lb_check_conf_t;
+typedef struct ngx_http_lb_checker_s     ngx_http_lb_checker_t;
+typedef struct ngx_http_lb_target_s      ngx_http_lb_target_t;
 
 
 /* a method that "lb" knows by name */
@@ -72,6 +76,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
+    ngx_http_lb_checker_t        *checker;    /* NULL: no health checks */
 } ngx_http_lb_main_conf_t;
 
 
@@ -100,11 +105,14 @@ struct ngx_http_lb_srv_conf_s {
     uint32_t                      order_max;
     uint64_t                      config;     /* number of this one */
     ngx_http_lb_keepalive_t       keepalive;
+    ngx_http_lb_check_conf_t     *check;      /* NULL: no health checks */
 
     /* of this process */
     lb_row_t                     *row;        /* NULL: serves no requests */
     ngx_uint_t                    stranger;   /* row is not in the zone */
     ngx_uint_t                    behind;     /* a change is not built yet */
+    ngx_http_lb_target_t         *targets;    /* of checks, by slot */
+    uint64_t                      surveyed;   /* roster's generation then */
 #if (NGX_HTTP_SSL)
     ngx_http_lb_session_t        *sessions;   /* by slot */
 #endif
@@ -164,6 +172,24 @@ void ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf);
  * the mutex is taken, the tick comes back to it soon.
  */
 void ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf);
+
+
+/* ngx_http_lb_check_conf.c */
+
+char *ngx_http_lb_health_check(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* whether servers that come are down until a check has passed */
+ngx_uint_t ngx_http_lb_check_is_mandatory(ngx_http_lb_srv_conf_t *lcf);
+
+
+/* ngx_http_lb_check.c: module hooks, for all upstreams */
+
+ngx_int_t ngx_http_lb_check_init(ngx_conf_t *cf,
+    ngx_http_lb_main_conf_t *lmcf);
+void ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
+    ngx_http_lb_main_conf_t *lmcf);
+void ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf);
 
 
 /* ngx_http_lb_event.c */

@@ -34,6 +34,10 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     ngx_http_lb_publish(lcf);
 
+    if (lb_roster_status(roster, ctx->index) & LB_UNHEALTHY) {
+        return;
+    }
+
     limit = lb_roster_server(roster, ctx->index)->max_fails;
     left = lb_roster_count(roster);
 
@@ -64,6 +68,10 @@ ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx)
     }
 
     ngx_http_lb_publish(lcf);
+
+    if (lb_roster_status(lcf->roster, ctx->index) & LB_UNHEALTHY) {
+        return;
+    }
 
     left = lb_roster_count(lcf->roster);
 

@@ -113,6 +113,11 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
         if (old && old != roster) {
             lb_roster_inherit(roster, old, ngx_http_lb_log_member,
                               lcfp[i]);
+
+            if (lcfp[i]->check == NULL) {
+                lb_health_forget(roster);
+            }
+
             lb_passive_schedule(roster);
             lb_roster_build(roster);
 
@@ -459,6 +464,10 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "lb: no slot for some servers of upstream \"%V\": "
                       "removed ones are still busy", &lcf->upstream->host);
+    }
+
+    if (lcf->check == NULL) {
+        lb_health_forget(roster);
     }
 
     lb_passive_schedule(roster);
