@@ -119,7 +119,7 @@ tb_journal_next(tb_journal_t *j)
         return TB_JOURNAL_TORN;
     }
 
-    size = TB_JOURNAL_RECORD_SIZE + tb_get32(p + 8);
+    size = TB_JOURNAL_RECORD_SIZE + (size_t) tb_get32(p + 8);
 
     if (tb_get64(p) != tb_journal_checksum(p, size, j->owner, j->offset)) {
         return TB_JOURNAL_TORN;

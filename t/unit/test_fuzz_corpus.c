@@ -20,8 +20,16 @@
 #include "fuzz/fuzz_client_body.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput  fuzz_clients_file
+#include "fuzz/fuzz_clients_file.c"
+#undef LLVMFuzzerTestOneInput
+
 #define LLVMFuzzerTestOneInput  fuzz_id
 #include "fuzz/fuzz_id.c"
+#undef LLVMFuzzerTestOneInput
+
+#define LLVMFuzzerTestOneInput  fuzz_journal
+#include "fuzz/fuzz_journal.c"
 #undef LLVMFuzzerTestOneInput
 
 #define LLVMFuzzerTestOneInput  fuzz_redis_value
@@ -109,6 +117,24 @@ bodies_of_the_api(void **state)
 
 
 static void
+files_of_clients(void **state)
+{
+    (void) state;
+
+    replay("clients_file", fuzz_clients_file);
+}
+
+
+static void
+journals_and_token_states(void **state)
+{
+    (void) state;
+
+    replay("journal", fuzz_journal);
+}
+
+
+static void
 ids_of_clients(void **state)
 {
     (void) state;
@@ -140,6 +166,8 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(bodies_of_the_api),
+        cmocka_unit_test(files_of_clients),
+        cmocka_unit_test(journals_and_token_states),
         cmocka_unit_test(ids_of_clients),
         cmocka_unit_test(values_in_redis),
         cmocka_unit_test(urls_of_redis)
