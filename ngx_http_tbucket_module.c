@@ -398,6 +398,15 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
     zones = mcf->zones.elts;
 
     for (i = 0; i < mcf->zones.nelts; i++) {
+
+        if (ngx_http_tbucket_key_finish(cycle, &zones[i]->key) != NGX_OK
+            || (zones[i]->has_fallback
+                && ngx_http_tbucket_key_finish(cycle, &zones[i]->fallback)
+                   != NGX_OK))
+        {
+            return NGX_ERROR;
+        }
+
         ngx_http_tbucket_inherit_zone(cycle, zones[i]);
     }
 

@@ -92,11 +92,12 @@ typedef struct {
 } ngx_http_tbucket_shared_t;
 
 
-/* A value that is evaluated per request; one variable costs no script. */
+/* A value that is evaluated per request; see ngx_http_tbucket_key.c. */
 
 typedef struct {
     ngx_http_complex_value_t     value;
-    ngx_int_t                    index;     /* of the variable, or -1 */
+    ngx_int_t                    index;     /* of the only variable, or -1 */
+    ngx_str_t                    header;    /* if that is a request header */
 } ngx_http_tbucket_key_t;
 
 
@@ -225,6 +226,22 @@ ngx_int_t ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf);
 
 
+/* ngx_http_tbucket_key.c */
+
+ngx_int_t ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_tbucket_key_t *key);
+
+/* For init_module, once all variables are known. */
+
+ngx_int_t ngx_http_tbucket_key_finish(ngx_cycle_t *cycle,
+    ngx_http_tbucket_key_t *key);
+
+/* NGX_OK, NGX_DECLINED if the value is empty, or NGX_ERROR. */
+
+ngx_int_t ngx_http_tbucket_key_value(ngx_http_request_t *r,
+    ngx_http_tbucket_key_t *key, ngx_str_t *value);
+
+
 /* ngx_http_tbucket_zone.c: the shared memory of a zone over its life */
 
 ngx_int_t ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data);
@@ -306,13 +323,29 @@ ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone,
 
 ngx_int_t ngx_http_tbucket_add_variables(ngx_conf_t *cf);
 
-/* The request's context, also after an internal redirect, or NULL. */
+/* The request's context after an internal redirect, or NULL. */
 
-ngx_http_tbucket_ctx_t *ngx_http_tbucket_get_ctx(ngx_http_request_t *r);
+ngx_http_tbucket_ctx_t *ngx_http_tbucket_find_ctx(ngx_http_request_t *r);
 
 /* A context that ngx_http_tbucket_get_ctx() will find; NULL: no memory. */
 
 ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(ngx_http_request_t *r);
+
+/* The request's context, or NULL. */
+
+static ngx_inline ngx_http_tbucket_ctx_t *
+ngx_http_tbucket_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_tbucket_module);
+
+    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+        return ngx_http_tbucket_find_ctx(r);
+    }
+
+    return ctx;
+}
 
 
 #endif /* NGX_HTTP_TBUCKET_H */

@@ -34,8 +34,6 @@ static char *ngx_http_tbucket_arg_scope(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_tbucket_zone_args_t *args);
 static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_compile_key(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_tbucket_key_t *key);
 static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
     ngx_http_tbucket_loc_conf_t *lcf);
 static char *ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
@@ -310,8 +308,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
                                            zone->limits);
 
     if (zone->policy.len == 0
-        || ngx_http_tbucket_compile_key(cf, args->key, &zone->key)
-           != NGX_CONF_OK)
+        || ngx_http_tbucket_key_compile(cf, args->key, &zone->key) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -319,8 +316,8 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     if (args->fallback.len) {
         zone->has_fallback = 1;
 
-        if (ngx_http_tbucket_compile_key(cf, &args->fallback, &zone->fallback)
-            != NGX_CONF_OK)
+        if (ngx_http_tbucket_key_compile(cf, &args->fallback, &zone->fallback)
+            != NGX_OK)
         {
             return NGX_CONF_ERROR;
         }
@@ -340,57 +337,6 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     *slot = zone;
 
     return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_tbucket_compile_key(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_tbucket_key_t *key)
-{
-    size_t                             i;
-    ngx_str_t                          name;
-    ngx_http_compile_complex_value_t   ccv;
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = &key->value;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    key->index = -1;
-
-    if (text->data[0] != '$') {
-        return NGX_CONF_OK;
-    }
-
-    name.data = text->data + 1;
-    name.len = text->len - 1;
-
-    for (i = 0; i < name.len; i++) {
-
-        if (!(name.data[i] >= 'a' && name.data[i] <= 'z')
-            && !(name.data[i] >= 'A' && name.data[i] <= 'Z')
-            && !(name.data[i] >= '0' && name.data[i] <= '9')
-            && name.data[i] != '_')
-        {
-            return NGX_CONF_OK;
-        }
-    }
-
-    if (name.len == 0 || (name.data[0] >= '0' && name.data[0] <= '9')) {
-
-        /* a capture, which is no variable */
-
-        return NGX_CONF_OK;
-    }
-
-    key->index = ngx_http_get_variable_index(cf, &name);
-
-    return key->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
 }
 
 

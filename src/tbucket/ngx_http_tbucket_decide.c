@@ -12,8 +12,8 @@
 
 static ngx_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge);
-static ngx_inline ngx_int_t ngx_http_tbucket_key(ngx_http_request_t *r,
-    ngx_http_tbucket_key_t *key, ngx_str_t *value);
+static ngx_int_t ngx_http_tbucket_fall_back(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
 static uint64_t ngx_http_tbucket_cost(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit);
 static ngx_inline void ngx_http_tbucket_take(ngx_http_tbucket_charge_t *charge);
@@ -234,29 +234,15 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
 
     charge->zone = zone;
 
-    rc = ngx_http_tbucket_key(r, &zone->key, &charge->client);
-
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
-    }
+    rc = ngx_http_tbucket_key_value(r, &zone->key, &charge->client);
 
     if (rc == NGX_OK) {
         charge->hash = tb_hash(charge->client.data, charge->client.len,
                                shared->secret);
     }
 
-    if (zone->has_fallback
-        && (rc == NGX_DECLINED
-            || tb_addr_is_spelled((char *) charge->client.data,
-                                  charge->client.len)
-            || !tb_table_is_registered(shared->table, &charge->hash)))
-    {
-        rc = ngx_http_tbucket_key(r, &zone->fallback, &charge->client);
-
-        if (rc == NGX_OK) {
-            charge->hash = tb_hash(charge->client.data, charge->client.len,
-                                   shared->secret);
-        }
+    if (zone->has_fallback && rc != NGX_ERROR) {
+        rc = ngx_http_tbucket_fall_back(r, charge, rc);
     }
 
     charge->cost = limit->cost ? ngx_http_tbucket_cost(r, limit)
@@ -266,27 +252,34 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
 }
 
 
-static ngx_inline ngx_int_t
-ngx_http_tbucket_key(ngx_http_request_t *r, ngx_http_tbucket_key_t *key,
-    ngx_str_t *value)
+/* Only the key of a registered client stands for itself; rc: if there is. */
+
+static ngx_int_t
+ngx_http_tbucket_fall_back(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charge, ngx_int_t rc)
 {
-    ngx_http_variable_value_t  *v;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_shared_t  *shared;
 
-    if (key->index >= 0) {
-        v = ngx_http_get_flushed_variable(r, key->index);
+    zone = charge->zone;
+    shared = zone->shared;
 
-        if (v == NULL || v->not_found) {
-            return NGX_DECLINED;
-        }
-
-        value->data = v->data;
-        value->len = v->len;
-
-    } else if (ngx_http_complex_value(r, &key->value, value) != NGX_OK) {
-        return NGX_ERROR;
+    if (rc == NGX_OK
+        && !tb_addr_is_spelled((char *) charge->client.data,
+                               charge->client.len)
+        && tb_table_is_registered(shared->table, &charge->hash))
+    {
+        return NGX_OK;
     }
 
-    return value->len ? NGX_OK : NGX_DECLINED;
+    rc = ngx_http_tbucket_key_value(r, &zone->fallback, &charge->client);
+
+    if (rc == NGX_OK) {
+        charge->hash = tb_hash(charge->client.data, charge->client.len,
+                               shared->secret);
+    }
+
+    return rc;
 }
 
 

@@ -53,19 +53,25 @@ ngx_http_tbucket_header_filter(ngx_http_request_t *r)
     ngx_uint_t               round;
     ngx_http_tbucket_ctx_t  *ctx;
 
-    if (r == r->main) {
-        ctx = ngx_http_tbucket_get_ctx(r);
-        round = r->filter_finalize ? 2 : 1;
+    ctx = ngx_http_tbucket_get_ctx(r);
 
-        if (ctx != NULL && ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED
-            && ctx->added < round)
-        {
-            if (ngx_http_tbucket_add_headers(r, ctx) != NGX_OK) {
-                return NGX_ERROR;
-            }
+    if (ctx == NULL || ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED
+        || (ctx->headers == NGX_HTTP_TBUCKET_HEADERS_OFF
+            && ctx->status != NGX_HTTP_TBUCKET_REJECTED)
+        || r != r->main)
+    {
+        return ngx_http_tbucket_next_header_filter(r);
+    }
 
-            ctx->added = round;
+    round = r->filter_finalize ? 2 : 1;
+
+    if (ctx->added < round) {
+
+        if (ngx_http_tbucket_add_headers(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
         }
+
+        ctx->added = round;
     }
 
     return ngx_http_tbucket_next_header_filter(r);

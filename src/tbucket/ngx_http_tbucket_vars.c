@@ -112,24 +112,17 @@ ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
 
 
 ngx_http_tbucket_ctx_t *
-ngx_http_tbucket_get_ctx(ngx_http_request_t *r)
+ngx_http_tbucket_find_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t      *cln;
-    ngx_http_tbucket_ctx_t  *ctx;
+    ngx_pool_cleanup_t  *cln;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_tbucket_module);
-
-    if (ctx == NULL && (r->internal || r->filter_finalize)) {
-
-        for (cln = r->pool->cleanup; cln; cln = cln->next) {
-            if (cln->handler == ngx_http_tbucket_cleanup) {
-                ctx = cln->data;
-                break;
-            }
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_tbucket_cleanup) {
+            return cln->data;
         }
     }
 
-    return ctx;
+    return NULL;
 }
 
 

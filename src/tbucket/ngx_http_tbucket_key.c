@@ -1,0 +1,218 @@
+
+/*
+ * Keys: the values that say whose bucket a request is charged to.  The usual
+ * ones, a variable or a request header, are read without a script.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+static ngx_uint_t ngx_http_tbucket_is_variable(ngx_str_t *name);
+static ngx_int_t ngx_http_tbucket_key_header(ngx_http_request_t *r,
+    ngx_http_tbucket_key_t *key, ngx_str_t *value);
+
+
+ngx_int_t
+ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_tbucket_key_t *key)
+{
+    ngx_str_t                          name;
+    ngx_http_compile_complex_value_t   ccv;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = text;
+    ccv.complex_value = &key->value;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    key->index = -1;
+    key->header.len = 0;
+
+    if (text->data[0] != '$') {
+        return NGX_OK;
+    }
+
+    name.data = text->data + 1;
+    name.len = text->len - 1;
+
+    if (!ngx_http_tbucket_is_variable(&name)) {
+        return NGX_OK;
+    }
+
+    key->index = ngx_http_get_variable_index(cf, &name);
+
+    return key->index == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+/* Letters, digits and "_"; a digit in front makes it a capture. */
+
+static ngx_uint_t
+ngx_http_tbucket_is_variable(ngx_str_t *name)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = 0; i < name->len; i++) {
+        c = name->data[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')
+            && !(c >= '0' && c <= '9') && c != '_')
+        {
+            return 0;
+        }
+    }
+
+    return name->len != 0 && !(name->data[0] >= '0' && name->data[0] <= '9');
+}
+
+
+/*
+ * A variable that was found through the prefix "http_" has its own name for
+ * data.  With another prefix that is longer it would be something else.
+ */
+
+ngx_int_t
+ngx_http_tbucket_key_finish(ngx_cycle_t *cycle, ngx_http_tbucket_key_t *key)
+{
+    size_t                      i;
+    ngx_str_t                  *prefix;
+    ngx_uint_t                  n;
+    ngx_http_variable_t        *v, *pv;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    static ngx_str_t  http = ngx_string("http_");
+
+    if (key->index < 0) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    v = cmcf->variables.elts;
+    v += key->index;
+
+    if (v->data != (uintptr_t) &v->name || v->name.len <= http.len
+        || ngx_strncmp(v->name.data, http.data, http.len) != 0)
+    {
+        return NGX_OK;
+    }
+
+    pv = cmcf->prefix_variables.elts;
+
+    for (n = 0; n < cmcf->prefix_variables.nelts; n++) {
+        prefix = &pv[n].name;
+
+        if (prefix->len > http.len
+            && ngx_strncmp(prefix->data, http.data, http.len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    key->header.data = ngx_pnalloc(cycle->pool, v->name.len - http.len);
+    if (key->header.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    key->header.len = v->name.len - http.len;
+
+    for (i = 0; i < key->header.len; i++) {
+        key->header.data[i] = v->name.data[http.len + i];
+
+        if (key->header.data[i] == '_') {
+            key->header.data[i] = '-';
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_key_value(ngx_http_request_t *r,
+    ngx_http_tbucket_key_t *key, ngx_str_t *value)
+{
+    ngx_http_variable_value_t  *v;
+
+    if (key->header.len
+        && ngx_http_tbucket_key_header(r, key, value) == NGX_OK)
+    {
+        return value->len ? NGX_OK : NGX_DECLINED;
+    }
+
+    if (key->index >= 0) {
+        v = ngx_http_get_flushed_variable(r, key->index);
+
+        if (v == NULL || v->not_found) {
+            return NGX_DECLINED;
+        }
+
+        value->data = v->data;
+        value->len = v->len;
+
+    } else if (ngx_http_complex_value(r, &key->value, value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return value->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * The value of the one header of that name.  NGX_DECLINED where the variable
+ * has to decide: there is none or there are several, or headers may be
+ * spelled with underscores as well.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_key_header(ngx_http_request_t *r,
+    ngx_http_tbucket_key_t *key, ngx_str_t *value)
+{
+    ngx_uint_t                 i;
+    ngx_list_part_t           *part;
+    ngx_table_elt_t           *header, *found;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    if (cscf->underscores_in_headers) {
+        return NGX_DECLINED;
+    }
+
+    found = NULL;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        header = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (header[i].key.len != key->header.len || header[i].hash == 0
+                || ngx_memcmp(header[i].lowcase_key, key->header.data,
+                              key->header.len)
+                   != 0)
+            {
+                continue;
+            }
+
+            if (found) {
+                return NGX_DECLINED;
+            }
+
+            found = &header[i];
+        }
+    }
+
+    if (found == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *value = found->value;
+
+    return NGX_OK;
+}
