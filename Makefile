@@ -89,8 +89,8 @@ help:		# what there is
 	@echo '  TESTS="t/a.t ..."  PROVE_JOBS=$(PROVE_JOBS)  RATE=, CAPACITY= (demo)'
 
 deps:		# install every Debian package the other targets use
-	$(need) $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_UNIT) $(DEPS_RACE) \
-	    $(DEPS_SUITE) $(DEPS_BENCH) $(DEPS_LINT)
+	$(need) $(sort $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_UNIT) $(DEPS_RACE) \
+	    $(DEPS_SUITE) $(DEPS_BENCH) $(DEPS_LINT))
 
 build:		# build both modules into build/BUILD
 build: modules
