@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 255;
+plan tests => 262;
 
 no_long_string();
 log_level('info');
@@ -597,3 +597,16 @@ qr/\[emerg\] .*"tbucket_api" directive cannot be in a location given by a/
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"tbucket_api" directive is not allowed here in .*:\d+/
+
+
+
+=== TEST 44: a client that was full when it was removed is as new
+--- config
+    location /clients { tbucket_api zone=z; }
+    location /pass { tbucket zone=z; try_files /none =204; }
+--- request eval
+["PUT /clients/a\n" . '{"capacity":1,"rate_per_sec":0.0001}',
+ "DELETE /clients/a", "GET /clients/a", "GET /pass?key=a", "GET /pass?key=a",
+ "GET /pass?key=a", "GET /pass?key=a"]
+--- error_code eval
+[201, 204, 404, 204, 204, 204, 429]

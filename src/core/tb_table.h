@@ -270,13 +270,13 @@ bool tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits);
 
 /*
- * Frees the slot of a client without own limits whose bucket is full, which
- * changes nothing but that it is not found any more.  The caller holds the
- * lock.
+ * Frees the slot of a client without own limits if its bucket holds tokens
+ * (µtok) or more, or is full: when it asks again it is as new.  The caller
+ * holds the lock.
  */
 
 void tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt);
+    tb_limits_t dflt, uint64_t tokens);
 
 /* Sets the tokens (µtok, cut to the capacity).  Lock-free. */
 

@@ -153,8 +153,9 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 void
 tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt)
+    tb_limits_t dflt, uint64_t tokens)
 {
+    uint64_t    full;
     tb_slot_t  *slot;
     tb_word_t   word;
 
@@ -166,11 +167,12 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return;
     }
 
+    full = tb_limits_full(dflt);
     word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
     if (!tb_word_is_vacant(word)
         && tb_word_tokens(tb_word_settle(word, dflt, now))
-           == tb_limits_full(dflt)
+           >= (tokens < full ? tokens : full)
         && tb_slot_swap(slot, word, tb_word_vacant(word)))
     {
         atomic_store_explicit(&slot->tag, 0, memory_order_release);

@@ -71,7 +71,13 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
 ngx_http_tbucket_outcome_e
 ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 {
-    tb_hash_t  h;
+    uint64_t      full;
+    tb_hash_t     h;
+    tb_table_t   *table;
+    tb_result_t   bucket;
+
+    table = zone->shared->table;
+    full = UINT64_MAX;
 
     h = tb_hash(id->data, id->len, zone->shared->secret);
 
@@ -82,9 +88,15 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
         return NGX_HTTP_TBUCKET_MISSING;
     }
 
-    (void) tb_table_set_limits(zone->shared->table, &h, ngx_current_msec,
-                               zone->limits, 0);
-    tb_table_forget(zone->shared->table, &h, ngx_current_msec, zone->limits);
+    if (tb_table_read(table, &h, ngx_current_msec, zone->limits, &bucket)
+        == TB_PASS
+        && bucket.left == tb_limits_full(bucket.limits))
+    {
+        full = bucket.left;
+    }
+
+    (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits, 0);
+    tb_table_forget(table, &h, ngx_current_msec, zone->limits, full);
 
     ngx_http_tbucket_client_end(zone);
 

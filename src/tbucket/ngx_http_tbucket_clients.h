@@ -50,8 +50,8 @@ ngx_http_tbucket_outcome_e ngx_http_tbucket_client_set(
     uint64_t rate, uint64_t tokens);
 
 /*
- * REMOVED or MISSING; the bucket stays with its tokens, unless it is full.
- * Mutex held.
+ * REMOVED or MISSING; the bucket stays with its tokens, unless it is full
+ * and so says nothing.  Mutex held.
  */
 
 ngx_http_tbucket_outcome_e ngx_http_tbucket_client_remove(

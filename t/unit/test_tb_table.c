@@ -578,7 +578,7 @@ test_only_a_full_bucket_of_nobody_registered_is_forgotten(void **state)
 
     for (i = 1; i <= 4; i++) {
         h = fixture_key(i);
-        tb_table_forget(t, &h, NOW, DFLT);
+        tb_table_forget(t, &h, NOW, DFLT, UINT64_MAX);
     }
 
     assert_true(tokens_of(t, 1, NOW) == UINT64_MAX);
@@ -586,10 +586,18 @@ test_only_a_full_bucket_of_nobody_registered_is_forgotten(void **state)
     assert_true(tokens_of(t, 3, NOW) == 50 * TB_TOKEN);
     assert_true(tb_table_check(t, NOW, DFLT) == 0);
 
-    /* refilled by now */
+    /* with as much as is asked for, or refilled by now */
+
+    assert_true(put(t, 5, 0, 4));
+
+    h = fixture_key(5);
+    tb_table_forget(t, &h, NOW, DFLT, 4 * TB_TOKEN + 1);
+    assert_true(tokens_of(t, 5, NOW) == 4 * TB_TOKEN);
+    tb_table_forget(t, &h, NOW, DFLT, 4 * TB_TOKEN);
+    assert_true(tokens_of(t, 5, NOW) == UINT64_MAX);
 
     h = fixture_key(2);
-    tb_table_forget(t, &h, NOW + 100, DFLT);
+    tb_table_forget(t, &h, NOW + 100, DFLT, UINT64_MAX);
     assert_true(tokens_of(t, 2, NOW + 100) == UINT64_MAX);
     assert_true(ask(t, 2, NOW + 100, 10) == TB_PASS);
 

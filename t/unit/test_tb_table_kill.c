@@ -271,7 +271,7 @@ work_forget(tb_table_t *t)
     tb_hash_t  h;
 
     h = fixture_key(NEW);
-    tb_table_forget(t, &h, NOW, DFLT);
+    tb_table_forget(t, &h, NOW, DFLT, UINT64_MAX);
 }
 
 
