@@ -442,7 +442,7 @@ static void
 ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
     ngx_str_t *reason, lb_identity_t *identity)
 {
-    uint32_t                 row;
+    uint32_t                 max, row;
     ngx_str_t                name;
     lb_count_t               left;
     ngx_http_lb_srv_conf_t  *lcf;
@@ -452,9 +452,11 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
     name.len = identity->name_length;
     name.data = (u_char *) identity->name;
 
+    /* those before were of no account */
+
     row = lb_health_row(lb_roster_server(lcf->roster, target->index)->health);
-    row = ngx_min(row, (change == LB_HEALTH_CAME_UP) ? lcf->check->rise
-                                                     : lcf->check->fall);
+    max = (change == LB_HEALTH_CAME_UP) ? lcf->check->rise : lcf->check->fall;
+    row = ngx_min(row, max);
     left = lb_roster_count(lcf->roster);
 
     if (change == LB_HEALTH_CAME_UP) {
