@@ -229,10 +229,13 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
     }
 
     ctx->headers = lcf->headers;
+    ctx->due = (lcf->headers != NGX_HTTP_TBUCKET_HEADERS_OFF);
 
     if (ctx->status != NGX_HTTP_TBUCKET_REJECTED) {
         return NGX_DECLINED;
     }
+
+    ctx->due = 1;
 
     ngx_http_tbucket_refuse(r, lcf->status);
 
@@ -386,6 +389,7 @@ static ngx_int_t
 ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
 {
     ngx_uint_t                      i;
+    ngx_core_conf_t                *ccf;
     ngx_http_tbucket_zone_t       **zones;
     ngx_http_tbucket_main_conf_t   *mcf;
 
@@ -395,9 +399,13 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
     zones = mcf->zones.elts;
 
     for (i = 0; i < mcf->zones.nelts; i++) {
+
+        zones[i]->coarse_time = (ccf->timer_resolution != 0);
 
         if (ngx_http_tbucket_key_finish(cycle, &zones[i]->key) != NGX_OK
             || (zones[i]->has_fallback
@@ -410,7 +418,20 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
         ngx_http_tbucket_inherit_zone(cycle, zones[i]);
     }
 
-    return ngx_http_tbucket_store_load(cycle, mcf);
+    if (ngx_http_tbucket_store_load(cycle, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_process == NGX_PROCESS_SINGLE && !ngx_is_init_cycle(ngx_cycle)) {
+
+        /* "master_process off": nobody exits and nobody starts */
+
+        ngx_http_tbucket_exit_process((ngx_cycle_t *) ngx_cycle);
+
+        return ngx_http_tbucket_init_process(cycle);
+    }
+
+    return NGX_OK;
 }
 
 
