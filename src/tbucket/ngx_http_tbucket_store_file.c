@@ -185,18 +185,14 @@ ngx_http_tbucket_file_prepare_zone(ngx_http_tbucket_file_zone_t *fz,
     ngx_cycle_t *cycle)
 {
     u_char     *p;
-    size_t      len;
     ngx_str_t  *name, *path;
+
+    /* the name of a zone is letters, digits and "._-" */
 
     name = &fz->zone->name;
     path = &fz->file->path;
 
-    /* a zone's name may hold what a file's name may not */
-
-    len = name->len + 2 * ngx_escape_uri(NULL, name->data, name->len,
-                                         NGX_ESCAPE_URI_COMPONENT);
-
-    fz->stem.len = path->len + 1 + len;
+    fz->stem.len = path->len + 1 + name->len;
     fz->stem.data = ngx_pnalloc(cycle->pool, fz->stem.len + 1);
 
     if (fz->stem.data == NULL) {
@@ -205,8 +201,7 @@ ngx_http_tbucket_file_prepare_zone(ngx_http_tbucket_file_zone_t *fz,
 
     p = ngx_cpymem(fz->stem.data, path->data, path->len);
     *p++ = '/';
-    p = (u_char *) ngx_escape_uri(p, name->data, name->len,
-                                  NGX_ESCAPE_URI_COMPONENT);
+    p = ngx_cpymem(p, name->data, name->len);
     *p = '\0';
 
     if (fz->stem.len + 64 > NGX_MAX_PATH) {

@@ -90,7 +90,7 @@ typedef struct ngx_http_tbucket_file_zone_s {
     ngx_http_tbucket_file_t      *file;
     ngx_log_t                    *log;
 
-    ngx_str_t                     stem;     /* "/path/ZONE", as in a URI */
+    ngx_str_t                     stem;     /* "/path/ZONE" */
     uint64_t                      byte;     /* of the lock file; + lock_e */
 
     /* writes: those that wait, those that a thread is at */

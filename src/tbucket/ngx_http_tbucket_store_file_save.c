@@ -395,7 +395,6 @@ ngx_http_tbucket_file_list(ngx_http_tbucket_file_writer_t *w,
     uint64_t number)
 {
     bool                      found, first;
-    size_t                    len;
     uint32_t                  budget;
     uint64_t                  after;
     ngx_int_t                 rc;
@@ -408,11 +407,8 @@ ngx_http_tbucket_file_list(ngx_http_tbucket_file_writer_t *w,
     found = true;
     first = true;
 
-    len = tb_id_check((char *) zone->name.data, zone->name.len) == TB_ID_OK
-          ? zone->name.len : 0;
-
-    w->len = tb_snapshot_write_begin(w->buf, (char *) zone->name.data, len,
-                                     number);
+    w->len = tb_snapshot_write_begin(w->buf, (char *) zone->name.data,
+                                     zone->name.len, number);
 
     while (found) {
         budget = NGX_HTTP_TBUCKET_FILE_BUDGET;
