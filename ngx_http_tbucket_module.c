@@ -418,20 +418,7 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
         ngx_http_tbucket_inherit_zone(cycle, zones[i]);
     }
 
-    if (ngx_http_tbucket_store_load(cycle, mcf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_process == NGX_PROCESS_SINGLE && !ngx_is_init_cycle(ngx_cycle)) {
-
-        /* "master_process off": nobody exits and nobody starts */
-
-        ngx_http_tbucket_exit_process((ngx_cycle_t *) ngx_cycle);
-
-        return ngx_http_tbucket_init_process(cycle);
-    }
-
-    return NGX_OK;
+    return ngx_http_tbucket_store_load(cycle, mcf);
 }
 
 

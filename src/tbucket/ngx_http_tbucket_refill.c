@@ -46,10 +46,6 @@ ngx_http_tbucket_stop_ticker(ngx_http_tbucket_main_conf_t *mcf)
     ngx_uint_t                 i;
     ngx_http_tbucket_zone_t  **zones;
 
-    if (mcf->ticker.timer_set) {
-        ngx_del_timer(&mcf->ticker);
-    }
-
     zones = mcf->zones.elts;
 
     for (i = 0; i < mcf->zones.nelts; i++) {
