@@ -40,6 +40,10 @@
 #include "fuzz/fuzz_redis_url.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput  fuzz_probe
+#include "fuzz/fuzz_probe.c"
+#undef LLVMFuzzerTestOneInput
+
 
 #define CORPUS  "fuzz/corpus"       /* tests run from the top */
 
@@ -161,6 +165,15 @@ urls_of_redis(void **state)
 }
 
 
+static void
+answers_to_health_checks(void **state)
+{
+    (void) state;
+
+    replay("probe", fuzz_probe);
+}
+
+
 int
 main(void)
 {
@@ -170,7 +183,8 @@ main(void)
         cmocka_unit_test(journals_and_token_states),
         cmocka_unit_test(ids_of_clients),
         cmocka_unit_test(values_in_redis),
-        cmocka_unit_test(urls_of_redis)
+        cmocka_unit_test(urls_of_redis),
+        cmocka_unit_test(answers_to_health_checks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
