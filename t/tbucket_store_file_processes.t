@@ -172,7 +172,7 @@ sub launch
     my $status = system(($g->command)[0 .. 6]);
     my $pid = wait_for(sub { pid_in($g, '') }) // 0;
 
-    wait_for(sub { Gateway::Process::children($pid) });
+    wait_for(sub { my @c = Gateway::Process::children($pid); @c > 0 });
     $daemons{$pid} = 1;
 
     return $pid;
@@ -186,7 +186,7 @@ sub upgrade
     wait_for(sub { pid_in($g, '.oldbin') == $old && pid_in($g, '') }) // 0;
     my $new = pid_in($g, '');
     $daemons{$new} = 1;
-    wait_for(sub { Gateway::Process::children($new) });
+    wait_for(sub { my @c = Gateway::Process::children($new); @c > 0 });
 
     return $new;
 }

@@ -11,6 +11,11 @@
 #include <sys/file.h>
 
 
+/* how often a start asks for the folder, and how long it waits each time */
+#define NGX_HTTP_TBUCKET_FILE_TRIES  25
+#define NGX_HTTP_TBUCKET_FILE_DELAY  100       /* ms */
+
+
 static ngx_int_t ngx_http_tbucket_file_make_folder(
     ngx_http_tbucket_file_t *file, ngx_log_t *log);
 static ngx_fd_t ngx_http_tbucket_file_inherited(ngx_fd_t fd);
@@ -20,7 +25,8 @@ ngx_int_t
 ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
     ngx_cycle_t *cycle)
 {
-    ngx_fd_t  fd;
+    ngx_fd_t    fd;
+    ngx_uint_t  i;
 
     if (ngx_http_tbucket_file_make_folder(file, cycle->log) != NGX_OK) {
         return NGX_ERROR;
@@ -43,14 +49,27 @@ ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
         return NGX_ERROR;
     }
 
-    if (flock(fd, LOCK_EX|LOCK_NB) == 0) {
-        file->fd = fd;
-        return NGX_OK;
+    for (i = 0; /* void */ ; i++) {
+
+        if (flock(fd, LOCK_EX|LOCK_NB) == 0) {
+            file->fd = fd;
+            return NGX_OK;
+        }
+
+        /* the lock may be this process', or that of the one it came from */
+
+        file->fd = ngx_http_tbucket_file_inherited(fd);
+
+        if (file->fd != NGX_INVALID_FILE || !ngx_is_init_cycle(ngx_cycle)
+            || i == NGX_HTTP_TBUCKET_FILE_TRIES)
+        {
+            break;
+        }
+
+        /* or that of one that is just saving, on its way out */
+
+        ngx_msleep(NGX_HTTP_TBUCKET_FILE_DELAY);
     }
-
-    /* it may be locked by this process, or by the one it was forked from */
-
-    file->fd = ngx_http_tbucket_file_inherited(fd);
 
     if (file->fd == NGX_INVALID_FILE) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
