@@ -4,38 +4,37 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket_task.h"
+#include "src/common/ngx_gw_task.h"
 
 
 /* ms that a worker which shuts down waits for a task at most */
-#define NGX_HTTP_TBUCKET_TASK_GUARD  60000
+#define NGX_GW_TASK_GUARD  60000
 
 
-static void ngx_http_tbucket_task_next(ngx_event_t *ev);
-static void ngx_http_tbucket_task_guard(ngx_event_t *ev);
-static void ngx_http_tbucket_task_gone(void *data);
-static void ngx_http_tbucket_task_stop(ngx_http_tbucket_task_t *task);
+static void ngx_gw_task_next(ngx_event_t *ev);
+static void ngx_gw_task_guard(ngx_event_t *ev);
+static void ngx_gw_task_gone(void *data);
+static void ngx_gw_task_stop(ngx_gw_task_t *task);
 
 
 ngx_int_t
-ngx_http_tbucket_task_start(ngx_http_tbucket_task_t *task,
-    ngx_http_request_t *r)
+ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r)
 {
     task->cleanup = ngx_http_cleanup_add(r, 0);
     if (task->cleanup == NULL) {
         return NGX_ERROR;
     }
 
-    task->cleanup->handler = ngx_http_tbucket_task_gone;
+    task->cleanup->handler = ngx_gw_task_gone;
     task->cleanup->data = task;
 
     task->request = r;
 
-    task->next.handler = ngx_http_tbucket_task_next;
+    task->next.handler = ngx_gw_task_next;
     task->next.data = task;
     task->next.log = r->connection->log;
 
-    task->guard.handler = ngx_http_tbucket_task_guard;
+    task->guard.handler = ngx_gw_task_guard;
     task->guard.data = task;
     task->guard.log = r->connection->log;
 
@@ -44,9 +43,9 @@ ngx_http_tbucket_task_start(ngx_http_tbucket_task_t *task,
 
 
 void
-ngx_http_tbucket_task_again(ngx_http_tbucket_task_t *task)
+ngx_gw_task_again(ngx_gw_task_t *task)
 {
-    ngx_http_tbucket_task_wait(task);
+    ngx_gw_task_wait(task);
 
     ngx_post_event(&task->next, &ngx_posted_next_events);
 }
@@ -58,18 +57,18 @@ ngx_http_tbucket_task_again(ngx_http_tbucket_task_t *task)
  */
 
 void
-ngx_http_tbucket_task_wait(ngx_http_tbucket_task_t *task)
+ngx_gw_task_wait(ngx_gw_task_t *task)
 {
     task->waited = 1;
 
     if (!task->guard.timer_set) {
-        ngx_add_timer(&task->guard, NGX_HTTP_TBUCKET_TASK_GUARD);
+        ngx_add_timer(&task->guard, NGX_GW_TASK_GUARD);
     }
 }
 
 
 void
-ngx_http_tbucket_task_end(ngx_http_tbucket_task_t *task, ngx_int_t rc)
+ngx_gw_task_end(ngx_gw_task_t *task, ngx_int_t rc)
 {
     ngx_uint_t           waited;
     ngx_connection_t    *c;
@@ -79,7 +78,7 @@ ngx_http_tbucket_task_end(ngx_http_tbucket_task_t *task, ngx_int_t rc)
     c = r->connection;
     waited = task->waited;
 
-    ngx_http_tbucket_task_stop(task);
+    ngx_gw_task_stop(task);
 
     task->cleanup->handler = NULL;
 
@@ -92,10 +91,10 @@ ngx_http_tbucket_task_end(ngx_http_tbucket_task_t *task, ngx_int_t rc)
 
 
 static void
-ngx_http_tbucket_task_next(ngx_event_t *ev)
+ngx_gw_task_next(ngx_event_t *ev)
 {
-    ngx_http_request_t       *r;
-    ngx_http_tbucket_task_t  *task;
+    ngx_gw_task_t       *task;
+    ngx_http_request_t  *r;
 
     task = ev->data;
     r = task->request;
@@ -107,19 +106,19 @@ ngx_http_tbucket_task_next(ngx_event_t *ev)
 
 
 static void
-ngx_http_tbucket_task_guard(ngx_event_t *ev)
+ngx_gw_task_guard(ngx_event_t *ev)
 {
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0,
-                   "tbucket: a request has been waiting for a minute");
+                   "gateway: a request has been waiting for a minute");
 }
 
 
 static void
-ngx_http_tbucket_task_gone(void *data)
+ngx_gw_task_gone(void *data)
 {
-    ngx_http_tbucket_task_t  *task = data;
+    ngx_gw_task_t  *task = data;
 
-    ngx_http_tbucket_task_stop(task);
+    ngx_gw_task_stop(task);
 
     if (task->gone) {
         task->gone(task);
@@ -128,7 +127,7 @@ ngx_http_tbucket_task_gone(void *data)
 
 
 static void
-ngx_http_tbucket_task_stop(ngx_http_tbucket_task_t *task)
+ngx_gw_task_stop(ngx_gw_task_t *task)
 {
     if (task->next.posted) {
         ngx_delete_posted_event(&task->next);

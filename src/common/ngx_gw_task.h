@@ -5,8 +5,8 @@
  */
 
 
-#ifndef NGX_HTTP_TBUCKET_TASK_H
-#define NGX_HTTP_TBUCKET_TASK_H
+#ifndef NGX_GW_TASK_H
+#define NGX_GW_TASK_H
 
 
 #include <ngx_config.h>
@@ -15,27 +15,27 @@
 
 
 /* us of one pass of the event loop that a task takes at most, about */
-#define NGX_HTTP_TBUCKET_TASK_TIME  1000
+#define NGX_GW_TASK_TIME  1000
 
 
-typedef struct ngx_http_tbucket_task_s  ngx_http_tbucket_task_t;
+typedef struct ngx_gw_task_s  ngx_gw_task_t;
 
-typedef void (*ngx_http_tbucket_task_pt)(ngx_http_tbucket_task_t *task);
+typedef void (*ngx_gw_task_pt)(ngx_gw_task_t *task);
 
-struct ngx_http_tbucket_task_s {
-    ngx_http_request_t        *request;
+struct ngx_gw_task_s {
+    ngx_http_request_t  *request;
 
     /* does a part, and calls one of the functions below at its end */
-    ngx_http_tbucket_task_pt   step;
+    ngx_gw_task_pt       step;
 
     /* the request goes before the task has ended: what to free; or NULL */
-    ngx_http_tbucket_task_pt   gone;
+    ngx_gw_task_pt       gone;
 
     /* private */
-    ngx_http_cleanup_t        *cleanup;
-    ngx_event_t                next;
-    ngx_event_t                guard;
-    unsigned                   waited:1;
+    ngx_http_cleanup_t  *cleanup;
+    ngx_event_t          next;
+    ngx_event_t          guard;
+    unsigned             waited:1;
 };
 
 
@@ -45,20 +45,19 @@ struct ngx_http_tbucket_task_s {
  * and have counted a reference of the request for the task.
  */
 
-ngx_int_t ngx_http_tbucket_task_start(ngx_http_tbucket_task_t *task,
-    ngx_http_request_t *r);
+ngx_int_t ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r);
 
 /* Has step() called in the next pass. */
 
-void ngx_http_tbucket_task_again(ngx_http_tbucket_task_t *task);
+void ngx_gw_task_again(ngx_gw_task_t *task);
 
-/* Says that somebody else will call ngx_http_tbucket_task_end(). */
+/* Says that somebody else will call ngx_gw_task_end(). */
 
-void ngx_http_tbucket_task_wait(ngx_http_tbucket_task_t *task);
+void ngx_gw_task_wait(ngx_gw_task_t *task);
 
 /* Finalizes the request with rc.  Task and request are gone afterwards. */
 
-void ngx_http_tbucket_task_end(ngx_http_tbucket_task_t *task, ngx_int_t rc);
+void ngx_gw_task_end(ngx_gw_task_t *task, ngx_int_t rc);
 
 
-#endif /* NGX_HTTP_TBUCKET_TASK_H */
+#endif /* NGX_GW_TASK_H */

@@ -9,9 +9,9 @@
 
 
 #include "src/common/ngx_gw_json.h"
+#include "src/common/ngx_gw_task.h"
 #include "src/core/tb_client.h"
 #include "src/tbucket/ngx_http_tbucket_store.h"
-#include "src/tbucket/ngx_http_tbucket_task.h"
 
 
 /*

@@ -18,7 +18,7 @@
 
 
 typedef struct {
-    ngx_http_tbucket_task_t     task;
+    ngx_gw_task_t               task;
     ngx_http_tbucket_zone_t    *zone;
     ngx_gw_json_t              *json;
     ngx_uint_t                  left;      /* clients that the page holds */
@@ -32,7 +32,7 @@ static ngx_int_t ngx_http_tbucket_list_args(ngx_http_request_t *r,
     ngx_http_tbucket_list_t *list);
 static ngx_int_t ngx_http_tbucket_list_cursor(ngx_str_t *arg,
     uint64_t *cursor);
-static void ngx_http_tbucket_list_step(ngx_http_tbucket_task_t *task);
+static void ngx_http_tbucket_list_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_tbucket_list_some(ngx_http_tbucket_list_t *list);
 static ngx_int_t ngx_http_tbucket_list_more(ngx_http_tbucket_list_t *list);
 static void ngx_http_tbucket_list_end(ngx_http_tbucket_list_t *list,
@@ -70,7 +70,7 @@ ngx_http_tbucket_api_list(ngx_http_request_t *r,
 
     list->task.step = ngx_http_tbucket_list_step;
 
-    if (ngx_http_tbucket_task_start(&list->task, r) != NGX_OK) {
+    if (ngx_gw_task_start(&list->task, r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -145,14 +145,14 @@ ngx_http_tbucket_list_cursor(ngx_str_t *arg, uint64_t *cursor)
 
 
 static void
-ngx_http_tbucket_list_step(ngx_http_tbucket_task_t *task)
+ngx_http_tbucket_list_step(ngx_gw_task_t *task)
 {
     uint64_t                  until;
     ngx_int_t                 rc;
     ngx_http_tbucket_list_t  *list;
 
     list = (ngx_http_tbucket_list_t *) task;
-    until = ngx_http_tbucket_usec() + NGX_HTTP_TBUCKET_TASK_TIME;
+    until = ngx_http_tbucket_usec() + NGX_GW_TASK_TIME;
 
     do {
         rc = list->left ? ngx_http_tbucket_list_some(list)
@@ -165,7 +165,7 @@ ngx_http_tbucket_list_step(ngx_http_tbucket_task_t *task)
 
     } while (ngx_http_tbucket_usec() < until);
 
-    ngx_http_tbucket_task_again(task);
+    ngx_gw_task_again(task);
 }
 
 
@@ -231,5 +231,5 @@ ngx_http_tbucket_list_end(ngx_http_tbucket_list_t *list, ngx_uint_t more)
 
     rc = ngx_gw_json_send(json, list->task.request, NGX_HTTP_OK);
 
-    ngx_http_tbucket_task_end(&list->task, rc);
+    ngx_gw_task_end(&list->task, rc);
 }

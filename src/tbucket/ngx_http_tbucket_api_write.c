@@ -19,7 +19,7 @@
 /* Lives as long as the request; the write may outlive it. */
 
 typedef struct {
-    ngx_http_tbucket_task_t     task;
+    ngx_gw_task_t               task;
     ngx_http_tbucket_write_t   *write;
     ngx_http_tbucket_store_t   *store;
     ngx_str_t                   id;        /* of the URI; empty: none */
@@ -46,13 +46,13 @@ static ngx_int_t ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body);
 static void ngx_http_tbucket_body_free(void *data);
-static void ngx_http_tbucket_body_step(ngx_http_tbucket_task_t *task);
+static void ngx_http_tbucket_body_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_tbucket_body_finish(ngx_http_tbucket_body_t *body);
 static int ngx_http_tbucket_body_each(tb_client_reader_t *reader,
     void *data);
 static int ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
     ngx_http_tbucket_change_t *change);
-static void ngx_http_tbucket_body_gone(ngx_http_tbucket_task_t *task);
+static void ngx_http_tbucket_body_gone(ngx_gw_task_t *task);
 
 static void ngx_http_tbucket_write_send(ngx_http_tbucket_body_t *body);
 static void ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write);
@@ -154,7 +154,7 @@ ngx_http_tbucket_body_create(ngx_http_request_t *r,
     body->task.step = ngx_http_tbucket_body_step;
     body->task.gone = ngx_http_tbucket_body_gone;
 
-    if (ngx_http_tbucket_task_start(&body->task, r) != NGX_OK) {
+    if (ngx_gw_task_start(&body->task, r) != NGX_OK) {
         goto failed;
     }
 
@@ -177,8 +177,7 @@ ngx_http_tbucket_body_handler(ngx_http_request_t *r)
 
     if (ngx_http_tbucket_body_start(body) != NGX_OK) {
         ngx_http_tbucket_body_gone(&body->task);
-        ngx_http_tbucket_task_end(&body->task,
-                                  NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_gw_task_end(&body->task, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
@@ -271,7 +270,7 @@ ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body)
 
 
 static void
-ngx_http_tbucket_body_step(ngx_http_tbucket_task_t *task)
+ngx_http_tbucket_body_step(ngx_gw_task_t *task)
 {
     uint64_t                  until;
     ngx_int_t                 rc;
@@ -279,7 +278,7 @@ ngx_http_tbucket_body_step(ngx_http_tbucket_task_t *task)
     ngx_http_tbucket_body_t  *body;
 
     body = (ngx_http_tbucket_body_t *) task;
-    until = ngx_http_tbucket_usec() + NGX_HTTP_TBUCKET_TASK_TIME;
+    until = ngx_http_tbucket_usec() + NGX_GW_TASK_TIME;
 
     do {
         rc = ngx_gw_body_next(&body->body, &piece);
@@ -305,7 +304,7 @@ ngx_http_tbucket_body_step(ngx_http_tbucket_task_t *task)
 
     } while (ngx_http_tbucket_usec() < until);
 
-    ngx_http_tbucket_task_again(task);
+    ngx_gw_task_again(task);
 
     return;
 
@@ -317,7 +316,7 @@ invalid:
 failed:
 
     ngx_http_tbucket_body_gone(task);
-    ngx_http_tbucket_task_end(task, rc);
+    ngx_gw_task_end(task, rc);
 }
 
 
@@ -465,7 +464,7 @@ ngx_http_tbucket_body_free(void *data)
 /* A write that the store has got goes on without the request. */
 
 static void
-ngx_http_tbucket_body_gone(ngx_http_tbucket_task_t *task)
+ngx_http_tbucket_body_gone(ngx_gw_task_t *task)
 {
     ngx_http_tbucket_body_t  *body;
 
@@ -485,7 +484,7 @@ ngx_http_tbucket_write_send(ngx_http_tbucket_body_t *body)
 {
     body->submitted = 1;
 
-    ngx_http_tbucket_task_wait(&body->task);
+    ngx_gw_task_wait(&body->task);
     ngx_http_tbucket_write_submit(body->store, body->write);
 }
 
@@ -512,7 +511,7 @@ ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write)
 
     ngx_destroy_pool(pool);
 
-    ngx_http_tbucket_task_end(&body->task, rc);
+    ngx_gw_task_end(&body->task, rc);
 }
 
 

@@ -6,8 +6,8 @@
 
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
+#include "src/common/ngx_gw_task.h"
 #include "src/tbucket/ngx_http_tbucket_store.h"
-#include "src/tbucket/ngx_http_tbucket_task.h"
 
 
 /* What one zone has to say; numbers in the order they were looked up. */
@@ -24,7 +24,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_http_tbucket_task_t        task;
+    ngx_gw_task_t                  task;
     ngx_http_tbucket_main_conf_t  *mcf;
     ngx_uint_t                     zone;       /* whose buckets are counted */
     uint32_t                       slot;       /* that is next */
@@ -41,7 +41,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_tbucket_metrics_handler(ngx_http_request_t *r);
-static void ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task);
+static void ngx_http_tbucket_metrics_step(ngx_gw_task_t *task);
 static void ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone,
     uint32_t from, ngx_http_tbucket_figures_t *figures);
 static void ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
@@ -122,7 +122,7 @@ ngx_http_tbucket_metrics_handler(ngx_http_request_t *r)
 
     metrics->task.step = ngx_http_tbucket_metrics_step;
 
-    if (ngx_http_tbucket_task_start(&metrics->task, r) != NGX_OK) {
+    if (ngx_gw_task_start(&metrics->task, r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -137,7 +137,7 @@ ngx_http_tbucket_metrics_handler(ngx_http_request_t *r)
 /* Goes through the tables, which may be large, and then tells it all. */
 
 static void
-ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task)
+ngx_http_tbucket_metrics_step(ngx_gw_task_t *task)
 {
     uint64_t                      until;
     tb_table_t                   *table;
@@ -146,7 +146,7 @@ ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task)
 
     m = (ngx_http_tbucket_metrics_t *) task;
     zones = m->mcf->zones.elts;
-    until = ngx_http_tbucket_usec() + NGX_HTTP_TBUCKET_TASK_TIME;
+    until = ngx_http_tbucket_usec() + NGX_GW_TASK_TIME;
 
     while (m->zone < m->mcf->zones.nelts) {
         table = zones[m->zone]->shared->table;
@@ -156,7 +156,7 @@ ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task)
             if (tb_table_chunk_used(table, m->slot)) {
 
                 if (ngx_http_tbucket_usec() > until) {
-                    ngx_http_tbucket_task_again(task);
+                    ngx_gw_task_again(task);
                     return;
                 }
 
@@ -173,7 +173,7 @@ ngx_http_tbucket_metrics_step(ngx_http_tbucket_task_t *task)
         m->slot = 0;
     }
 
-    ngx_http_tbucket_task_end(task, ngx_http_tbucket_metrics_send(m));
+    ngx_gw_task_end(task, ngx_http_tbucket_metrics_send(m));
 }
 
 
