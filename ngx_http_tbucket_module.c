@@ -10,6 +10,8 @@
 
 
 static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);
+static ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(
+    ngx_http_request_t *r);
 
 static ngx_int_t ngx_http_tbucket_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_tbucket_postconfiguration(ngx_conf_t *cf);
@@ -240,6 +242,34 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
     ngx_http_tbucket_refuse(r, lcf->status);
 
     return NGX_DONE;
+}
+
+
+/* The pool's list of clean-ups is where a context is found again. */
+
+static ngx_http_tbucket_ctx_t *
+ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_tbucket_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->status = NGX_HTTP_TBUCKET_NOT_LIMITED;
+    ctx->due = 0;
+    ctx->added = 0;
+    ctx->wait = 0;
+
+    ctx->cleanup.handler = ngx_http_tbucket_cleanup;
+    ctx->cleanup.data = ctx;
+    ctx->cleanup.next = r->pool->cleanup;
+    r->pool->cleanup = &ctx->cleanup;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_tbucket_module);
+
+    return ctx;
 }
 
 

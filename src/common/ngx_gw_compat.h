@@ -41,4 +41,13 @@
 #endif
 
 
+/* Keeps a function out of the code, and the registers, of its callers. */
+
+#if defined(__GNUC__)
+#define ngx_gw_noinline  __attribute__((noinline))
+#else
+#define ngx_gw_noinline
+#endif
+
+
 #endif /* NGX_GW_COMPAT_H */

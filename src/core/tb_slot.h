@@ -1,7 +1,7 @@
 
 /*
  * What the files of the table share: placement, the search, and a survey
- * of the slots that a key can be in.  Private to tb_table*.c.
+ * of the slots that a key can be in.  For tb_table*.c and tb_take.h alone.
  */
 
 

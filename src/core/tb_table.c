@@ -1,21 +1,17 @@
 
 /*
- * The table's hot path: finding a slot and deciding on it, without a lock.
- * Inserts, frees and repairs are in tb_table_edit.c.
+ * What is done with one key without a lock.  Inserts, frees and repairs are
+ * in tb_table_edit.c.
  */
 
 
 #include "src/core/tb_table.h"
-#include "src/core/tb_slot.h"
+#include "src/core/tb_take.h"
 
 
-static tb_verdict_t tb_slot_take(tb_slot_t *slot, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
 static tb_verdict_t tb_table_judge_new(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result,
     bool take);
-static inline bool tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h,
-    tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits);
 
 
 uint32_t
@@ -191,33 +187,6 @@ tb_table_read(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
 }
 
 
-static tb_verdict_t
-tb_slot_take(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
-{
-    tb_word_t     word, next;
-    tb_limits_t   limits;
-    tb_verdict_t  verdict;
-
-    do {
-        if (!tb_slot_read(slot, h, dflt, &word, &limits)) {
-            return TB_ABSENT;
-        }
-
-        next = word;
-        verdict = tb_word_take(&next, limits, now, cost, &result->left);
-
-    } while (verdict == TB_PASS && cost != 0
-             && !tb_slot_swap(slot, word, next));
-
-    result->word = word;
-    result->limits = limits;
-    result->evicted = false;
-
-    return verdict;
-}
-
-
 /*
  * A key that is not in the table.  Looks, without a lock, whether bringing
  * it in can succeed at all, so that a flood of keys that would be refused
@@ -259,41 +228,4 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->left -= cost;
 
     return TB_PASS;
-}
-
-
-/*
- * A bucket's word and the limits in force, if the slot is h's.  The tag is
- * checked after the word has been read: see tb_table.h for what a later
- * compare-and-swap on that word may then rely on.  Own limits might be
- * those of a next owner already, unless the word is still the same.
- */
-
-static inline bool
-tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
-    tb_word_t *word, tb_limits_t *limits)
-{
-    do {
-        *word = atomic_load_explicit(&slot->word, memory_order_acquire);
-
-        if (tb_word_is_vacant(*word)
-            || atomic_load_explicit(&slot->tag, memory_order_acquire)
-               != h->lo
-            || atomic_load_explicit(&slot->check, memory_order_relaxed)
-               != h->hi)
-        {
-            return false;
-        }
-
-        *limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
-
-        if (!(*limits & TB_LIMITS_REGISTERED)) {
-            *limits = dflt;
-            return true;
-        }
-
-    } while (atomic_load_explicit(&slot->word, memory_order_relaxed)
-             != *word);
-
-    return true;
 }

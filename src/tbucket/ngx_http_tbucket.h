@@ -92,12 +92,25 @@ typedef struct {
 } ngx_http_tbucket_shared_t;
 
 
+/* What a key is, where that can be read without evaluating a variable. */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_KEY_ANY = 0,
+    NGX_HTTP_TBUCKET_KEY_HEADER,            /* $http_... */
+    NGX_HTTP_TBUCKET_KEY_TBUCKET_ADDR,
+    NGX_HTTP_TBUCKET_KEY_REMOTE_ADDR,
+    NGX_HTTP_TBUCKET_KEY_BINARY_ADDR        /* $binary_remote_addr */
+} ngx_http_tbucket_key_e;
+
+
 /* A value that is evaluated per request; see ngx_http_tbucket_key.c. */
 
 typedef struct {
     ngx_http_complex_value_t     value;
     ngx_int_t                    index;     /* of the only variable, or -1 */
-    ngx_str_t                    header;    /* if that is a request header */
+    ngx_http_tbucket_key_e       kind;
+    ngx_str_t                    header;    /* its name, in small letters */
+    ngx_uint_t                   hash;      /* of its name, as nginx has it */
 } ngx_http_tbucket_key_t;
 
 
@@ -110,6 +123,7 @@ typedef struct {
     tb_limits_t                  limits;    /* of unregistered clients */
     ngx_str_t                    policy;    /* RateLimit-Policy for these */
     ngx_flag_t                   has_fallback;
+    ngx_flag_t                   coarse_time;   /* "timer_resolution" is set */
 
     ngx_shm_zone_t              *shm_zone;
     ngx_slab_pool_t             *shpool;
@@ -192,6 +206,7 @@ typedef struct {
     ngx_pool_cleanup_t           cleanup;
     ngx_http_tbucket_status_e    status;
     ngx_uint_t                   headers;   /* of the place that limited it */
+    ngx_uint_t                   due;       /* there are headers to add */
     ngx_uint_t                   added;     /* 2: again, for a filter's error */
     uint64_t                     wait;      /* ms; for refusals */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
@@ -236,9 +251,9 @@ ngx_int_t ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
 ngx_int_t ngx_http_tbucket_key_finish(ngx_cycle_t *cycle,
     ngx_http_tbucket_key_t *key);
 
-/* NGX_OK, NGX_DECLINED if the value is empty, or NGX_ERROR. */
+/* As ngx_http_tbucket_key_value() in ngx_http_tbucket_key.h, any key. */
 
-ngx_int_t ngx_http_tbucket_key_value(ngx_http_request_t *r,
+ngx_int_t ngx_http_tbucket_key_variable(ngx_http_request_t *r,
     ngx_http_tbucket_key_t *key, ngx_str_t *value);
 
 
@@ -327,9 +342,9 @@ ngx_int_t ngx_http_tbucket_add_variables(ngx_conf_t *cf);
 
 ngx_http_tbucket_ctx_t *ngx_http_tbucket_find_ctx(ngx_http_request_t *r);
 
-/* A context that ngx_http_tbucket_get_ctx() will find; NULL: no memory. */
+/* Tells a context from other clean-ups, and does nothing. */
 
-ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(ngx_http_request_t *r);
+void ngx_http_tbucket_cleanup(void *data);
 
 /* The request's context, or NULL. */
 

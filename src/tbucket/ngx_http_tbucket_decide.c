@@ -5,20 +5,24 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_key.h"
 #include "src/core/tb_addr.h"
+#include "src/core/tb_take.h"
 #include "src/core/tb_text.h"
 
 
 static ngx_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge);
-static ngx_int_t ngx_http_tbucket_fall_back(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
-static uint64_t ngx_http_tbucket_cost(ngx_http_request_t *r,
-    ngx_http_tbucket_limit_t *limit);
-static ngx_inline void ngx_http_tbucket_take(ngx_http_tbucket_charge_t *charge);
-static ngx_int_t ngx_http_tbucket_decide_all(ngx_http_request_t *r,
-    ngx_array_t *limits, ngx_flag_t dry_run,
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_fall_back(
+    ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
+static ngx_gw_noinline uint64_t ngx_http_tbucket_cost(
+    ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit);
+static ngx_inline void ngx_http_tbucket_take(
+    ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline void ngx_http_tbucket_search(
+    ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_all(
+    ngx_http_request_t *r, ngx_array_t *limits, ngx_flag_t dry_run,
     ngx_http_tbucket_charge_t *charge, uint64_t *wait);
 static ngx_int_t ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges,
     ngx_uint_t n);
@@ -34,13 +38,11 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_charge_t *charge, uint64_t *wait)
 {
     ngx_int_t                   rc;
-    ngx_core_conf_t            *ccf;
     ngx_http_tbucket_limit_t  **limit;
 
-    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
-                                           ngx_core_module);
+    limit = limits->elts;
 
-    if (ccf->timer_resolution) {
+    if (limit[0]->zone->coarse_time) {
 
         /* nginx's own time stands still meanwhile */
 
@@ -50,8 +52,6 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     if (limits->nelts > 1) {
         return ngx_http_tbucket_decide_all(r, limits, dry_run, charge, wait);
     }
-
-    limit = limits->elts;
 
     rc = ngx_http_tbucket_charge(r, limit[0], charge);
 
@@ -301,6 +301,25 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 
 static ngx_inline void
 ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    c->verdict = tb_table_take_home(zone->shared->table, &c->hash,
+                                    ngx_current_msec, zone->limits, c->cost,
+                                    &c->result);
+
+    if (c->verdict == TB_ABSENT) {
+        ngx_http_tbucket_search(c);
+    }
+}
+
+
+/* The key is not where most are; it may be new. */
+
+static void
+ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
 {
     tb_table_t               *table;
     ngx_http_tbucket_zone_t  *zone;

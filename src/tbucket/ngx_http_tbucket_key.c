@@ -9,8 +9,21 @@
 
 
 static ngx_uint_t ngx_http_tbucket_is_variable(ngx_str_t *name);
-static ngx_int_t ngx_http_tbucket_key_header(ngx_http_request_t *r,
-    ngx_http_tbucket_key_t *key, ngx_str_t *value);
+static void ngx_http_tbucket_binary_addr(ngx_connection_t *c,
+    ngx_str_t *value);
+
+
+/* variables that nobody can define anew */
+
+static const struct {
+    ngx_str_t               name;
+    ngx_http_tbucket_key_e  kind;
+} ngx_http_tbucket_addrs[] = {
+    { ngx_string("tbucket_addr"), NGX_HTTP_TBUCKET_KEY_TBUCKET_ADDR },
+    { ngx_string("remote_addr"), NGX_HTTP_TBUCKET_KEY_REMOTE_ADDR },
+    { ngx_string("binary_remote_addr"), NGX_HTTP_TBUCKET_KEY_BINARY_ADDR },
+    { ngx_null_string, NGX_HTTP_TBUCKET_KEY_ANY }
+};
 
 
 ngx_int_t
@@ -18,6 +31,7 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_tbucket_key_t *key)
 {
     ngx_str_t                          name;
+    ngx_uint_t                         i;
     ngx_http_compile_complex_value_t   ccv;
 
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
@@ -31,7 +45,7 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     }
 
     key->index = -1;
-    key->header.len = 0;
+    key->kind = NGX_HTTP_TBUCKET_KEY_ANY;
 
     if (text->data[0] != '$') {
         return NGX_OK;
@@ -42,6 +56,18 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
 
     if (!ngx_http_tbucket_is_variable(&name)) {
         return NGX_OK;
+    }
+
+    for (i = 0; ngx_http_tbucket_addrs[i].name.len; i++) {
+
+        if (ngx_http_tbucket_addrs[i].name.len == name.len
+            && ngx_strncasecmp(ngx_http_tbucket_addrs[i].name.data,
+                               name.data, name.len)
+               == 0)
+        {
+            key->kind = ngx_http_tbucket_addrs[i].kind;
+            break;
+        }
     }
 
     key->index = ngx_http_get_variable_index(cf, &name);
@@ -74,17 +100,19 @@ ngx_http_tbucket_is_variable(ngx_str_t *name)
 
 /*
  * A variable that was found through the prefix "http_" has its own name for
- * data.  With another prefix that is longer it would be something else.
+ * data.  With another prefix that is longer it would be something else, and
+ * where headers may have underscores it could be either of two.
  */
 
 ngx_int_t
 ngx_http_tbucket_key_finish(ngx_cycle_t *cycle, ngx_http_tbucket_key_t *key)
 {
-    size_t                      i;
-    ngx_str_t                  *prefix;
-    ngx_uint_t                  n;
-    ngx_http_variable_t        *v, *pv;
-    ngx_http_core_main_conf_t  *cmcf;
+    size_t                       i;
+    ngx_str_t                   *prefix;
+    ngx_uint_t                   n;
+    ngx_http_variable_t         *v, *pv;
+    ngx_http_core_srv_conf_t   **cscf;
+    ngx_http_core_main_conf_t   *cmcf;
 
     static ngx_str_t  http = ngx_string("http_");
 
@@ -115,6 +143,14 @@ ngx_http_tbucket_key_finish(ngx_cycle_t *cycle, ngx_http_tbucket_key_t *key)
         }
     }
 
+    cscf = cmcf->servers.elts;
+
+    for (n = 0; n < cmcf->servers.nelts; n++) {
+        if (cscf[n]->underscores_in_headers) {
+            return NGX_OK;
+        }
+    }
+
     key->header.data = ngx_pnalloc(cycle->pool, v->name.len - http.len);
     if (key->header.data == NULL) {
         return NGX_ERROR;
@@ -130,20 +166,34 @@ ngx_http_tbucket_key_finish(ngx_cycle_t *cycle, ngx_http_tbucket_key_t *key)
         }
     }
 
+    key->hash = ngx_hash_key(key->header.data, key->header.len);
+    key->kind = NGX_HTTP_TBUCKET_KEY_HEADER;
+
     return NGX_OK;
 }
 
 
 ngx_int_t
-ngx_http_tbucket_key_value(ngx_http_request_t *r,
+ngx_http_tbucket_key_variable(ngx_http_request_t *r,
     ngx_http_tbucket_key_t *key, ngx_str_t *value)
 {
     ngx_http_variable_value_t  *v;
 
-    if (key->header.len
-        && ngx_http_tbucket_key_header(r, key, value) == NGX_OK)
-    {
-        return value->len ? NGX_OK : NGX_DECLINED;
+    switch (key->kind) {
+
+    case NGX_HTTP_TBUCKET_KEY_TBUCKET_ADDR:
+        return ngx_http_tbucket_client_addr(r, value);
+
+    case NGX_HTTP_TBUCKET_KEY_REMOTE_ADDR:
+        *value = r->connection->addr_text;
+        return NGX_OK;
+
+    case NGX_HTTP_TBUCKET_KEY_BINARY_ADDR:
+        ngx_http_tbucket_binary_addr(r->connection, value);
+        return NGX_OK;
+
+    default:
+        break;
     }
 
     if (key->index >= 0) {
@@ -164,55 +214,32 @@ ngx_http_tbucket_key_value(ngx_http_request_t *r,
 }
 
 
-/*
- * The value of the one header of that name.  NGX_DECLINED where the variable
- * has to decide: there is none or there are several, or headers may be
- * spelled with underscores as well.
- */
-
-static ngx_int_t
-ngx_http_tbucket_key_header(ngx_http_request_t *r,
-    ngx_http_tbucket_key_t *key, ngx_str_t *value)
+static void
+ngx_http_tbucket_binary_addr(ngx_connection_t *c, ngx_str_t *value)
 {
-    ngx_uint_t                 i;
-    ngx_list_part_t           *part;
-    ngx_table_elt_t           *header, *found;
-    ngx_http_core_srv_conf_t  *cscf;
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    switch (c->sockaddr->sa_family) {
 
-    if (cscf->underscores_in_headers) {
-        return NGX_DECLINED;
+    case AF_INET:
+        sin = (struct sockaddr_in *) c->sockaddr;
+        value->data = (u_char *) &sin->sin_addr;
+        value->len = sizeof(in_addr_t);
+        break;
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) c->sockaddr;
+        value->data = sin6->sin6_addr.s6_addr;
+        value->len = sizeof(struct in6_addr);
+        break;
+#endif
+
+    default: /* AF_UNIX */
+        *value = c->addr_text;
+        break;
     }
-
-    found = NULL;
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        header = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (header[i].key.len != key->header.len || header[i].hash == 0
-                || ngx_memcmp(header[i].lowcase_key, key->header.data,
-                              key->header.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            if (found) {
-                return NGX_DECLINED;
-            }
-
-            found = &header[i];
-        }
-    }
-
-    if (found == NULL) {
-        return NGX_DECLINED;
-    }
-
-    *value = found->value;
-
-    return NGX_OK;
 }

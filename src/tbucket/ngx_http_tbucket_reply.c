@@ -9,6 +9,8 @@
 
 
 static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_filter_due(
+    ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
@@ -50,18 +52,23 @@ ngx_http_tbucket_init_header_filter(void)
 static ngx_int_t
 ngx_http_tbucket_header_filter(ngx_http_request_t *r)
 {
-    ngx_uint_t               round;
     ngx_http_tbucket_ctx_t  *ctx;
 
     ctx = ngx_http_tbucket_get_ctx(r);
 
-    if (ctx == NULL || ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED
-        || (ctx->headers == NGX_HTTP_TBUCKET_HEADERS_OFF
-            && ctx->status != NGX_HTTP_TBUCKET_REJECTED)
-        || r != r->main)
-    {
-        return ngx_http_tbucket_next_header_filter(r);
+    if (ctx != NULL && ctx->due && r == r->main) {
+        return ngx_http_tbucket_filter_due(r, ctx);
     }
+
+    return ngx_http_tbucket_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_filter_due(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_uint_t  round;
 
     round = r->filter_finalize ? 2 : 1;
 

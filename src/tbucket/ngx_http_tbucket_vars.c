@@ -19,7 +19,6 @@ typedef enum {
 } ngx_http_tbucket_var_e;
 
 
-static void ngx_http_tbucket_cleanup(void *data);
 static ngx_int_t ngx_http_tbucket_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_tbucket_addr_variable(ngx_http_request_t *r,
@@ -87,31 +86,6 @@ ngx_http_tbucket_add_variables(ngx_conf_t *cf)
 
 
 ngx_http_tbucket_ctx_t *
-ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
-{
-    ngx_http_tbucket_ctx_t  *ctx;
-
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_tbucket_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    ctx->status = NGX_HTTP_TBUCKET_NOT_LIMITED;
-    ctx->added = 0;
-    ctx->wait = 0;
-
-    ctx->cleanup.handler = ngx_http_tbucket_cleanup;
-    ctx->cleanup.data = ctx;
-    ctx->cleanup.next = r->pool->cleanup;
-    r->pool->cleanup = &ctx->cleanup;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_tbucket_module);
-
-    return ctx;
-}
-
-
-ngx_http_tbucket_ctx_t *
 ngx_http_tbucket_find_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t  *cln;
@@ -126,9 +100,7 @@ ngx_http_tbucket_find_ctx(ngx_http_request_t *r)
 }
 
 
-/* Only marks a context among the clean-ups; the pool frees it. */
-
-static void
+void
 ngx_http_tbucket_cleanup(void *data)
 {
     return;

@@ -1,0 +1,98 @@
+
+/*
+ * The decision on a key that is in its slot, for its callers to inline.
+ */
+
+
+#ifndef TB_TAKE_H
+#define TB_TAKE_H
+
+
+#include "src/core/tb_slot.h"
+
+
+/*
+ * A bucket's word and the limits in force, if the slot is h's.  The tag is
+ * checked after the word has been read: see tb_table.h for what a later
+ * compare-and-swap on that word may then rely on.  Own limits might be
+ * those of a next owner already, unless the word is still the same.
+ */
+
+static inline bool
+tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
+    tb_word_t *word, tb_limits_t *limits)
+{
+    do {
+        *word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+        if (tb_word_is_vacant(*word)
+            || atomic_load_explicit(&slot->tag, memory_order_acquire)
+               != h->lo
+            || atomic_load_explicit(&slot->check, memory_order_relaxed)
+               != h->hi)
+        {
+            return false;
+        }
+
+        *limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
+
+        if (!(*limits & TB_LIMITS_REGISTERED)) {
+            *limits = dflt;
+            return true;
+        }
+
+    } while (atomic_load_explicit(&slot->word, memory_order_relaxed)
+             != *word);
+
+    return true;
+}
+
+
+/* The decision, if the slot is h's, or TB_ABSENT. */
+
+static inline tb_verdict_t
+tb_slot_take(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+    tb_verdict_t  verdict;
+
+    do {
+        if (!tb_slot_read(slot, h, dflt, &word, &limits)) {
+            return TB_ABSENT;
+        }
+
+        next = word;
+        verdict = tb_word_take(&next, limits, now, cost, &result->left);
+
+    } while (verdict == TB_PASS && cost != 0
+             && !tb_slot_swap(slot, word, next));
+
+    result->word = word;
+    result->limits = limits;
+    result->evicted = false;
+
+    return verdict;
+}
+
+
+/*
+ * Where most keys are, the first slot that a search would look at: the
+ * decision if h is there, or else TB_ABSENT, and tb_table_take() has to
+ * look for it.
+ */
+
+static inline tb_verdict_t
+tb_table_take_home(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_slot_t  *slot;
+
+    slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
+
+    return tb_slot_take(slot, h, now, dflt, cost, result);
+}
+
+
+#endif /* TB_TAKE_H */
