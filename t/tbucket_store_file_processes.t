@@ -145,7 +145,11 @@ my %daemons;
 
 sub daemon
 {
-    my $g = gateway_unstarted($text);
+    # what a sanitizer needs has to reach the new binary as well
+
+    my $env = join("\n", map { "env $_;" } qw(LD_PRELOAD ASAN_OPTIONS
+                                              LSAN_OPTIONS UBSAN_OPTIONS));
+    my $g = gateway_unstarted($text, main => $env);
     my $conf = $g->dir . '/nginx.conf';
 
     open(my $in, '<', $conf) or die "$conf: $!\n";

@@ -126,7 +126,7 @@ typedef struct ngx_http_tbucket_file_zone_s {
 ngx_int_t ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
     ngx_cycle_t *cycle);
 
-/* Blocks.  Returns a descriptor that is closed to unlock, or NGX_INVALID_FILE. */
+/* Blocks.  What it returns is closed to unlock; or NGX_INVALID_FILE. */
 
 ngx_fd_t ngx_http_tbucket_file_lock(ngx_http_tbucket_file_zone_t *fz,
     ngx_http_tbucket_file_lock_e which, ngx_http_tbucket_file_error_t *error);
