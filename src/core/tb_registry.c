@@ -1,51 +1,18 @@
 
 /*
- * Chains of cells over a fixed arena; see tb_registry.h.
+ * Chains of cells, sorted by hash; see tb_registry.h.  The cells themselves
+ * are in tb_cell.c.
  */
 
 
-#include <string.h>
-
-#include "src/core/tb_registry.h"
-
-
-#define TB_CELL_FIRST  31      /* bytes of the id in the first cell */
-#define TB_CELL_MORE   60      /* and in each further one */
-
-
-typedef struct {
-    _Atomic uint32_t  next;        /* in the chain */
-    uint32_t          more;
-    uint64_t          lo;
-    uint64_t          hi;
-    _Atomic uint64_t  limits;
-    uint8_t           len;
-    char              id[TB_CELL_FIRST];
-} tb_cell_t;
-
-
-typedef struct {
-    uint32_t          more;
-    char              id[TB_CELL_MORE];
-} tb_cell_more_t;
-
-
-_Static_assert(sizeof(tb_cell_t) == 64, "a cell is a cache line");
-_Static_assert(sizeof(tb_cell_more_t) == 64, "a cell is a cache line");
+#include "src/core/tb_cell.h"
 
 
 static _Atomic uint32_t *tb_registry_head(const tb_registry_t *reg,
     uint32_t i);
-static tb_cell_t *tb_registry_cell(const tb_registry_t *reg, uint32_t n);
 static uint32_t tb_registry_chain(const tb_registry_t *reg, uint64_t lo);
 static _Atomic uint32_t *tb_registry_place(const tb_registry_t *reg,
     const tb_hash_t *h, bool *found);
-static uint32_t tb_registry_alloc(tb_registry_t *reg, size_t n);
-static void tb_registry_free(tb_registry_t *reg, uint32_t n);
-static void tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell,
-    const char *id, size_t len);
-static void tb_cell_read(const tb_registry_t *reg, const tb_cell_t *cell,
-    tb_registry_entry_t *entry);
 
 
 tb_registry_t *
@@ -94,19 +61,19 @@ tb_registry_set(tb_registry_t *reg, const tb_hash_t *h, const void *id,
     place = tb_registry_place(reg, h, &found);
 
     if (found) {
-        cell = tb_registry_cell(reg, atomic_load(place));
+        cell = tb_cell(reg, atomic_load(place));
         atomic_store(&cell->limits, limits);
 
         return TB_REGISTRY_CHANGED;
     }
 
-    n = tb_registry_alloc(reg, tb_registry_cells(len));
+    n = tb_cell_alloc(reg, tb_registry_cells(len));
 
     if (n == 0) {
         return TB_REGISTRY_FULL;
     }
 
-    cell = tb_registry_cell(reg, n);
+    cell = tb_cell(reg, n);
 
     cell->lo = h->lo;
     cell->hi = h->hi;
@@ -138,11 +105,11 @@ tb_registry_remove(tb_registry_t *reg, const tb_hash_t *h)
 
     n = atomic_load(place);
 
-    atomic_store(place, atomic_load(&tb_registry_cell(reg, n)->next));
+    atomic_store(place, atomic_load(&tb_cell(reg, n)->next));
 
     atomic_fetch_sub(&reg->entries, 1);
 
-    tb_registry_free(reg, n);
+    tb_cell_free(reg, n);
 
     return true;
 }
@@ -158,7 +125,7 @@ tb_registry_find(const tb_registry_t *reg, const tb_hash_t *h,
     place = tb_registry_place(reg, h, &found);
 
     if (found && entry != NULL) {
-        tb_cell_read(reg, tb_registry_cell(reg, atomic_load(place)), entry);
+        tb_cell_read(reg, tb_cell(reg, atomic_load(place)), entry);
     }
 
     return found;
@@ -178,7 +145,7 @@ tb_registry_next(const tb_registry_t *reg, uint64_t after, uint32_t *budget,
                                  memory_order_relaxed);
 
         while (n != 0) {
-            cell = tb_registry_cell(reg, n);
+            cell = tb_cell(reg, n);
 
             if (cell->lo > after) {
                 tb_cell_read(reg, cell, entry);
@@ -206,36 +173,10 @@ tb_registry_next(const tb_registry_t *reg, uint64_t after, uint32_t *budget,
 }
 
 
-size_t
-tb_registry_room(const tb_registry_t *reg)
-{
-    return reg->ncells - atomic_load(&reg->used)
-           + atomic_load(&reg->free_count);
-}
-
-
-size_t
-tb_registry_cells(size_t len)
-{
-    if (len <= TB_CELL_FIRST) {
-        return 1;
-    }
-
-    return 1 + (len - TB_CELL_FIRST + TB_CELL_MORE - 1) / TB_CELL_MORE;
-}
-
-
 static _Atomic uint32_t *
 tb_registry_head(const tb_registry_t *reg, uint32_t i)
 {
     return (_Atomic uint32_t *) (reg + 1) + i;
-}
-
-
-static tb_cell_t *
-tb_registry_cell(const tb_registry_t *reg, uint32_t n)
-{
-    return (tb_cell_t *) ((char *) reg + reg->cells) + (n - 1);
 }
 
 
@@ -267,7 +208,7 @@ tb_registry_place(const tb_registry_t *reg, const tb_hash_t *h, bool *found)
             return place;
         }
 
-        cell = tb_registry_cell(reg, n);
+        cell = tb_cell(reg, n);
 
         if (cell->lo > h->lo || (cell->lo == h->lo && cell->hi >= h->hi)) {
             *found = (cell->lo == h->lo && cell->hi == h->hi);
@@ -275,145 +216,5 @@ tb_registry_place(const tb_registry_t *reg, const tb_hash_t *h, bool *found)
         }
 
         place = &cell->next;
-    }
-}
-
-
-/*
- * Takes n cells, linked through "more", which is the first word of a further
- * cell and the second of a first one; so lists run through "next" here and
- * are turned round when the id is written.
- */
-
-static uint32_t
-tb_registry_alloc(tb_registry_t *reg, size_t n)
-{
-    uint32_t  first, got, used;
-
-    if (n > tb_registry_room(reg)) {
-        return 0;
-    }
-
-    first = 0;
-    used = atomic_load(&reg->used);
-
-    while (n-- > 0) {
-        got = atomic_load(&reg->free);
-
-        if (got != 0) {
-            atomic_store(&reg->free,
-                         atomic_load(&tb_registry_cell(reg, got)->next));
-            atomic_fetch_sub(&reg->free_count, 1);
-
-        } else if (used < reg->ncells) {
-            got = ++used;
-            atomic_store(&reg->used, used);
-
-        } else {
-
-            /* the count was off: somebody died between list and count */
-
-            atomic_store(&reg->free_count, 0);
-
-            return 0;
-        }
-
-        atomic_store(&tb_registry_cell(reg, got)->next, first);
-        first = got;
-    }
-
-    return first;
-}
-
-
-static void
-tb_registry_free(tb_registry_t *reg, uint32_t n)
-{
-    uint32_t         more;
-    tb_cell_t       *cell;
-    tb_cell_more_t  *rest;
-
-    cell = tb_registry_cell(reg, n);
-    more = cell->more;
-
-    for ( ;; ) {
-        atomic_store(&cell->next, atomic_load(&reg->free));
-        atomic_store(&reg->free, n);
-        atomic_fetch_add(&reg->free_count, 1);
-
-        if (more == 0) {
-            return;
-        }
-
-        n = more;
-        cell = tb_registry_cell(reg, n);
-        rest = (tb_cell_more_t *) cell;
-        more = rest->more;
-    }
-}
-
-
-/* The cells are linked through "next" as tb_registry_alloc() left them. */
-
-static void
-tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell, const char *id,
-    size_t len)
-{
-    size_t           part;
-    uint32_t         n, next;
-    tb_cell_more_t  *rest;
-
-    n = atomic_load(&cell->next);
-
-    part = len < TB_CELL_FIRST ? len : TB_CELL_FIRST;
-
-    cell->len = (uint8_t) len;
-    cell->more = n;
-    memcpy(cell->id, id, part);
-
-    while (n != 0) {
-        id += part;
-        len -= part;
-        part = len < TB_CELL_MORE ? len : TB_CELL_MORE;
-
-        next = atomic_load(&tb_registry_cell(reg, n)->next);
-
-        rest = (tb_cell_more_t *) tb_registry_cell(reg, n);
-        rest->more = next;
-        memcpy(rest->id, id, part);
-
-        n = next;
-    }
-}
-
-
-static void
-tb_cell_read(const tb_registry_t *reg, const tb_cell_t *cell,
-    tb_registry_entry_t *entry)
-{
-    char            *p;
-    size_t           len, part;
-    uint32_t         n;
-    tb_cell_more_t  *rest;
-
-    entry->hash.lo = cell->lo;
-    entry->hash.hi = cell->hi;
-    entry->limits = atomic_load_explicit(&cell->limits,
-                                         memory_order_relaxed);
-    entry->len = cell->len;
-
-    p = entry->id;
-    len = cell->len;
-    part = len < TB_CELL_FIRST ? len : TB_CELL_FIRST;
-
-    memcpy(p, cell->id, part);
-
-    for (n = cell->more; n != 0; n = rest->more) {
-        p += part;
-        len -= part;
-        part = len < TB_CELL_MORE ? len : TB_CELL_MORE;
-
-        rest = (tb_cell_more_t *) tb_registry_cell(reg, n);
-        memcpy(p, rest->id, part);
     }
 }
