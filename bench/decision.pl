@@ -23,7 +23,7 @@ use constant REQUESTS => 20_000;
 use constant BATCH    => 50;
 use constant PRIME    => 7_919;     # scatters the keys: divides no KEYS
 
-my $nginx = $ENV{NGINX_BIN} || $ENV{NGINX} || '/usr/sbin/nginx';
+my $nginx = $ENV{NGINX_BIN} || '/usr/sbin/nginx';
 my ($module) = grep { /tbucket/ } split ' ', $ENV{MODULES} || '';
 my @keys = split ' ', $ENV{KEYS} || '1000 100000';
 

@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep);
 
 use constant REQUESTS => 3_000;
 
-my $nginx = $ENV{NGINX_BIN} || $ENV{NGINX} || '/usr/sbin/nginx';
+my $nginx = $ENV{NGINX_BIN} || '/usr/sbin/nginx';
 my ($module) = grep { /lb_upstream/ } split ' ', $ENV{MODULES} || '';
 my @servers = split ' ', $ENV{SERVERS} || '10 1000 10000';
 
