@@ -35,7 +35,8 @@ endif
 DEPS_DEMO =	python3-minimal libpython3-stdlib
 DEPS_UNIT =	libcmocka-dev
 DEPS_RACE =	clang libclang-rt-dev
-DEPS_SUITE =	perl libtest-base-perl openssl redis-server redis-sentinel
+DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
+		openssl prometheus redis-server redis-sentinel
 DEPS_BENCH =	perl valgrind wrk apache2-utils
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
 		perl libtest-base-perl python3-minimal libpython3-stdlib
