@@ -6,7 +6,10 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Fcntl qw(O_RDWR);
 use Gateway;
+use Gateway::Process qw(finish fork_child);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -176,6 +179,44 @@ subtest 'a checker that is stopped or killed fails nobody' => sub {
     }
 
     is_deeply([changes($g{two})], [], 'and nobody is down');
+};
+
+
+# A worker that logs into a full pipe is blocked until somebody reads from it:
+# here most of the time, so that a request is sent late and its answer, which
+# takes three quarters of the timeout, is awaited beyond it.
+
+subtest 'a checker that is busy fails nobody' => sub {
+    my $pipe = temp_dir() . '/pipe';
+    POSIX::mkfifo($pipe, 0600) or die "$pipe: $!\n";
+    sysopen(my $end, $pipe, O_RDWR) or die "$pipe: $!\n";
+    fcntl($end, 1031, 4096) or die "F_SETPIPE_SZ: $!\n";
+
+    my $reader = fork_child(sub {
+        while (1) {
+            sleep(0.3);
+            sysread($end, my $line, 65536);
+        }
+    });
+
+    my $b = backend(answer => sub { { delay => 0.45 } });
+    my $g = gateway(upstream('u', 'interval=500ms timeout=600ms fall=1',
+                             $b->server)
+                    . "log_format long \$arg_long;"
+                    . 'server { listen 127.0.0.1:%%PORT%%; location / '
+                    . "{ access_log $pipe long; return 204; } }");
+
+    ok(wait_for(sub { checks($b) > 1 }), 'checks are made');
+
+    my $l = load($g, '/?long=' . 'x' x 5000, seconds => 4);
+    cmp_ok($l->{total}, '<', 20, 'requests block the worker');
+    cmp_ok(checks($b), '>', 5, 'which goes on with its checks');
+    is_deeply([changes($g)], [], 'and nobody is down');
+
+    $b->behave(delay => 5);
+    ok($g->wait_log(qr/is down: timed out/), 'unless it is too slow');
+
+    finish($reader);
 };
 
 
