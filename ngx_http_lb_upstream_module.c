@@ -29,14 +29,6 @@ static ngx_int_t ngx_http_lb_init_process(ngx_cycle_t *cycle);
 static void ngx_http_lb_exit_process(ngx_cycle_t *cycle);
 
 
-static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
-
-    { ngx_string("round_robin"), lb_pick_round_robin },
-
-    { ngx_null_string, NULL }
-};
-
-
 static ngx_command_t  ngx_http_lb_commands[] = {
 
     { ngx_string("lb"),
@@ -63,6 +55,27 @@ static ngx_command_t  ngx_http_lb_commands[] = {
     { ngx_string("lb_health_check"),
       NGX_HTTP_UPS_CONF|NGX_CONF_ANY,
       ngx_http_lb_health_check,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_slow_start"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_lb_slow_start,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_outlier"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_lb_outlier,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_panic"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_lb_panic,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -107,8 +120,6 @@ ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_srv_conf_t  *lcf = conf;
 
-    ngx_str_t                     *value;
-    const ngx_http_lb_method_t    *method;
     ngx_http_lb_srv_conf_t       **lcfp;
     ngx_http_lb_main_conf_t       *lmcf;
     ngx_http_upstream_srv_conf_t  *uscf;
@@ -127,30 +138,7 @@ ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    value = cf->args->elts;
-
-    for (method = ngx_http_lb_methods; method->name.len; method++) {
-
-        if (method->name.len == value[1].len
-            && ngx_strncmp(method->name.data, value[1].data, value[1].len)
-               == 0)
-        {
-            break;
-        }
-    }
-
-    if (method->name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown method \"%V\" in \"%V\", "
-                           "it must be \"round_robin\"",
-                           &value[1], &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (cf->args->nelts > 2) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", \"%V %V\" takes none",
-                           &value[2], &cmd->name, &value[1]);
+    if (ngx_http_lb_method(cf, cmd, lcf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -164,7 +152,6 @@ ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *lcfp = lcf;
 
-    lcf->method = method;
     lcf->upstream = uscf;
     lcf->file = cf->conf_file->file.name.data;
     lcf->line = cf->conf_file->line;

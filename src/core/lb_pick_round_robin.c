@@ -23,7 +23,7 @@ lb_pick_round_robin(lb_roster_t *roster, const lb_view_t *view,
         index = atomic_load_explicit(&view->order[step % view->order_length],
                                      memory_order_acquire);
 
-        if (lb_pick_fits(roster, ask, index)) {
+        if (lb_pick_fits(roster, view, ask, index)) {
             return index;
         }
     }

@@ -1,7 +1,7 @@
 
 /*
- * The roster's memory and its views: laying out the block, building the view
- * of the servers usable now, and noticing that it is out of date.
+ * The roster's memory: laying out the block, the largest one that fits, and
+ * counting who is in it.
  */
 
 
@@ -16,11 +16,6 @@
 static uint64_t lb_roster_layout(lb_roster_t *roster, uint32_t capacity,
     uint32_t nrows, uint32_t order_max);
 static uint64_t lb_roster_room(uint64_t *size, uint64_t bytes);
-static uint32_t lb_roster_collect(lb_roster_t *roster, uint32_t tier,
-    _Atomic uint16_t *set);
-static void lb_roster_build_tier(lb_roster_t *roster, uint64_t generation,
-    uint32_t tier);
-static uint64_t lb_roster_fingerprint(lb_roster_t *roster);
 
 
 uint64_t
@@ -42,7 +37,7 @@ lb_roster_fit(uint64_t size, uint32_t nrows, uint32_t *order_max)
     *order_max = LB_ORDER_MAX;
 
     while (*order_max > LB_ORDER_MIN
-           && *order_max * 4 * sizeof(uint16_t) > size / 2)
+           && *order_max * (4 * sizeof(uint16_t) + sizeof(float)) > size / 2)
     {
         *order_max /= 2;
     }
@@ -88,45 +83,6 @@ lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
     atomic_store(&roster->trial_at[1], LB_NEVER);
 
     return roster;
-}
-
-
-void
-lb_roster_build(lb_roster_t *roster)
-{
-    uint32_t      i, enabled, status, used;
-    uint64_t      generation, fingerprint;
-
-    generation = lb_roster_generation(roster) + 1;
-    fingerprint = lb_roster_fingerprint(roster);
-
-    lb_roster_build_tier(roster, generation, 0);
-    lb_roster_build_tier(roster, generation, 1);
-
-    enabled = 0;
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-        status = lb_roster_status(roster, i);
-
-        if ((status & LB_USED)
-            && !(status & (LB_DISABLED | LB_DRAINING | LB_REMOVED)))
-        {
-            enabled++;
-        }
-    }
-
-    atomic_store(&roster->enabled, enabled);
-    atomic_store(&roster->fingerprint, fingerprint);
-    atomic_store(&roster->generation, generation);
-}
-
-
-bool
-lb_roster_stale(lb_roster_t *roster)
-{
-    return lb_roster_fingerprint(roster)
-           != atomic_load(&roster->fingerprint);
 }
 
 
@@ -195,6 +151,8 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
                                      (uint64_t) capacity * sizeof(uint32_t));
     roster->members = lb_roster_room(&size,
                                      (uint64_t) capacity * sizeof(uint32_t));
+    roster->times = lb_roster_room(&size,
+                                   (uint64_t) order_max * sizeof(float));
 
     for (i = 0; i < 4; i++) {
         tier = &roster->view[i / 2][i % 2];
@@ -203,6 +161,10 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
                                    (uint64_t) capacity * sizeof(uint16_t));
         tier->order = lb_roster_room(&size,
                                      (uint64_t) order_max * sizeof(uint16_t));
+        tier->units = lb_roster_room(&size,
+                                     (uint64_t) capacity * sizeof(uint32_t));
+        tier->hints = lb_roster_room(&size,
+                                     (uint64_t) capacity * sizeof(uint32_t));
     }
 
     return size;
@@ -218,138 +180,4 @@ lb_roster_room(uint64_t *size, uint64_t bytes)
     *size += (bytes + LB_LINE - 1) / LB_LINE * LB_LINE;
 
     return offset;
-}
-
-
-/*
- * The order of lines is the order of ranks.  Slots mostly are in that order
- * already, so insertion is linear unless a reload has shuffled the lines.
- */
-
-static uint32_t
-lb_roster_collect(lb_roster_t *roster, uint32_t tier, _Atomic uint16_t *set)
-{
-    uint16_t  index;
-    uint32_t  i, j, n, rank, status, used;
-
-    n = 0;
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-        status = lb_roster_status(roster, i);
-
-        if (!(status & LB_USED) || (status & LB_UNUSABLE)
-            || !!(status & LB_BACKUP) != tier)
-        {
-            continue;
-        }
-
-        rank = lb_roster_server(roster, i)->rank;
-
-        for (j = n; j > 0; j--) {
-            index = atomic_load_explicit(&set[j - 1], memory_order_relaxed);
-
-            if (lb_roster_server(roster, index)->rank <= rank) {
-                break;
-            }
-
-            atomic_store_explicit(&set[j], index, memory_order_release);
-        }
-
-        atomic_store_explicit(&set[j], (uint16_t) i, memory_order_release);
-        n++;
-    }
-
-    return n;
-}
-
-
-/*
- * The view that is being filled was in force a generation ago; a late reader
- * that sees one of these stores sees that generation has moved on, too.
- */
-
-static void
-lb_roster_build_tier(lb_roster_t *roster, uint64_t generation, uint32_t tier)
-{
-    uint16_t           index;
-    uint32_t           i, n, length, old_length, position;
-    uint32_t          *weights, *members;
-    uint64_t           cursor;
-    lb_tier_t         *t, *old;
-    lb_order_t         order;
-    unsigned char     *block;
-    _Atomic uint16_t  *set, *steps;
-
-    block = (unsigned char *) roster;
-    t = &roster->view[generation & 1][tier];
-    old = &roster->view[(generation - 1) & 1][tier];
-
-    set = (_Atomic uint16_t *) (block + t->set);
-    steps = (_Atomic uint16_t *) (block + t->order);
-    weights = (uint32_t *) (block + roster->weights);
-    members = (uint32_t *) (block + roster->members);
-
-    n = lb_roster_collect(roster, tier, set);
-
-    for (i = 0; i < n; i++) {
-        index = atomic_load_explicit(&set[i], memory_order_relaxed);
-        weights[i] = lb_roster_server(roster, index)->weight;
-    }
-
-    length = lb_order_init(&order, weights, members, n, roster->order_max);
-
-    for (i = 0; i < length; i++) {
-        position = lb_order_next(&order);
-        index = atomic_load_explicit(&set[position], memory_order_relaxed);
-        atomic_store_explicit(&steps[i], index, memory_order_release);
-    }
-
-    /* go on at the same part of the order: who is first gains nothing */
-
-    cursor = 0;
-    old_length = atomic_load(&old->order_length);
-
-    if (old_length != 0) {
-        cursor = atomic_load(&old->cursor) % old_length * length / old_length;
-    }
-
-    atomic_store(&t->cursor, cursor);
-    atomic_store(&t->set_length, n);
-    atomic_store(&t->order_length, length);
-}
-
-
-/* FNV-1a over what a view depends on */
-
-static uint64_t
-lb_roster_fingerprint(lb_roster_t *roster)
-{
-    uint32_t      i, j, status, used;
-    uint64_t      hash;
-    uint64_t      part[4];
-    lb_server_t  *server;
-
-    hash = 0xcbf29ce484222325;
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-        server = lb_roster_server(roster, i);
-        status = lb_roster_status(roster, i);
-
-        if (status == 0) {
-            continue;
-        }
-
-        part[0] = i;
-        part[1] = status;
-        part[2] = server->weight;
-        part[3] = ((uint64_t) server->generation << 32) | server->rank;
-
-        for (j = 0; j < 4; j++) {
-            hash = (hash ^ part[j]) * 0x100000001b3;
-        }
-    }
-
-    return hash;
 }

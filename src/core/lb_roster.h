@@ -56,9 +56,20 @@
 #define LB_UNHEALTHY     0x0020      /* by probes */
 #define LB_EJECTED       0x0040      /* as an outlier */
 #define LB_REMOVED       0x0080      /* slot is freed when active is 0 */
+#define LB_SLOW          0x0100      /* usable, and in its slow start */
+
+/* the slot of a server line whose server was deleted at runtime */
+#define LB_BURIED        0x0200
 
 #define LB_UNUSABLE      (LB_DISABLED | LB_FAILED | LB_DRAINING              \
                           | LB_UNHEALTHY | LB_EJECTED | LB_REMOVED)
+
+/* what still stands against a server when all are used for want of better */
+#define LB_PANICKING     (LB_DISABLED | LB_DRAINING | LB_REMOVED)
+
+/* a request on a server of weight w loads it by LB_UNIT / w */
+#define LB_UNIT          0x1000000
+#define lb_unit(weight)  ((weight) < LB_UNIT ? LB_UNIT / (weight) : 1)
 
 
 /* the first line is read by every pick, the second written by most requests */
@@ -75,11 +86,20 @@ typedef struct {
     _Atomic uint64_t   retry_at;     /* ms; if LB_FAILED, the next trial */
     _Atomic uint64_t   failed_at;    /* ms; since when LB_FAILED */
     _Atomic uint64_t   told_at;      /* s; the last retry line in the log */
+    _Atomic uint64_t   slow_from;    /* ms; if LB_SLOW, 0: from next pick on */
 
     alignas(LB_LINE)
     _Atomic uint64_t   requests;     /* attempts; any process */
     _Atomic uint64_t   failures;     /* failed ones; any process */
+    _Atomic uint64_t   latency;      /* lb_latency.h; any process */
     lb_window_t        fails;        /* failed ones within fail_timeout */
+
+    alignas(LB_LINE)
+    lb_window_t        errors;       /* lb_outlier.h; any process */
+    _Atomic uint32_t   ejections;    /* without a break; mutex */
+    _Atomic uint32_t   listed;       /* LB_LISTED ...; mutex */
+    _Atomic uint64_t   ejected_until;   /* ms; mutex */
+    _Atomic uint64_t   seed;         /* of name and host; mutex */
 
     /* by the process that makes the checks */
     alignas(LB_LINE)
@@ -89,6 +109,13 @@ typedef struct {
     _Atomic uint64_t   checked_at;   /* Unix ms, its result; 0: none */
     _Atomic uint64_t   checks[2];    /* that failed, that passed */
 } lb_server_t;
+
+
+/* lb_server_t.listed: whether the last build has found the server usable */
+
+#define LB_UNLISTED      0           /* it is new */
+#define LB_LISTED        1
+#define LB_MISSED        2
 
 
 /* what a server line says */
@@ -105,6 +132,7 @@ typedef struct {
     uint32_t           max_fails;
     uint32_t           status;       /* LB_BACKUP, LB_DISABLED or 0 */
     bool               pending;      /* if new: down until a check passes */
+    uint64_t           id;           /* if new: its id, 0: the next one */
     uint64_t           fail_timeout; /* ms */
 } lb_line_t;
 
@@ -120,9 +148,12 @@ typedef struct {
     char               name[LB_NAME_MAX];
     char               host[LB_HOST_MAX];
     char               reason[LB_REASON_MAX];  /* of the last change */
+    uint32_t           reason_status;          /* what the reason is for */
+    uint64_t           id;           /* of the server, never used again */
 
     /* the settings of the line, to tell a changed line from a changed server */
     bool               from_line;
+    bool               buried;       /* if LB_REMOVED: goes to LB_BURIED */
     uint32_t           weight;
     uint32_t           max_conns;
     uint32_t           max_fails;
@@ -138,9 +169,23 @@ typedef struct {
     alignas(LB_LINE)
     _Atomic uint32_t   order_length; /* 0: no usable server */
     _Atomic uint32_t   set_length;
+    _Atomic uint32_t   against;      /* status of servers that are not in */
+    _Atomic uint32_t   cells;        /* whether the order is lb_cells.h */
     uint64_t           order;        /* offsets in the block; uint16_t each */
     uint64_t           set;
+    uint64_t           units;        /* lb_unit() of the set; uint32_t each */
+    uint64_t           hints;        /* lb_pick_least_conn.c; uint32_t each */
 } lb_tier_t;
+
+
+/* what a configuration asks of all servers of an upstream */
+
+typedef struct {
+    uint64_t           slow_start;   /* ms, 0: off */
+    uint32_t           panic;        /* per cent, 0: off */
+    uint32_t           errors;       /* lb_outlier.h, 0: off */
+    bool               cells;        /* keys are hashed, see lb_cells.h */
+} lb_rules_t;
 
 
 typedef struct {
@@ -155,6 +200,7 @@ typedef struct {
     uint64_t           held;
     uint64_t           weights;      /* working space of a build, mutex */
     uint64_t           members;
+    uint64_t           times;
 
     alignas(LB_LINE)
     _Atomic uint64_t   generation;   /* view[generation & 1] is in force */
@@ -166,8 +212,20 @@ typedef struct {
     _Atomic uint32_t   strangers;    /* lb_load.h */
     _Atomic uint32_t   rows_used;
 
+    /* lb_rules_t; mutex */
+    alignas(LB_LINE)
+    _Atomic uint64_t   slow_start;
+    _Atomic uint32_t   panic;
+    _Atomic uint32_t   errors;
+    _Atomic uint32_t   cells;
+    _Atomic uint32_t   panicking;    /* all are used; mutex */
+    _Atomic uint32_t   panic_told;   /* what the log says; any process */
+
     alignas(LB_LINE)
     _Atomic uint64_t   config_next;  /* numbers configurations */
+    _Atomic uint64_t   id_next;      /* the last id given; mutex */
+    _Atomic uint64_t   editor;       /* lease of who changes servers */
+    _Atomic uint32_t   kept;         /* servers are those of a state file */
     _Atomic uint64_t   retries;
     _Atomic uint64_t   empty_at;     /* s; the last "no live servers" line */
 
@@ -181,8 +239,11 @@ typedef struct {
     lb_tier_t               *tier;
     const _Atomic uint16_t  *order;
     const _Atomic uint16_t  *set;
+    const _Atomic uint32_t  *units;
+    _Atomic uint32_t        *hints;
     uint32_t                 order_length;
     uint32_t                 set_length;
+    uint32_t                 against;
 } lb_view_t;
 
 
@@ -233,10 +294,16 @@ bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
 void lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old,
     lb_note_pt note, void *data);
 
+/* Sets the rules.  Mutex, or nobody has the roster; then lb_roster_build(). */
+void lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules);
+
 /* Frees the slots of removed servers without requests.  Mutex. */
 void lb_roster_sweep(lb_roster_t *roster);
 
-/* Builds the view of what is usable now and puts it in force.  Mutex. */
+/*
+ * Builds the view of what is usable now and puts it in force; servers that
+ * have become usable begin their slow start.  Mutex.
+ */
 void lb_roster_build(lb_roster_t *roster);
 
 /* Whether the view in force differs from what is usable.  No lock. */
@@ -309,6 +376,9 @@ lb_roster_view(lb_roster_t *roster, uint32_t tier, lb_view_t *view)
     view->tier = t;
     view->order = (_Atomic uint16_t *) (block + t->order);
     view->set = (_Atomic uint16_t *) (block + t->set);
+    view->units = (_Atomic uint32_t *) (block + t->units);
+    view->hints = (_Atomic uint32_t *) (block + t->hints);
+    view->against = atomic_load_explicit(&t->against, memory_order_relaxed);
     view->order_length = atomic_load_explicit(&t->order_length,
                                               memory_order_acquire);
     view->set_length = atomic_load_explicit(&t->set_length,

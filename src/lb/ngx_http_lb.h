@@ -16,10 +16,17 @@
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_lease.h"
 #include "src/core/lb_health.h"
+#include "src/core/lb_latency.h"
+#include "src/core/lb_outlier.h"
 #include "src/core/lb_passive.h"
 
 
 #define NGX_HTTP_LB_TRIED          8
+
+/* ngx_http_lb_srv_conf_t.given */
+#define NGX_HTTP_LB_GIVEN_SLOW_START  0x01
+#define NGX_HTTP_LB_GIVEN_OUTLIER     0x02
+#define NGX_HTTP_LB_GIVEN_PANIC       0x04
 
 /* idle connections per server and worker */
 #define NGX_HTTP_LB_KEEPALIVE      32
@@ -93,6 +100,11 @@ struct ngx_http_lb_srv_conf_s {
     ngx_str_t                    *orphan;     /* this directive */
     ngx_uint_t                    initialized;
 
+    ngx_http_complex_value_t     *key;        /* of hash; NULL: no hash */
+    lb_rules_t                    rules;
+    lb_outlier_t                  outlier;
+    ngx_uint_t                    given;      /* directives, a bit each */
+
     lb_line_t                    *lines;      /* the server lines */
     uint32_t                      nlines;
 
@@ -111,6 +123,7 @@ struct ngx_http_lb_srv_conf_s {
     lb_row_t                     *row;        /* NULL: serves no requests */
     ngx_uint_t                    stranger;   /* row is not in the zone */
     ngx_uint_t                    behind;     /* a change is not built yet */
+    uint64_t                      random;     /* lb_random() */
     ngx_http_lb_target_t         *targets;    /* of checks, by slot */
     uint64_t                      surveyed;   /* roster's generation then */
 #if (NGX_HTTP_SSL)
@@ -152,6 +165,21 @@ void ngx_http_lb_needs_method(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_lb_srv_conf_t *lcf);
 
 
+/* ngx_http_lb_method.c */
+
+/* The method that "lb" names, into lcf.  Logs what is wrong. */
+ngx_int_t ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_lb_srv_conf_t *lcf);
+
+char *ngx_http_lb_slow_start(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_lb_outlier(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_lb_panic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* The hash of the request's key; 0 if the method has none. */
+ngx_int_t ngx_http_lb_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
+    uint64_t *key);
+
+
 /* ngx_http_lb_zone.c */
 
 /*
@@ -172,6 +200,12 @@ void ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf);
  * the mutex is taken, the tick comes back to it soon.
  */
 void ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf);
+
+/*
+ * Ejects the server with the given index and publishes that.  NGX_DECLINED:
+ * there is a reason against it, or the mutex is taken.
+ */
+ngx_int_t ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index);
 
 
 /* ngx_http_lb_check_conf.c */
@@ -194,9 +228,18 @@ void ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf);
 
 /* ngx_http_lb_event.c */
 
-/* An attempt on the server that ctx holds has failed, or has succeeded. */
+/*
+ * An attempt on the server that ctx holds has failed, or has brought a header
+ * after so many ms.
+ */
 void ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc);
-void ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx);
+void ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx, ngx_msec_t header_time);
+
+/* Ends ejections that are over; returns the ms to the next end, at most max. */
+ngx_msec_t ngx_http_lb_return(ngx_http_lb_srv_conf_t *lcf, ngx_msec_t max);
+
+/* Logs that a panic has begun or is over, once. */
+void ngx_http_lb_log_panic(ngx_http_lb_srv_conf_t *lcf);
 
 /* The log lines about a retry, and about having no server left. */
 void ngx_http_lb_log_retry(ngx_http_lb_ctx_t *ctx, ngx_log_t *log);

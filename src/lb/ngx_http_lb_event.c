@@ -8,6 +8,8 @@
 #include "src/lb/ngx_http_lb.h"
 
 
+static void ngx_http_lb_error(ngx_http_lb_ctx_t *ctx, ngx_msec_t time,
+    ngx_str_t *reason);
 static ngx_uint_t ngx_http_lb_once(_Atomic uint64_t *last);
 
 
@@ -17,6 +19,7 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     uint32_t                 limit;
     lb_count_t               left;
     ngx_str_t               *reason;
+    ngx_uint_t               down;
     lb_roster_t             *roster;
     ngx_http_lb_srv_conf_t  *lcf;
 
@@ -28,7 +31,12 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     ctx->failed = ctx->name;
     ctx->failed_index = ctx->index;
 
-    if (!lb_passive_failed(roster, ctx->index, ngx_current_msec)) {
+    down = lb_passive_failed(roster, ctx->index, ngx_current_msec);
+
+    ngx_http_lb_error(ctx, ngx_current_msec
+                           - ctx->request->upstream->start_time, reason);
+
+    if (!down) {
         return;
     }
 
@@ -54,12 +62,31 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
 
 void
-ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx)
+ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx, ngx_msec_t header_time)
 {
+    u_char                  *p;
+    u_char                   text[sizeof("status ") + NGX_INT_T_LEN];
+    ngx_str_t                reason;
     lb_count_t               left;
+    ngx_uint_t               status;
     ngx_http_lb_srv_conf_t  *lcf;
 
     lcf = ctx->conf;
+    status = ctx->request->upstream->headers_in.status_n;
+
+    if (status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        p = ngx_sprintf(text, "status %ui", status);
+
+        reason.len = p - text;
+        reason.data = text;
+
+        ngx_http_lb_error(ctx, header_time, &reason);
+
+    } else {
+        lb_latency_enter(&lb_roster_server(lcf->roster, ctx->index)->latency,
+                         (uint64_t) header_time * 1000 + 500,
+                         ngx_current_msec);
+    }
 
     if (!lb_passive_passed(lcf->roster, ctx->index, ctx->how,
                            ngx_current_msec))
@@ -79,6 +106,120 @@ ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx)
                   "lb: server %V in upstream \"%V\" is up: "
                   "a request succeeded; %uD of %uD servers left",
                   &ctx->name, &lcf->upstream->host, left.usable, left.total);
+}
+
+
+/* an error in the sense of lb_outlier, which least_time minds as well */
+
+static void
+ngx_http_lb_error(ngx_http_lb_ctx_t *ctx, ngx_msec_t time, ngx_str_t *reason)
+{
+    lb_count_t               left;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = ctx->conf;
+
+    lb_latency_fail(&lb_roster_server(lcf->roster, ctx->index)->latency,
+                    (uint64_t) time * 1000, ngx_current_msec);
+
+    if (!lb_outlier_error(lcf->roster, &lcf->outlier, ctx->index,
+                          ngx_current_msec)
+        || ngx_http_lb_eject(lcf, ctx->index) != NGX_OK)
+    {
+        return;
+    }
+
+    left = lb_roster_count(lcf->roster);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lb: server %V in upstream \"%V\" is ejected: %V, "
+                  "%uD error%s; %uD of %uD servers left",
+                  &ctx->name, &lcf->upstream->host, reason,
+                  lcf->outlier.errors, (lcf->outlier.errors == 1) ? "" : "s",
+                  left.usable, left.total);
+
+    ngx_http_lb_log_panic(lcf);
+}
+
+
+ngx_msec_t
+ngx_http_lb_return(ngx_http_lb_srv_conf_t *lcf, ngx_msec_t max)
+{
+    uint32_t        index, from;
+    uint64_t        next;
+    ngx_str_t       name;
+    lb_count_t      left;
+    lb_identity_t  *identity;
+
+    if (lcf->outlier.errors == 0) {
+        return max;
+    }
+
+    from = 0;
+
+    for ( ;; ) {
+        index = lb_outlier_return(lcf->roster, ngx_current_msec, &from, &next);
+
+        if (index == LB_NONE) {
+            break;
+        }
+
+        ngx_http_lb_publish(lcf);
+
+        left = lb_roster_count(lcf->roster);
+        identity = lb_roster_identity(lcf->roster, index);
+
+        name.len = identity->name_length;
+        name.data = (u_char *) identity->name;
+
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "lb: server %V in upstream \"%V\" is up: "
+                      "its ejection is over; %uD of %uD servers left",
+                      &name, &lcf->upstream->host, left.usable, left.total);
+    }
+
+    if (next >= ngx_current_msec + max) {
+        return max;
+    }
+
+    return ngx_max(next - ngx_current_msec, 1);
+}
+
+
+void
+ngx_http_lb_log_panic(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t      now, told;
+    lb_count_t    left;
+    lb_roster_t  *roster;
+
+    roster = lcf->roster;
+
+    now = atomic_load_explicit(&roster->panicking, memory_order_relaxed);
+    told = atomic_load_explicit(&roster->panic_told, memory_order_relaxed);
+
+    if (now == told
+        || !atomic_compare_exchange_strong(&roster->panic_told, &told, now))
+    {
+        return;
+    }
+
+    left = lb_roster_count(roster);
+
+    if (now) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "lb: upstream \"%V\" panics and uses all servers: "
+                      "fewer than %uD%% usable; %uD of %uD servers left",
+                      &lcf->upstream->host, lcf->rules.panic,
+                      left.usable, left.total);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                  "lb: upstream \"%V\" panics no more: "
+                  "%uD%% or more are usable; %uD of %uD servers left",
+                  &lcf->upstream->host, lcf->rules.panic,
+                  left.usable, left.total);
 }
 
 

@@ -46,6 +46,7 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ctx->how = LB_USUAL;
     ctx->attempts = 0;
     ctx->ask.row = lcf->row;
+    ctx->ask.random = &lcf->random;
     ctx->ask.last = 0;
     ctx->ask.tried.list = ctx->tried;
     ctx->ask.tried.number = 0;
@@ -54,6 +55,10 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ngx_str_null(&ctx->name);
     ngx_str_null(&ctx->failed);
     ngx_str_null(&ctx->reason);
+
+    if (ngx_http_lb_key(r, lcf, &ctx->ask.key) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     ngx_http_lb_reason_watch(ctx);
 
@@ -162,7 +167,7 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         us = ctx->request->upstream->state;
 
         if (us && us->header_time != (ngx_msec_t) -1) {
-            ngx_http_lb_passed(ctx);
+            ngx_http_lb_passed(ctx, us->header_time);
         }
 
         ngx_http_lb_keepalive_put(ctx, pc);

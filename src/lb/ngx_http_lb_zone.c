@@ -205,12 +205,45 @@ ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf)
     if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
         lb_roster_build(lcf->roster);
         ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+        ngx_http_lb_log_panic(lcf);
         return;
     }
 
     lcf->behind = 1;
 
     ngx_add_timer(&ngx_http_lb_tick_event, NGX_HTTP_LB_SOON);
+}
+
+
+ngx_int_t
+ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
+{
+    ngx_uint_t  ejected;
+
+    if (!ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+        return NGX_DECLINED;
+    }
+
+    ejected = lb_outlier_eject(lcf->roster, &lcf->outlier, index,
+                               ngx_current_msec);
+    if (ejected) {
+        lb_roster_build(lcf->roster);
+    }
+
+    ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+    if (!ejected) {
+        return NGX_DECLINED;
+    }
+
+    /* the end of an ejection may come before the next tick */
+
+    if (lcf->outlier.ejection < NGX_HTTP_LB_TICK) {
+        ngx_add_timer(&ngx_http_lb_tick_event, lcf->outlier.ejection);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -315,6 +348,7 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
     lcf->roster = lb_roster_init(block, lcf->capacity, lcf->nrows,
                                  lcf->order_max);
 
+    lb_roster_rule(lcf->roster, &lcf->rules);
     (void) lb_roster_sync(lcf->roster, lcf->lines, lcf->nlines, NULL, NULL);
     lb_roster_build(lcf->roster);
 
@@ -401,6 +435,8 @@ ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
     }
 
     lcf->row = row;
+    lcf->random = (uint64_t) ngx_random() << 32 ^ (uint64_t) ngx_random()
+                  ^ (uint64_t) ngx_pid << 16;
 
 #if (NGX_HTTP_SSL)
     if (ngx_http_lb_session_init(cycle, lcf) != NGX_OK) {
@@ -470,6 +506,7 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
         lb_health_forget(roster);
     }
 
+    lb_roster_rule(roster, &lcf->rules);
     lb_passive_schedule(roster);
 
     if (lb_roster_stale(roster)) {
@@ -524,7 +561,8 @@ ngx_http_lb_row_dead(lb_row_t *row)
 static void
 ngx_http_lb_tick(ngx_event_t *ev)
 {
-    ngx_uint_t                i, behind;
+    ngx_msec_t                next;
+    ngx_uint_t                i;
     ngx_http_lb_main_conf_t  *lmcf;
     ngx_http_lb_srv_conf_t  **lcfp;
 
@@ -535,15 +573,21 @@ ngx_http_lb_tick(ngx_event_t *ev)
     }
 
     lcfp = lmcf->upstreams.elts;
-    behind = 0;
+    next = NGX_HTTP_LB_TICK;
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        next = ngx_http_lb_return(lcfp[i], next);
+
         ngx_http_lb_look_after(lcfp[i]);
-        behind |= lcfp[i]->behind;
+        ngx_http_lb_log_panic(lcfp[i]);
+
+        if (lcfp[i]->behind) {
+            next = ngx_min(next, NGX_HTTP_LB_SOON);
+        }
     }
 
     if (!ngx_gw_is_leaving()) {
-        ngx_add_timer(ev, behind ? NGX_HTTP_LB_SOON : NGX_HTTP_LB_TICK);
+        ngx_add_timer(ev, next);
     }
 }
 

@@ -33,6 +33,7 @@ typedef struct {
 
     lb_ask_t      ask;
     uint16_t      tried[LB_FIXTURE_LINES];
+    uint64_t      random;
 } lb_fixture_t;
 
 
@@ -96,7 +97,8 @@ lb_fixture_start(lb_fixture_t *f)
     f->ask = (lb_ask_t) {
         .row = f->row,
         .tried = { .list = f->tried, .size = LB_FIXTURE_LINES },
-        .now = 1000000
+        .now = 1000000,
+        .random = &f->random
     };
 
     (void) lb_roster_sync(f->roster, f->lines, f->nlines, NULL, NULL);

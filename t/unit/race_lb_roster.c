@@ -49,13 +49,19 @@ picker(void *data)
     lb_ask_t    ask;
     uint16_t    tried[4];
     uint32_t    i, index, attempt, generation, late, n;
+    uint64_t    random;
     lb_load_t   load;
 
     n = *(uint32_t *) data;
     load = lb_roster_load(roster);
     late = LB_NONE;
 
-    ask = (lb_ask_t) { .tried = { .list = tried, .size = 4 } };
+    random = n;
+
+    ask = (lb_ask_t) {
+        .tried = { .list = tried, .size = 4 },
+        .random = &random
+    };
 
     (void) pthread_mutex_lock(&mutex);
     ask.row = lb_load_claim(&load, n + 1, n);
