@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 262;
+plan tests => 274;
 
 no_long_string();
 log_level('info');
@@ -610,3 +610,24 @@ qr/\[emerg\] .*"tbucket_api" directive is not allowed here in .*:\d+/
  "GET /pass?key=a", "GET /pass?key=a"]
 --- error_code eval
 [201, 204, 404, 204, 204, 204, 429]
+
+
+
+=== TEST 45: the API itself can be limited
+--- http_config
+    tbucket_zone admin zone=admin:32k rate=1r/h capacity=3;
+    tbucket_zone $arg_key zone=z:64k rate=1r/h;
+    log_format api '$request_method=$status=$tbucket_status=$tbucket_zone';
+    access_log logs/access.log api;
+--- config
+    location /clients { tbucket_api zone=z; tbucket zone=admin; }
+--- request eval
+["POST /clients\n$::user1", "GET /clients/user1", "PUT /clients/b\n{",
+ "DELETE /clients/user1"]
+--- error_code eval
+[201, 200, 400, 429]
+--- response_headers_like eval
+['RateLimit: "admin";r=2;t=\d+', 'RateLimit: "admin";r=1;t=\d+',
+ 'RateLimit: "admin";r=0;t=\d+', 'Retry-After: \d+']
+--- access_log eval
+qr/^(?:POST=201=PASSED|GET=200=PASSED|PUT=400=PASSED|DELETE=429=REJECTED)=admin$/

@@ -22,6 +22,8 @@ sub config
 
     return <<"END";
     tbucket_zone \$http_x_api_key zone=z:$size rate=1r/h capacity=3;
+    log_format all '\$status \$tbucket_status \$tbucket_zone \$tbucket_client';
+    access_log %%DIR%%/logs/all.log all;
     server {
         listen 127.0.0.1:%%PORT%%;
         client_max_body_size 20m;

@@ -42,6 +42,29 @@ ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r)
 }
 
 
+ngx_gw_task_t *
+ngx_gw_task_find(ngx_http_request_t *r)
+{
+    ngx_gw_task_t       *task;
+    ngx_http_cleanup_t  *cln;
+
+    for (cln = r->main->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_gw_task_gone) {
+            continue;
+        }
+
+        task = cln->data;
+
+        if (task->request == r) {
+            return task;
+        }
+    }
+
+    return NULL;
+}
+
+
 void
 ngx_gw_task_again(ngx_gw_task_t *task)
 {

@@ -47,6 +47,10 @@ struct ngx_gw_task_s {
 
 ngx_int_t ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r);
 
+/* The task of a request that has not ended, or NULL; for body handlers. */
+
+ngx_gw_task_t *ngx_gw_task_find(ngx_http_request_t *r);
+
 /* Has step() called in the next pass. */
 
 void ngx_gw_task_again(ngx_gw_task_t *task);

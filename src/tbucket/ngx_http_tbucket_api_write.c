@@ -91,8 +91,6 @@ ngx_http_tbucket_api_write(ngx_http_request_t *r,
         return NGX_DONE;
     }
 
-    ngx_http_set_ctx(r, body, ngx_http_tbucket_module);
-
     rc = ngx_http_read_client_request_body(r, ngx_http_tbucket_body_handler);
 
     return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
@@ -173,7 +171,7 @@ ngx_http_tbucket_body_handler(ngx_http_request_t *r)
 {
     ngx_http_tbucket_body_t  *body;
 
-    body = ngx_http_get_module_ctx(r, ngx_http_tbucket_module);
+    body = (ngx_http_tbucket_body_t *) ngx_gw_task_find(r);
 
     if (ngx_http_tbucket_body_start(body) != NGX_OK) {
         ngx_http_tbucket_body_gone(&body->task);
