@@ -114,8 +114,8 @@ subtest 'the folder' => sub {
     $g = start(url => 'file:%%DIR%%/a/b/store/');
     ok(-d $g->dir . '/a/b/store', 'is created with its parents');
     is((stat(_))[2] & 07777, 0700, 'for its owner only');
-    is_deeply([map { (stat)[2] & 07777 } glob($g->dir . '/a/b/store/*')],
-              [(0600) x 3], 'as are the files in it');
+    is_deeply([grep { -e && ((stat(_))[2] & 07777) != 0600 }
+               glob($g->dir . '/a/b/store/*')], [], 'as are the files in it');
     is(put($g, 'a', 1, 1), 201, 'and it takes a client');
 
     $g = start(url => 'file:store');
