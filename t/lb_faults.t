@@ -19,18 +19,8 @@ my %b = map { $_ => backend(name => $_) } qw(good dies stops breaks flaps);
 
 my $servers = join ' ', map { $_->server('fail_timeout=1s') } values %b;
 
-# those that this build has
-
-my @methods = grep { known($_) }
-              ('round_robin', 'least_conn', 'random', 'p2c', 'least_time',
+my @methods = ('round_robin', 'least_conn', 'random', 'p2c', 'least_time',
                'hash $request_uri');
-
-sub known
-{
-    return (check("upstream u { lb $_[0]; server 127.0.0.1:1; }"))[1]
-           !~ /unknown method/;
-}
-
 
 my (@names, $upstreams, $locations);
 

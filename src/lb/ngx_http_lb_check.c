@@ -473,7 +473,7 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
                       &name, &lcf->upstream->host, reason, row,
                       (row == 1) ? "" : "s", left.usable, left.total);
 
-        if (left.usable == 0) {
+        if (left.usable == 0 && !atomic_load(&lcf->roster->panicking)) {
             ngx_http_lb_log_empty(lcf, ngx_cycle->log);
         }
     }

@@ -55,7 +55,7 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
                   &ctx->name, &lcf->upstream->host, reason, limit,
                   (limit == 1) ? "" : "s", left.usable, left.total);
 
-    if (left.usable == 0) {
+    if (left.usable == 0 && !atomic_load(&roster->panicking)) {
         ngx_http_lb_log_empty(lcf, ngx_cycle->log);
     }
 }
