@@ -6,8 +6,8 @@
  */
 
 
-#include "src/core/tb_piece.h"
 #include "src/tbucket/ngx_http_tbucket_api.h"
+#include "src/core/tb_piece.h"
 
 
 #define NGX_HTTP_TBUCKET_LIST_DEFAULT  100

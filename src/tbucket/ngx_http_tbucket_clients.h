@@ -9,8 +9,8 @@
 #define NGX_HTTP_TBUCKET_CLIENTS_H
 
 
-#include "src/core/tb_registry.h"
 #include "src/tbucket/ngx_http_tbucket.h"
+#include "src/core/tb_registry.h"
 
 
 #define NGX_HTTP_TBUCKET_TOKENS_KEEP  UINT64_MAX

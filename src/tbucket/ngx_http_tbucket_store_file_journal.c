@@ -8,9 +8,9 @@
  */
 
 
+#include "src/tbucket/ngx_http_tbucket_store_file.h"
 #include "src/core/tb_client.h"
 #include "src/core/tb_journal.h"
-#include "src/tbucket/ngx_http_tbucket_store_file.h"
 
 
 static ngx_fd_t ngx_http_tbucket_file_append_to(

@@ -6,8 +6,8 @@
  */
 
 
-#include "src/core/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_store_file_load.h"
+#include "src/core/tb_tokens.h"
 
 #include <sys/random.h>
 

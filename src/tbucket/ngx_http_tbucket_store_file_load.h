@@ -9,8 +9,8 @@
 #define NGX_HTTP_TBUCKET_STORE_FILE_LOAD_H
 
 
-#include "src/core/tb_snapshot.h"
 #include "src/tbucket/ngx_http_tbucket_store_file.h"
+#include "src/core/tb_snapshot.h"
 
 
 typedef struct {

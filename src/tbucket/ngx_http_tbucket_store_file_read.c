@@ -4,9 +4,9 @@
  */
 
 
+#include "src/tbucket/ngx_http_tbucket_store_file_load.h"
 #include "src/core/tb_journal.h"
 #include "src/core/tb_tokens.h"
-#include "src/tbucket/ngx_http_tbucket_store_file_load.h"
 
 #include <dirent.h>
 

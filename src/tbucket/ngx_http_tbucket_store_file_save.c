@@ -6,9 +6,9 @@
  */
 
 
+#include "src/tbucket/ngx_http_tbucket_store_file.h"
 #include "src/core/tb_snapshot.h"
 #include "src/core/tb_tokens.h"
-#include "src/tbucket/ngx_http_tbucket_store_file.h"
 
 
 #define NGX_HTTP_TBUCKET_FILE_BUFFER  65536

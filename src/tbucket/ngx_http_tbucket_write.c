@@ -6,8 +6,8 @@
  */
 
 
-#include "src/core/tb_client.h"
 #include "src/tbucket/ngx_http_tbucket_store.h"
+#include "src/core/tb_client.h"
 
 
 /* us that the slices of one pass of the event loop may take */

@@ -5,9 +5,9 @@
  */
 
 
-#include <sys/random.h>
-
 #include "src/tbucket/ngx_http_tbucket.h"
+
+#include <sys/random.h>
 
 
 /*
