@@ -173,7 +173,7 @@ lb_pick_slow(lb_roster_t *roster, const lb_ask_t *ask, uint32_t index)
     from = atomic_load_explicit(&server->slow_from, memory_order_relaxed);
 
     if (from == 0) {
-        from = ask->now | 1;
+        from = (ask->now != 0) ? ask->now : 1;
         atomic_store_explicit(&server->slow_from, from, memory_order_relaxed);
     }
 

@@ -5,9 +5,9 @@
  * looks through the block with the lowest hint and through one at random, so
  * hints are corrected where it matters, and none is wrong for long.
  *
- * Whoever is less busy than that server would be with this request counts
- * as equal, and equal ones take turns in the order of round robin: so weights
- * hold with few requests, too.
+ * A server of weight w stands for w equal parts over which its requests are
+ * spread evenly.  Turns go by the order of round robin to whoever has a part
+ * that is as little busy as any: so weights hold with few requests, too.
  */
 
 
@@ -23,7 +23,6 @@
 typedef struct {
     uint32_t  index;             /* the least busy server, or LB_NONE */
     uint64_t  load;              /* its requests times lb_unit() */
-    uint64_t  limit;             /* the least load with one request more */
 } lb_least_t;
 
 
@@ -32,7 +31,7 @@ static uint32_t lb_least_block(const lb_view_t *view, uint32_t nblocks,
 static void lb_least_look(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t block, uint32_t size, lb_least_t *least);
 static uint32_t lb_least_turn(lb_roster_t *roster, const lb_view_t *view,
-    const lb_ask_t *ask, uint64_t limit);
+    const lb_ask_t *ask, uint32_t least);
 
 
 uint32_t
@@ -50,7 +49,6 @@ lb_pick_least_conn(lb_roster_t *roster, const lb_view_t *view,
 
     least.index = LB_NONE;
     least.load = UINT64_MAX;
-    least.limit = UINT64_MAX;
 
     turn = 0;
 
@@ -69,7 +67,8 @@ lb_pick_least_conn(lb_roster_t *roster, const lb_view_t *view,
                             (uint32_t) lb_random(ask->random));
     }
 
-    index = lb_least_turn(roster, view, ask, least.limit);
+    index = lb_least_turn(roster, view, ask,
+                          (uint32_t) (least.load >> LB_UNIT_BITS));
 
     return (index != LB_NONE) ? index : least.index;
 }
@@ -126,25 +125,17 @@ lb_least_look(lb_roster_t *roster, const lb_view_t *view,
 
         load = (uint64_t) lb_load_active(&loads, index) * unit;
 
-        if (load >= least->load && load + unit >= least->limit) {
-            low = (load < low) ? load : low;
-            continue;
-        }
-
-        if (!lb_pick_fits(roster, view, ask, index)) {
-            continue;
-        }
-
-        low = (load < low) ? load : low;
-
-        if (load + unit < least->limit) {
-            least->limit = load + unit;
-        }
-
         if (load < least->load) {
+
+            if (!lb_pick_fits(roster, view, ask, index)) {
+                continue;
+            }
+
             least->load = load;
             least->index = index;
         }
+
+        low = (load < low) ? load : low;
     }
 
     low >>= LB_HINT_SHIFT;
@@ -155,32 +146,31 @@ lb_least_look(lb_roster_t *roster, const lb_view_t *view,
 }
 
 
-/* the next one in the order that is no busier than the limit */
+/* the next one in the order with a part that is no busier than the least */
 
 static uint32_t
 lb_least_turn(lb_roster_t *roster, const lb_view_t *view,
-    const lb_ask_t *ask, uint64_t limit)
+    const lb_ask_t *ask, uint32_t least)
 {
-    uint32_t   i, index, weight;
-    uint64_t   step, load;
-    lb_load_t  loads;
+    uint32_t  i, index;
+    uint64_t  step;
 
-    loads = lb_roster_load(roster);
+    step = atomic_fetch_add_explicit(&view->tier->cursor, 1,
+                                     memory_order_relaxed);
 
     for (i = 0; i < LB_MISSES_MAX; i++) {
-        step = atomic_fetch_add_explicit(&view->tier->cursor, 1,
-                                         memory_order_relaxed);
-
         index = atomic_load_explicit(&view->order[step % view->order_length],
                                      memory_order_acquire);
-        weight = atomic_load_explicit(&lb_roster_server(roster, index)
-                                       ->weight, memory_order_relaxed);
 
-        load = (uint64_t) lb_load_active(&loads, index) * lb_unit(weight);
-
-        if (load < limit && lb_pick_fits(roster, view, ask, index)) {
+        if (lb_pick_part(roster, ask, index) <= least
+            && lb_pick_fits(roster, view, ask, index))
+        {
             return index;
         }
+
+        /* not the next one, which would have the turns of a busy neighbour */
+
+        step = lb_random(ask->random);
     }
 
     return LB_NONE;

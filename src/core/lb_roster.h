@@ -67,9 +67,9 @@
 /* what still stands against a server when all are used for want of better */
 #define LB_PANICKING     (LB_DISABLED | LB_DRAINING | LB_REMOVED)
 
-/* a request on a server of weight w loads it by LB_UNIT / w */
-#define LB_UNIT          0x1000000
-#define lb_unit(weight)  ((weight) < LB_UNIT ? LB_UNIT / (weight) : 1)
+/* a request on a server of weight w loads it by LB_UNIT / w, rounded up */
+#define LB_UNIT_BITS     24
+#define lb_unit(weight)  ((((uint32_t) 1 << LB_UNIT_BITS) - 1) / (weight) + 1)
 
 
 /* the first line is read by every pick, the second written by most requests */
