@@ -51,7 +51,7 @@ here
 === TEST 3: every parameter of tcp
 --- http_config
     upstream u {
-        lb_health_check tcp interval=1m timeout=100ms rise=3 fall=1 jitter=100% port=65535;
+        lb_health_check tcp interval=1m timeout=100ms rise=3 fall=2 jitter=100% port=65535;
         server 127.0.0.1:$TEST_NGINX_SERVER_PORT;
         lb round_robin;
     }
