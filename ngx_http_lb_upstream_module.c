@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_lb_init_line(ngx_conf_t *cf,
     ngx_http_lb_srv_conf_t *lcf, ngx_http_upstream_server_t *server);
 static void *ngx_http_lb_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_lb_create_srv_conf(ngx_conf_t *cf);
+static void *ngx_http_lb_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_lb_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_lb_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_lb_init_process(ngx_cycle_t *cycle);
@@ -80,6 +81,27 @@ static ngx_command_t  ngx_http_lb_commands[] = {
       0,
       NULL },
 
+    { ngx_string("lb_state"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_lb_state,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_lb_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_lb_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -94,7 +116,7 @@ static ngx_http_module_t  ngx_http_lb_upstream_module_ctx = {
     ngx_http_lb_create_srv_conf,           /* create server configuration */
     NULL,                                  /* merge server configuration */
 
-    NULL,                                  /* create location configuration */
+    ngx_http_lb_create_loc_conf,           /* create location configuration */
     NULL                                   /* merge location configuration */
 };
 
@@ -344,6 +366,7 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 #endif
 
     if (ngx_http_lb_init_lines(cf, lcf) != NGX_OK
+        || ngx_http_lb_state_init(cf, lcf) != NGX_OK
         || ngx_http_lb_zone_add(cf, lcf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -491,6 +514,13 @@ ngx_http_lb_create_srv_conf(ngx_conf_t *cf)
     lcf->keepalive.time = NGX_CONF_UNSET_MSEC;
 
     return lcf;
+}
+
+
+static void *
+ngx_http_lb_create_loc_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_loc_conf_t));
 }
 
 

@@ -1,94 +1,102 @@
 
 /*
- * Carrying health and counters over to a new roster, as when the zone of an
- * upstream has changed its size.
+ * Carrying servers over to a new roster, as when the zone of an upstream has
+ * changed its size.
  */
 
 
 #include <string.h>
 
 #include "lb_health.h"
+#include "lb_sync.h"
 
 
-static bool lb_inherit_pair(const lb_identity_t *a, const lb_identity_t *b);
-static void lb_inherit_copy(lb_roster_t *roster, lb_server_t *server,
-    lb_server_t *old);
+static void lb_inherit_identity(lb_identity_t *identity,
+    const lb_identity_t *old);
+static void lb_inherit_copy(lb_server_t *server, lb_server_t *old);
+static uint32_t lb_inherit_status(lb_roster_t *roster, lb_server_t *server,
+    uint32_t status);
 
 
-void
-lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old, lb_note_pt note,
-    void *data)
+bool
+lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
 {
-    uint32_t        i, j, k, used, old_used;
-    uint32_t       *taken;
+    uint32_t        i, index, from, status, used;
+    lb_server_t    *server;
     lb_identity_t  *identity;
 
-    taken = (uint32_t *) ((unsigned char *) roster + roster->members);
-    memset(taken, 0, roster->capacity * sizeof(uint32_t));
+    from = 0;
+    used = atomic_load(&old->used);
 
-    used = atomic_load(&roster->used);
-    old_used = atomic_load(&old->used);
-    k = 0;
-
-    for (i = 0; i < old_used; i++) {
-
-        if ((lb_roster_status(old, i) & (LB_USED | LB_REMOVED)) != LB_USED) {
-            continue;
-        }
-
+    for (i = 0; i < used; i++) {
+        status = lb_roster_status(old, i);
         identity = lb_roster_identity(old, i);
 
-        for (j = 0; j < used; j++, k++) {
-            k = (k < used) ? k : 0;
-
-            if (!taken[k]
-                && lb_inherit_pair(lb_roster_identity(roster, k), identity))
-            {
-                break;
-            }
-        }
-
-        if (j == used) {
-
-            if (note) {
-                note(data, identity, false);
-            }
-
+        if (status == 0 || ((status & LB_REMOVED) && !identity->buried)) {
             continue;
         }
 
-        taken[k] = 1;
-        lb_inherit_copy(roster, lb_roster_server(roster, k),
-                        lb_roster_server(old, i));
+        index = lb_sync_slot(roster, &from);
 
-        k++;
-    }
-
-    for (i = 0; i < used && note; i++) {
-
-        if (!taken[i]) {
-            note(data, lb_roster_identity(roster, i), true);
+        if (index == LB_NONE) {
+            return false;
         }
+
+        server = lb_roster_server(roster, index);
+
+        lb_inherit_identity(lb_roster_identity(roster, index), identity);
+        lb_inherit_copy(server, lb_roster_server(old, i));
+
+        atomic_store(&server->status,
+                     lb_inherit_status(roster, server, status));
     }
+
+    roster->id_next = atomic_load(&old->id_next);
+    roster->kept = atomic_load(&old->kept);
+    roster->retries = atomic_load(&old->retries);
+
+    return true;
 }
 
 
-static bool
-lb_inherit_pair(const lb_identity_t *a, const lb_identity_t *b)
+/* the old one may change under us: lengths at least must be right */
+
+static void
+lb_inherit_identity(lb_identity_t *identity, const lb_identity_t *old)
 {
-    return a->host_length == b->host_length
-           && a->host_length <= LB_HOST_MAX
-           && a->address_length == b->address_length
-           && a->address_length <= LB_ADDRESS_MAX
-           && memcmp(a->host, b->host, a->host_length) == 0
-           && memcmp(a->address, b->address, a->address_length) == 0;
+    *identity = *old;
+
+    if (identity->address_length > LB_ADDRESS_MAX) {
+        identity->address_length = LB_ADDRESS_MAX;
+    }
+
+    if (identity->name_length > LB_NAME_MAX) {
+        identity->name_length = LB_NAME_MAX;
+    }
+
+    if (identity->host_length > LB_HOST_MAX) {
+        identity->host_length = LB_HOST_MAX;
+    }
+
+    if (identity->reason_length > LB_REASON_MAX) {
+        identity->reason_length = 0;
+    }
 }
 
 
 static void
-lb_inherit_copy(lb_roster_t *roster, lb_server_t *server, lb_server_t *old)
+lb_inherit_copy(lb_server_t *server, lb_server_t *old)
 {
-    uint32_t  i, status;
+    uint32_t  i;
+
+    server->weight = old->weight;
+    server->max_conns = old->max_conns;
+    server->rank = old->rank;
+    server->max_fails = old->max_fails;
+    server->fail_timeout = old->fail_timeout;
+    server->seed = old->seed;
+    server->listed = old->listed;
+    server->told_at = 0;
 
     server->requests = old->requests;
     server->failures = old->failures;
@@ -112,9 +120,22 @@ lb_inherit_copy(lb_roster_t *roster, lb_server_t *server, lb_server_t *old)
     server->checks[false] = old->checks[false];
     server->checks[true] = old->checks[true];
 
-    atomic_fetch_and(&server->status, ~(uint32_t) LB_UNHEALTHY);
+    lb_window_clear(&server->errors);
 
-    status = old->status & (LB_FAILED | LB_UNHEALTHY | LB_EJECTED | LB_SLOW);
+    for (i = 0; i < LB_ANSWERS; i++) {
+        server->answers[i] = old->answers[i];
+    }
+}
+
+
+/* what the new roster's rules know nothing of does not stay */
+
+static uint32_t
+lb_inherit_status(lb_roster_t *roster, lb_server_t *server, uint32_t status)
+{
+    if (status & (LB_REMOVED | LB_BURIED)) {
+        return LB_BURIED;
+    }
 
     if (server->max_fails == 0 || server->fail_timeout == 0) {
         status &= ~(uint32_t) LB_FAILED;
@@ -128,5 +149,5 @@ lb_inherit_copy(lb_roster_t *roster, lb_server_t *server, lb_server_t *old)
         status &= ~(uint32_t) LB_SLOW;
     }
 
-    atomic_fetch_or(&server->status, status);
+    return status;
 }

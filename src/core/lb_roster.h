@@ -30,6 +30,7 @@
 #include <stddef.h>
 
 #include "lb_load.h"
+#include "lb_meter.h"
 #include "lb_order.h"
 #include "lb_window.h"
 
@@ -44,6 +45,8 @@
 #define LB_NAME_MAX      128         /* an address as text */
 #define LB_HOST_MAX      264         /* the name in the server line */
 #define LB_REASON_MAX    96
+
+#define LB_ANSWERS       6           /* classes of status */
 
 
 /* lb_server_t.status: a server takes requests if it is LB_USED only */
@@ -101,6 +104,10 @@ typedef struct {
     _Atomic uint64_t   ejected_until;   /* ms; mutex */
     _Atomic uint64_t   seed;         /* of name and host; mutex */
 
+    /* answers by status / 100, 0: of no known class; any process */
+    alignas(LB_LINE)
+    _Atomic uint64_t   answers[LB_ANSWERS];
+
     /* by the process that makes the checks */
     alignas(LB_LINE)
     _Atomic uint32_t   health;       /* lb_health.h */
@@ -154,6 +161,7 @@ typedef struct {
     /* the settings of the line, to tell a changed line from a changed server */
     bool               from_line;
     bool               buried;       /* if LB_REMOVED: goes to LB_BURIED */
+    bool               leaving;      /* to be told of when it has gone */
     uint32_t           weight;
     uint32_t           max_conns;
     uint32_t           max_fails;
@@ -229,6 +237,8 @@ typedef struct {
     _Atomic uint64_t   retries;
     _Atomic uint64_t   empty_at;     /* s; the last "no live servers" line */
 
+    lb_meter_t         meters[LB_METERS];   /* times to header */
+
     lb_tier_t          view[2][2];   /* [generation & 1][tier] */
 } lb_roster_t;
 
@@ -287,18 +297,20 @@ bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     lb_note_pt note, void *data);
 
 /*
- * Copies health and counters of the servers that both rosters have into the
- * new one, which no one else uses yet.  The old one may be in use.  Then
- * lb_roster_build().
+ * Copies the servers of the old roster, which may be in use, into a new and
+ * empty one that no one else uses yet, as they are; lb_roster_sync() then
+ * does what a reload does.  false: not every server found a slot.
  */
-void lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old,
-    lb_note_pt note, void *data);
+bool lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old);
 
 /* Sets the rules.  Mutex, or nobody has the roster; then lb_roster_build(). */
 void lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules);
 
-/* Frees the slots of removed servers without requests.  Mutex. */
-void lb_roster_sweep(lb_roster_t *roster);
+/*
+ * Frees the slots of removed servers without requests, and tells of those
+ * that lb_edit_remove() has removed.  Mutex.
+ */
+void lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data);
 
 /*
  * Builds the view of what is usable now and puts it in force; servers that

@@ -9,15 +9,15 @@
 
 #include "lb_cells.h"
 #include "lb_health.h"
+#include "lb_sync.h"
 
 
 static uint32_t lb_sync_find(lb_roster_t *roster, const lb_line_t *line,
     uint32_t hint, const uint32_t *seen);
-static uint32_t lb_sync_slot(lb_roster_t *roster, uint32_t *from);
 static void lb_sync_apply(lb_roster_t *roster, uint32_t index,
     const lb_line_t *line, uint32_t rank);
-static void lb_sync_add(lb_roster_t *roster, uint32_t index,
-    const lb_line_t *line, uint32_t rank);
+static bool lb_sync_stands(lb_roster_t *roster, uint32_t index);
+static void lb_sync_unearth(lb_roster_t *roster, uint32_t index);
 
 
 bool
@@ -51,13 +51,21 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
         identity = lb_roster_identity(roster, i);
 
         if (seen[i] != 0) {
+
+            if (status & (LB_BURIED | LB_REMOVED)) {
+                continue;
+            }
+
             lb_sync_apply(roster, i, &lines[seen[i] - 1], seen[i] - 1);
             continue;
         }
 
-        if (!(status & LB_USED) || (status & LB_REMOVED)
-            || !identity->from_line)
-        {
+        if (status & (LB_BURIED | LB_REMOVED)) {
+            lb_sync_unearth(roster, i);
+            continue;
+        }
+
+        if (!(status & LB_USED) || !identity->from_line) {
             continue;
         }
 
@@ -68,7 +76,7 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
         }
     }
 
-    lb_roster_sweep(roster);
+    lb_roster_sweep(roster, NULL, NULL);
 
     /* seen[] says which line a slot stands for; the other lines are new */
 
@@ -104,11 +112,12 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
 
 
 void
-lb_roster_sweep(lb_roster_t *roster)
+lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
 {
-    uint32_t      i, used;
-    lb_load_t     load;
-    lb_server_t  *server;
+    uint32_t        i, used;
+    lb_load_t       load;
+    lb_server_t    *server;
+    lb_identity_t  *identity;
 
     load = lb_roster_load(roster);
     used = atomic_load(&roster->used);
@@ -124,8 +133,15 @@ lb_roster_sweep(lb_roster_t *roster)
         if ((atomic_load(&server->status) & LB_REMOVED)
             && atomic_load(&load.active[i]) == 0)
         {
+            identity = lb_roster_identity(roster, i);
+
+            if (note && identity->leaving) {
+                note(data, identity, false);
+            }
+
             atomic_fetch_add(&server->generation, 1);
-            atomic_store(&server->status, 0);
+            atomic_store(&server->status,
+                         identity->buried ? LB_BURIED : 0);
         }
     }
 }
@@ -142,19 +158,48 @@ lb_roster_same(const lb_identity_t *identity, const lb_line_t *line)
 }
 
 
+/* a server that was deleted at runtime still stands for its line */
+
+static bool
+lb_sync_stands(lb_roster_t *roster, uint32_t index)
+{
+    uint32_t  status;
+
+    status = lb_roster_status(roster, index);
+
+    if (status & LB_REMOVED) {
+        return lb_roster_identity(roster, index)->buried;
+    }
+
+    return (status & (LB_USED | LB_BURIED)) != 0;
+}
+
+
+/* its line has gone, too */
+
+static void
+lb_sync_unearth(lb_roster_t *roster, uint32_t index)
+{
+    lb_roster_identity(roster, index)->buried = false;
+
+    if (lb_roster_status(roster, index) & LB_BURIED) {
+        atomic_store(&lb_roster_server(roster, index)->status, 0);
+    }
+}
+
+
 static uint32_t
 lb_sync_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
     const uint32_t *seen)
 {
-    uint32_t  i, index, status, used;
+    uint32_t  i, index, used;
 
     used = atomic_load(&roster->used);
 
     for (i = 0; i < used; i++) {
         index = (hint + i) % used;
-        status = lb_roster_status(roster, index);
 
-        if ((status & LB_USED) && !(status & LB_REMOVED) && seen[index] == 0
+        if (seen[index] == 0 && lb_sync_stands(roster, index)
             && lb_roster_same(lb_roster_identity(roster, index), line))
         {
             return index;
@@ -167,7 +212,7 @@ lb_sync_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
 
 /* the first free slot from the given one on, which is moved behind it */
 
-static uint32_t
+uint32_t
 lb_sync_slot(lb_roster_t *roster, uint32_t *from)
 {
     uint32_t  i, used;
@@ -245,10 +290,11 @@ lb_sync_apply(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
 
 /* the slot is free until its status is written, last */
 
-static void
+void
 lb_sync_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     uint32_t rank)
 {
+    uint32_t        i;
     lb_server_t    *server;
     lb_identity_t  *identity;
 
@@ -260,12 +306,20 @@ lb_sync_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     identity->address_length = (uint16_t) line->address_length;
     identity->name_length = (uint16_t) line->name_length;
     identity->host_length = (uint16_t) line->host_length;
+    identity->id = line->id;
     identity->from_line = true;
     identity->weight = line->weight;
     identity->max_conns = line->max_conns;
     identity->max_fails = line->max_fails;
     identity->fail_timeout = line->fail_timeout;
     identity->status = line->status;
+
+    if (line->id == 0) {
+        identity->id = atomic_fetch_add(&roster->id_next, 1) + 1;
+
+    } else if (line->id > atomic_load(&roster->id_next)) {
+        atomic_store(&roster->id_next, line->id);
+    }
 
     memcpy(identity->address, line->address, line->address_length);
     memcpy(identity->name, line->name, line->name_length);
@@ -291,6 +345,10 @@ lb_sync_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
 
     lb_window_clear(&server->fails);
     lb_window_clear(&server->errors);
+
+    for (i = 0; i < LB_ANSWERS; i++) {
+        server->answers[i] = 0;
+    }
 
     server->health = line->pending ? LB_HEALTH_NEW : 0;
     server->check_time = 0;

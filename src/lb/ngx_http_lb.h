@@ -37,6 +37,7 @@ typedef struct ngx_http_lb_srv_conf_s    ngx_http_lb_srv_conf_t;
 typedef struct ngx_http_lb_check_conf_s  ngx_http_lb_check_conf_t;
 typedef struct ngx_http_lb_checker_s     ngx_http_lb_checker_t;
 typedef struct ngx_http_lb_target_s      ngx_http_lb_target_t;
+typedef struct ngx_http_lb_state_s       ngx_http_lb_state_t;
 
 
 /* a method that "lb" knows by name */
@@ -107,6 +108,8 @@ struct ngx_http_lb_srv_conf_s {
 
     lb_line_t                    *lines;      /* the server lines */
     uint32_t                      nlines;
+    uint32_t                      nservers;   /* or those of the state file */
+    ngx_http_lb_state_t          *state;      /* NULL: no lb_state */
 
     ssize_t                       zone_size;  /* NGX_CONF_UNSET: computed */
     ngx_shm_zone_t               *shm_zone;
@@ -130,6 +133,15 @@ struct ngx_http_lb_srv_conf_s {
     ngx_http_lb_session_t        *sessions;   /* by slot */
 #endif
 };
+
+
+/* a location with lb_api or lb_metrics */
+
+typedef struct {
+    unsigned                      api:1;
+    unsigned                      readonly:1;
+    unsigned                      metrics:1;
+} ngx_http_lb_loc_conf_t;
 
 
 /* A request on its way through an upstream. */
@@ -248,6 +260,57 @@ void ngx_http_lb_log_empty(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
 /* Logs that a server was added or removed; lb_note_pt, data is the upstream. */
 void ngx_http_lb_log_member(void *data, const lb_identity_t *identity,
     bool added);
+
+/* The same of one that was removed at runtime and has no requests left. */
+void ngx_http_lb_log_gone(void *data, const lb_identity_t *identity,
+    bool added);
+
+/* Logs that a server is ADDED or DRAINING through the API.  Mutex. */
+void ngx_http_lb_log_edit(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
+    const char *what);
+
+/* Logs what the API has changed, given the status before.  Mutex. */
+void ngx_http_lb_log_change(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
+    uint32_t before);
+
+/*
+ * Keeps the reason for one or more bits of a server's status, to be shown.
+ * Never waits: if the mutex is taken, there is none.
+ */
+void ngx_http_lb_explain(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
+    uint32_t bits, ngx_str_t *reason);
+
+
+/* ngx_http_lb_api.c, ngx_http_lb_metrics.c */
+
+char *ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_lb_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Counts an answer of the server that ctx holds. */
+void ngx_http_lb_count(ngx_http_lb_ctx_t *ctx,
+    ngx_http_upstream_state_t *state);
+
+
+/* ngx_http_lb_state.c */
+
+char *ngx_http_lb_state(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Reads the file of an upstream whose lines are known, if it has one. */
+ngx_int_t ngx_http_lb_state_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
+ngx_int_t ngx_http_lb_state_init_module(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
+void ngx_http_lb_state_init_process(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
+
+/* What a new roster begins with: the file's list, or the server lines. */
+void ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf, lb_line_t **lines,
+    uint32_t *n);
+
+/* Whether the servers in shared memory are the list, and not the lines. */
+ngx_uint_t ngx_http_lb_state_rules(ngx_http_lb_srv_conf_t *lcf);
+
+/* Logs which server lines differ from that list. */
+void ngx_http_lb_state_compare(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
 
 
 /* ngx_http_lb_reason.c */

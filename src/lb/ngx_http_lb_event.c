@@ -46,6 +46,8 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         return;
     }
 
+    ngx_http_lb_explain(lcf, ctx->index, LB_FAILED, reason);
+
     limit = lb_roster_server(roster, ctx->index)->max_fails;
     left = lb_roster_count(roster);
 
@@ -128,6 +130,8 @@ ngx_http_lb_error(ngx_http_lb_ctx_t *ctx, ngx_msec_t time, ngx_str_t *reason)
     {
         return;
     }
+
+    ngx_http_lb_explain(lcf, ctx->index, LB_EJECTED, reason);
 
     left = lb_roster_count(lcf->roster);
 
@@ -271,6 +275,98 @@ ngx_http_lb_log_member(void *data, const lb_identity_t *identity, bool added)
                   "configuration reloaded; %uD of %uD servers left",
                   &name, &lcf->upstream->host, added ? "added" : "removed",
                   left.usable, left.total);
+}
+
+
+void
+ngx_http_lb_log_gone(void *data, const lb_identity_t *identity, bool added)
+{
+    ngx_http_lb_srv_conf_t  *lcf = data;
+
+    ngx_str_t   name;
+    lb_count_t  left;
+
+    (void) added;
+
+    left = lb_roster_count(lcf->roster);
+
+    name.len = identity->name_length;
+    name.data = (u_char *) identity->name;
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                  "lb: server %V in upstream \"%V\" is removed: deleted "
+                  "through the API; %uD of %uD servers left",
+                  &name, &lcf->upstream->host, left.usable, left.total);
+}
+
+
+void
+ngx_http_lb_log_edit(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
+    const char *what)
+{
+    ngx_str_t       name;
+    lb_load_t       load;
+    lb_count_t      left;
+    lb_identity_t  *identity;
+
+    load = lb_roster_load(lcf->roster);
+    left = lb_roster_count(lcf->roster);
+    identity = lb_roster_identity(lcf->roster, index);
+
+    name.len = identity->name_length;
+    name.data = (u_char *) identity->name;
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                  "lb: server %V in upstream \"%V\" is %s: through the "
+                  "API, %uD requests in flight; %uD of %uD servers left",
+                  &name, &lcf->upstream->host, what,
+                  lb_load_active(&load, index), left.usable, left.total);
+}
+
+
+void
+ngx_http_lb_log_change(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
+    uint32_t before)
+{
+    uint32_t     status;
+    const char  *what;
+
+    status = lb_roster_status(lcf->roster, index);
+
+    if (((status ^ before) & (LB_DISABLED | LB_DRAINING)) == 0) {
+        what = "changed";
+
+    } else if (status & LB_DISABLED) {
+        what = "disabled";
+
+    } else if (status & LB_DRAINING) {
+        what = "draining";
+
+    } else {
+        what = (status & LB_UNUSABLE) ? "enabled" : "up";
+    }
+
+    ngx_http_lb_log_edit(lcf, index, what);
+}
+
+
+void
+ngx_http_lb_explain(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
+    uint32_t bits, ngx_str_t *reason)
+{
+    lb_identity_t  *identity;
+
+    identity = lb_roster_identity(lcf->roster, index);
+
+    if (!ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+        return;
+    }
+
+    identity->reason_status = bits;
+    identity->reason_length = (uint16_t) ngx_min(reason->len, LB_REASON_MAX);
+    ngx_memcpy(identity->reason, reason->data, identity->reason_length);
+
+    ngx_shmtx_unlock(&lcf->shpool->mutex);
 }
 
 

@@ -167,6 +167,7 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         us = ctx->request->upstream->state;
 
         if (us && us->header_time != (ngx_msec_t) -1) {
+            ngx_http_lb_count(ctx, us);
             ngx_http_lb_passed(ctx, us->header_time);
         }
 

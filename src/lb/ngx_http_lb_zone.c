@@ -10,7 +10,7 @@
  */
 
 
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/ngx_http_lb_edit.h"
 
 
 #define NGX_HTTP_LB_TICK      1000
@@ -30,9 +30,13 @@ static void ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
 static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf);
 static lb_roster_t *ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf);
+static ngx_shm_zone_t *ngx_http_lb_zone_find(ngx_str_t *name);
 static ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_zone_lines(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_zone_inherit(ngx_http_lb_srv_conf_t *lcf,
+    lb_roster_t *old);
 static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_row_dead(lb_row_t *row);
 static void ngx_http_lb_tick(ngx_event_t *ev);
@@ -49,9 +53,17 @@ static ngx_connection_t  ngx_http_lb_tick_dummy;
 ngx_int_t
 ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
-    size_t      size;
-    uint32_t    order_max;
-    ngx_str_t   name;
+    size_t           size;
+    uint32_t         order_max;
+    ngx_str_t        name;
+    lb_roster_t     *old;
+    ngx_shm_zone_t  *zone;
+
+    lcf->nservers = lcf->nlines;
+
+    if (lcf->state) {
+        lcf->nservers = ngx_max(lcf->nlines, lcf->state->nlines);
+    }
 
     ngx_http_lb_zone_size(cf, lcf, &size);
 
@@ -60,13 +72,13 @@ ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
         lcf->capacity = lb_roster_fit(lcf->zone_size
                                       - ngx_http_lb_overhead(lcf->zone_size),
                                       lcf->nrows, &order_max);
-        if (lcf->capacity < lcf->nlines) {
+        if (lcf->capacity < lcf->nservers) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"lb_zone\" of %uzk in upstream \"%V\" has room "
                           "for %uD servers, not for %uD; %uzk is enough "
                           "in %s:%ui",
                           lcf->zone_size / 1024, &lcf->upstream->host,
-                          lcf->capacity, lcf->nlines, size / 1024,
+                          lcf->capacity, lcf->nservers, size / 1024,
                           lcf->file, lcf->line);
             return NGX_ERROR;
         }
@@ -82,6 +94,19 @@ ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
     }
 
     (void) ngx_sprintf(name.data, "lb:%V", &lcf->upstream->host);
+
+    zone = ngx_http_lb_zone_find(&name);
+
+    if (zone && lcf->zone_size == NGX_CONF_UNSET) {
+
+        /* servers added at runtime are no reason for a new zone */
+
+        old = ((ngx_http_lb_srv_conf_t *) zone->data)->roster;
+
+        if (old->capacity >= lcf->nservers && old->nrows >= lcf->nrows) {
+            size = zone->shm.size;
+        }
+    }
 
     lcf->shm_zone = ngx_shared_memory_add(cf, &name, size,
                                           &ngx_http_lb_upstream_module);
@@ -111,8 +136,7 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
         old = ngx_http_lb_zone_old(lcfp[i]);
 
         if (old && old != roster) {
-            lb_roster_inherit(roster, old, ngx_http_lb_log_member,
-                              lcfp[i]);
+            ngx_http_lb_zone_inherit(lcfp[i], old);
 
             if (lcfp[i]->check == NULL) {
                 lb_health_forget(roster);
@@ -125,6 +149,15 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
                           "lb: zone of upstream \"%V\" has a new size; "
                           "health of its servers was kept",
                           &lcfp[i]->upstream->host);
+        }
+
+        if (ngx_http_lb_state_init_module(cycle, lcfp[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (old == NULL && !ngx_test_config && ngx_http_lb_state_rules(lcfp[i]))
+        {
+            ngx_http_lb_state_compare(lcfp[i], cycle->log);
         }
 
         lcfp[i]->config = atomic_fetch_add(&roster->config_next, 1) + 1;
@@ -157,6 +190,8 @@ ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
         if (ngx_http_lb_zone_join(cycle, lcfp[i]) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        ngx_http_lb_state_init_process(cycle, lcfp[i]);
     }
 
     ev = &ngx_http_lb_tick_event;
@@ -191,6 +226,7 @@ ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
         }
 
         ngx_http_lb_leave(lcfp[i]);
+        ngx_gw_lease_release((ngx_gw_lease_t *) &lcfp[i]->roster->editor);
 
 #if (NGX_HTTP_SSL)
         ngx_http_lb_session_free(lcfp[i]);
@@ -272,7 +308,7 @@ ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
 
     capacity = NGX_HTTP_LB_SERVERS;
 
-    while (capacity < 2 * lcf->nlines) {
+    while (capacity < 2 * lcf->nservers) {
         capacity *= 2;
     }
 
@@ -308,10 +344,10 @@ ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     lcf->capacity = lcf->roster->capacity;
     lcf->order_max = lcf->roster->order_max;
 
-    if (lcf->capacity < lcf->nlines) {
+    if (lcf->capacity < lcf->nservers) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "zone \"%V\" has room for %uD servers, not for %uD",
-                      &shm_zone->shm.name, lcf->capacity, lcf->nlines);
+                      &shm_zone->shm.name, lcf->capacity, lcf->nservers);
         return NGX_ERROR;
     }
 
@@ -326,7 +362,9 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
 {
     void       *block;
     size_t      len;
+    uint32_t    n;
     ngx_str_t  *name;
+    lb_line_t  *lines;
 
     name = &lcf->shm_zone->shm.name;
     len = sizeof(" in zone \"\"") + name->len;
@@ -349,7 +387,10 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
                                  lcf->order_max);
 
     lb_roster_rule(lcf->roster, &lcf->rules);
-    (void) lb_roster_sync(lcf->roster, lcf->lines, lcf->nlines, NULL, NULL);
+    ngx_http_lb_state_seed(lcf, &lines, &n);
+
+    (void) lb_roster_sync(lcf->roster, lines, n, NULL, NULL);
+    lcf->roster->kept = (lcf->state != NULL);
     lb_roster_build(lcf->roster);
 
     lcf->shpool->data = lcf->roster;
@@ -363,13 +404,20 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
 static lb_roster_t *
 ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf)
 {
-    ngx_uint_t               i;
-    ngx_str_t               *name;
-    ngx_shm_zone_t          *zone;
-    ngx_list_part_t         *part;
-    ngx_http_lb_srv_conf_t  *old;
+    ngx_shm_zone_t  *zone;
 
-    name = &lcf->shm_zone->shm.name;
+    zone = ngx_http_lb_zone_find(&lcf->shm_zone->shm.name);
+
+    return zone ? ((ngx_http_lb_srv_conf_t *) zone->data)->roster : NULL;
+}
+
+
+static ngx_shm_zone_t *
+ngx_http_lb_zone_find(ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_shm_zone_t   *zone;
+    ngx_list_part_t  *part;
 
     for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
          part;
@@ -384,8 +432,7 @@ ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf)
                 && ngx_memcmp(zone[i].shm.name.data, name->data, name->len)
                    == 0)
             {
-                old = zone[i].data;
-                return old->roster;
+                return &zone[i];
             }
         }
     }
@@ -494,13 +541,7 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
         return;
     }
 
-    if (!lb_roster_sync(roster, lcf->lines, lcf->nlines,
-                        ngx_http_lb_log_member, lcf))
-    {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                      "lb: no slot for some servers of upstream \"%V\": "
-                      "removed ones are still busy", &lcf->upstream->host);
-    }
+    ngx_http_lb_zone_lines(lcf);
 
     if (lcf->check == NULL) {
         lb_health_forget(roster);
@@ -514,6 +555,59 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
     }
 
     atomic_store(&roster->config, lcf->config);
+}
+
+
+/* servers as the lines or the state file want them, or else as they are */
+
+static void
+ngx_http_lb_zone_lines(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t    n;
+    lb_line_t  *lines;
+
+    if (ngx_http_lb_state_rules(lcf)) {
+        ngx_http_lb_state_compare(lcf, ngx_cycle->log);
+        return;
+    }
+
+    if (atomic_load(&lcf->roster->kept)) {
+        lines = lcf->lines;
+        n = lcf->nlines;
+
+    } else {
+        ngx_http_lb_state_seed(lcf, &lines, &n);
+    }
+
+    if (!lb_roster_sync(lcf->roster, lines, n, ngx_http_lb_log_member, lcf)) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "lb: no slot for some servers of upstream \"%V\": "
+                      "removed ones are still busy", &lcf->upstream->host);
+    }
+
+    atomic_store(&lcf->roster->kept, lcf->state != NULL);
+}
+
+
+/* the zone is new, and nobody has it yet */
+
+static void
+ngx_http_lb_zone_inherit(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old)
+{
+    lb_roster_t  *roster;
+
+    roster = lb_roster_init(lcf->roster, lcf->capacity, lcf->nrows,
+                            lcf->order_max);
+
+    lb_roster_rule(roster, &lcf->rules);
+
+    if (!lb_roster_inherit(roster, old)) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "lb: zone of upstream \"%V\" has become too small for "
+                      "all of its servers", &lcf->upstream->host);
+    }
+
+    ngx_http_lb_zone_lines(lcf);
 }
 
 
@@ -629,7 +723,7 @@ ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf)
         ngx_http_lb_zone_settle(lcf);
     }
 
-    lb_roster_sweep(roster);
+    lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
 
     if (lb_roster_stale(roster)) {
         lb_roster_build(roster);

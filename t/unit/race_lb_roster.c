@@ -203,7 +203,7 @@ main(void)
         check(lb_load_active(&load, i) == 0);
     }
 
-    lb_roster_sweep(roster);
+    lb_roster_sweep(roster, NULL, NULL);
     check(lb_roster_count(roster).leaving == 0);
     check(picked > 0);
 
