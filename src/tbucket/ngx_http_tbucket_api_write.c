@@ -6,6 +6,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_api.h"
+#include "src/tbucket/ngx_http_tbucket_pages.h"
 
 
 /* the text of the shortest client in an array, with its comma */
@@ -45,7 +46,6 @@ static void ngx_http_tbucket_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body);
-static void ngx_http_tbucket_body_free(void *data);
 static void ngx_http_tbucket_body_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_tbucket_body_finish(ngx_http_tbucket_body_t *body);
 static int ngx_http_tbucket_body_each(tb_client_reader_t *reader,
@@ -179,6 +179,14 @@ ngx_http_tbucket_body_handler(ngx_http_request_t *r)
         return;
     }
 
+    if (body->max > NGX_HTTP_TBUCKET_WRITE_SMALL) {
+
+        /* to read so much has taken its share of this pass */
+
+        ngx_gw_task_again(&body->task);
+        return;
+    }
+
     ngx_http_tbucket_body_step(&body->task);
 }
 
@@ -254,14 +262,13 @@ ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body)
         return NGX_ERROR;
     }
 
-    write->changes = ngx_palloc(write->pool,
-                                body->max
-                                * sizeof(ngx_http_tbucket_change_t));
+    write->changes = ngx_http_tbucket_pages_alloc(write->pool, body->max
+                                         * sizeof(ngx_http_tbucket_change_t));
     if (write->changes == NULL) {
         return NGX_ERROR;
     }
 
-    body->ids = ngx_pnalloc(write->pool, size + 1);
+    body->ids = ngx_http_tbucket_pages_alloc(write->pool, size + 1);
 
     return body->ids ? NGX_OK : NGX_ERROR;
 }
@@ -423,39 +430,18 @@ ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
 }
 
 
-/* From calloc(), which need not touch large memory to have it zeroed. */
-
 static ngx_int_t
 ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body)
 {
-    uint32_t             size;
-    ngx_pool_cleanup_t  *cln;
-
-    cln = ngx_pool_cleanup_add(body->write->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
+    size_t  size;
 
     for (size = 8; size < 2 * body->max; size *= 2) { /* void */ }
 
-    body->seen = calloc(size, sizeof(uint32_t));
-    if (body->seen == NULL) {
-        return NGX_ERROR;
-    }
+    body->mask = (uint32_t) (size - 1);
+    body->seen = ngx_http_tbucket_pages_alloc(body->write->pool,
+                                              size * sizeof(uint32_t));
 
-    body->mask = size - 1;
-
-    cln->handler = ngx_http_tbucket_body_free;
-    cln->data = body->seen;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_tbucket_body_free(void *data)
-{
-    free(data);
+    return body->seen ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -384,7 +384,7 @@ ngx_http_tbucket_memory_write(ngx_http_tbucket_store_t *store,
 {
     ngx_slab_pool_t  *shpool;
 
-    if (write->n > NGX_HTTP_TBUCKET_WRITE_SLICE) {
+    if (write->n > NGX_HTTP_TBUCKET_WRITE_SMALL) {
         ngx_http_tbucket_write_each(write, ngx_http_tbucket_write_check,
                                     ngx_http_tbucket_memory_apply);
         return;

@@ -8,7 +8,7 @@
  * called.  A store that decides about conflicts elsewhere (Redis) applies
  * what was decided there; the others check and apply under the zone's mutex.
  *
- * A large write (more than NGX_HTTP_TBUCKET_WRITE_SLICE changes) is checked
+ * A large write (more than NGX_HTTP_TBUCKET_WRITE_SMALL changes) is checked
  * and applied in slices of bounded time, between which the mutex is free.
  * As long as it is under way no other write of the zone begins, in any
  * worker, so what was checked stays true; requests go on.
@@ -22,8 +22,11 @@
 #include "src/tbucket/ngx_http_tbucket_clients.h"
 
 
-/* changes that are checked, or applied, without letting go of the mutex */
-#define NGX_HTTP_TBUCKET_WRITE_SLICE  256
+/* changes that a write has at most if it is to be done in one go */
+#define NGX_HTTP_TBUCKET_WRITE_SMALL  256
+
+/* changes of a larger one that are done with the mutex held once */
+#define NGX_HTTP_TBUCKET_WRITE_SLICE  64
 
 
 typedef enum {

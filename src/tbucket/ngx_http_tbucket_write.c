@@ -82,7 +82,7 @@ ngx_http_tbucket_write_turn(ngx_http_tbucket_write_t *write)
         return 0;
     }
 
-    if (write->n <= NGX_HTTP_TBUCKET_WRITE_SLICE) {
+    if (write->n <= NGX_HTTP_TBUCKET_WRITE_SMALL) {
         return ngx_gw_lease_is_free(lease);
     }
 
