@@ -149,7 +149,6 @@ ngx_http_tbucket_file_commit(void *data)
 
     fz->ok = 0;
     fz->ndone = fz->nbatch;
-    fd = NGX_INVALID_FILE;
     records = NULL;
     outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
 
