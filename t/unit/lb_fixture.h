@@ -38,12 +38,12 @@ typedef struct {
 
 
 static inline lb_roster_t *
-lb_fixture_roster(uint32_t capacity, uint32_t nrows)
+lb_fixture_small(uint32_t capacity, uint32_t nrows, uint32_t order_max)
 {
     void      *block;
     uint64_t   size;
 
-    size = lb_roster_size(capacity, nrows, LB_ORDER_MAX);
+    size = lb_roster_size(capacity, nrows, order_max);
     block = aligned_alloc(LB_LINE, size);
 
     if (block == NULL) {
@@ -52,7 +52,14 @@ lb_fixture_roster(uint32_t capacity, uint32_t nrows)
 
     memset(block, 0xa5, size);
 
-    return lb_roster_init(block, capacity, nrows, LB_ORDER_MAX);
+    return lb_roster_init(block, capacity, nrows, order_max);
+}
+
+
+static inline lb_roster_t *
+lb_fixture_roster(uint32_t capacity, uint32_t nrows)
+{
+    return lb_fixture_small(capacity, nrows, LB_ORDER_MAX);
 }
 
 

@@ -1,8 +1,9 @@
 
 /*
- * Picks against everything that changes a roster: servers that fail, come
- * back, are removed and replaced, and processes that die.  Run under
- * ThreadSanitizer.  At the end the counts must be exact.
+ * Picks by all methods against everything that changes a roster: servers that
+ * fail, are ejected, come back, are removed and replaced, rules that change,
+ * and processes that die.  Run under ThreadSanitizer.  At the end the counts
+ * must be exact.
  */
 
 
@@ -10,10 +11,13 @@
 
 #include <pthread.h>
 
+#include "src/core/lb_latency.h"
+#include "src/core/lb_outlier.h"
+
 
 #define PICKERS  3
 #define SERVERS  12
-#define ROUNDS   60000
+#define ROUNDS   30000
 
 #define check(what)                                                          \
     do {                                                                     \
@@ -23,6 +27,15 @@
         }                                                                    \
     } while (0)
 
+
+static const lb_pick_pt  methods[] = {
+    lb_pick_round_robin, lb_pick_least_conn, lb_pick_random, lb_pick_p2c,
+    lb_pick_least_time, lb_pick_hash
+};
+
+static const lb_outlier_t  outlier = {
+    .errors = 4, .max_ejected = 50, .window = 100, .ejection = 40
+};
 
 static lb_roster_t      *roster;
 static pthread_mutex_t   mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -37,6 +50,42 @@ build(void)
     (void) pthread_mutex_lock(&mutex);
     lb_roster_build(roster);
     (void) pthread_mutex_unlock(&mutex);
+}
+
+
+static void
+attempt_over(uint32_t index, bool failed, lb_how_t how, uint64_t time)
+{
+    lb_server_t  *server;
+
+    server = lb_roster_server(roster, index);
+
+    if (!failed) {
+        lb_latency_enter(&server->latency, time % 1000, time);
+
+        if (lb_passive_passed(roster, index, how, time)) {
+            build();
+        }
+
+        return;
+    }
+
+    lb_latency_fail(&server->latency, 0, time);
+
+    if (lb_passive_failed(roster, index, time)) {
+        build();
+    }
+
+    if (lb_outlier_error(roster, &outlier, index, time)) {
+
+        (void) pthread_mutex_lock(&mutex);
+
+        if (lb_outlier_eject(roster, &outlier, index, time)) {
+            lb_roster_build(roster);
+        }
+
+        (void) pthread_mutex_unlock(&mutex);
+    }
 }
 
 
@@ -75,7 +124,8 @@ picker(void *data)
         ask.now = atomic_fetch_add(&now, 1);
 
         for (attempt = 0; attempt < 3; attempt++) {
-            index = lb_pick(roster, lb_pick_round_robin, &ask, &how);
+            ask.key = lb_random(&random);
+            index = lb_pick(roster, methods[(i / 64 + n) % 6], &ask, &how);
 
             if (index == LB_NONE) {
                 break;
@@ -86,15 +136,7 @@ picker(void *data)
             generation = lb_roster_server(roster, index)->generation;
             tried[ask.tried.number++] = (uint16_t) index;
 
-            if ((i + attempt) % 5 == 0) {
-
-                if (lb_passive_failed(roster, index, ask.now)) {
-                    build();
-                }
-
-            } else if (lb_passive_passed(roster, index, how, ask.now)) {
-                build();
-            }
+            attempt_over(index, (i + attempt) % 5 == 0, how, ask.now);
 
             /* the slot cannot have changed hands while it was held */
 
@@ -138,8 +180,10 @@ picker(void *data)
 static void *
 changer(void *data)
 {
-    uint32_t       i, k;
+    uint32_t       i, k, from;
+    uint64_t       next;
     lb_line_t      lines[SERVERS];
+    lb_rules_t     rules;
     lb_fixture_t  *f = data;
 
     for (i = 0; atomic_load(&running) != 0; i++) {
@@ -151,6 +195,15 @@ changer(void *data)
         (void) pthread_mutex_lock(&mutex);
         (void) lb_roster_sync(roster, lines, SERVERS, NULL, NULL);
 
+        rules = (lb_rules_t) {
+            .slow_start = (i % 5 == 0) ? 0 : 30,
+            .panic = (i % 3) * 40,
+            .errors = outlier.errors,
+            .cells = i / 16 % 2
+        };
+
+        lb_roster_rule(roster, &rules);
+
         if (lb_roster_stale(roster)) {
             lb_roster_build(roster);
         }
@@ -158,6 +211,14 @@ changer(void *data)
         (void) pthread_mutex_unlock(&mutex);
 
         lb_passive_schedule(roster);
+
+        from = 0;
+
+        while (lb_outlier_return(roster, atomic_load(&now), &from, &next)
+               != LB_NONE)
+        {
+            /* void */
+        }
     }
 
     return NULL;
@@ -182,7 +243,7 @@ main(void)
         f->lines[i].status = (i % 5 == 4) ? LB_BACKUP : 0;
     }
 
-    roster = lb_fixture_roster(SERVERS * 2, PICKERS);
+    roster = lb_fixture_small(SERVERS * 2, PICKERS, 512);
     load = lb_roster_load(roster);
 
     check(lb_roster_sync(roster, f->lines, SERVERS, NULL, NULL));
