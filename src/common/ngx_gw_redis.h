@@ -168,6 +168,8 @@ void ngx_gw_redis_sentinel_init(ngx_gw_redis_t *redis);
 void ngx_gw_redis_sentinel_ask(ngx_gw_redis_t *redis);
 void ngx_gw_redis_sentinel_watch(ngx_gw_redis_t *redis);
 void ngx_gw_redis_sentinel_done(ngx_gw_redis_t *redis);
+ngx_int_t ngx_gw_redis_sentinel_parse(redisReply *reply, ngx_log_t *log,
+    ngx_sockaddr_t *sockaddr, socklen_t *socklen);
 
 
 #endif /* NGX_GW_REDIS_H */

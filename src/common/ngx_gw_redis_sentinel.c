@@ -15,8 +15,6 @@
 static void ngx_gw_redis_sentinel_question(ngx_gw_redis_t *redis);
 static void ngx_gw_redis_sentinel_answer(redisAsyncContext *ac, void *reply,
     void *data);
-static ngx_int_t ngx_gw_redis_sentinel_parse(ngx_gw_redis_t *redis,
-    redisReply *reply, ngx_sockaddr_t *sockaddr, socklen_t *socklen);
 static void ngx_gw_redis_sentinel_known(ngx_gw_redis_t *redis,
     ngx_sockaddr_t *sockaddr, socklen_t socklen);
 static void ngx_gw_redis_sentinel_next(ngx_gw_redis_t *redis);
@@ -135,7 +133,7 @@ ngx_gw_redis_sentinel_answer(redisAsyncContext *ac, void *reply, void *data)
         return;
     }
 
-    if (ngx_gw_redis_sentinel_parse(redis, answer, &sockaddr, &socklen)
+    if (ngx_gw_redis_sentinel_parse(answer, redis->log, &sockaddr, &socklen)
         != NGX_OK)
     {
         ngx_gw_redis_link_close(&redis->sentinel,
@@ -155,8 +153,8 @@ ngx_gw_redis_sentinel_answer(redisAsyncContext *ac, void *reply, void *data)
 
 /* The answer is an array of address and port, both strings. */
 
-static ngx_int_t
-ngx_gw_redis_sentinel_parse(ngx_gw_redis_t *redis, redisReply *reply,
+ngx_int_t
+ngx_gw_redis_sentinel_parse(redisReply *reply, ngx_log_t *log,
     ngx_sockaddr_t *sockaddr, socklen_t *socklen)
 {
     u_char       text[NGX_SOCKADDR_STRLEN];
@@ -185,7 +183,7 @@ ngx_gw_redis_sentinel_parse(ngx_gw_redis_t *redis, redisReply *reply,
         return NGX_ERROR;
     }
 
-    pool = ngx_create_pool(NGX_MIN_POOL_SIZE, redis->log);
+    pool = ngx_create_pool(NGX_MIN_POOL_SIZE, log);
 
     if (pool == NULL) {
         return NGX_ERROR;

@@ -20,6 +20,7 @@
 #include "src/core/tb_registry.h"
 #include "src/core/tb_table.h"
 #include "src/tbucket/ngx_http_tbucket_kept.h"
+#include "src/tbucket/ngx_http_tbucket_mirror.h"
 
 
 #define NGX_HTTP_TBUCKET_HEADERS_OFF     0
@@ -89,6 +90,9 @@ typedef struct {
 
     /* of the file store */
     ngx_http_tbucket_kept_t      kept;
+
+    /* of the Redis store */
+    ngx_http_tbucket_mirror_t    mirror;
 } ngx_http_tbucket_shared_t;
 
 

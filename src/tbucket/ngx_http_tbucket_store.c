@@ -65,6 +65,9 @@ static const struct {
                       ngx_str_t *url);
 } ngx_http_tbucket_stores[] = {
     { ngx_string("file:"), ngx_http_tbucket_store_file_conf },
+    { ngx_string("redis:"), ngx_http_tbucket_store_redis_conf },
+    { ngx_string("redis+unix:"), ngx_http_tbucket_store_redis_conf },
+    { ngx_string("redis+sentinel:"), ngx_http_tbucket_store_redis_conf },
     { ngx_null_string, NULL }
 };
 

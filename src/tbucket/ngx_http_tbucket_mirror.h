@@ -1,0 +1,66 @@
+
+/*
+ * What the processes of one nginx share about how a zone and its keys in
+ * Redis compare.  Beside the zone in shared memory, so that a reload keeps
+ * it and a new zone begins with none of it.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_MIRROR_H
+#define NGX_HTTP_TBUCKET_MIRROR_H
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <stdatomic.h>
+
+#include "src/common/ngx_gw_lease.h"
+#include "src/core/tb_recent.h"
+
+
+#define NGX_HTTP_TBUCKET_EPOCH_SIZE  40
+#define NGX_HTTP_TBUCKET_TOKEN_SIZE  16     /* characters, no NUL */
+
+
+/* What may go wrong with Redis, for one log line each time it changes. */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_TROUBLE_WRITE = 0,
+    NGX_HTTP_TBUCKET_TROUBLE_SYNC,
+    NGX_HTTP_TBUCKET_TROUBLE_SAVE,
+    NGX_HTTP_TBUCKET_TROUBLE_ROOM,
+    NGX_HTTP_TBUCKET_TROUBLES
+} ngx_http_tbucket_trouble_e;
+
+
+/* Zeroed at first.  Written under the zone's mutex; atomic ones without. */
+
+typedef struct {
+    /* who reads the stream, compares and saves; by compare-and-swap */
+    _Alignas(64) ngx_gw_lease_t  lease;
+
+    /* hash of the Redis and prefix that the rest is about; 0: none yet */
+    uint64_t                     store;
+
+    /* random: whose the key of the node is */
+    char                         token[NGX_HTTP_TBUCKET_TOKEN_SIZE];
+
+    /* of the keys that memory was last brought in line with; empty: none */
+    char                         epoch[NGX_HTTP_TBUCKET_EPOCH_SIZE];
+
+    /* the stream's last entry that was applied */
+    tb_stream_id_t               position;
+    tb_recent_t                  recent;
+
+    _Atomic uint64_t             clock;    /* Redis' time less ours, ms */
+    _Atomic uint32_t             stale;    /* a full comparison is due */
+    _Atomic uint32_t             restored; /* token states were read */
+    _Atomic uint32_t             lost;     /* the loss of Redis was logged */
+    _Atomic uint32_t             taken;    /* so was that of the node's name */
+    _Atomic uint32_t             patched;  /* counts changes of tokens */
+    _Atomic uint32_t             trouble[NGX_HTTP_TBUCKET_TROUBLES];
+} ngx_http_tbucket_mirror_t;
+
+
+#endif /* NGX_HTTP_TBUCKET_MIRROR_H */

@@ -1,0 +1,596 @@
+
+/*
+ * Keeping a zone in line with Redis.  The stream tells at once which clients
+ * were changed through a node.  Pages of what is in Redis, and of what is in
+ * memory, are compared all the time, which finds changes made by hand; when
+ * the stream has a gap, page follows page.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket_store_redis.h"
+
+
+#define NGX_HTTP_TBUCKET_REDIS_BLOCK  "1000"    /* ms, of XREAD */
+#define NGX_HTTP_TBUCKET_REDIS_BATCH  "250"     /* entries of the stream */
+
+/* ms until another attempt, when Redis does not like what it was asked */
+#define NGX_HTTP_TBUCKET_REDIS_RETRY  1000
+
+
+static void ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz,
+    ngx_uint_t text);
+static void ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view, ngx_uint_t anew);
+static void ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static ngx_int_t ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
+    redisReply *reply);
+static redisReply *ngx_http_tbucket_redis_entry(redisReply *entry,
+    tb_stream_id_t *id);
+static void ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_odd(ngx_http_tbucket_rzone_t *rz,
+    const char *what, redisReply *reply);
+
+static void ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz);
+static ngx_uint_t ngx_http_tbucket_redis_due(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_pass_t *pass);
+static void ngx_http_tbucket_redis_on_scan(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static ngx_int_t ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view, redisReply *reply);
+static void ngx_http_tbucket_redis_round(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_pass_t *pass);
+
+
+/* What the stream is like comes first. */
+
+void
+ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz)
+{
+    rz->following = 0;
+
+    if (!rz->seeding) {
+        ngx_http_tbucket_redis_hello(rz, 0);
+    }
+}
+
+
+/* If a command cannot be sent, the link goes down, and comes up again. */
+
+static void
+ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz, ngx_uint_t text)
+{
+    ngx_http_tbucket_args_t  *args;
+
+    args = &rz->redis->scratch->args;
+
+    ngx_http_tbucket_redis_read(rz, args, text, "get");
+
+    (void) ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_hello,
+                                rz, args->n, args->value, args->len);
+}
+
+
+static void
+ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_int_t                  rc;
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    if (reply == NULL) {
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_unknown(reply)) {
+        ngx_http_tbucket_redis_hello(rz, 1);
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_view(&view, reply) != NGX_OK) {
+        ngx_http_tbucket_redis_odd(rz, "Redis cannot be compared", reply);
+        return;
+    }
+
+    rc = ngx_http_tbucket_redis_judge(rz, &view);
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_tbucket_redis_seed(rz);
+        return;
+    }
+
+    ngx_http_tbucket_redis_set_time(rz, view.time);
+
+    ngx_http_tbucket_redis_resume(rz, &view, rc == NGX_DECLINED);
+}
+
+
+/*
+ * From where the stream was left, if all since then is still in it; else
+ * from its end, with a comparison of everything.
+ */
+
+static void
+ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view, ngx_uint_t anew)
+{
+    ngx_http_tbucket_mirror_t  *mirror;
+
+    mirror = rz->mirror;
+
+    ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+    /* a stream that begins later than we left it may have lost entries */
+
+    if (anew || tb_stream_id_compare(&view->last, &mirror->position) < 0
+        || (view->length > 0
+            && tb_stream_id_compare(&view->first, &mirror->position) > 0))
+    {
+        anew = 1;
+        mirror->position = view->last;
+        tb_recent_clear(&mirror->recent);
+    }
+
+    ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+
+    rz->following = 1;
+
+    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC);
+
+    if (anew || atomic_load(&mirror->stale)) {
+        ngx_http_tbucket_redis_resync(rz);
+    }
+
+    ngx_http_tbucket_redis_wait(rz);
+    ngx_http_tbucket_redis_tick_zone(rz);
+}
+
+
+static void
+ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz)
+{
+    char                      position[TB_STREAM_ID_SIZE];
+    size_t                    len;
+    ngx_http_tbucket_args_t  *args;
+
+    args = &rz->redis->scratch->args;
+    args->n = 0;
+
+    len = tb_stream_id_print(position, &rz->mirror->position);
+
+    ngx_http_tbucket_redis_literal(args, "XREAD");
+    ngx_http_tbucket_redis_literal(args, "COUNT");
+    ngx_http_tbucket_redis_literal(args, NGX_HTTP_TBUCKET_REDIS_BATCH);
+    ngx_http_tbucket_redis_literal(args, "BLOCK");
+    ngx_http_tbucket_redis_literal(args, NGX_HTTP_TBUCKET_REDIS_BLOCK);
+    ngx_http_tbucket_redis_literal(args, "STREAMS");
+    ngx_http_tbucket_redis_str(args, &rz->changes);
+    ngx_http_tbucket_redis_put(args, position, len);
+
+    (void) ngx_gw_redis_background(rz->stream,
+                                   ngx_http_tbucket_redis_on_entries, rz,
+                                   rz->redis->conf.timeout
+                                   + ngx_atoi((u_char *)
+                                              NGX_HTTP_TBUCKET_REDIS_BLOCK,
+                                              4),
+                                   args->n, args->value, args->len);
+}
+
+
+static void
+ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    if (reply == NULL) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_NIL) {
+
+        if (!rz->scan.full && !rz->walk.full) {
+            ngx_http_tbucket_store_synced(rz->zone);
+        }
+
+        ngx_http_tbucket_redis_wait(rz);
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_entries(rz, reply) != NGX_OK) {
+        ngx_http_tbucket_redis_odd(rz, "the stream cannot be read", reply);
+    }
+}
+
+
+/* [[key, [[id, [field, value, ...]], ...]]] */
+
+static ngx_int_t
+ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
+    redisReply *reply)
+{
+    size_t                    i;
+    redisReply               *entries, *id;
+    ngx_http_tbucket_args_t  *args;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1
+        || reply->element[0]->type != REDIS_REPLY_ARRAY
+        || reply->element[0]->elements != 2
+        || reply->element[0]->element[1]->type != REDIS_REPLY_ARRAY
+        || reply->element[0]->element[1]->elements == 0
+        || reply->element[0]->element[1]->elements
+           > NGX_HTTP_TBUCKET_REDIS_PAGE)
+    {
+        return NGX_ERROR;
+    }
+
+    entries = reply->element[0]->element[1];
+    args = &rz->redis->scratch->args;
+
+    ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
+
+    for (i = 0; i < (size_t) entries->elements; i++) {
+        id = ngx_http_tbucket_redis_entry(entries->element[i], &rz->upcoming);
+
+        if (id == NULL) {
+            return NGX_ERROR;
+        }
+
+        /* what is no id of a client is nothing to us */
+
+        if (id->type == REDIS_REPLY_STRING
+            && tb_id_check(id->str, id->len) == TB_ID_OK)
+        {
+            ngx_http_tbucket_redis_put(args, id->str, id->len);
+        }
+    }
+
+    (void) ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_changes,
+                                rz, args->n, args->value, args->len);
+
+    return NGX_OK;
+}
+
+
+/* The value of the field "id", or anything that is not a string. */
+
+static redisReply *
+ngx_http_tbucket_redis_entry(redisReply *entry, tb_stream_id_t *id)
+{
+    size_t       i;
+    redisReply  *fields;
+
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
+        || entry->element[0]->type != REDIS_REPLY_STRING
+        || entry->element[1]->type != REDIS_REPLY_ARRAY
+        || !tb_stream_id_parse(id, entry->element[0]->str,
+                               entry->element[0]->len))
+    {
+        return NULL;
+    }
+
+    fields = entry->element[1];
+
+    for (i = 0; i + 1 < (size_t) fields->elements; i += 2) {
+        if (ngx_http_tbucket_redis_is(fields->element[i], "id")) {
+            return fields->element[i + 1];
+        }
+    }
+
+    return fields;
+}
+
+
+static void
+ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 gap;
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    if (reply == NULL) {
+        return;
+    }
+
+    rz->text = ngx_http_tbucket_redis_unknown(reply);
+
+    if (rz->text) {
+        ngx_http_tbucket_redis_wait(rz);
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_view(&view, reply) != NGX_OK) {
+        ngx_http_tbucket_redis_odd(rz, "changes cannot be read", reply);
+        return;
+    }
+
+    if (view.epoch.len == 0
+        || ngx_strcmp(view.epoch.data, rz->mirror->epoch) != 0)
+    {
+        ngx_http_tbucket_redis_follow(rz);
+        return;
+    }
+
+    rc = ngx_http_tbucket_redis_apply(rz, &view);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_tbucket_redis_odd(rz, "changes cannot be read", reply);
+        return;
+    }
+
+    /* more than the stream holds may have been added at once */
+
+    ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+    gap = tb_stream_id_compare(&view.first, &rz->mirror->position) > 0
+          && view.length * 2 > NGX_HTTP_TBUCKET_REDIS_STREAM;
+
+    if (rc == NGX_OK) {
+        rz->mirror->position = rz->upcoming;
+    }
+
+    ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+
+    if (gap) {
+        ngx_http_tbucket_redis_resync(rz);
+
+    } else if (rc == NGX_OK && !rz->scan.full && !rz->walk.full) {
+        ngx_http_tbucket_store_synced(rz->zone);
+    }
+
+    ngx_http_tbucket_redis_wait(rz);
+}
+
+
+/* A reply that is an error, or none at all: it is tried again later. */
+
+static void
+ngx_http_tbucket_redis_odd(ngx_http_tbucket_rzone_t *rz, const char *what,
+    redisReply *reply)
+{
+    rz->following = 0;
+
+    ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC, what,
+                                   reply->type == REDIS_REPLY_ERROR
+                                   ? reply->str : "the reply makes no sense");
+
+    ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_RETRY);
+}
+
+
+void
+ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz)
+{
+    if (!rz->following) {
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_due(rz, &rz->scan)) {
+        ngx_http_tbucket_redis_scan(rz);
+    }
+
+    if (ngx_http_tbucket_redis_due(rz, &rz->walk)) {
+        ngx_http_tbucket_redis_walk(rz);
+    }
+}
+
+
+/* Rounds of few pages begin no sooner than is needed. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_due(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_pass_t *pass)
+{
+    if (pass->busy) {
+        return 0;
+    }
+
+    if (pass->done) {
+
+        if (!pass->full
+            && (ngx_msec_t) (ngx_current_msec - pass->begin)
+               < rz->redis->store->interval / 3)
+        {
+            return 0;
+        }
+
+        pass->done = 0;
+        pass->begin = ngx_current_msec;
+        pass->after = 0;
+        ngx_memcpy(pass->cursor, "0", 2);
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_args_t  *args;
+
+    args = &rz->redis->scratch->args;
+
+    ngx_http_tbucket_redis_read(rz, args, rz->text, "scan");
+    ngx_http_tbucket_redis_put(args, rz->scan.cursor,
+                               ngx_strlen(rz->scan.cursor));
+    ngx_http_tbucket_redis_put(args, rz->redis->page,
+                               ngx_strlen(rz->redis->page));
+
+    if (ngx_gw_redis_command(rz->redis->command,
+                             ngx_http_tbucket_redis_on_scan, rz, args->n,
+                             args->value, args->len)
+        == NGX_OK)
+    {
+        rz->scan.busy = 1;
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_uint_t                   i, n;
+    ngx_http_tbucket_args_t     *args;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    scratch = rz->redis->scratch;
+    args = &scratch->args;
+
+    rz->next = rz->walk.after;
+
+    n = ngx_http_tbucket_redis_list(rz, &rz->next, scratch->entries,
+                                    NGX_HTTP_TBUCKET_REDIS_PAGE);
+    if (n == 0) {
+        ngx_http_tbucket_redis_round(rz, &rz->walk);
+        return;
+    }
+
+    ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
+
+    for (i = 0; i < n; i++) {
+        ngx_http_tbucket_redis_put(args, scratch->entries[i].id,
+                                   scratch->entries[i].len);
+    }
+
+    if (ngx_gw_redis_command(rz->redis->command,
+                             ngx_http_tbucket_redis_on_walk, rz, args->n,
+                             args->value, args->len)
+        == NGX_OK)
+    {
+        rz->walk.busy = 1;
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_scan(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    rz->scan.busy = 0;
+
+    if (ngx_http_tbucket_redis_page(rz, &view, reply) != NGX_OK) {
+        return;
+    }
+
+    *ngx_cpymem(rz->scan.cursor, view.cursor.data, view.cursor.len) = '\0';
+
+    if (rz->scan.cursor[0] == '0') {
+        ngx_http_tbucket_redis_round(rz, &rz->scan);
+
+    } else if (rz->scan.full) {
+        ngx_http_tbucket_redis_compare(rz);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    rz->walk.busy = 0;
+
+    if (ngx_http_tbucket_redis_page(rz, &view, reply) != NGX_OK) {
+        return;
+    }
+
+    rz->walk.after = rz->next;
+
+    if (rz->walk.full) {
+        ngx_http_tbucket_redis_compare(rz);
+    }
+}
+
+
+/* NGX_OK: a page is done; else it is asked for again. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view, redisReply *reply)
+{
+    ngx_int_t  rc;
+
+    if (reply == NULL || !rz->holder || !rz->following) {
+        return NGX_DECLINED;
+    }
+
+    rz->text = ngx_http_tbucket_redis_unknown(reply);
+
+    if (rz->text) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_tbucket_redis_view(view, reply);
+
+    if (rc == NGX_OK
+        && (view->epoch.len == 0
+            || ngx_strcmp(view->epoch.data, rz->mirror->epoch) != 0))
+    {
+        /* the stream's connection sees to it */
+
+        ngx_http_tbucket_redis_restart(rz);
+        return NGX_DECLINED;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_tbucket_redis_set_time(rz, view->time);
+        rc = ngx_http_tbucket_redis_apply(rz, view);
+    }
+
+    if (rc == NGX_ERROR) {
+        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC,
+                                       "clients cannot be compared",
+                                       reply->type == REDIS_REPLY_ERROR
+                                       ? reply->str
+                                       : "the reply makes no sense");
+    }
+
+    return rc;
+}
+
+
+/* All pages of a round are done. */
+
+static void
+ngx_http_tbucket_redis_round(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_pass_t *pass)
+{
+    pass->done = 1;
+
+    if (!pass->full) {
+        return;
+    }
+
+    pass->full = 0;
+
+    if (!rz->scan.full && !rz->walk.full) {
+        atomic_store(&rz->mirror->stale, 0);
+        ngx_http_tbucket_store_synced(rz->zone);
+    }
+}

@@ -1,0 +1,684 @@
+
+/*
+ * The states of buckets that are not full: gathered in slices every interval,
+ * sent in pages to a key of their own, which then takes the place of the
+ * last ones.  Times are Redis', so that a clock that is set at boot does not
+ * matter.
+ */
+
+
+#include "src/core/tb_tokens.h"
+#include "src/tbucket/ngx_http_tbucket_store_redis.h"
+
+
+/* us that gathering may take of the event loop at a time */
+#define NGX_HTTP_TBUCKET_REDIS_GATHER  400
+
+/* ms that states are kept at least, and at most */
+#define NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN  UINT64_C(60000)
+#define NGX_HTTP_TBUCKET_REDIS_EXPIRY_MAX  UINT64_C(2592000000)
+
+
+static void ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
+    const char *mode);
+static void ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static ngx_uint_t ngx_http_tbucket_redis_verdict(
+    ngx_http_tbucket_rzone_t *rz, redisReply *reply);
+static void ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static size_t ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz,
+    const tb_hash_t *h, char *name);
+static ngx_int_t ngx_http_tbucket_redis_hash(ngx_http_tbucket_rzone_t *rz,
+    redisReply *name, ngx_uint_t hashes, tb_hash_t *h);
+
+
+void
+ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+
+    if (save->busy) {
+        return;
+    }
+
+    if (!atomic_load(&rz->mirror->restored)) {
+
+        /* with own limits, so once all clients are known */
+
+        if (!rz->scan.full && !rz->walk.full) {
+            ngx_http_tbucket_redis_ask_states(rz);
+        }
+
+        return;
+    }
+
+    if ((ngx_msec_t) (ngx_current_msec - save->beat)
+        >= NGX_HTTP_TBUCKET_REDIS_BEAT)
+    {
+        save->beat = ngx_current_msec;
+        ngx_http_tbucket_redis_send_save(rz, "beat");
+        return;
+    }
+
+    if (save->taken) {
+        return;
+    }
+
+    if (!save->gathering) {
+
+        if ((ngx_msec_t) (ngx_current_msec - save->begin)
+            < rz->redis->store->interval)
+        {
+            return;
+        }
+
+        if (ngx_http_tbucket_redis_gather_begin(rz) != NGX_OK) {
+            return;
+        }
+    }
+
+    if (!ngx_http_tbucket_redis_gather(rz, ngx_http_tbucket_usec()
+                                           + NGX_HTTP_TBUCKET_REDIS_GATHER))
+    {
+        return;
+    }
+
+    if (save->buckets.count > 0 || save->saved) {
+        ngx_http_tbucket_redis_stage_states(rz);
+    }
+}
+
+
+ngx_int_t
+ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+
+    if (save->buckets.entries == NULL) {
+        save->buckets.entries = ngx_alloc(NGX_HTTP_TBUCKET_REDIS_SAVED
+                                          * sizeof(tb_emptiest_entry_t),
+                                          rz->redis->log);
+        if (save->buckets.entries == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    tb_emptiest_init(&save->buckets, save->buckets.entries,
+                     NGX_HTTP_TBUCKET_REDIS_SAVED);
+
+    save->begin = ngx_current_msec;
+    save->gathering = 1;
+    save->slot = 0;
+    save->sent = 0;
+    save->expiry = NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN;
+    save->patched = atomic_load(&rz->mirror->patched);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
+{
+    uint32_t                  slots;
+    tb_table_t               *table;
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+    table = rz->zone->shared->table;
+    slots = tb_table_slots(table);
+
+    while (save->slot < slots) {
+
+        if (tb_table_chunk_used(table, save->slot)) {
+
+            if (ngx_http_tbucket_usec() > until) {
+                return 0;
+            }
+
+            tb_emptiest_gather(&save->buckets, table, save->slot,
+                               ngx_min(TB_CHUNK_SLOTS, slots - save->slot),
+                               ngx_current_msec, rz->zone->limits);
+        }
+
+        save->slot += TB_CHUNK_SLOTS;
+    }
+
+    save->gathering = 0;
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args)
+{
+    size_t                       len;
+    uint64_t                     clock, left, rate;
+    ngx_uint_t                   i, n;
+    tb_emptiest_entry_t         *entry;
+    ngx_http_tbucket_save_t     *save;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    save = &rz->save;
+    scratch = rz->redis->scratch;
+    clock = ngx_http_tbucket_redis_time(rz) - ngx_current_msec;
+
+    n = ngx_min(save->buckets.count - save->sent,
+                NGX_HTTP_TBUCKET_REDIS_PAGE);
+
+    args->n = 0;
+
+    ngx_http_tbucket_redis_literal(args, "HSET");
+    ngx_http_tbucket_redis_str(args, &rz->staged);
+
+    for (i = 0; i < n; i++) {
+        entry = &save->buckets.entries[save->sent + i];
+
+        len = ngx_http_tbucket_redis_name(rz, &entry->hash,
+                                          scratch->names[i]);
+        ngx_http_tbucket_redis_put(args, scratch->names[i], len);
+
+        len = tb_client_print_state(scratch->values[i], entry->tokens,
+                                    entry->at + clock);
+        ngx_http_tbucket_redis_put(args, scratch->values[i], len);
+
+        rate = ngx_max(tb_limits_rate(entry->limits), 1);
+        left = (tb_limits_full(entry->limits) - entry->tokens)
+               / rate * TB_STEPS_A_UTOK;
+
+        save->expiry = ngx_max(save->expiry,
+                               NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN + left);
+    }
+
+    save->expiry = ngx_min(save->expiry, NGX_HTTP_TBUCKET_REDIS_EXPIRY_MAX);
+    save->sent += n;
+
+    return n;
+}
+
+
+/* An id that looks like a hash goes by its hash, too. */
+
+static size_t
+ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz, const tb_hash_t *h,
+    char *name)
+{
+    bool                      found;
+    tb_registry_entry_t       entry;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = rz->zone;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    found = tb_registry_find(zone->shared->registry, h, &entry);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (found && entry.id[0] != '#') {
+        ngx_memcpy(name, entry.id, entry.len);
+        return entry.len;
+    }
+
+    return (size_t) snprintf(name, NGX_HTTP_TBUCKET_REDIS_NAME,
+                             "#%016llx%016llx", (unsigned long long) h->lo,
+                             (unsigned long long) h->hi);
+}
+
+
+static void
+ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_uint_t                first;
+    ngx_gw_redis_t           *command;
+    ngx_http_tbucket_args_t  *args;
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+    args = &rz->redis->scratch->args;
+    command = rz->redis->command;
+
+    first = (save->sent == 0);
+
+    if (first) {
+        args->n = 0;
+
+        ngx_http_tbucket_redis_literal(args, "DEL");
+        ngx_http_tbucket_redis_str(args, &rz->staged);
+
+        (void) ngx_gw_redis_command(command, NULL, NULL, args->n, args->value,
+                                    args->len);
+    }
+
+    if (ngx_http_tbucket_redis_stage_args(rz, args) == 0) {
+        ngx_http_tbucket_redis_send_save(rz, "save");
+        return;
+    }
+
+    if (ngx_gw_redis_command(command, ngx_http_tbucket_redis_on_stage, rz,
+                             args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    save->busy = 1;
+
+    if (first) {
+        args->n = 0;
+
+        ngx_http_tbucket_redis_literal(args, "PEXPIRE");
+        ngx_http_tbucket_redis_str(args, &rz->staged);
+        ngx_http_tbucket_redis_literal(args, "60000");
+
+        (void) ngx_gw_redis_command(command, NULL, NULL, args->n, args->value,
+                                    args->len);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    rz->save.busy = 0;
+
+    if (reply == NULL || !rz->holder) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        (void) ngx_http_tbucket_redis_verdict(rz, reply);
+        return;
+    }
+
+    ngx_http_tbucket_redis_stage_states(rz);
+}
+
+
+void
+ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode)
+{
+    u_char                      *p;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    scratch = rz->redis->scratch;
+
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "4");
+    ngx_http_tbucket_redis_str(args, &rz->tokens);
+    ngx_http_tbucket_redis_str(args, &rz->secret);
+    ngx_http_tbucket_redis_str(args, &rz->node);
+    ngx_http_tbucket_redis_str(args, &rz->staged);
+
+    ngx_http_tbucket_redis_put(args, rz->mirror->token,
+                               NGX_HTTP_TBUCKET_TOKEN_SIZE);
+    ngx_http_tbucket_redis_literal(args, ngx_value(
+                                             NGX_HTTP_TBUCKET_REDIS_ALIVE));
+    ngx_http_tbucket_redis_put(args, mode, ngx_strlen(mode));
+
+    p = (u_char *) scratch->numbers[0];
+    ngx_http_tbucket_redis_put(args, p,
+                               ngx_sprintf(p, "%uD", rz->save.sent) - p);
+
+    (void) ngx_hex_dump((u_char *) scratch->secret, rz->zone->shared->secret,
+                        TB_SECRET_SIZE);
+    ngx_http_tbucket_redis_put(args, scratch->secret, 2 * TB_SECRET_SIZE);
+
+    p = (u_char *) scratch->numbers[1];
+    ngx_http_tbucket_redis_put(args, p,
+                               ngx_sprintf(p, "%uL", rz->save.expiry) - p);
+}
+
+
+static void
+ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
+    const char *mode)
+{
+    ngx_http_tbucket_args_t  *args;
+
+    args = &rz->redis->scratch->args;
+
+    ngx_http_tbucket_redis_save_args(rz, args, rz->save.text, mode);
+
+    if (ngx_gw_redis_command(rz->redis->command,
+                             (*mode == 'b') ? ngx_http_tbucket_redis_on_beat
+                                            : ngx_http_tbucket_redis_on_save,
+                             rz, args->n, args->value, args->len)
+        == NGX_OK)
+    {
+        rz->save.busy = 1;
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    rz->save.busy = 0;
+
+    if (reply != NULL) {
+        (void) ngx_http_tbucket_redis_verdict(rz, reply);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_save_t   *save;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    save = &rz->save;
+    save->busy = 0;
+
+    if (reply == NULL || !ngx_http_tbucket_redis_verdict(rz, reply)) {
+        return;
+    }
+
+    save->saved = (save->sent > 0);
+
+    /* tokens that the API has set since are not to be lost */
+
+    if (save->patched != atomic_load(&rz->mirror->patched)) {
+        save->begin = ngx_current_msec - rz->redis->store->interval;
+    }
+}
+
+
+/* Whether Redis did what it was asked. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
+    redisReply *reply)
+{
+    rz->save.text = ngx_http_tbucket_redis_unknown(reply);
+
+    if (rz->save.text) {
+        rz->save.beat = ngx_current_msec - NGX_HTTP_TBUCKET_REDIS_BEAT;
+        return 0;
+    }
+
+    if (ngx_http_tbucket_redis_is(reply, "TAKEN")) {
+        ngx_http_tbucket_redis_taken(rz);
+        return 0;
+    }
+
+    if (!ngx_http_tbucket_redis_is(reply, "OK")) {
+
+        if (!ngx_http_tbucket_redis_is(reply, "LOST")) {
+            ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
+                                   "token states cannot be saved",
+                                   reply->type == REDIS_REPLY_ERROR
+                                   ? reply->str : "the reply makes no sense");
+        }
+
+        return 0;
+    }
+
+    rz->save.taken = 0;
+
+    if (atomic_exchange(&rz->mirror->taken, 0)) {
+        ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
+                      "tbucket_store: zone \"%V\": node \"%V\" is ours again, "
+                      "token states are saved", &rz->zone->name,
+                      &rz->redis->store->node);
+    }
+
+    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE);
+
+    return 1;
+}
+
+
+/* The name may be that of our predecessor, who has died: then it expires. */
+
+static void
+ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
+{
+    if (rz->save.taken == 0) {
+        rz->save.taken = ngx_max(ngx_current_msec, 1);
+    }
+
+    if ((ngx_msec_t) (ngx_current_msec - rz->save.taken)
+        <= NGX_HTTP_TBUCKET_REDIS_ALIVE + NGX_HTTP_TBUCKET_REDIS_BEAT
+        || atomic_exchange(&rz->mirror->taken, 1))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
+                  "tbucket_store: zone \"%V\": token states are not saved: "
+                  "node \"%V\" is in use by another nginx, \"node=\" must "
+                  "differ", &rz->zone->name, &rz->redis->store->node);
+}
+
+
+/* What the master could not do, because Redis was unreachable then. */
+
+static void
+ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_args_t  *args;
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+    args = &rz->redis->scratch->args;
+    args->n = 0;
+
+    if (!save->restoring) {
+        save->restoring = 1;
+        ngx_memcpy(save->cursor, "0", 2);
+    }
+
+    ngx_http_tbucket_redis_literal(args, "HSCAN");
+    ngx_http_tbucket_redis_str(args, &rz->tokens);
+    ngx_http_tbucket_redis_put(args, save->cursor, ngx_strlen(save->cursor));
+    ngx_http_tbucket_redis_literal(args, "COUNT");
+    ngx_http_tbucket_redis_literal(args, "200");
+
+    if (ngx_gw_redis_command(rz->redis->command,
+                             ngx_http_tbucket_redis_on_states, rz, args->n,
+                             args->value, args->len)
+        == NGX_OK)
+    {
+        save->busy = 1;
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    redisReply                *cursor;
+    ngx_http_tbucket_save_t   *save;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    save = &rz->save;
+    save->busy = 0;
+
+    if (reply == NULL) {
+        return;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[0]->len > 20)
+    {
+        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
+                                   "token states cannot be read",
+                                   reply->type == REDIS_REPLY_ERROR
+                                   ? reply->str : "the reply makes no sense");
+        return;
+    }
+
+    (void) ngx_http_tbucket_redis_restore(rz, reply->element[1], 0);
+
+    cursor = reply->element[0];
+    *ngx_cpymem(save->cursor, cursor->str, cursor->len) = '\0';
+
+    if (ngx_strcmp(save->cursor, "0") == 0) {
+        save->restoring = 0;
+        atomic_store(&rz->mirror->restored, 1);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
+    ngx_uint_t hashes)
+{
+    size_t                    i;
+    uint64_t                  left;
+    tb_hash_t                 h;
+    ngx_uint_t                n;
+    redisReply               *value;
+    tb_limits_t               limits, own;
+    tb_result_t               bucket;
+    tb_client_reader_t       *reader;
+    tb_registry_entry_t       entry;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = rz->zone;
+    reader = &rz->redis->scratch->reader;
+    n = 0;
+
+    if (list->type != REDIS_REPLY_ARRAY) {
+        return 0;
+    }
+
+    for (i = 0; i + 1 < (size_t) list->elements; i += 2) {
+        value = list->element[i + 1];
+
+        if (value->type != REDIS_REPLY_STRING
+            || ngx_http_tbucket_redis_hash(rz, list->element[i], hashes, &h)
+               != NGX_OK
+            || tb_client_read(reader, &tb_client_state, value->str,
+                              value->len)
+               != 0)
+        {
+            continue;
+        }
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        own = tb_registry_find(zone->shared->registry, &h, &entry)
+              ? entry.limits : 0;
+        limits = own ? own : zone->limits;
+
+        left = tb_tokens_credit(reader->client.tokens, reader->client.at,
+                                ngx_http_tbucket_redis_time(rz), limits);
+
+        if (tb_table_read(zone->shared->table, &h, ngx_current_msec,
+                          zone->limits, &bucket)
+            == TB_PASS)
+        {
+            left = ngx_min(left, bucket.left);
+        }
+
+        if (left < tb_limits_full(limits)) {
+            n += tb_table_put(zone->shared->table, &h, ngx_current_msec,
+                              zone->limits, own, left);
+        }
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+
+    return n;
+}
+
+
+/* Whose bucket a name is of. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_hash(ngx_http_tbucket_rzone_t *rz, redisReply *name,
+    ngx_uint_t hashes, tb_hash_t *h)
+{
+    ngx_uint_t  i, digit;
+
+    if (name->type != REDIS_REPLY_STRING) {
+        return NGX_ERROR;
+    }
+
+    if (name->len != 33 || name->str[0] != '#') {
+        *h = tb_hash(name->str, name->len, rz->zone->shared->secret);
+        return tb_id_check(name->str, name->len) == TB_ID_OK ? NGX_OK
+                                                             : NGX_ERROR;
+    }
+
+    h->lo = 0;
+    h->hi = 0;
+
+    for (i = 0; i < 32; i++) {
+        digit = ngx_hextoi((u_char *) &name->str[1 + i], 1);
+
+        if (digit > 15) {
+            return NGX_ERROR;
+        }
+
+        if (i < 16) {
+            h->lo = h->lo << 4 | digit;
+
+        } else {
+            h->hi = h->hi << 4 | digit;
+        }
+    }
+
+    return hashes && h->lo != 0 ? NGX_OK : NGX_ERROR;
+}
+
+
+uint64_t
+ngx_http_tbucket_redis_time(ngx_http_tbucket_rzone_t *rz)
+{
+    uint64_t     clock;
+    ngx_time_t  *tp;
+
+    clock = atomic_load_explicit(&rz->mirror->clock, memory_order_relaxed);
+
+    if (clock) {
+        return clock + ngx_current_msec;
+    }
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
+}
+
+
+void
+ngx_http_tbucket_redis_set_time(ngx_http_tbucket_rzone_t *rz, uint64_t time)
+{
+    atomic_store_explicit(&rz->mirror->clock, time - ngx_current_msec,
+                          memory_order_relaxed);
+}
