@@ -219,7 +219,6 @@ subtest 'two gateways' => sub {
     sleep(1.2);
     is(count($x, qr/value of "odd/), 1, 'a malformed value is told once');
 
-    my ($holder) = grep { slurp("/proc/$_/net/unix"); 1 } $x->workers;
     kill('KILL', $_) for ($x->workers)[0];
     $x->wait_workers(2);
     put($y, 'user9', 9, 9);
@@ -235,7 +234,234 @@ subtest 'two gateways' => sub {
     is($_->quit, 0, 'a graceful stop ends') for $x, $y;
 };
 
-sub slurp { my ($path) = @_; open(my $in, '<', $path) or return '';
-            local $/; return <$in> }
+subtest 'a Redis that goes and comes' => sub {
+    my $r = redis();
+    my $g = start($r);
+    my $h = start($r, store => 'node=h');
+
+    put($g, 'user1', 5, 0.1);
+    is(admitted($g, 'user1', 20), 5, 'limits hold');
+
+    # killed, and empty when it comes back
+
+    $g->mark;
+    $r->kill;
+    ok($g->wait_log(qr/redis 127.* is unreachable/), 'a loss is told');
+    my $begin = time();
+    my $w = api($g, 'PUT', '/clients/user2', { capacity => 1,
+                                               rate_per_sec => 1 });
+    is($w->{code}, 503, 'a write is refused');
+    like($w->{body}, qr/nothing was changed/, 'and says that');
+    cmp_ok(time() - $begin, '<', 0.5, 'at once');
+    is(admitted($g, 'user1', 20), 0, 'limits still hold');
+    is(admitted($g, 'other', 20), 10, 'for all');
+    is(up($g), 0, 'and the metrics know');
+    $r->start_again;
+    ok($g->wait_log(qr/is reachable again/), 'so is its return');
+    ok(wait_for(sub { ($r->command('HGET', key('clients'), 'user1') // '')
+                      eq value(5, 0.1) }), 'it gets back what it has lost');
+    ok(wait_for(sub { put($g, 'user2', 1, 1) =~ /^20/ }), 'and writes go on');
+    becomes($h, 'user2', '1/1', 'for all gateways');
+    is(count($g, qr/\[error\].*tbucket_store/), 1, 'one line for the loss');
+    is(count($g, qr/\[notice\].*is reachable again/), 1,
+       'and one for the return');
+
+    # emptied by hand
+
+    $r->command('FLUSHALL');
+    ok(wait_for(sub { ($r->command('HGET', key('clients'), 'user1') // '')
+                      eq value(5, 0.1) }), 'FLUSHALL is made good');
+    ok(wait_for(sub { put($g, 'user3', 3, 1) == 201 }), 'writes go on');
+    becomes($h, 'user3', '3/1', 'for all gateways');
+    api($h, 'DELETE', '/clients/user3');
+    becomes($g, 'user3', '-', 'removals as well');
+
+    # paused
+
+    $g->mark;
+    $r->pause;
+    $begin = time();
+    $w = api($g, 'PUT', '/clients/user4', { capacity => 1,
+                                            rate_per_sec => 1 });
+    my $took = time() - $begin;
+    is($w->{code}, 503, 'a write to a paused one');
+    like($w->{body}, qr/the outcome is unknown/, 'says what is not known');
+    cmp_ok($took, '<', 1, sprintf('within the timeout (%.2f s)', $took));
+    is(admitted($g, 'user1', 20), 0, 'limits hold');
+    is(admitted($g, 'third', 20), 10, 'for all');
+    ok($g->wait_log(qr/\[error\].*is unreachable: timed out/), 'it is told');
+    $r->resume;
+    ok($g->wait_log(qr/is reachable again/), 'and its return');
+    ok(wait_for(sub { put($g, 'user5', 5, 1) =~ /^20/ }), 'writes go on');
+    becomes($h, 'user5', '5/1', 'for all gateways');
+    is(limits_of($g, 'user1'), '5/0.1', 'nothing is lost');
+    is(count($g, qr/\[error\].*tbucket_store/), 1, 'one line for the loss');
+
+    # what happened meanwhile
+
+    $_->mark for $g, $h;
+    my $port = $r->port;
+    $r->command('CONFIG', 'SET', 'maxmemory', 1);
+    is(put($g, 'user6', 6, 1), 503, 'a full Redis takes no writes');
+    ok($g->wait_log(qr/writes are refused: .*OOM/), 'and it is told why');
+    put($g, 'user6', 6, 1);
+    is(count($g, qr/writes are refused/), 1, 'once');
+    $r->command('CONFIG', 'SET', 'maxmemory', 0);
+    is(put($g, 'user6', 6, 1), 201, 'until it has room again');
+
+    is($_->quit, 0, 'a graceful stop ends') for $g, $h;
+};
+
+subtest 'nginx starts without Redis' => sub {
+    my $r = redis();
+    $r->kill;
+    my ($code, $err) = check(text($r->url));
+    is($code, 0, 'nginx -t') or diag($err);
+    my $g = start($r);
+    is(put($g, 'user1', 1, 1), 503, 'writes are refused');
+    is(admitted($g, 'user1', 20), 10, 'limits are the defaults');
+    is(count($g, qr/\[error\].*tbucket_store/), 1, 'one line tells');
+    $r->start_again;
+    ok(wait_for(sub { put($g, 'user1', 7, 1) =~ /^20/ }),
+       'it is used when it is there');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'drained buckets' => sub {
+    my $r = redis();
+    my $g = start($r, zone => 'rate=2r/s capacity=100');
+    put($g, 'r', 50, 4);
+
+    for my $how (qw(quit stop kill)) {
+        admitted($g, $_, 100) for qw(r u);
+        my $at = time();
+
+        # kill -9 after an interval
+
+        sleep(1.5) if $how eq 'kill';
+        my $left = client_of($g, 'u')->{tokens} - 2 * (time() - $at);
+        $how eq 'quit' ? $g->quit : $how eq 'stop' ? $g->stop : $g->kill;
+        sleep(2);
+        $g->start;
+
+        my ($u, $r) = map { client_of($g, $_)->{tokens} } qw(u r);
+        my $earned = time() - $at;
+
+        cmp_ok($u, '>=', 2 * 2 - 0.1, "$how: has what time has earned");
+        cmp_ok($u, '<=', $left + 2 * $earned + 0.4, 'and not more');
+        cmp_ok($r, '>=', 4 * 2 - 0.1, 'a registered one as well');
+        cmp_ok($r, '<=', 1 + 4 * $earned + 0.6, 'and not more');
+    }
+
+    api($g, 'PATCH', '/clients/r', { tokens => 2 });
+    my $at = time();
+    my $node = sub { my ($key) = grep { /:node:/ }
+                                 @{ $r->command('KEYS', '*') };
+                     $key ? $r->command('GET', $key) // '' : '' };
+    my $old = $node->();
+    $g->kill;
+    $g->start;
+    cmp_ok(client_of($g, 'r')->{tokens}, '<', 2.5 + 4 * (time() - $at),
+           'tokens that the API has set are safe at once');
+    ok($g->reload, 'a reload');
+    cmp_ok(client_of($g, 'u')->{tokens}, '<', 60, 'gives no tokens');
+
+    my ($name) = grep { /:tokens:/ } @{ $r->command('KEYS', '*') };
+    ok($r->command('PTTL', $name) > 0, 'states expire');
+
+    # the name of a node, which is our predecessor's for a while
+
+    ok(wait_for(sub { $node->() && $node->() ne $old }),
+       'the name of the node is taken over');
+    my $h = start($r, zone => 'rate=2r/s capacity=100');
+    ok($h->wait_log(qr/token states are not saved: node ".*" is in use/),
+       'of two nodes with one name the second does not save');
+    is(put($h, 'x', 1, 1), 201, 'but takes writes');
+    $g->quit;
+    ok($h->wait_log(qr/is ours again/), 'it takes the name over');
+    is($h->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'passwords, databases, sockets' => sub {
+    my $r = redis(password => 'pass:word');
+    my $port = $r->port;
+
+    my $g = start("redis://:pass%3Aword\@127.0.0.1:$port/3");
+    is(put($g, 'user1', 7, 1), 201, 'a password');
+    $r->command('SELECT', 3);
+    is($r->command('HGET', key('clients'), 'user1'), value(7, 1),
+       'and a database');
+    $g->quit;
+
+    $g = start("redis://127.0.0.1:$port/3");
+    is(put($g, 'user1', 7, 1), 503, 'no password');
+    like($g->log, qr/is unreachable: NOAUTH/, 'is told');
+    $g->quit;
+    $g = start("redis://:wrong\@127.0.0.1:$port/3");
+    is(put($g, 'user1', 7, 1), 503, 'a wrong one');
+    like($g->log, qr/is unreachable: WRONGPASS/, 'is told');
+    unlike($g->log, qr/:wrong/, 'but not what it was');
+    $g->quit;
+
+    my $file = temp_dir() . '/secret';
+    open(my $out, '>', $file) or die $!;
+    print $out "pass:word\n";
+    close($out);
+    $g = start("redis://127.0.0.1:$port/3", store => "password_file=$file prefix=other");
+    is(put($g, 'user1', 8, 1), 201, 'a file with the password');
+    is($r->command('HGET', 'other:{clients}:clients', 'user1'), value(8, 1),
+       'and a prefix');
+    $g->quit;
+
+    my $u = redis(unix => 1);
+    $g = start($u);
+    is(put($g, 'user1', 7, 1), 201, 'a unix socket');
+    is($u->command('HGET', key('clients'), 'user1'), value(7, 1), 'works');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'failover by Sentinel' => sub {
+    my $m = redis();
+    my $s = redis(replicaof => $m);
+    my $w = sentinel(master => $m, name => 'mymaster', quorum => 1);
+
+    ok(wait_for(sub { $s->command('INFO', 'replication')
+                      =~ /master_link_status:up/ }, 20), 'a replica');
+    ok(wait_for(sub { $w->command('INFO', 'sentinel') =~ /slaves=1/ }, 20),
+       'that Sentinel knows');
+    my $g = start('redis+sentinel://127.0.0.1:' . $w->port . '/mymaster');
+    is(put($g, 'user1', 7, 1), 201, 'a write');
+    ok(wait_for(sub { $s->command('HEXISTS', key('clients'), 'user1') }),
+       'is replicated');
+    $m->kill;
+    is(admitted($g, 'user1', 20), 7, 'limits hold');
+    ok(wait_for(sub { put($g, 'user2', 2, 1) =~ /^20/ }, 30),
+       'the replica takes writes');
+    is($s->command('HGET', key('clients'), 'user2'), value(2, 1), 'it does');
+    is(limits_of($g, 'user1'), '7/1', 'nothing is lost');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'many clients' => sub {
+    my $n = 100_000;
+    my $r = redis();
+
+    for my $page (0 .. $n / 1000 - 1) {
+        $r->command('HSET', key('clients'),
+                    map { ("client-$_", value(100, 10)) }
+                    $page * 1000 .. $page * 1000 + 999);
+    }
+
+    my $begin = time();
+    my $g = start($r, size => '32m');
+    my $took = time() - $begin;
+    is(limits_of($g, 'client-77777'), '100/10', 'all are there');
+    cmp_ok($took, '<', 3, sprintf('after %.2f s', $took));
+    is(scalar keys %{ registered($g) }, $n, "$n of them");
+    $begin = time();
+    $r->command('HDEL', key('clients'), 'client-5');
+    becomes($g, 'client-5', '-', 'a removal by hand is found', 12);
+    is($g->quit, 0, 'a graceful stop ends');
+};
 
 done_testing();
