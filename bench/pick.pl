@@ -1,15 +1,17 @@
 #!/usr/bin/env perl
 
-# What one pick costs in instructions: "lb round_robin" beside nginx's own
+# What one pick costs in instructions: each method of "lb" beside nginx's own
 # round robin in a zone, with few and with many servers, in one run.
 #
 # How: nginx runs as one process under callgrind, which counts only inside
-# the two functions that a balancer has for a request: get, which picks, and
-# free, which takes the server back.  The servers are the loopback addresses
-# of one listening socket of the same nginx.
+# the two functions that a balancer has for a request: get, which picks (and
+# looks for an idle connection), and free, which takes the server back (and
+# keeps the connection).  The servers are the loopback addresses of one
+# listening socket of the same nginx; requests come one after the other.
 #
 # Environment: NGINX_BIN and MODULES (paths), SERVERS (numbers, separated by
-# spaces).
+# spaces), BALANCERS (names as below, all by default), KEEPALIVE (idle
+# connections per server, 0 by default, as nginx keeps none by itself).
 
 use strict;
 use warnings;
@@ -26,14 +28,24 @@ my @servers = split ' ', $ENV{SERVERS} || '10 1000 10000';
 
 die "MODULES names no ngx_http_lb_upstream_module.so\n" unless $module;
 
-my %balancer = (
-    lb    => { conf => 'lb round_robin;',
-               get  => 'ngx_http_lb_get_peer',
-               free => 'ngx_http_lb_free_peer' },
-    nginx => { conf => 'zone u 64m;',
-               get  => 'ngx_http_upstream_get_round_robin_peer',
-               free => 'ngx_http_upstream_free_round_robin_peer' },
+my $keepalive = $ENV{KEEPALIVE} // 0;
+
+my @balancer = (
+    (map { { name => "lb $_", conf => "lb $_; lb_keepalive $keepalive;",
+             get  => 'ngx_http_lb_get_peer',
+             free => 'ngx_http_lb_free_peer' } }
+         'round_robin', 'random', 'p2c', 'least_time', 'hash $request_id',
+         'least_conn'),
+    { name => 'nginx', conf => 'zone u 64m;',
+      get  => 'ngx_http_upstream_get_round_robin_peer',
+      free => 'ngx_http_upstream_free_round_robin_peer' },
 );
+
+if ($ENV{BALANCERS}) {
+    @balancer = grep { index(" $ENV{BALANCERS} ",
+                             ' ' . $_->{name} =~ s/^lb |\s\$.*//gr . ' ')
+                       >= 0 } @balancer;
+}
 
 my $pid;
 
@@ -54,24 +66,24 @@ local $SIG{PIPE} = 'IGNORE';
 $| = 1;
 
 printf "### Instructions for one pick\n\n"
-    . "callgrind, %d requests, round robin; x: times that with %d servers\n\n"
-    . "| servers | nginx pick | x | lb pick | x | nginx pick + free "
-    . "| lb pick + free |\n"
-    . "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    . "callgrind, %d requests; x: times that with %d servers\n\n"
+    . "| balancer | servers | get | free | get + free | x |\n"
+    . "| --- | ---: | ---: | ---: | ---: | ---: |\n",
     REQUESTS, $servers[0];
 
-my %first;
+for my $balancer (@balancer) {
+    my $first;
 
-for my $n (@servers) {
-    my %cost = map { $_ => measure($balancer{$_}, $n) } keys %balancer;
+    for my $n (@servers) {
+        my $cost = measure($balancer, $n);
+        my $sum = $cost->{get} + $cost->{free};
 
-    $first{$_} //= $cost{$_}{get} for keys %cost;
+        $first //= $sum;
 
-    printf "| %d | %.0f | %.2f | %.0f | %.2f | %.0f | %.0f |\n", $n,
-        $cost{nginx}{get}, $cost{nginx}{get} / $first{nginx},
-        $cost{lb}{get}, $cost{lb}{get} / $first{lb},
-        $cost{nginx}{get} + $cost{nginx}{free},
-        $cost{lb}{get} + $cost{lb}{free};
+        printf "| %s | %d | %.0f | %.0f | %.0f | %.2f |\n",
+            $balancer->{name}, $n, $cost->{get}, $cost->{free}, $sum,
+            $sum / $first;
+    }
 }
 
 print "\n";
