@@ -1,0 +1,336 @@
+package Bench;
+
+# What the benchmarks of the balancer share: a backend that answers on every
+# loopback address, a gateway in front of it, plain or under callgrind, and
+# requests to count.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use File::Temp qw(tempdir);
+use IO::Socket::INET;
+use POSIX qw(WNOHANG);
+use Time::HiRes qw(sleep);
+
+our @EXPORT_OK = qw(ask backend contents count counted gateway
+                    instructions module refused servers stop total);
+
+use constant BATCH => 50;
+
+my $nginx = $ENV{NGINX_BIN} || '/usr/sbin/nginx';
+my %running;
+
+END {
+    my $status = $?;
+
+    kill 'KILL', keys %running;
+    waitpid $_, 0 for keys %running;
+
+    $? = $status;
+}
+
+$SIG{INT} = $SIG{TERM} = sub { exit 1 };
+$SIG{PIPE} = 'IGNORE';
+
+
+# The path in MODULES of the module whose name has the word in it.
+
+sub module {
+    my ($word) = @_;
+    my ($path) = grep { /$word/ } split ' ', $ENV{MODULES} || '';
+
+    die "MODULES names no module of *$word*\n" unless $path;
+
+    return $path;
+}
+
+
+# The server lines of n servers, all of them one listening socket.
+
+sub servers {
+    my ($n, $port) = @_;
+
+    return join "\n", map {
+        sprintf 'server 127.0.%d.%d:%d;', 1 + $_ / 250, 1 + $_ % 250, $port
+    } 0 .. $n - 1;
+}
+
+
+# Starts a backend; returns what it is known by.
+
+sub backend {
+    my $port = free_port();
+
+    return start([], 'events { worker_connections 19000; }', <<"EOF", $port);
+    server {
+        listen $port backlog=4096;
+        location / { return 204; }
+    }
+EOF
+}
+
+
+# Starts a gateway as one process, under callgrind that does not count yet
+# if that is asked for, or with so many workers.  Returns what it is known by.
+
+sub gateway {
+    my (%with) = @_;
+    my $port = free_port();
+    my @valgrind = $with{callgrind}
+                   ? ('valgrind', '--tool=callgrind', '--instr-atstart=no',
+                      '--callgrind-out-file=profile')
+                   : ();
+    my $main = join "\n", (map { "load_module $_;" } @{ $with{modules} }),
+        'events { worker_connections 19000; }';
+
+    $main .= "\nworker_processes $with{workers};" if $with{workers};
+
+    return start(\@valgrind, $main, <<"EOF", $port, $with{workers});
+    $with{http}
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    upstream u {
+        $with{upstream}
+    }
+    server {
+        listen 127.0.0.1:$port backlog=4096;
+        location / {
+            $with{location}
+            proxy_pass http://u;
+        }
+    }
+EOF
+}
+
+
+# Whether nginx refuses a configuration with these lines in an upstream.
+
+sub refused {
+    my ($upstream, @modules) = @_;
+    my $dir = tempdir(CLEANUP => 1);
+
+    write_configuration($dir, join("\n", map { "load_module $_;" } @modules)
+        . "\nevents { }", "upstream u {\n$upstream\n}", 0);
+
+    return system("$nginx -t -p $dir -c $dir/nginx.conf >/dev/null 2>&1") != 0;
+}
+
+
+sub start {
+    my ($command, $main, $http, $port, $workers) = @_;
+    my $dir = tempdir(CLEANUP => 1);
+
+    write_configuration($dir, $main, $http, $workers);
+
+    my $child = fork;
+
+    die "fork: $!\n" unless defined $child;
+
+    if ($child == 0) {
+        chdir $dir or exit 1;
+        open STDOUT, '>', 'out' or exit 1;
+        open STDERR, '>&', \*STDOUT or exit 1;
+
+        # each idle connection to a server is an open file
+
+        exec 'sh', '-c', 'ulimit -n "$(ulimit -H -n)"; exec "$@"', 'sh',
+            @$command, $nginx, '-p', $dir, '-c', "$dir/nginx.conf";
+        exit 1;
+    }
+
+    $running{$child} = $dir;
+
+    my $self = { pid => $child, port => $port, dir => $dir };
+
+    $self->{socket} = connection($self);
+
+    return $self;
+}
+
+
+sub write_configuration {
+    my ($dir, $main, $http, $workers) = @_;
+    my $master = $workers ? 'on' : 'off';
+
+    open my $conf, '>', "$dir/nginx.conf" or die "$dir/nginx.conf: $!\n";
+
+    print $conf <<"EOF" or die "$dir/nginx.conf: $!\n";
+daemon off;
+master_process $master;
+pid $dir/nginx.pid;
+error_log $dir/error.log error;
+$main
+http {
+    access_log off;
+    client_body_temp_path $dir/body;
+    proxy_temp_path $dir/proxy;
+    fastcgi_temp_path $dir/fastcgi;
+    uwsgi_temp_path $dir/uwsgi;
+    scgi_temp_path $dir/scgi;
+    keepalive_requests 100000000;
+    keepalive_timeout 1h;
+$http
+}
+EOF
+
+    close $conf or die "$dir/nginx.conf: $!\n";
+}
+
+
+sub free_port {
+    my $sock = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+        or die "no free port: $!\n";
+
+    return $sock->sockport;
+}
+
+
+sub connection {
+    my ($self) = @_;
+
+    for (1 .. 1200) {
+        my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                         PeerPort => $self->{port});
+
+        return $sock if $sock;
+
+        if (waitpid($self->{pid}, WNOHANG) == $self->{pid}) {
+            delete $running{$self->{pid}};
+            die "nginx ended at its start: " . contents("$self->{dir}/out")
+                . contents("$self->{dir}/error.log");
+        }
+
+        sleep 0.1;
+    }
+
+    die "nginx does not listen\n";
+}
+
+
+sub stop {
+    my ($self) = @_;
+
+    close $self->{socket};
+    kill 'TERM', $self->{pid};
+    waitpid $self->{pid}, 0;
+    delete $running{$self->{pid}};
+}
+
+
+sub contents {
+    my ($path) = @_;
+
+    open my $file, '<', $path or return '';
+    local $/;
+
+    return <$file> // '';
+}
+
+
+# Asks for so many pages, ?k=0 and up; nginx serves a connection's requests
+# one after the other.
+
+sub ask {
+    my ($self, $n) = @_;
+    my $sock = $self->{socket};
+
+    for (my $i = 0; $i < $n; $i += BATCH) {
+        my $wait = $n - $i < BATCH ? $n - $i : BATCH;
+        my $answer = '';
+
+        print $sock map {
+            sprintf "GET /?k=%d HTTP/1.1\r\nHost: a\r\n\r\n", $i + $_
+        } 0 .. $wait - 1 or die "nginx closed the connection\n";
+
+        while ($wait) {
+            sysread $sock, $answer, 65536, length $answer
+                or die "nginx closed the connection\n";
+
+            while ($answer =~ s/\A(.*?)\r\n\r\n//s) {
+                my $head = $1;
+
+                die "not answered: $head\n"
+                    unless $head =~ m{\AHTTP/1\.1 204 };
+                $wait--;
+            }
+        }
+    }
+}
+
+
+# Has callgrind count, or write down what it has counted so far.  Valgrind
+# looks for commands while its program runs, so that is given lines to refuse.
+
+sub count {
+    my ($self) = @_;
+
+    control($self, '--instr=on');
+}
+
+
+sub counted {
+    my ($self) = @_;
+
+    control($self, '--dump');
+}
+
+
+sub control {
+    my ($self, $command) = @_;
+    my $child = fork;
+
+    die "fork: $!\n" unless defined $child;
+
+    if ($child == 0) {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', '/dev/null';
+        exec 'callgrind_control', $command, $self->{pid};
+        exit 1;
+    }
+
+    while (waitpid($child, WNOHANG) == 0) {
+        my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                         PeerPort => $self->{port})
+            or next;
+
+        print $sock "nonsense\r\n\r\n";
+        () = <$sock>;
+        sleep 0.01;
+    }
+
+    die "callgrind_control failed\n" if $?;
+}
+
+
+# What was written down: all of it, or what was counted in the functions named
+# and in all that they called.
+
+sub total {
+    my ($self) = @_;
+
+    contents("$self->{dir}/profile.1") =~ /^(?:totals|summary): (\d+)/m
+        or die "callgrind left no profile: " . contents("$self->{dir}/out");
+
+    die "callgrind counted nothing\n" unless $1;
+
+    return $1;
+}
+
+
+sub instructions {
+    my ($self, @functions) = @_;
+    my $sum = 0;
+    my $listing = `callgrind_annotate --inclusive=yes --threshold=100 $self->{dir}/profile.1 2>&1`;
+
+    for my $function (@functions) {
+        $listing =~ /^\s*([\d,]+) \([^)]*\)\s+\S*?\Q$function\E\b/m
+            or die "callgrind did not see $function\n";
+        $sum += $1 =~ tr/,//dr;
+    }
+
+    return $sum;
+}
+
+
+1;
