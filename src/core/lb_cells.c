@@ -76,7 +76,7 @@ lb_cells_build(lb_roster_t *roster, const lb_tier_t *tier, uint32_t n)
     block = (unsigned char *) roster;
     set = (_Atomic uint16_t *) (block + tier->set);
     cells = (_Atomic uint16_t *) (block + tier->order);
-    times = (float *) (block + roster->times);
+    times = (void *) (block + roster->times);
     steps = (uint32_t *) (block + roster->members);
 
     ncells = lb_cells_number(roster);
