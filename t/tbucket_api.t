@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 274;
+plan tests => 280;
 
 no_long_string();
 log_level('info');
@@ -631,3 +631,22 @@ qr/\[emerg\] .*"tbucket_api" directive is not allowed here in .*:\d+/
  'RateLimit: "admin";r=0;t=\d+', 'Retry-After: \d+']
 --- access_log eval
 qr/^(?:POST=201=PASSED|GET=200=PASSED|PUT=400=PASSED|DELETE=429=REJECTED)=admin$/
+
+
+
+=== TEST 46: a condition that fails does not hide what has been done
+--- more_headers
+Content-Type: application/json
+If-Match: "x"
+If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT
+--- request eval
+["PUT /clients/a\n" . '{"capacity":2,"rate_per_sec":0.0001}',
+ "PUT /clients/a\n" . '{"capacity":1,"rate_per_sec":0.0001}',
+ "GET /clients/a"]
+--- error_code eval
+[201, 200, 200]
+--- response_body eval
+[('{"client_id":"a","capacity":2,"rate_per_sec":0.0001,"tokens":2,'
+  . '"registered":true}'),
+ ('{"client_id":"a","capacity":1,"rate_per_sec":0.0001,"tokens":1,'
+  . '"registered":true}') x 2]

@@ -90,6 +90,10 @@ ngx_gw_text_send(ngx_gw_text_t *text, ngx_http_request_t *r,
 
     r->headers_out.status = status;
 
+    /* a failed condition (If-Match, ...) must not hide what has been done */
+
+    r->disable_not_modified = 1;
+
     if (text == NULL || text->out == NULL) {
         r->header_only = 1;
         r->headers_out.content_length_n = (status == NGX_HTTP_NO_CONTENT)

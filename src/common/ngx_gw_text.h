@@ -36,8 +36,9 @@ void ngx_gw_text_printf(ngx_gw_text_t *text, const char *fmt, ...);
 /*
  * Sends the text as the response, with that status and type ("text" may be
  * NULL: no body and no type).  What there still is of the request's body
- * is discarded.  Returns what a content handler returns, or what
- * ngx_http_finalize_request() is to be given by a body handler.
+ * is discarded.  Conditions of the request (If-Match, ...) are ignored, as
+ * the text has no validators.  Returns what a content handler returns, or
+ * what ngx_http_finalize_request() is to be given by a body handler.
  */
 
 ngx_int_t ngx_gw_text_send(ngx_gw_text_t *text, ngx_http_request_t *r,
