@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Gateway;
+use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -382,6 +383,137 @@ subtest 'drained buckets' => sub {
     is($h->quit, 0, 'a graceful stop ends');
 };
 
+subtest 'every write that was answered survives kill -9, whole' => sub {
+    my $r = redis(appendonly => 1);
+    my $g = start($r);
+    my $rounds = $ENV{TEST_ROUNDS} || 6;
+    my (%want, @lost, $writes);
+
+    for my $round (1 .. $rounds) {
+        my $end = time() + 0.05 + rand(0.2);
+        my $victim = fork() // die "fork: $!\n";
+
+        if ($victim == 0) {
+            sleep($end - time()) if $end > time();
+            kill('KILL', -$g->pid);
+            require POSIX;
+            POSIX::_exit(0);
+        }
+
+        my ($n, %set) = (0);
+
+        while (1) {
+            my $c = 1 + int(rand(1000));
+            my $id = 'c' . int(rand(200));
+            %set = ($id => value($c, 2));
+            my ($method, $uri, $body) = ('PUT', "/clients/$id",
+                { capacity => $c, rate_per_sec => 2 });
+
+            if (++$n % 10 == 0) {
+                %set = map { ("k$_" => value($c, 1)) } 1 .. 20;
+                ($method, $uri) = ('POST', '/clients');
+                $body = [map { { client_id => $_, capacity => $c,
+                                 rate_per_sec => 1 } } keys %set];
+            } elsif ($n % 7 == 0) {
+                %set = ($id => undef);
+                ($method, $body) = ('DELETE', undef);
+            }
+
+            my $reply = api($g, $method, $uri, $body);
+
+            last if $reply->{code} == 0;
+            $writes++;
+            next if $reply->{code} == 404;
+            push @lost, "code $reply->{code}" if $reply->{code} !~ /^20/;
+
+            for my $key (keys %set) {
+                if (defined $set{$key}) { $want{$key} = $set{$key} }
+                else                    { delete $want{$key} }
+            }
+        }
+
+        waitpid($victim, 0);
+        $g->kill;
+        $r->kill if $round % 3 == 0;
+        $r->start_again if $round % 3 == 0;
+
+        # of the last write, whose answer never came, all or nothing
+
+        my %have = @{ $r->command('HGETALL', key('clients')) };
+        my $done = grep { ($have{$_} // '') ne ($want{$_} // '') } keys %set;
+        my $most = grep { ($set{$_} // '') ne ($want{$_} // '') } keys %set;
+        push @lost, "half of a write" if $done && $done != $most;
+
+        if ($done) {
+            for my $key (keys %set) {
+                if (defined $set{$key}) { $want{$key} = $set{$key} }
+                else                    { delete $want{$key} }
+            }
+        }
+
+        push @lost, map  { "$_: " . ($have{$_} // 'none') }
+                    grep { ($have{$_} // '') ne ($want{$_} // '') }
+                    keys %have, keys %want;
+
+        $g->start;
+        my $all = registered($g);
+        my $here = join ' ', map { "$_=" . value(split m{/}, $all->{$_}) }
+                             sort keys %$all;
+        my $there = join ' ', map { "$_=$have{$_}" } sort keys %have;
+        push @lost, 'memory differs' if $here ne $there;
+        %want = %have;
+    }
+
+    is_deeply(\@lost, [], "nothing is lost in $rounds rounds");
+    cmp_ok($writes, '>', $rounds, "$writes writes");
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'a server that is no Redis' => sub {
+    for my $case (['noise', "\xff\0\r\n" x 100],
+                  ['yes to everything', "+OK\r\n" x 20],
+                  ['a greeting, then a huge array',
+                   "+PONG\r\n*2147483647\r\n"],
+                  ['a greeting, then nested arrays',
+                   "+PONG\r\n" . "*1\r\n" x 1000],
+                  ['a greeting, then numbers', "+PONG\r\n" . ":1\r\n" x 50],
+                  ['a greeting, then empty arrays',
+                   "+PONG\r\n" . "*0\r\n" x 50],
+                  ['a greeting, then seven nils',
+                   "+PONG\r\n" . ("*7\r\n" . "\$-1\r\n" x 7) x 20],
+                  ['a greeting, then silence', "+PONG\r\n"])
+    {
+        my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
+                                           LocalAddr => '127.0.0.1') or die;
+        my $pid = fork() // die "fork: $!\n";
+
+        if ($pid == 0) {
+            local $SIG{CHLD} = 'IGNORE';
+            local $SIG{PIPE} = 'IGNORE';
+            my @all;
+            while (my $c = $listen->accept) {
+                syswrite($c, $case->[1]);
+                push @all, $c;
+            }
+            require POSIX;
+            POSIX::_exit(0);
+        }
+
+        my $g = start('redis://127.0.0.1:' . $listen->sockport,
+                      store => 'timeout=300ms');
+        my $begin = time();
+        my $w = put($g, 'user1', 1, 1);
+        cmp_ok(time() - $begin, '<', 0.6, "$case->[0]: a write is refused");
+        is($w, 503, 'with 503');
+        is(admitted($g, 'other', 20), 10, 'limits hold');
+        is(scalar $g->workers, 2, 'no worker is hurt');
+        unlike($g->log, qr/exited on signal/, 'none at all');
+        is($g->quit, 0, 'a graceful stop ends');
+        kill('KILL', $pid);
+        waitpid($pid, 0);
+    }
+};
+
 subtest 'passwords, databases, sockets' => sub {
     my $r = redis(password => 'pass:word');
     my $port = $r->port;
@@ -437,9 +569,11 @@ subtest 'failover by Sentinel' => sub {
     is(admitted($g, 'user1', 20), 7, 'limits hold');
     ok(wait_for(sub { put($g, 'user2', 2, 1) =~ /^20/ }, 30),
        'the replica takes writes');
+    eval { $s->command('PING') };     # it drops connections when promoted
     is($s->command('HGET', key('clients'), 'user2'), value(2, 1), 'it does');
     is(limits_of($g, 'user1'), '7/1', 'nothing is lost');
     is($g->quit, 0, 'a graceful stop ends');
+    $_->kill for $w, $s;
 };
 
 subtest 'many clients' => sub {
@@ -457,8 +591,8 @@ subtest 'many clients' => sub {
     my $took = time() - $begin;
     is(limits_of($g, 'client-77777'), '100/10', 'all are there');
     cmp_ok($took, '<', 3, sprintf('after %.2f s', $took));
-    is(scalar keys %{ registered($g) }, $n, "$n of them");
-    $begin = time();
+    like(get($g, '/metrics')->{body}, qr/^tbucket_clients\{.*\} $n$/m,
+         "$n of them");
     $r->command('HDEL', key('clients'), 'client-5');
     becomes($g, 'client-5', '-', 'a removal by hand is found', 12);
     is($g->quit, 0, 'a graceful stop ends');
