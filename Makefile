@@ -38,6 +38,7 @@ DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		openssl prometheus redis-server redis-sentinel
 DEPS_BENCH =	perl valgrind wrk apache2-utils
+DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
 		perl libtest-base-perl python3-minimal libpython3-stdlib
 
@@ -77,7 +78,7 @@ SUITE_ENV =	TEST_NGINX_BINARY=$(SUITE_NGINX) TEST_NGINX_RANDOMIZE=1 \
 .DELETE_ON_ERROR:
 .PHONY:		help deps build modules configured demo test unit race \
 		suite probe asan asan-unit fuzz bench lint format install \
-		clean FORCE
+		package clean FORCE
 
 help:		# what there is
 	@echo 'usage: make TARGET [NAME=VALUE ...]'
@@ -91,7 +92,7 @@ help:		# what there is
 
 deps:		# install every Debian package the other targets use
 	$(need) $(sort $(DEPS_BUILD) $(DEPS_DEMO) $(DEPS_UNIT) $(DEPS_RACE) \
-	    $(DEPS_SUITE) $(DEPS_BENCH) $(DEPS_LINT))
+	    $(DEPS_SUITE) $(DEPS_BENCH) $(DEPS_LINT) $(DEPS_PACKAGE))
 
 build:		# build both modules into build/BUILD
 build: modules
@@ -215,6 +216,10 @@ format:		# let clang-format rewrite the sources
 install:	# copy the modules to nginx's modules path (DESTDIR=)
 install: modules
 	@NGINX_BIN='$(NGINX)' $(TOP)/tools/install '$(DESTDIR)' $(MODULES)
+
+package:	# Debian packages, in build/package
+	$(need) $(DEPS_BUILD) $(DEPS_PACKAGE)
+	@$(TOP)/tools/package $(OUT)/package
 
 clean:		# remove build/
 	@rm -rf $(OUT) t/servroot*
