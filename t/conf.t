@@ -1,0 +1,132 @@
+# The example configurations: nginx accepts them, and they do what they say.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Gateway;
+use Test::More;
+
+my $conf = "$FindBin::Bin/../conf";
+
+# An example without what Gateway.pm adds of its own, with our paths, and with
+# its ports and servers replaced.
+
+sub example
+{
+    my ($name, @replace) = @_;
+
+    my $text = Gateway::slurp("$conf/$name");
+    $text =~ s/^(load_module|user|pid|error_log|worker_\w+) [^;]*;.*\n//gm;
+    $text =~ s/^events \{.*?^\}\n//ms;
+    $text =~ s/^http \{/http {\n%%TEMP%%/m;
+    $text =~ s{/var/(?:log|lib)/nginx/}{%%DIR%%/}g;
+    $text =~ s{include snippets/}{include $conf/snippets/}g;
+    $text =~ s/^.*listen \[::\].*\n//gm;
+    $text =~ s{%%TEMP%%}{join '', map { "${_}_temp_path %%DIR%%/$_;\n" }
+                         qw(client_body proxy fastcgi scgi uwsgi)}e;
+    while (my ($from, $to) = splice(@replace, 0, 2)) {
+        $text =~ s/$from/$to/g or die "$name: no $from\n";
+    }
+
+    return $text;
+}
+
+my @ports = (qr/listen 8080/, 'listen 127.0.0.1:%%PORT%%',
+             qr/127\.0\.0\.1:8081/, '127.0.0.1:%%PORT_admin%%');
+
+subtest 'every example is accepted' => sub {
+    my ($code, $err) = check(example('production.conf', @ports));
+    is($code, 0, 'production.conf') or diag($err);
+
+    ($code, $err) = check(Gateway::slurp("$conf/nginx.conf")
+        =~ s/^(load_module|pid|error_log|worker_\w+) [^;]*;.*\n//gmr
+        =~ s/^events \{.*?^\}\n//msr =~ s/access_log access/access_log %%DIR%%\/access/r
+        =~ s/temp\//%%DIR%%\//gr);
+    is($code, 0, 'nginx.conf') or diag($err);
+};
+
+subtest 'production.conf serves' => sub {
+    my @b = map { backend(name => $_) } qw(a b c);
+    my @servers = map { qr/127\.0\.0\.1:900$_\b/, $b[$_ - 1]->address } 1 .. 3;
+    my $g = gateway(example('production.conf', @ports, @servers,
+                            qr/rate=10r\/s capacity=100/,
+                            'rate=1r/h capacity=5',
+                            qr/ buffer=64k flush=1s/, ''),
+                    workers => 2);
+    my $admin = $g->port('admin');
+
+    is(get($g, '/')->{code}, 200, 'a request is answered');
+
+    my $r = get($admin, '/upstreams', headers => { Host => 'evil.example' });
+    is($r->{code}, 421, 'the admin server refuses a name it does not know');
+    is($r->{body}, '{"code":421,"message":"Misdirected request"}', 'as JSON');
+
+    for my $uri (qw(/clients /upstreams /metrics/tbucket /metrics/lb
+                    /status)) {
+        is(get($admin, $uri, headers => { Host => 'localhost' })->{code}, 200,
+           "$uri is there");
+    }
+    $r = get($admin, '/nowhere', headers => { Host => 'localhost' });
+    is($r->{code}, 404, 'what is not there keeps its status');
+    like($r->{headers}{'content-type'}, qr{^application/json}, 'as JSON');
+    is($r->{body}, '{"code":404,"message":"Not found"}', 'with its name');
+
+    get($g, '/') for 1 .. 4;
+    $r = get($g, '/secret', headers => { 'X-API-Key' => 'top-secret' });
+    is($r->{code}, 429, 'who is over the limit is refused');
+    is($r->{body}, '{"code":429,"message":"Rate limit exceeded"}',
+       'in the words of the limiter');
+
+    my $log;
+    wait_for(sub {
+        $log = Gateway::slurp($g->dir . '/access.json');
+        $log =~ m{/secret};
+    });
+    unlike($log, qr/top-secret/, 'no API key is in the log');
+    require JSON::PP;
+    my @lines = map { eval { JSON::PP::decode_json($_) } // 0 }
+                split /\n/, $log;
+    ok(!grep({ !$_ } @lines), 'each line of the log is JSON');
+    my ($refused) = grep { $_->{uri} eq '/secret' } @lines;
+    is($refused->{limit}{status}, 'REJECTED', 'and says who refused');
+    is($lines[0]{balancer}{tries}, '1', 'or how many servers were tried');
+};
+
+# A reload in a loop under load.
+
+subtest 'reloads cost no request' => sub {
+    my @b = map { backend(name => $_) } qw(a b);
+    my $g = gateway(<<"END", workers => 2);
+        tbucket_zone \$arg_k zone=z:1m rate=1r/h capacity=3;
+        upstream u { lb round_robin; @{[ map { $_->server } @b ]} }
+        server {
+            listen 127.0.0.1:%%PORT%% backlog=1024;
+            location / { proxy_pass http://u; }
+            location /limited { tbucket zone=z; proxy_pass http://u; }
+        }
+END
+
+    is(get($g, '/limited?k=a')->{code}, 200, 'a client takes a token')
+        for 1 .. 3;
+    is(get($g, '/limited?k=a')->{code}, 429, 'until there is none');
+
+    my $reloader = Gateway::Process::fork_child(sub {
+        while (1) {
+            CORE::kill('HUP', $g->pid);
+            select(undef, undef, undef, 0.3);
+        }
+    });
+    my $l = load($g, '/', connections => 16, seconds => 6, keepalive => 0);
+    Gateway::Process::finish($reloader);
+
+    my $reloads = () = $g->log =~ /signal \d+ \(SIGHUP\) received/g;
+    cmp_ok($reloads, '>=', 10, 'the configuration is read again and again');
+    cmp_ok($l->{total}, '>', 100, 'under load');
+    is($l->{codes}{200}, $l->{total}, 'and every request is answered')
+        or diag(explain($l->{codes}), $l->{errors});
+    is(get($g, '/limited?k=a')->{code}, 429, 'the bucket stays drained');
+};
+
+done_testing();
