@@ -22,6 +22,10 @@ typedef struct {
 } lb_entry_member_t;
 
 
+/* the words for lb_entry_state_t */
+extern const char * const  lb_entry_states[3];
+
+
 /* The member of that bit, which there is; of that name, or NULL. */
 const lb_entry_member_t *lb_entry_member(unsigned bit);
 const lb_entry_member_t *lb_entry_member_named(const char *name, size_t len);

@@ -297,19 +297,28 @@ char *ngx_http_lb_state(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* Reads the file of an upstream whose lines are known, if it has one. */
 ngx_int_t ngx_http_lb_state_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
+
+/* Sets a bad file aside; of a fresh zone, says which lines differ from it. */
 ngx_int_t ngx_http_lb_state_init_module(ngx_cycle_t *cycle,
-    ngx_http_lb_srv_conf_t *lcf);
+    ngx_http_lb_srv_conf_t *lcf, ngx_uint_t fresh);
+
 void ngx_http_lb_state_init_process(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
+
+
+/* ngx_http_lb_state_lines.c */
 
 /* What a new roster begins with: the file's list, or the server lines. */
 void ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf, lb_line_t **lines,
     uint32_t *n);
 
-/* Whether the servers in shared memory are the list, and not the lines. */
-ngx_uint_t ngx_http_lb_state_rules(ngx_http_lb_srv_conf_t *lcf);
+/*
+ * Brings servers in line with a new configuration, unless shared memory is
+ * the list: then it logs which lines differ.  Mutex; lb_roster_build().
+ */
+void ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf);
 
-/* Logs which server lines differ from that list. */
+/* Logs which server lines differ from the list in force. */
 void ngx_http_lb_state_compare(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
 
 

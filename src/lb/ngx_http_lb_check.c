@@ -467,6 +467,8 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
                       (row == 1) ? "" : "s", left.usable, left.total);
 
     } else if (change == LB_HEALTH_WENT_DOWN) {
+        ngx_http_lb_explain(lcf, target->index, LB_UNHEALTHY, reason);
+
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "lb: server %V in upstream \"%V\" is down: %V, "
                       "%uD failure%s; %uD of %uD servers left",

@@ -7,7 +7,8 @@
  *   ngx_http_lb_api_write.c  bodies, and what became of a change
  *   ngx_http_lb_edit.c       changes, one after the other
  *   ngx_http_lb_state.c      lb_state: reading the file at the start
- *   ngx_http_lb_state_save.c writing it
+ *   ngx_http_lb_state_lines.c  server lines that differ from it
+ *   ngx_http_lb_state_save.c   writing it
  *
  * With a state file a change is written to it first and made in shared
  * memory then; the process that does so holds a lease on the changes of that

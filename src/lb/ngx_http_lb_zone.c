@@ -34,7 +34,6 @@ static ngx_shm_zone_t *ngx_http_lb_zone_find(ngx_str_t *name);
 static ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_zone_lines(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_inherit(ngx_http_lb_srv_conf_t *lcf,
     lb_roster_t *old);
 static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
@@ -151,13 +150,10 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
                           &lcfp[i]->upstream->host);
         }
 
-        if (ngx_http_lb_state_init_module(cycle, lcfp[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (old == NULL && !ngx_test_config && ngx_http_lb_state_rules(lcfp[i]))
+        if (ngx_http_lb_state_init_module(cycle, lcfp[i], old == NULL)
+            != NGX_OK)
         {
-            ngx_http_lb_state_compare(lcfp[i], cycle->log);
+            return NGX_ERROR;
         }
 
         lcfp[i]->config = atomic_fetch_add(&roster->config_next, 1) + 1;
@@ -541,7 +537,7 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
         return;
     }
 
-    ngx_http_lb_zone_lines(lcf);
+    ngx_http_lb_state_apply(lcf);
 
     if (lcf->check == NULL) {
         lb_health_forget(roster);
@@ -555,37 +551,6 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
     }
 
     atomic_store(&roster->config, lcf->config);
-}
-
-
-/* servers as the lines or the state file want them, or else as they are */
-
-static void
-ngx_http_lb_zone_lines(ngx_http_lb_srv_conf_t *lcf)
-{
-    uint32_t    n;
-    lb_line_t  *lines;
-
-    if (ngx_http_lb_state_rules(lcf)) {
-        ngx_http_lb_state_compare(lcf, ngx_cycle->log);
-        return;
-    }
-
-    if (atomic_load(&lcf->roster->kept)) {
-        lines = lcf->lines;
-        n = lcf->nlines;
-
-    } else {
-        ngx_http_lb_state_seed(lcf, &lines, &n);
-    }
-
-    if (!lb_roster_sync(lcf->roster, lines, n, ngx_http_lb_log_member, lcf)) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                      "lb: no slot for some servers of upstream \"%V\": "
-                      "removed ones are still busy", &lcf->upstream->host);
-    }
-
-    atomic_store(&lcf->roster->kept, lcf->state != NULL);
 }
 
 
@@ -607,7 +572,7 @@ ngx_http_lb_zone_inherit(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old)
                       "all of its servers", &lcf->upstream->host);
     }
 
-    ngx_http_lb_zone_lines(lcf);
+    ngx_http_lb_state_apply(lcf);
 }
 
 
