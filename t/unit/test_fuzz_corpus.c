@@ -32,6 +32,10 @@
 #include "fuzz/fuzz_journal.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput  fuzz_lb_entry
+#include "fuzz/fuzz_lb_entry.c"
+#undef LLVMFuzzerTestOneInput
+
 #define LLVMFuzzerTestOneInput  fuzz_redis_value
 #include "fuzz/fuzz_redis_value.c"
 #undef LLVMFuzzerTestOneInput
@@ -148,6 +152,15 @@ ids_of_clients(void **state)
 
 
 static void
+servers_of_the_api_and_state_files(void **state)
+{
+    (void) state;
+
+    replay("lb_entry", fuzz_lb_entry);
+}
+
+
+static void
 values_in_redis(void **state)
 {
     (void) state;
@@ -182,6 +195,7 @@ main(void)
         cmocka_unit_test(files_of_clients),
         cmocka_unit_test(journals_and_token_states),
         cmocka_unit_test(ids_of_clients),
+        cmocka_unit_test(servers_of_the_api_and_state_files),
         cmocka_unit_test(values_in_redis),
         cmocka_unit_test(urls_of_redis),
         cmocka_unit_test(answers_to_health_checks),

@@ -1,0 +1,156 @@
+
+/*
+ * Servers as JSON: bodies of the upstreams API, and state files.  The first
+ * byte chooses the form and the size of the pieces; what is accepted must be
+ * in range, and what is written of it must read back the same.
+ */
+
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz/fuzz.h"
+#include "src/core/lb_entry.h"
+
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+typedef struct {
+    size_t         length;
+    unsigned char  text[8192];
+} fuzz_lb_entry_text_t;
+
+
+typedef struct {
+    size_t         count;
+    uint64_t       sum;
+} fuzz_lb_entry_seen_t;
+
+
+static void
+fuzz_lb_entry_print(void *ctx, const char *data, size_t len)
+{
+    fuzz_lb_entry_text_t  *text = ctx;
+
+    fuzz_check(len <= sizeof(text->text) - text->length);
+
+    memcpy(text->text + text->length, data, len);
+    text->length += len;
+}
+
+
+static int
+fuzz_lb_entry_again(lb_entry_reader_t *reader, void *data)
+{
+    const lb_entry_t  *entry = data;
+
+    fuzz_check(memcmp(&reader->entry, entry, sizeof(lb_entry_t)) == 0);
+
+    return 0;
+}
+
+
+static int
+fuzz_lb_entry_each(lb_entry_reader_t *reader, void *data)
+{
+    yajl_gen                    gen;
+    lb_entry_t                  entry;
+    tb_json_arena_t             arena;
+    fuzz_lb_entry_seen_t       *seen = data;
+    fuzz_lb_entry_text_t        text;
+    static lb_entry_reader_t    again;
+    static union {
+        long double             align;
+        unsigned char           data[TB_JSON_WRITE_ARENA];
+    } memory;
+
+    entry = reader->entry;
+
+    fuzz_check(!(entry.members & LB_ENTRY_WEIGHT) || entry.weight > 0);
+    fuzz_check(!(entry.members & LB_ENTRY_ID)
+               || (entry.id > 0 && entry.id <= LB_ENTRY_ID_MAX));
+    fuzz_check(entry.fail_timeout <= (uint64_t) LB_ENTRY_TIME_MAX * 1000);
+    fuzz_check(entry.address_length <= LB_ENTRY_TEXT_MAX);
+    fuzz_check(entry.name_length <= LB_ENTRY_TEXT_MAX);
+
+    seen->count++;
+    seen->sum = seen->sum * 31 + entry.weight + entry.max_conns
+                + entry.fail_timeout + entry.address_length + entry.members;
+
+    if (!(entry.members & LB_ENTRY_ADDRESS)) {
+        return 0;
+    }
+
+    text.length = 0;
+    fuzz_lb_entry_print(&text, "{\"servers\":[", 12);
+
+    gen = tb_json_writer(&arena, memory.data, fuzz_lb_entry_print, &text);
+    fuzz_check(gen != NULL);
+
+    lb_entry_write(gen, &entry);
+    fuzz_lb_entry_print(&text, "]}", 2);
+
+    lb_entry_init(&again, &lb_entry_file, fuzz_lb_entry_again, &entry);
+    fuzz_check(lb_entry_feed(&again, text.text, text.length) == 0);
+    fuzz_check(lb_entry_finish(&again) == 0);
+
+    return 0;
+}
+
+
+static int
+fuzz_lb_entry_read(const lb_entry_form_t *form, const uint8_t *data,
+    size_t size, size_t piece, fuzz_lb_entry_seen_t *seen)
+{
+    int                         rc;
+    size_t                      i, n;
+    static lb_entry_reader_t    reader;
+
+    memset(seen, 0, sizeof(*seen));
+    lb_entry_init(&reader, form, fuzz_lb_entry_each, seen);
+
+    rc = 0;
+
+    for (i = 0; i < size && rc == 0; i += n) {
+        n = (size - i < piece) ? size - i : piece;
+        rc = lb_entry_feed(&reader, data + i, n);
+    }
+
+    if (rc == 0) {
+        rc = lb_entry_finish(&reader);
+    }
+
+    fuzz_check((rc == 0) == (reader.json.error[0] == '\0'));
+    fuzz_check(strlen(reader.json.error) < TB_JSON_ERROR_SIZE);
+
+    return rc;
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int                             whole, pieces;
+    fuzz_lb_entry_seen_t            a, b;
+    const lb_entry_form_t          *form;
+    static const lb_entry_form_t * const  forms[] = {
+        &lb_entry_new, &lb_entry_change, &lb_entry_file, &lb_entry_file
+    };
+
+    if (size == 0) {
+        return 0;
+    }
+
+    form = forms[data[0] & 3];
+
+    whole = fuzz_lb_entry_read(form, data + 1, size - 1, size, &a);
+    pieces = fuzz_lb_entry_read(form, data + 1, size - 1, 1 + (data[0] >> 2),
+                                &b);
+
+    fuzz_check(whole == pieces);
+    fuzz_check(whole != 0 || (a.count == b.count && a.sum == b.sum));
+
+    return 0;
+}
