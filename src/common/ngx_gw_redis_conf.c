@@ -88,6 +88,7 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
 {
     u_char       *p, *last;
     unsigned      i;
+    ngx_str_t     name;
     ngx_array_t   addrs;
 
     if (ngx_array_init(&addrs, cf->pool, url->nhosts, sizeof(ngx_addr_t))
@@ -96,14 +97,14 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
-    p = ngx_pnalloc(cf->pool, sizeof(tb_redis_url_t));
+    p = ngx_pnalloc(cf->temp_pool, sizeof(tb_redis_url_t));
 
     if (p == NULL) {
         return NGX_CONF_ERROR;
     }
 
     last = p + sizeof(tb_redis_url_t);
-    conf->name.data = p;
+    name.data = p;
 
     if (url->kind == TB_REDIS_SENTINEL) {
         p = ngx_slprintf(p, last, "master \"%s\" of Sentinel ", url->master);
@@ -124,7 +125,15 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
         }
     }
 
-    conf->name.len = p - conf->name.data;
+    name.len = p - name.data;
+
+    conf->name.len = name.len;
+    conf->name.data = ngx_pstrdup(cf->pool, &name);
+
+    if (conf->name.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
     conf->addrs = addrs.elts;
     conf->naddrs = addrs.nelts;
 

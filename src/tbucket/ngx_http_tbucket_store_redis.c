@@ -175,6 +175,8 @@ ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
         if (redis->zones[i].stream != NULL) {
             ngx_gw_redis_close(redis->zones[i].stream);
         }
+
+        ngx_http_tbucket_redis_save_done(&redis->zones[i]);
     }
 
     if (redis->command != NULL) {
@@ -210,7 +212,7 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
     ngx_http_tbucket_redis_report(redis);
     ngx_http_tbucket_redis_pending(redis);
 
-    if (!leaving) {
+    if (!leaving || !ngx_queue_empty(&redis->pending)) {
         ngx_add_timer(ev, held ? redis->tick : NGX_HTTP_TBUCKET_REDIS_TICK);
     }
 }
@@ -236,6 +238,8 @@ ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
     if (rz->retry.timer_set) {
         ngx_del_timer(&rz->retry);
     }
+
+    ngx_http_tbucket_redis_save_done(rz);
 
     rz->following = 0;
     rz->seeding = 0;

@@ -350,6 +350,10 @@ ngx_uint_t ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz,
     uint64_t until);
 ngx_int_t ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz);
 
+/* Nothing is saved any more: frees what gathering took. */
+
+void ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz);
+
 /* Redis' time, ms since 1970; our own as long as that is not known. */
 
 uint64_t ngx_http_tbucket_redis_time(ngx_http_tbucket_rzone_t *rz);

@@ -544,6 +544,8 @@ ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
                           "\"%V\" are not saved",
                           &redis->zones[i].zone->name);
         }
+
+        ngx_http_tbucket_redis_save_done(&redis->zones[i]);
     }
 
     redisFree(context);

@@ -129,6 +129,17 @@ ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz)
 }
 
 
+void
+ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz)
+{
+    if (rz->save.buckets.entries != NULL) {
+        ngx_free(rz->save.buckets.entries);
+    }
+
+    ngx_memzero(&rz->save, sizeof(ngx_http_tbucket_save_t));
+}
+
+
 ngx_uint_t
 ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
 {
@@ -301,7 +312,9 @@ ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
 
     rz->save.busy = 0;
 
-    if (reply == NULL || !rz->holder) {
+    /* or of a save that has been given up, with the lease */
+
+    if (reply == NULL || !rz->holder || rz->save.sent == 0) {
         return;
     }
 
