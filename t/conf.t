@@ -40,6 +40,11 @@ subtest 'every example is accepted' => sub {
     my ($code, $err) = check(example('production.conf', @ports));
     is($code, 0, 'production.conf') or diag($err);
 
+    for my $name (qw(tls_upstream.conf grpc_upstream.conf)) {
+        ($code, $err) = check(example($name, @ports[0, 1]));
+        is($code, 0, $name) or diag($err);
+    }
+
     ($code, $err) = check(Gateway::slurp("$conf/nginx.conf")
         =~ s/^(load_module|pid|error_log|worker_\w+) [^;]*;.*\n//gmr
         =~ s/^events \{.*?^\}\n//msr =~ s/access_log access/access_log %%DIR%%\/access/r
