@@ -40,6 +40,7 @@ mirror=${MIRROR:-http://deb.debian.org/debian}
 image=localhost/nginx-gateway:verify
 mkdir -p "$dir"
 
+# shellcheck disable=SC3045  # dash and busybox have it
 files=$(ulimit -n)
 cat >"$dir/containers.conf" <<END
 [containers]
