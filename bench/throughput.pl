@@ -5,7 +5,9 @@
 #
 # How: both gateways run all the time in front of the same backend, and wrk
 # asks them in turns, A B A B, so that whatever else the machine does hits
-# both.  The ratio is the median of the pairs'.
+# both.  The ratio is the median of the pairs', of requests a second, and of
+# requests for each second of the processor that a gateway's workers took,
+# which says the same where wrk, the backend and others leave them too little.
 #
 # Environment: NGINX_BIN and MODULES (paths), SERVERS (a number), PAIRS,
 # SECONDS (of each run), CLIENTS (connections), WORKERS (of each gateway).
@@ -15,7 +17,7 @@ use warnings;
 
 use FindBin qw($Bin);
 use lib "$Bin/lib";
-use Bench qw(ask backend gateway module servers stop);
+use Bench qw(ask backend contents gateway module servers stop);
 
 use constant AT_LEAST => 3;
 
@@ -30,8 +32,9 @@ $| = 1;
 print "### Requests per second with $n servers\n\n"
     . "wrk, $clients clients, $workers worker(s), $pairs pairs of runs of "
     . "$seconds s\n\n"
-    . "| pair | nginx | p50 | p99 | lb | p50 | p99 | lb / nginx |\n"
-    . "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+    . "| pair | nginx | p50 | p99 | lb | p50 | p99 "
+    . "| lb / nginx | for its CPU |\n"
+    . "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
 
 my $backend = backend();
 my $servers = servers($n, $backend->{port});
@@ -50,25 +53,27 @@ my $ours = gateway(workers => $workers, http => '', location => '',
 
 for ($own, $ours) {
     ask($_, 2 * $n);
-    run($_->{port}, 1);
+    run($_, 1);
 }
 
-my @ratios;
+my (@ratios, @costs);
 
 for my $pair (1 .. $pairs) {
-    my @figures = map { run($_->{port}, $seconds) } $own, $ours;
+    my @figures = map { run($_, $seconds) } $own, $ours;
 
     push @ratios, $figures[1]{rate} / $figures[0]{rate};
+    push @costs, $figures[0]{cost} / $figures[1]{cost};
 
-    printf "| %d |%s %.2f |\n", $pair,
+    printf "| %d |%s %.2f | %.2f |\n", $pair,
         join('', map { sprintf ' %.0f | %s | %s |', @$_{qw(rate p50 p99)} }
              @figures),
-        $ratios[-1];
+        $ratios[-1], $costs[-1];
 }
 
-my $median = (sort { $a <=> $b } @ratios)[@ratios / 2];
+my $median = median(@ratios);
 
-printf "\nlb / nginx, median: %.2f\n", $median;
+printf "\nlb / nginx, median: %.2f, for its CPU %.2f\n", $median,
+    median(@costs);
 printf "missed: less than %d\n", AT_LEAST if $median < AT_LEAST;
 
 stop($_) for $own, $ours, $backend;
@@ -77,15 +82,44 @@ exit($median < AT_LEAST);
 
 
 sub run {
-    my ($port, $time) = @_;
-    my $out = `wrk -t 1 -c $clients -d ${time}s --latency http://127.0.0.1:$port/ 2>&1`;
+    my ($gateway, $time) = @_;
+    my $before = cpu($gateway);
+    my $out = `wrk -t 1 -c $clients -d ${time}s --latency http://127.0.0.1:$gateway->{port}/ 2>&1`;
+    my $ticks = cpu($gateway) - $before;
 
     die "wrk: $out\n" if $? || $out =~ /Non-2xx|Socket errors/;
 
     my ($rate) = $out =~ m{^Requests/sec:\s+([\d.]+)}m
         or die "wrk: $out\n";
+    my ($requests) = $out =~ /^\s+(\d+) requests in/m
+        or die "wrk: $out\n";
     my ($p50) = $out =~ /^\s+50%\s+(\S+)/m;
     my ($p99) = $out =~ /^\s+99%\s+(\S+)/m;
 
-    return { rate => $rate, p50 => $p50, p99 => $p99 };
+    return { rate => $rate, p50 => $p50, p99 => $p99,
+             cost => $ticks / $requests };
+}
+
+
+# What the workers have had of the processor so far, in ticks.
+
+sub cpu {
+    my ($gateway) = @_;
+    my $pid = $gateway->{pid};
+    my $ticks = 0;
+
+    for my $worker (split ' ', contents("/proc/$pid/task/$pid/children")) {
+        my @stat = split ' ', contents("/proc/$worker/stat") =~ s/.*\) //r;
+
+        $ticks += $stat[11] + $stat[12];
+    }
+
+    return $ticks;
+}
+
+
+sub median {
+    my @sorted = sort { $a <=> $b } @_;
+
+    return $sorted[@sorted / 2];
 }
