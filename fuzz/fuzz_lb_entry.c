@@ -135,7 +135,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int                             whole, pieces;
     fuzz_lb_entry_seen_t            a, b;
     const lb_entry_form_t          *form;
-    static const lb_entry_form_t * const  forms[] = {
+    static const lb_entry_form_t *const  forms[] = {
         &lb_entry_new, &lb_entry_change, &lb_entry_file, &lb_entry_file
     };
 

@@ -16,8 +16,10 @@ my $script = "$top/docker/entrypoint.sh";
 my $dir    = temp_dir();
 
 my $modules = "$top/build/release";
-if (($ENV{TEST_NGINX_LOAD_MODULES} // '') =~ m{^\s*(\S+)/[^/]+\.so}) {
-    $modules = Gateway::absolute($1);
+if (my ($folder) = ($ENV{TEST_NGINX_LOAD_MODULES} // '')
+                   =~ m{^\s*(\S+)/[^/]+\.so})
+{
+    $modules = Gateway::absolute($folder);
 }
 
 my @base = ("NGINX_BIN=" . ($ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx'),

@@ -19,7 +19,7 @@ static bool lb_entry_set_state(lb_entry_t *entry, const char *text,
 static uint64_t lb_entry_unit(const char **p, const char *end);
 
 
-const char * const  lb_entry_states[] = { "up", "drain", "disabled" };
+const char *const  lb_entry_states[] = { "up", "drain", "disabled" };
 
 
 static const lb_entry_member_t  lb_entry_members[] = {

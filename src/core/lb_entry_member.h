@@ -23,7 +23,7 @@ typedef struct {
 
 
 /* the words for lb_entry_state_t */
-extern const char * const  lb_entry_states[3];
+extern const char *const  lb_entry_states[3];
 
 
 /* The member of that bit, which there is; of that name, or NULL. */

@@ -29,6 +29,7 @@
 
 #include <stddef.h>
 
+#include "lb_line.h"
 #include "lb_load.h"
 #include "lb_meter.h"
 #include "lb_order.h"
@@ -123,25 +124,6 @@ typedef struct {
 #define LB_UNLISTED      0           /* it is new */
 #define LB_LISTED        1
 #define LB_MISSED        2
-
-
-/* what a server line says */
-
-typedef struct {
-    const char        *host;         /* as written, at most LB_HOST_MAX */
-    const char        *name;         /* address as text, LB_NAME_MAX */
-    const void        *address;      /* binary, LB_ADDRESS_MAX */
-    uint32_t           host_length;
-    uint32_t           name_length;
-    uint32_t           address_length;
-    uint32_t           weight;
-    uint32_t           max_conns;
-    uint32_t           max_fails;
-    uint32_t           status;       /* LB_BACKUP, LB_DISABLED or 0 */
-    bool               pending;      /* if new: down until a check passes */
-    uint64_t           id;           /* if new: its id, 0: the next one */
-    uint64_t           fail_timeout; /* ms */
-} lb_line_t;
 
 
 /* written under the mutex only; valid as long as the slot's generation */

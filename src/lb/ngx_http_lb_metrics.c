@@ -409,7 +409,7 @@ ngx_http_lb_metrics_requests(ngx_http_lb_metrics_t *m,
     ngx_http_lb_figures_t *row)
 {
     ngx_uint_t                 i;
-    static const char * const  codes[LB_ANSWERS] = {
+    static const char *const  codes[LB_ANSWERS] = {
         "other", "1xx", "2xx", "3xx", "4xx", "5xx"
     };
 

@@ -530,8 +530,8 @@ ngx_http_lb_state_cmp(const void *one, const void *two)
 {
     const lb_line_t  *a, *b;
 
-    a = *(const lb_line_t * const *) one;
-    b = *(const lb_line_t * const *) two;
+    a = *(const lb_line_t *const *) one;
+    b = *(const lb_line_t *const *) two;
 
     if (a->id != b->id) {
         return (a->id > b->id) ? 1 : -1;

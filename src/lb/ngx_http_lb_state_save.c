@@ -43,6 +43,7 @@ static ngx_int_t ngx_http_lb_save_folder(ngx_http_lb_save_t *save);
 static ngx_int_t ngx_http_lb_save_failed(ngx_http_lb_save_t *save,
     const char *call);
 #if (NGX_THREADS)
+static ngx_int_t ngx_http_lb_save_post(ngx_http_lb_save_t *save);
 static void ngx_http_lb_save_posted(ngx_event_t *ev);
 #endif
 
@@ -59,22 +60,11 @@ ngx_http_lb_state_save(ngx_http_lb_srv_conf_t *lcf)
     save->failed = "malloc()";
 
 #if (NGX_THREADS)
-    {
-    ngx_str_t           name = ngx_string("default");
-    ngx_thread_pool_t  *pool;
 
-    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
-
-    save->task.ctx = save;
-    save->task.handler = ngx_http_lb_save_run;
-    save->task.event.data = save;
-    save->task.event.handler = ngx_http_lb_save_posted;
-    save->task.event.log = ngx_cycle->log;
-
-    if (pool && ngx_thread_task_post(pool, &save->task) == NGX_OK) {
+    if (ngx_http_lb_save_post(save) == NGX_OK) {
         return;
     }
-    }
+
 #endif
 
     ngx_http_lb_save_run(save, ngx_cycle->log);
@@ -84,6 +74,29 @@ ngx_http_lb_state_save(ngx_http_lb_srv_conf_t *lcf)
 
 
 #if (NGX_THREADS)
+
+static ngx_int_t
+ngx_http_lb_save_post(ngx_http_lb_save_t *save)
+{
+    ngx_thread_pool_t  *pool;
+
+    static ngx_str_t  name = ngx_string("default");
+
+    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
+
+    if (pool == NULL) {
+        return NGX_DECLINED;
+    }
+
+    save->task.ctx = save;
+    save->task.handler = ngx_http_lb_save_run;
+    save->task.event.data = save;
+    save->task.event.handler = ngx_http_lb_save_posted;
+    save->task.event.log = ngx_cycle->log;
+
+    return ngx_thread_task_post(pool, &save->task);
+}
+
 
 static void
 ngx_http_lb_save_posted(ngx_event_t *ev)

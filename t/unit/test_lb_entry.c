@@ -130,7 +130,8 @@ a_file_is_a_list_and_nothing_else(void **state)
     refused(&lb_entry_file, "{\"server\":[]}", "unknown member");
     refused(&lb_entry_file, "{\"servers\":[],\"servers\":[]}", "twice");
     refused(&lb_entry_file, "{\"servers\":[7]}", "servers[0]: must be");
-    refused(&lb_entry_file, "{\"servers\":[{\"address\":\"a\"},{\"weight\":1}]}",
+    refused(&lb_entry_file,
+            "{\"servers\":[{\"address\":\"a\"},{\"weight\":1}]}",
             "servers[1]: address is missing");
     refused(&lb_entry_file, "{\"servers\":[{\"address\":\"a\"}", "JSON");
 }

@@ -1,0 +1,32 @@
+
+/*
+ * What a server line, or a change at runtime, says of a server.
+ */
+
+
+#ifndef LB_LINE_H
+#define LB_LINE_H
+
+
+#include <stdbool.h>
+#include <stdint.h>
+
+
+typedef struct {
+    const char        *host;         /* as written, at most LB_HOST_MAX */
+    const char        *name;         /* address as text, LB_NAME_MAX */
+    const void        *address;      /* binary, LB_ADDRESS_MAX */
+    uint32_t           host_length;
+    uint32_t           name_length;
+    uint32_t           address_length;
+    uint32_t           weight;
+    uint32_t           max_conns;
+    uint32_t           max_fails;
+    uint32_t           status;       /* LB_BACKUP, LB_DISABLED or 0 */
+    bool               pending;      /* if new: down until a check passes */
+    uint64_t           id;           /* if new: its id, 0: the next one */
+    uint64_t           fail_timeout; /* ms */
+} lb_line_t;
+
+
+#endif /* LB_LINE_H */
