@@ -122,6 +122,7 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
     ngx_str_t                 *prefix;
+    size_t                     size;
     ngx_uint_t                 i;
     ngx_http_tbucket_redis_t  *redis;
     ngx_http_tbucket_zone_t  **zones;
@@ -131,9 +132,9 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
 
     zones = store->mcf->zones.elts;
 
-    redis->zones = ngx_pcalloc(cycle->pool, store->mcf->zones.nelts
-                                            * sizeof(ngx_http_tbucket_rzone_t)
-                                            + 1);
+    size = store->mcf->zones.nelts * sizeof(ngx_http_tbucket_rzone_t);
+
+    redis->zones = ngx_pcalloc(cycle->pool, size + 1);
     redis->scratch = ngx_palloc(cycle->pool,
                                 sizeof(ngx_http_tbucket_scratch_t));
 
