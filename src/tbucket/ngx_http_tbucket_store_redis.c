@@ -65,7 +65,7 @@ ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
 
     redis->conf.timeout = store->timeout - store->timeout / 10;
 
-    tick = ngx_min(ngx_max(store->interval / 50, 10),
+    tick = ngx_min(ngx_max(store->interval / 100, 5),
                    NGX_HTTP_TBUCKET_REDIS_TICK);
 
     redis->store = store;

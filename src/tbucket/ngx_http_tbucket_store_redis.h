@@ -29,7 +29,7 @@
 #include "src/tbucket/ngx_http_tbucket_store.h"
 
 
-#define NGX_HTTP_TBUCKET_REDIS_PAGE   500    /* clients in a command */
+#define NGX_HTTP_TBUCKET_REDIS_PAGE   250    /* clients in a command */
 #define NGX_HTTP_TBUCKET_REDIS_ARGS   (2 * NGX_HTTP_TBUCKET_REDIS_PAGE + 24)
 
 /* a name of a token state: an id, or "#" and a hash */
@@ -146,13 +146,16 @@ typedef struct {
     unsigned                      holder:1;
     unsigned                      following:1;  /* the stream */
     unsigned                      seeding:1;
+    unsigned                      seeded:1;     /* some clients were sent */
+    unsigned                      ending:1;     /* and that was all */
+    unsigned                      crowded:1;    /* too many ids at once */
     unsigned                      text:1;       /* READ is to be sent as one */
     ngx_gw_redis_t               *stream;
     ngx_event_t                   retry;
 
     char                          seen[NGX_HTTP_TBUCKET_EPOCH_SIZE];
     uint64_t                      after;        /* of the registry, seeding */
-    uint64_t                      next;         /* the same, walking */
+    uint64_t                      next;         /* after the page under way */
     tb_stream_id_t                upcoming;     /* position after a batch */
 
     ngx_http_tbucket_pass_t       scan;         /* what is in Redis */
@@ -264,10 +267,13 @@ ngx_int_t ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view,
 ngx_int_t ngx_http_tbucket_redis_apply(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_view_t *view);
 
-/* Up to max registered clients after *after; 0: there are no more. */
+/*
+ * Up to a page of registered clients after *after, which is moved on; *end is
+ * set when there are no more.  Bounded work: there may be none, and no end.
+ */
 
 ngx_uint_t ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz,
-    uint64_t *after, tb_registry_entry_t *entries, ngx_uint_t max);
+    uint64_t *after, tb_registry_entry_t *entries, ngx_uint_t *end);
 
 
 /* ngx_http_tbucket_store_redis_write.c */

@@ -9,7 +9,7 @@
 
 
 /* chains of the registry that one call may find empty */
-#define NGX_HTTP_TBUCKET_REDIS_BUDGET  100000
+#define NGX_HTTP_TBUCKET_REDIS_BUDGET  10000
 
 
 static void ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
@@ -233,7 +233,7 @@ ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
 
 ngx_uint_t
 ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz, uint64_t *after,
-    tb_registry_entry_t *entries, ngx_uint_t max)
+    tb_registry_entry_t *entries, ngx_uint_t *end)
 {
     bool                      found;
     uint32_t                  budget;
@@ -241,11 +241,10 @@ ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz, uint64_t *after,
     ngx_http_tbucket_zone_t  *zone;
 
     zone = rz->zone;
+    budget = NGX_HTTP_TBUCKET_REDIS_BUDGET;
     n = 0;
 
     do {
-        budget = NGX_HTTP_TBUCKET_REDIS_BUDGET;
-
         ngx_shmtx_lock(&zone->shpool->mutex);
 
         do {
@@ -258,11 +257,13 @@ ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz, uint64_t *after,
 
             n += found;
 
-        } while (found && n % 64 != 0 && n < max);
+        } while (found && n % 64 != 0 && n < NGX_HTTP_TBUCKET_REDIS_PAGE);
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    } while (n < max && (found || budget == 0));
+    } while (found && n < NGX_HTTP_TBUCKET_REDIS_PAGE);
+
+    *end = !found && budget != 0;
 
     return n;
 }

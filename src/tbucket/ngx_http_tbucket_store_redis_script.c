@@ -80,8 +80,10 @@ static const char  ngx_http_tbucket_script_write[] =
 
 
 /*
- * Many clients, which are in a hash of their own: all or none.  KEYS:
- * clients, changes, epoch, that hash.  ARGV: how many.
+ * Many clients, which are in a hash of their own: all or none.  More than
+ * 1000 are named in the stream by entries of 100 ids, since Redis serves
+ * nobody meanwhile.  KEYS: clients, changes, epoch, that hash.  ARGV: how
+ * many.
  */
 
 static const char  ngx_http_tbucket_script_bulk[] =
@@ -93,12 +95,20 @@ static const char  ngx_http_tbucket_script_bulk[] =
     "redis.call('HLEN', KEYS[1])\n"
     "redis.call('XLEN', KEYS[2])\n"
     "local all = redis.call('HGETALL', KEYS[4])\n"
-    "local created, seq = 0, '0-0'\n"
-    "for i = 1, #all, 2 do\n"
-    "  created = created + redis.call('HSET', KEYS[1], all[i], all[i + 1])\n"
-    "  seq = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 100000, '*',\n"
-    "                   'id', all[i])\n"
+    "local created, seq, ids = 0, '0-0', {}\n"
+    "for i = 1, #all, 1000 do\n"
+    "  local last = math.min(i + 999, #all)\n"
+    "  created = created + redis.call('HSET', KEYS[1], unpack(all, i, last))\n"
     "end\n"
+    "local many = #all > 2000 and 200 or 2\n"
+    "for i = 1, #all, 2 do\n"
+    "  ids[#ids + 1], ids[#ids + 2] = 'id', all[i]\n"
+    "  if #ids == many or i + 1 == #all then\n"
+    "    seq = redis.call('XADD', KEYS[2], '*', unpack(ids))\n"
+    "    ids = {}\n"
+    "  end\n"
+    "end\n"
+    "redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', 100000)\n"
     "redis.call('UNLINK', KEYS[4])\n"
     "return {'OLD', seq, created}\n";
 

@@ -75,6 +75,7 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
     }
 
     rz->seeding = 1;
+    rz->seeded = 0;
     rz->after = 0;
 
     if (ngx_http_tbucket_redis_seed_send(rz, 0) != NGX_OK) {
@@ -92,7 +93,7 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz,
     char                         epoch[NGX_HTTP_TBUCKET_EPOCH_SIZE];
     size_t                       len;
     uint64_t                     after;
-    ngx_uint_t                   i, n;
+    ngx_uint_t                   end, i, n;
     tb_registry_entry_t         *entry;
     ngx_http_tbucket_args_t     *args;
     ngx_http_tbucket_scratch_t  *scratch;
@@ -101,12 +102,13 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz,
     args = &scratch->args;
 
     after = rz->after;
-    n = ngx_http_tbucket_redis_list(rz, &after, scratch->entries,
-                                    NGX_HTTP_TBUCKET_REDIS_PAGE);
-    epoch[0] = '\0';
+    n = ngx_http_tbucket_redis_list(rz, &after, scratch->entries, &end);
 
-    if (n == 0) {
-        ngx_http_tbucket_redis_new_epoch(epoch, rz->after == 0);
+    epoch[0] = '\0';
+    end = end && n == 0;
+
+    if (end) {
+        ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded);
     }
 
     ngx_http_tbucket_redis_seed_args(rz, args, text, epoch);
@@ -131,8 +133,9 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz,
 
     /* where the next page begins, unless this one has to be sent again */
 
-    rz->upcoming.ms = after;
-    rz->upcoming.seq = (n == 0);
+    rz->next = after;
+    rz->ending = end;
+    rz->seeded |= (n > 0);
 
     return NGX_OK;
 }
@@ -190,9 +193,9 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
     if (unknown || ngx_http_tbucket_redis_is(reply, "OK")) {
 
         if (!unknown) {
-            rz->after = rz->upcoming.ms;
+            rz->after = rz->next;
 
-            if (rz->upcoming.seq) {
+            if (rz->ending) {
                 ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
                               "tbucket_store: zone \"%V\" was begun anew in "
                               "Redis", &rz->zone->name);

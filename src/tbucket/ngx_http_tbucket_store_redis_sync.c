@@ -11,7 +11,7 @@
 
 
 #define NGX_HTTP_TBUCKET_REDIS_BLOCK  "1000"    /* ms, of XREAD */
-#define NGX_HTTP_TBUCKET_REDIS_BATCH  "250"     /* entries of the stream */
+#define NGX_HTTP_TBUCKET_REDIS_BATCH  "100"     /* entries of the stream */
 
 /* ms until another attempt, when Redis does not like what it was asked */
 #define NGX_HTTP_TBUCKET_REDIS_RETRY  1000
@@ -28,8 +28,8 @@ static void ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static ngx_int_t ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
     redisReply *reply);
-static redisReply *ngx_http_tbucket_redis_entry(redisReply *entry,
-    tb_stream_id_t *id);
+static ngx_int_t ngx_http_tbucket_redis_entry(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, redisReply *entry);
 static void ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_redis_odd(ngx_http_tbucket_rzone_t *rz,
@@ -222,7 +222,7 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
     redisReply *reply)
 {
     size_t                    i;
-    redisReply               *entries, *id;
+    redisReply               *entries;
     ngx_http_tbucket_args_t  *args;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1
@@ -242,18 +242,10 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
 
     for (i = 0; i < (size_t) entries->elements; i++) {
-        id = ngx_http_tbucket_redis_entry(entries->element[i], &rz->upcoming);
-
-        if (id == NULL) {
-            return NGX_ERROR;
-        }
-
-        /* what is no id of a client is nothing to us */
-
-        if (id->type == REDIS_REPLY_STRING
-            && tb_id_check(id->str, id->len) == TB_ID_OK)
+        if (ngx_http_tbucket_redis_entry(rz, args, entries->element[i])
+            != NGX_OK)
         {
-            ngx_http_tbucket_redis_put(args, id->str, id->len);
+            return NGX_ERROR;
         }
     }
 
@@ -264,32 +256,50 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
 }
 
 
-/* The value of the field "id", or anything that is not a string. */
+/*
+ * Adds the values of its fields "id", as many as there is room for; more
+ * than that are left to a full comparison.
+ */
 
-static redisReply *
-ngx_http_tbucket_redis_entry(redisReply *entry, tb_stream_id_t *id)
+static ngx_int_t
+ngx_http_tbucket_redis_entry(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, redisReply *entry)
 {
     size_t       i;
-    redisReply  *fields;
+    redisReply  *fields, *id;
 
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
         || entry->element[0]->type != REDIS_REPLY_STRING
         || entry->element[1]->type != REDIS_REPLY_ARRAY
-        || !tb_stream_id_parse(id, entry->element[0]->str,
+        || !tb_stream_id_parse(&rz->upcoming, entry->element[0]->str,
                                entry->element[0]->len))
     {
-        return NULL;
+        return NGX_ERROR;
     }
 
     fields = entry->element[1];
 
     for (i = 0; i + 1 < (size_t) fields->elements; i += 2) {
-        if (ngx_http_tbucket_redis_is(fields->element[i], "id")) {
-            return fields->element[i + 1];
+        id = fields->element[i + 1];
+
+        /* what is no id of a client is nothing to us */
+
+        if (!ngx_http_tbucket_redis_is(fields->element[i], "id")
+            || id->type != REDIS_REPLY_STRING
+            || tb_id_check(id->str, id->len) != TB_ID_OK)
+        {
+            continue;
         }
+
+        if (args->n == NGX_HTTP_TBUCKET_REDIS_ARGS) {
+            rz->crowded = 1;
+            return NGX_OK;
+        }
+
+        ngx_http_tbucket_redis_put(args, id->str, id->len);
     }
 
-    return fields;
+    return NGX_OK;
 }
 
 
@@ -338,11 +348,13 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
 
     ngx_shmtx_lock(&rz->zone->shpool->mutex);
 
-    gap = tb_stream_id_compare(&view.first, &rz->mirror->position) > 0
-          && view.length * 2 > NGX_HTTP_TBUCKET_REDIS_STREAM;
+    gap = rz->crowded
+          || (tb_stream_id_compare(&view.first, &rz->mirror->position) > 0
+              && view.length * 2 > NGX_HTTP_TBUCKET_REDIS_STREAM);
 
     if (rc == NGX_OK) {
         rz->mirror->position = rz->upcoming;
+        rz->crowded = 0;
     }
 
     ngx_shmtx_unlock(&rz->zone->shpool->mutex);
@@ -446,7 +458,7 @@ ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz)
 static void
 ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz)
 {
-    ngx_uint_t                   i, n;
+    ngx_uint_t                   end, i, n;
     ngx_http_tbucket_args_t     *args;
     ngx_http_tbucket_scratch_t  *scratch;
 
@@ -455,10 +467,15 @@ ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz)
 
     rz->next = rz->walk.after;
 
-    n = ngx_http_tbucket_redis_list(rz, &rz->next, scratch->entries,
-                                    NGX_HTTP_TBUCKET_REDIS_PAGE);
+    n = ngx_http_tbucket_redis_list(rz, &rz->next, scratch->entries, &end);
+
     if (n == 0) {
-        ngx_http_tbucket_redis_round(rz, &rz->walk);
+        rz->walk.after = rz->next;
+
+        if (end) {
+            ngx_http_tbucket_redis_round(rz, &rz->walk);
+        }
+
         return;
     }
 

@@ -433,9 +433,12 @@ ngx_http_tbucket_redis_commit(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_str(args, &rw->staged);
     ngx_http_tbucket_redis_put(args, n, len);
 
-    if (ngx_gw_redis_command(rz->redis->command,
-                             ngx_http_tbucket_redis_answered, rw, args->n,
-                             args->value, args->len)
+    /* Redis does nothing else meanwhile, for 4 us or so a client */
+
+    if (ngx_gw_redis_background(rz->redis->command,
+                                ngx_http_tbucket_redis_answered, rw,
+                                rz->redis->conf.timeout + rw->write->n / 50,
+                                args->n, args->value, args->len)
         != NGX_OK)
     {
         ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
