@@ -1,8 +1,8 @@
 package Bench;
 
-# What the benchmarks of the balancer share: a backend that answers on every
-# loopback address, a gateway in front of it, plain or under callgrind, and
-# requests to count.
+# What the benchmarks share: an nginx of one process under callgrind; for the
+# balancer a backend that answers on every loopback address and a gateway in
+# front of it, plain or under callgrind; and requests to count.
 
 use strict;
 use warnings;
@@ -13,8 +13,9 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(ask backend contents count counted gateway
-                    instructions module refused servers stop total);
+our @EXPORT_OK = qw(ask backend contents count counted exchange free_port
+                    gateway instructions module profiled refused servers stop
+                    total);
 
 use constant BATCH => 50;
 
@@ -71,22 +72,40 @@ EOF
 }
 
 
+# Starts an nginx as one process under callgrind with these options; http is
+# what stands in http {}, port where it listens.  Returns what it is known by.
+
+sub profiled {
+    my (%with) = @_;
+    my $main = join "\n", (map { "load_module $_;" } @{ $with{modules} }),
+        'events { worker_connections 19000; }';
+
+    return start(callgrind(@{ $with{options} }), $main, $with{http},
+                 $with{port});
+}
+
+
+sub callgrind {
+    my (@options) = @_;
+
+    return ['valgrind', '--tool=callgrind', '--callgrind-out-file=profile',
+            @options];
+}
+
+
 # Starts a gateway as one process, under callgrind that does not count yet
 # if that is asked for, or with so many workers.  Returns what it is known by.
 
 sub gateway {
     my (%with) = @_;
     my $port = free_port();
-    my @valgrind = $with{callgrind}
-                   ? ('valgrind', '--tool=callgrind', '--instr-atstart=no',
-                      '--callgrind-out-file=profile')
-                   : ();
+    my $valgrind = $with{callgrind} ? callgrind('--instr-atstart=no') : [];
     my $main = join "\n", (map { "load_module $_;" } @{ $with{modules} }),
         'events { worker_connections 19000; }';
 
     $main .= "\nworker_processes $with{workers};" if $with{workers};
 
-    return start(\@valgrind, $main, <<"EOF", $port, $with{workers});
+    return start($valgrind, $main, <<"EOF", $port, $with{workers});
     $with{http}
     proxy_http_version 1.1;
     proxy_set_header Connection "";
@@ -141,7 +160,8 @@ sub start {
 
     $running{$child} = $dir;
 
-    my $self = { pid => $child, port => $port, dir => $dir };
+    my $self = { pid => $child, port => $port, dir => $dir,
+                 profile => "$dir/profile" };
 
     $self->{socket} = connection($self);
 
@@ -228,20 +248,28 @@ sub contents {
 }
 
 
-# Asks for so many pages, ?k=0 and up; nginx serves a connection's requests
-# one after the other.
+# Asks for so many pages, ?k=0 and up.
 
 sub ask {
     my ($self, $n) = @_;
+
+    exchange($self, 204, BATCH,
+             map { "GET /?k=$_ HTTP/1.1\r\nHost: a\r\n\r\n" } 0 .. $n - 1);
+}
+
+
+# Sends requests, so many at a time, each to be answered with the status and
+# no body; nginx serves a connection's requests one after the other.
+
+sub exchange {
+    my ($self, $status, $batch, @requests) = @_;
     my $sock = $self->{socket};
 
-    for (my $i = 0; $i < $n; $i += BATCH) {
-        my $wait = $n - $i < BATCH ? $n - $i : BATCH;
+    while (my @some = splice @requests, 0, $batch) {
+        my $wait = @some;
         my $answer = '';
 
-        print $sock map {
-            sprintf "GET /?k=%d HTTP/1.1\r\nHost: a\r\n\r\n", $i + $_
-        } 0 .. $wait - 1 or die "nginx closed the connection\n";
+        print $sock @some or die "nginx closed the connection\n";
 
         while ($wait) {
             sysread $sock, $answer, 65536, length $answer
@@ -250,8 +278,8 @@ sub ask {
             while ($answer =~ s/\A(.*?)\r\n\r\n//s) {
                 my $head = $1;
 
-                die "not answered: $head\n"
-                    unless $head =~ m{\AHTTP/1\.1 204 };
+                die "not answered with $status: $head\n"
+                    unless $head =~ m{\AHTTP/1\.1 $status };
                 $wait--;
             }
         }
@@ -273,6 +301,7 @@ sub counted {
     my ($self) = @_;
 
     control($self, '--dump');
+    $self->{profile} = "$self->{dir}/profile.1";
 }
 
 
@@ -303,13 +332,13 @@ sub control {
 }
 
 
-# What was written down: all of it, or what was counted in the functions named
+# What was written down, at the end if not before: all of it, or what was counted in the functions named
 # and in all that they called.
 
 sub total {
     my ($self) = @_;
 
-    contents("$self->{dir}/profile.1") =~ /^(?:totals|summary): (\d+)/m
+    contents($self->{profile}) =~ /^(?:totals|summary): (\d+)/m
         or die "callgrind left no profile: " . contents("$self->{dir}/out");
 
     die "callgrind counted nothing\n" unless $1;
@@ -321,7 +350,7 @@ sub total {
 sub instructions {
     my ($self, @functions) = @_;
     my $sum = 0;
-    my $listing = `callgrind_annotate --inclusive=yes --threshold=100 $self->{dir}/profile.1 2>&1`;
+    my $listing = `callgrind_annotate --inclusive=yes --threshold=100 $self->{profile} 2>&1`;
 
     for my $function (@functions) {
         $listing =~ /^\s*([\d,]+) \([^)]*\)\s+\S*?\Q$function\E\b/m
