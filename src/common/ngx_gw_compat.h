@@ -41,12 +41,17 @@
 #endif
 
 
-/* Keeps a function out of the code, and the registers, of its callers. */
+/*
+ * Keeps a function out of the code, and the registers, of its callers; or
+ * puts it there, however the compiler weighs its size.
+ */
 
 #if defined(__GNUC__)
 #define ngx_gw_noinline  __attribute__((noinline))
+#define ngx_gw_inline    inline __attribute__((always_inline))
 #else
 #define ngx_gw_noinline
+#define ngx_gw_inline    ngx_inline
 #endif
 
 

@@ -11,13 +11,13 @@
 #include "src/core/tb_text.h"
 
 
-static ngx_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
+static ngx_gw_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_fall_back(
     ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
 static ngx_gw_noinline uint64_t ngx_http_tbucket_cost(
     ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit);
-static ngx_inline void ngx_http_tbucket_take(
+static ngx_gw_inline void ngx_http_tbucket_take(
     ngx_http_tbucket_charge_t *charge);
 static ngx_gw_noinline void ngx_http_tbucket_search(
     ngx_http_tbucket_charge_t *charge);
@@ -221,7 +221,7 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 
 /* Fills in whose bucket it is and the cost; NGX_DECLINED: nobody's. */
 
-static ngx_inline ngx_int_t
+static ngx_gw_inline ngx_int_t
 ngx_http_tbucket_charge(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge)
 {
@@ -299,7 +299,7 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 }
 
 
-static ngx_inline void
+static ngx_gw_inline void
 ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c)
 {
     ngx_http_tbucket_zone_t  *zone;
