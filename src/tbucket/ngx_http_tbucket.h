@@ -30,9 +30,6 @@
 /* workers add to a counter of their own while there are no more of them */
 #define NGX_HTTP_TBUCKET_COUNTERS        16
 
-/* the longest client id that is kept as it is; longer ones are hashed */
-#define NGX_HTTP_TBUCKET_ID_MAX          255
-
 
 typedef enum {
     NGX_HTTP_TBUCKET_NOT_LIMITED = 0,
