@@ -28,7 +28,7 @@ static void
 fuzz_client_check(const tb_client_t *c)
 {
     fuzz_check(!(c->members & TB_CLIENT_ID)
-               || tb_id_check(c->id, c->id_len) == TB_ID_OK);
+               || gw_id_check(c->id, c->id_len) == GW_ID_OK);
     fuzz_check(!(c->members & TB_CLIENT_CAPACITY)
                || (c->capacity >= 1 && c->capacity <= TB_CAPACITY_MAX));
     fuzz_check(!(c->members & TB_CLIENT_RATE)
@@ -77,8 +77,8 @@ fuzz_client_read(const tb_client_form_t *form, const uint8_t *data,
     }
 
     fuzz_check((rc == 0) == (reader.json.error[0] == '\0'));
-    fuzz_check(strlen(reader.json.error) < TB_JSON_ERROR_SIZE);
-    fuzz_check(reader.json.arena.used <= TB_JSON_READ_ARENA - 1024);
+    fuzz_check(strlen(reader.json.error) < GW_JSON_ERROR_SIZE);
+    fuzz_check(reader.json.arena.used <= GW_JSON_READ_ARENA - 1024);
 
     return rc;
 }

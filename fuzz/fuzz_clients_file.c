@@ -45,7 +45,7 @@ fuzz_clients_file_each(tb_snapshot_t *s, void *data)
 
     c = &s->client;
 
-    fuzz_check(tb_id_check(c->id, c->id_len) == TB_ID_OK);
+    fuzz_check(gw_id_check(c->id, c->id_len) == GW_ID_OK);
     fuzz_check(c->capacity >= 1 && c->capacity <= TB_CAPACITY_MAX);
     fuzz_check(c->rate >= TB_RATE_MIN && c->rate <= TB_RATE_MAX);
 

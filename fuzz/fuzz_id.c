@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,27 +18,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char             id[TB_ID_MAX], text[3 * TB_ID_MAX], back[TB_ID_MAX];
+    char             id[GW_ID_MAX], text[3 * GW_ID_MAX], back[GW_ID_MAX];
     size_t           len, text_len, back_len;
-    tb_id_status_t   status;
+    gw_id_status_t   status;
 
-    status = tb_id_decode(id, &len, (const char *) data, size);
+    status = gw_id_decode(id, &len, (const char *) data, size);
 
-    fuzz_check(strlen(tb_id_error(status)) > 0);
+    fuzz_check(strlen(gw_id_error(status)) > 0);
 
-    if (status != TB_ID_OK) {
+    if (status != GW_ID_OK) {
         return 0;
     }
 
-    fuzz_check(len >= 1 && len <= TB_ID_MAX && len <= size);
+    fuzz_check(len >= 1 && len <= GW_ID_MAX && len <= size);
     fuzz_check(memchr(id, '\0', len) == NULL);
 
-    (void) tb_id_fits_path(id, len);
+    (void) gw_id_fits_path(id, len);
 
-    text_len = tb_id_encode(text, id, len);
+    text_len = gw_id_encode(text, id, len);
 
     fuzz_check(text_len >= len && text_len <= 3 * len);
-    fuzz_check(tb_id_decode(back, &back_len, text, text_len) == TB_ID_OK);
+    fuzz_check(gw_id_decode(back, &back_len, text, text_len) == GW_ID_OK);
     fuzz_check(back_len == len && memcmp(back, id, len) == 0);
 
     return 0;

@@ -12,7 +12,7 @@
 
 #include "fuzz/fuzz.h"
 #include "src/core/tb_bytes.h"
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 #include "src/core/tb_journal.h"
 #include "src/core/tb_tokens.h"
 
@@ -64,7 +64,7 @@ fuzz_journal_text(const unsigned char *text, size_t size)
         fuzz_check(j.offset <= size);
 
         while (tb_journal_change(&j, &c)) {
-            fuzz_check(tb_id_check((const char *) c.id, c.len) == TB_ID_OK);
+            fuzz_check(gw_id_check((const char *) c.id, c.len) == GW_ID_OK);
 
             if (c.kind & TB_JOURNAL_SET) {
                 fuzz_check(c.capacity >= 1 && c.capacity <= TB_CAPACITY_MAX);

@@ -57,13 +57,13 @@ fuzz_lb_entry_each(lb_entry_reader_t *reader, void *data)
 {
     yajl_gen                    gen;
     lb_entry_t                  entry;
-    tb_json_arena_t             arena;
+    gw_json_arena_t             arena;
     fuzz_lb_entry_seen_t       *seen = data;
     fuzz_lb_entry_text_t        text;
     static lb_entry_reader_t    again;
     static union {
         long double             align;
-        unsigned char           data[TB_JSON_WRITE_ARENA];
+        unsigned char           data[GW_JSON_WRITE_ARENA];
     } memory;
 
     entry = reader->entry;
@@ -86,7 +86,7 @@ fuzz_lb_entry_each(lb_entry_reader_t *reader, void *data)
     text.length = 0;
     fuzz_lb_entry_print(&text, "{\"servers\":[", 12);
 
-    gen = tb_json_writer(&arena, memory.data, fuzz_lb_entry_print, &text);
+    gen = gw_json_writer(&arena, memory.data, fuzz_lb_entry_print, &text);
     fuzz_check(gen != NULL);
 
     lb_entry_write(gen, &entry);
@@ -123,7 +123,7 @@ fuzz_lb_entry_read(const lb_entry_form_t *form, const uint8_t *data,
     }
 
     fuzz_check((rc == 0) == (reader.json.error[0] == '\0'));
-    fuzz_check(strlen(reader.json.error) < TB_JSON_ERROR_SIZE);
+    fuzz_check(strlen(reader.json.error) < GW_JSON_ERROR_SIZE);
 
     return rc;
 }

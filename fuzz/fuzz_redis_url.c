@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/tb_redis_url.h"
+#include "src/core/gw_redis_url.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,27 +19,27 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned         i;
-    tb_redis_url_t   url;
+    gw_redis_url_t   url;
 
-    if (tb_redis_url_parse(&url, (const char *) data, size) != 0) {
+    if (gw_redis_url_parse(&url, (const char *) data, size) != 0) {
         fuzz_check(url.error != NULL && strlen(url.error) > 0);
         return 0;
     }
 
     fuzz_check(url.error == NULL);
-    fuzz_check(url.db <= TB_REDIS_DB_MAX);
-    fuzz_check(strlen(url.user) <= TB_REDIS_SECRET_MAX);
-    fuzz_check(strlen(url.password) <= TB_REDIS_SECRET_MAX);
+    fuzz_check(url.db <= GW_REDIS_DB_MAX);
+    fuzz_check(strlen(url.user) <= GW_REDIS_SECRET_MAX);
+    fuzz_check(strlen(url.password) <= GW_REDIS_SECRET_MAX);
     fuzz_check(url.has_password == (url.password[0] != '\0'));
-    fuzz_check((url.kind == TB_REDIS_UNIX) == (url.path[0] == '/'));
-    fuzz_check((url.kind == TB_REDIS_SENTINEL) == (url.master[0] != '\0'));
-    fuzz_check((url.kind == TB_REDIS_UNIX) == (url.nhosts == 0));
-    fuzz_check(url.nhosts <= TB_REDIS_HOSTS_MAX);
+    fuzz_check((url.kind == GW_REDIS_UNIX) == (url.path[0] == '/'));
+    fuzz_check((url.kind == GW_REDIS_SENTINEL) == (url.master[0] != '\0'));
+    fuzz_check((url.kind == GW_REDIS_UNIX) == (url.nhosts == 0));
+    fuzz_check(url.nhosts <= GW_REDIS_HOSTS_MAX);
 
     for (i = 0; i < url.nhosts; i++) {
         fuzz_check(url.hosts[i].port >= 1 && url.hosts[i].port <= 65535);
         fuzz_check(url.hosts[i].name[0] != '\0');
-        fuzz_check(strlen(url.hosts[i].name) <= TB_REDIS_NAME_MAX);
+        fuzz_check(strlen(url.hosts[i].name) <= GW_REDIS_NAME_MAX);
     }
 
     return 0;

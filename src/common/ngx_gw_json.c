@@ -5,7 +5,7 @@
 
 
 #include "src/common/ngx_gw_json.h"
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 
 
 static void ngx_gw_json_print(void *ctx, const char *data, size_t len);
@@ -28,7 +28,7 @@ ngx_gw_json_create(ngx_pool_t *pool)
         return NULL;
     }
 
-    memory = ngx_pmemalign(pool, TB_JSON_WRITE_ARENA, 16);
+    memory = ngx_pmemalign(pool, GW_JSON_WRITE_ARENA, 16);
 
     if (memory == NULL) {
         return NULL;
@@ -36,7 +36,7 @@ ngx_gw_json_create(ngx_pool_t *pool)
 
     ngx_gw_text_init(&json->text, pool);
 
-    json->gen = tb_json_writer(&json->arena, memory, ngx_gw_json_print,
+    json->gen = gw_json_writer(&json->arena, memory, ngx_gw_json_print,
                                &json->text);
 
     return json->gen ? json : NULL;
@@ -51,7 +51,7 @@ ngx_gw_json_string(ngx_gw_json_t *json, const u_char *data, size_t len)
     u_char  *p, *copy;
 
     for (i = 0; i < len; i += n) {
-        n = tb_utf8_sequence(data + i, len - i);
+        n = gw_utf8_sequence(data + i, len - i);
 
         if (n <= 0) {
             break;
@@ -73,7 +73,7 @@ ngx_gw_json_string(ngx_gw_json_t *json, const u_char *data, size_t len)
     p = copy;
 
     for (i = 0; i < len; i += n) {
-        n = tb_utf8_sequence(data + i, len - i);
+        n = gw_utf8_sequence(data + i, len - i);
 
         if (n <= 0) {
             n = 1;

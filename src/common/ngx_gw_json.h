@@ -10,7 +10,7 @@
 
 
 #include "src/common/ngx_gw_text.h"
-#include "src/core/tb_json.h"
+#include "src/core/gw_json.h"
 
 
 /*
@@ -23,7 +23,7 @@
 typedef struct {
     yajl_gen          gen;
     ngx_gw_text_t     text;
-    tb_json_arena_t   arena;
+    gw_json_arena_t   arena;
 } ngx_gw_json_t;
 
 

@@ -5,8 +5,8 @@
 
 
 #include "src/common/ngx_gw_prom.h"
-#include "src/core/tb_id.h"
-#include "src/core/tb_number.h"
+#include "src/core/gw_id.h"
+#include "src/core/gw_number.h"
 
 
 static void ngx_gw_prom_line(ngx_gw_prom_t *prom, const char *suffix,
@@ -42,7 +42,7 @@ void
 ngx_gw_prom_sample(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
     ngx_uint_t n, int64_t value, ngx_uint_t decimals)
 {
-    char  *p, number[1 + TB_NUMBER_SIZE];
+    char  *p, number[1 + GW_NUMBER_SIZE];
 
     p = number;
 
@@ -50,7 +50,7 @@ ngx_gw_prom_sample(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
         *p++ = '-';
     }
 
-    (void) tb_number_print(p, value < 0 ? -(uint64_t) value
+    (void) gw_number_print(p, value < 0 ? -(uint64_t) value
                                         : (uint64_t) value, decimals);
 
     ngx_gw_prom_line(prom, "", labels, n, NULL, number);
@@ -62,7 +62,7 @@ ngx_gw_prom_histogram(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
     ngx_uint_t n, const uint64_t *bounds, const uint64_t *counts,
     ngx_uint_t nbounds, uint64_t sum, ngx_uint_t decimals)
 {
-    char        le[TB_NUMBER_SIZE], number[TB_NUMBER_SIZE];
+    char        le[GW_NUMBER_SIZE], number[GW_NUMBER_SIZE];
     uint64_t    count;
     ngx_uint_t  i;
 
@@ -71,16 +71,16 @@ ngx_gw_prom_histogram(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
     for (i = 0; i < nbounds; i++) {
         count += counts[i];
 
-        (void) tb_number_print(le, bounds[i], decimals);
-        (void) tb_number_print(number, count, 0);
+        (void) gw_number_print(le, bounds[i], decimals);
+        (void) gw_number_print(number, count, 0);
         ngx_gw_prom_line(prom, "_bucket", labels, n, le, number);
     }
 
-    (void) tb_number_print(number, count + counts[nbounds], 0);
+    (void) gw_number_print(number, count + counts[nbounds], 0);
     ngx_gw_prom_line(prom, "_bucket", labels, n, "+Inf", number);
     ngx_gw_prom_line(prom, "_count", labels, n, NULL, number);
 
-    (void) tb_number_print(number, sum, decimals);
+    (void) gw_number_print(number, sum, decimals);
     ngx_gw_prom_line(prom, "_sum", labels, n, NULL, number);
 }
 
@@ -130,7 +130,7 @@ ngx_gw_prom_value(ngx_gw_prom_t *prom, const ngx_str_t *value)
     text = &prom->text;
 
     for (i = 0; i < value->len; i += n) {
-        n = tb_utf8_sequence(value->data + i, value->len - i);
+        n = gw_utf8_sequence(value->data + i, value->len - i);
 
         if (n <= 0) {
             n = 1;

@@ -7,15 +7,15 @@
 
 
 #include "src/common/ngx_gw_redis.h"
-#include "src/core/tb_redis_url.h"
+#include "src/core/gw_redis_url.h"
 
 
 static char *ngx_gw_redis_conf_addrs(ngx_conf_t *cf,
-    ngx_gw_redis_conf_t *conf, tb_redis_url_t *url);
+    ngx_gw_redis_conf_t *conf, gw_redis_url_t *url);
 static char *ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
-    tb_redis_host_t *host);
+    gw_redis_host_t *host);
 static char *ngx_gw_redis_conf_unix(ngx_conf_t *cf,
-    ngx_gw_redis_conf_t *conf, tb_redis_url_t *url);
+    ngx_gw_redis_conf_t *conf, gw_redis_url_t *url);
 static char *ngx_gw_redis_conf_password(ngx_conf_t *cf,
     ngx_gw_redis_conf_t *conf, ngx_str_t *file);
 static ngx_int_t ngx_gw_redis_conf_read(ngx_conf_t *cf, ngx_str_t *file,
@@ -23,7 +23,7 @@ static ngx_int_t ngx_gw_redis_conf_read(ngx_conf_t *cf, ngx_str_t *file,
 static ngx_int_t ngx_gw_redis_conf_string(ngx_conf_t *cf, ngx_str_t *dst,
     const char *src);
 static u_char *ngx_gw_redis_conf_host(u_char *p, u_char *last,
-    tb_redis_host_t *host);
+    gw_redis_host_t *host);
 
 
 char *
@@ -31,15 +31,15 @@ ngx_gw_redis_configure(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
     ngx_str_t *url, ngx_str_t *password_file)
 {
     char            *rv;
-    tb_redis_url_t  *u;
+    gw_redis_url_t  *u;
 
-    u = ngx_palloc(cf->temp_pool, sizeof(tb_redis_url_t));
+    u = ngx_palloc(cf->temp_pool, sizeof(gw_redis_url_t));
 
     if (u == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    if (tb_redis_url_parse(u, (char *) url->data, url->len) != 0) {
+    if (gw_redis_url_parse(u, (char *) url->data, url->len) != 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid store URL: %s", u->error);
         return NGX_CONF_ERROR;
@@ -69,10 +69,10 @@ ngx_gw_redis_configure(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
-    rv = (u->kind == TB_REDIS_UNIX) ? ngx_gw_redis_conf_unix(cf, conf, u)
+    rv = (u->kind == GW_REDIS_UNIX) ? ngx_gw_redis_conf_unix(cf, conf, u)
                                     : ngx_gw_redis_conf_addrs(cf, conf, u);
 
-    ngx_memzero(u, sizeof(tb_redis_url_t));
+    ngx_memzero(u, sizeof(gw_redis_url_t));
 
     if (rv != NGX_CONF_OK || password_file->len == 0) {
         return rv;
@@ -84,7 +84,7 @@ ngx_gw_redis_configure(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
 
 static char *
 ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
-    tb_redis_url_t *url)
+    gw_redis_url_t *url)
 {
     u_char       *p, *last;
     unsigned      i;
@@ -97,16 +97,16 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
-    p = ngx_pnalloc(cf->temp_pool, sizeof(tb_redis_url_t));
+    p = ngx_pnalloc(cf->temp_pool, sizeof(gw_redis_url_t));
 
     if (p == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    last = p + sizeof(tb_redis_url_t);
+    last = p + sizeof(gw_redis_url_t);
     name.data = p;
 
-    if (url->kind == TB_REDIS_SENTINEL) {
+    if (url->kind == GW_REDIS_SENTINEL) {
         p = ngx_slprintf(p, last, "master \"%s\" of Sentinel ", url->master);
     }
 
@@ -143,9 +143,9 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
 
 static char *
 ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
-    tb_redis_host_t *host)
+    gw_redis_host_t *host)
 {
-    u_char       text[TB_REDIS_NAME_MAX + 16];
+    u_char       text[GW_REDIS_NAME_MAX + 16];
     ngx_url_t    u;
     ngx_uint_t   i;
     ngx_addr_t  *addr;
@@ -187,7 +187,7 @@ ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
 
 static char *
 ngx_gw_redis_conf_unix(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
-    tb_redis_url_t *url)
+    gw_redis_url_t *url)
 {
 #if (NGX_HAVE_UNIX_DOMAIN)
 
@@ -241,7 +241,7 @@ ngx_gw_redis_conf_password(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
     ngx_str_t *file)
 {
     char    *rv;
-    u_char   buf[TB_REDIS_SECRET_MAX + 3];
+    u_char   buf[GW_REDIS_SECRET_MAX + 3];
     size_t   len;
 
     if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK
@@ -261,7 +261,7 @@ ngx_gw_redis_conf_password(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
     rv = NGX_CONF_ERROR;
     buf[len] = '\0';
 
-    if (len == 0 || len > TB_REDIS_SECRET_MAX
+    if (len == 0 || len > GW_REDIS_SECRET_MAX
         || ngx_strlen(buf) != len || ngx_strchr(buf, LF) != NULL)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -297,7 +297,7 @@ ngx_gw_redis_conf_read(ngx_conf_t *cf, ngx_str_t *file, u_char *buf,
         return NGX_ERROR;
     }
 
-    n = ngx_read_fd(fd, buf, TB_REDIS_SECRET_MAX + 2);
+    n = ngx_read_fd(fd, buf, GW_REDIS_SECRET_MAX + 2);
 
     if (n == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
@@ -336,7 +336,7 @@ ngx_gw_redis_conf_string(ngx_conf_t *cf, ngx_str_t *dst, const char *src)
 
 
 static u_char *
-ngx_gw_redis_conf_host(u_char *p, u_char *last, tb_redis_host_t *host)
+ngx_gw_redis_conf_host(u_char *p, u_char *last, gw_redis_host_t *host)
 {
     return ngx_slprintf(p, last, host->ipv6 ? "[%s]:%ui" : "%s:%ui",
                         host->name, (ngx_uint_t) host->port);

@@ -76,7 +76,7 @@ lb_entry_init(lb_entry_reader_t *reader, const lb_entry_form_t *form,
 
     /* one level too many, so that the message is about the member */
 
-    tb_json_init(&reader->json, &lb_entry_callbacks, reader,
+    gw_json_init(&reader->json, &lb_entry_callbacks, reader,
                  form->list ? 4 : 2);
 }
 
@@ -84,21 +84,21 @@ lb_entry_init(lb_entry_reader_t *reader, const lb_entry_form_t *form,
 int
 lb_entry_feed(lb_entry_reader_t *reader, const void *text, size_t len)
 {
-    return tb_json_feed(&reader->json, text, len);
+    return gw_json_feed(&reader->json, text, len);
 }
 
 
 int
 lb_entry_finish(lb_entry_reader_t *reader)
 {
-    return tb_json_finish(&reader->json);
+    return gw_json_finish(&reader->json);
 }
 
 
 void
 lb_entry_fail(lb_entry_reader_t *reader, const char *fmt, ...)
 {
-    char     text[TB_JSON_ERROR_SIZE];
+    char     text[GW_JSON_ERROR_SIZE];
     va_list  args;
 
     va_start(args, fmt);
@@ -106,10 +106,10 @@ lb_entry_fail(lb_entry_reader_t *reader, const char *fmt, ...)
     va_end(args);
 
     if (reader->form->list && reader->level >= LB_ENTRY_ARRAY) {
-        tb_json_fail(&reader->json, "servers[%zu]: %s", reader->count, text);
+        gw_json_fail(&reader->json, "servers[%zu]: %s", reader->count, text);
 
     } else {
-        tb_json_fail(&reader->json, "%s", text);
+        gw_json_fail(&reader->json, "%s", text);
     }
 }
 
@@ -212,7 +212,7 @@ lb_entry_on_number(void *ctx, const char *text, size_t len)
 {
     lb_entry_reader_t  *reader = ctx;
 
-    char  quoted[TB_JSON_QUOTE_SIZE];
+    char  quoted[GW_JSON_QUOTE_SIZE];
 
     if (reader->level == LB_ENTRY_OBJECT
         && lb_entry_set_number(&reader->entry, reader->member, text, len))
@@ -220,7 +220,7 @@ lb_entry_on_number(void *ctx, const char *text, size_t len)
         return 1;
     }
 
-    return lb_entry_wrong(reader, tb_json_quote(quoted, text, len));
+    return lb_entry_wrong(reader, gw_json_quote(quoted, text, len));
 }
 
 
@@ -229,7 +229,7 @@ lb_entry_on_string(void *ctx, const unsigned char *text, size_t len)
 {
     lb_entry_reader_t  *reader = ctx;
 
-    char  quoted[TB_JSON_QUOTE_SIZE], value[TB_JSON_QUOTE_SIZE + 2];
+    char  quoted[GW_JSON_QUOTE_SIZE], value[GW_JSON_QUOTE_SIZE + 2];
 
     if (reader->level == LB_ENTRY_OBJECT
         && lb_entry_set_string(&reader->entry, reader->member,
@@ -239,7 +239,7 @@ lb_entry_on_string(void *ctx, const unsigned char *text, size_t len)
     }
 
     (void) snprintf(value, sizeof(value), "\"%s\"",
-                    tb_json_quote(quoted, text, len));
+                    gw_json_quote(quoted, text, len));
 
     return lb_entry_wrong(reader, value);
 }
@@ -281,7 +281,7 @@ lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 {
     lb_entry_reader_t  *reader = ctx;
 
-    char                      quoted[TB_JSON_QUOTE_SIZE];
+    char                      quoted[GW_JSON_QUOTE_SIZE];
     char                      allowed[LB_ENTRY_NAMES_SIZE];
     bool                      twice;
     const lb_entry_member_t  *m;
@@ -290,7 +290,7 @@ lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 
         if (len != 7 || memcmp(name, "servers", 7) != 0) {
             lb_entry_fail(reader, "unknown member \"%s\", allowed: servers",
-                          tb_json_quote(quoted, name, len));
+                          gw_json_quote(quoted, name, len));
             return 0;
         }
 
@@ -303,7 +303,7 @@ lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
         if (m == NULL || !(reader->form->accept & m->bit)) {
             lb_entry_names(allowed, reader->form->accept);
             lb_entry_fail(reader, "unknown member \"%s\", allowed: %s",
-                          tb_json_quote(quoted, name, len), allowed);
+                          gw_json_quote(quoted, name, len), allowed);
             return 0;
         }
 
@@ -313,7 +313,7 @@ lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 
     if (twice) {
         lb_entry_fail(reader, "%s is there twice",
-                      tb_json_quote(quoted, name, len));
+                      gw_json_quote(quoted, name, len));
         return 0;
     }
 

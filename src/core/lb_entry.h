@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "src/core/tb_json.h"
+#include "src/core/gw_json.h"
 
 
 #define LB_ENTRY_TEXT_MAX   264          /* bytes of an address or name */
@@ -93,7 +93,7 @@ struct lb_entry_reader_s {
     bool                    listed;  /* "servers" has been there */
     size_t                  count;   /* objects that have ended */
     lb_entry_t              entry;   /* the object that is being read */
-    tb_json_t               json;    /* json.error: what is wrong */
+    gw_json_t               json;    /* json.error: what is wrong */
 };
 
 

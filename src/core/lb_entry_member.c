@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "lb_entry_member.h"
-#include "src/core/tb_number.h"
+#include "src/core/gw_number.h"
 
 
 static bool lb_entry_set_text(char *buf, size_t *length, const char *text,
@@ -98,7 +98,7 @@ lb_entry_set_number(lb_entry_t *entry, unsigned member, const char *text,
     size_t len)
 {
     uint64_t            max, scale, value;
-    tb_number_status_t  status;
+    gw_number_status_t  status;
 
     scale = 1;
 
@@ -126,9 +126,9 @@ lb_entry_set_number(lb_entry_t *entry, unsigned member, const char *text,
         return false;
     }
 
-    status = tb_number_read(text, len, scale, max, &value);
+    status = gw_number_read(text, len, scale, max, &value);
 
-    if (status != TB_NUMBER_EXACT) {
+    if (status != GW_NUMBER_EXACT) {
         return false;
     }
 

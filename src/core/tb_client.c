@@ -79,21 +79,21 @@ tb_client_init(tb_client_reader_t *reader, const tb_client_form_t *form,
 
     /* one level too many, so that the message is about the member */
 
-    tb_json_init(&reader->json, &tb_client_callbacks, reader, 3);
+    gw_json_init(&reader->json, &tb_client_callbacks, reader, 3);
 }
 
 
 int
 tb_client_feed(tb_client_reader_t *reader, const void *text, size_t len)
 {
-    return tb_json_feed(&reader->json, text, len);
+    return gw_json_feed(&reader->json, text, len);
 }
 
 
 int
 tb_client_finish(tb_client_reader_t *reader)
 {
-    return tb_json_finish(&reader->json);
+    return gw_json_finish(&reader->json);
 }
 
 
@@ -114,7 +114,7 @@ tb_client_read(tb_client_reader_t *reader, const tb_client_form_t *form,
 void
 tb_client_fail(tb_client_reader_t *reader, const char *fmt, ...)
 {
-    char     text[TB_JSON_ERROR_SIZE];
+    char     text[GW_JSON_ERROR_SIZE];
     va_list  args;
 
     va_start(args, fmt);
@@ -122,11 +122,11 @@ tb_client_fail(tb_client_reader_t *reader, const char *fmt, ...)
     va_end(args);
 
     if (reader->is_array) {
-        tb_json_fail(&reader->json, "[%zu]: %s",
+        gw_json_fail(&reader->json, "[%zu]: %s",
                      reader->in_object ? reader->index : reader->count, text);
 
     } else {
-        tb_json_fail(&reader->json, "%s", text);
+        gw_json_fail(&reader->json, "%s", text);
     }
 }
 
@@ -135,7 +135,7 @@ int
 tb_client_check_tokens(uint64_t tokens, uint32_t capacity, char *buf,
     size_t size)
 {
-    char  number[TB_NUMBER_SIZE];
+    char  number[GW_NUMBER_SIZE];
 
     if (tokens <= capacity * TB_TOKEN) {
         return 0;
@@ -152,14 +152,14 @@ tb_client_check_tokens(uint64_t tokens, uint32_t capacity, char *buf,
 static int
 tb_client_set_id(tb_client_reader_t *reader, const char *id, size_t len)
 {
-    char            quoted[TB_JSON_QUOTE_SIZE];
-    tb_id_status_t  status;
+    char            quoted[GW_JSON_QUOTE_SIZE];
+    gw_id_status_t  status;
 
-    status = tb_id_check(id, len);
+    status = gw_id_check(id, len);
 
-    if (status != TB_ID_OK) {
+    if (status != GW_ID_OK) {
         tb_client_fail(reader, "client_id \"%s\" %s",
-                       tb_json_quote(quoted, id, len), tb_id_error(status));
+                       gw_json_quote(quoted, id, len), gw_id_error(status));
         return 0;
     }
 
@@ -195,11 +195,11 @@ tb_client_wrong(tb_client_reader_t *reader, const char *value)
 static int
 tb_client_unknown(tb_client_reader_t *reader, const char *name, size_t len)
 {
-    char  quoted[TB_JSON_QUOTE_SIZE], allowed[TB_CLIENT_NAMES_SIZE];
+    char  quoted[GW_JSON_QUOTE_SIZE], allowed[TB_CLIENT_NAMES_SIZE];
 
     tb_client_names(allowed, reader->form->accept);
     tb_client_fail(reader, "unknown member \"%s\", allowed: %s",
-                   tb_json_quote(quoted, name, len), allowed);
+                   gw_json_quote(quoted, name, len), allowed);
 
     return 0;
 }
@@ -210,7 +210,7 @@ tb_client_unknown(tb_client_reader_t *reader, const char *name, size_t len)
 static int
 tb_client_complete(tb_client_reader_t *reader)
 {
-    char                       text[TB_JSON_ERROR_SIZE];
+    char                       text[GW_JSON_ERROR_SIZE];
     unsigned                   missing;
     const tb_client_t         *c;
     const tb_client_member_t  *m;
@@ -279,7 +279,7 @@ tb_client_on_number(void *ctx, const char *text, size_t len)
 {
     tb_client_reader_t  *reader = ctx;
 
-    char  quoted[TB_JSON_QUOTE_SIZE];
+    char  quoted[GW_JSON_QUOTE_SIZE];
 
     if (reader->in_object
         && tb_client_set_number(&reader->client, reader->member, text, len))
@@ -287,7 +287,7 @@ tb_client_on_number(void *ctx, const char *text, size_t len)
         return 1;
     }
 
-    return tb_client_wrong(reader, tb_json_quote(quoted, text, len));
+    return tb_client_wrong(reader, gw_json_quote(quoted, text, len));
 }
 
 
@@ -296,14 +296,14 @@ tb_client_on_string(void *ctx, const unsigned char *text, size_t len)
 {
     tb_client_reader_t  *reader = ctx;
 
-    char  quoted[TB_JSON_QUOTE_SIZE], value[TB_JSON_QUOTE_SIZE + 2];
+    char  quoted[GW_JSON_QUOTE_SIZE], value[GW_JSON_QUOTE_SIZE + 2];
 
     if (reader->in_object && reader->member == TB_CLIENT_ID) {
         return tb_client_set_id(reader, (const char *) text, len);
     }
 
     (void) snprintf(value, sizeof(value), "\"%s\"",
-                    tb_json_quote(quoted, text, len));
+                    gw_json_quote(quoted, text, len));
 
     return tb_client_wrong(reader, value);
 }

@@ -15,9 +15,9 @@
 
 
 #include "src/core/tb_bucket.h"
-#include "src/core/tb_id.h"
-#include "src/core/tb_json.h"
-#include "src/core/tb_number.h"
+#include "src/core/gw_id.h"
+#include "src/core/gw_json.h"
+#include "src/core/gw_number.h"
 
 
 #define TB_CLIENT_AT_MAX       UINT64_C(253402300799999)   /* year 9999 */
@@ -40,7 +40,7 @@ typedef struct {
     uint64_t           tokens;      /* µtok, 0 .. capacity */
     uint64_t           at;          /* ms since 1970, when tokens were so */
     size_t             id_len;
-    char               id[TB_ID_MAX + 1];      /* NUL-terminated as well */
+    char               id[GW_ID_MAX + 1];      /* NUL-terminated as well */
 } tb_client_t;
 
 
@@ -80,7 +80,7 @@ struct tb_client_reader_s {
     const tb_client_form_t  *form;
     tb_client_each_pt        each;
     void                    *data;
-    tb_json_t                json;      /* json.error is the error */
+    gw_json_t                json;      /* json.error is the error */
 };
 
 
@@ -122,7 +122,7 @@ int tb_client_check_tokens(uint64_t tokens, uint32_t capacity, char *buf,
 
 /*
  * Writes the shortest decimal of requests a second that reads back as the
- * same rate (steps); buf has TB_NUMBER_SIZE bytes.  Returns the length.
+ * same rate (steps); buf has GW_NUMBER_SIZE bytes.  Returns the length.
  */
 
 size_t tb_client_print_rate(char *buf, uint64_t rate);

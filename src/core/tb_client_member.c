@@ -79,15 +79,15 @@ tb_client_set_number(tb_client_t *client, unsigned member, const char *text,
 {
     int                 ok;
     uint64_t            value;
-    tb_number_status_t  status;
+    gw_number_status_t  status;
 
     value = 0;
 
     switch (member) {
 
     case TB_CLIENT_CAPACITY:
-        status = tb_number_read(text, len, 1, TB_CAPACITY_MAX, &value);
-        ok = (status == TB_NUMBER_EXACT && value > 0);
+        status = gw_number_read(text, len, 1, TB_CAPACITY_MAX, &value);
+        ok = (status == GW_NUMBER_EXACT && value > 0);
         client->capacity = (uint32_t) value;
         break;
 
@@ -96,14 +96,14 @@ tb_client_set_number(tb_client_t *client, unsigned member, const char *text,
         break;
 
     case TB_CLIENT_TOKENS:
-        status = tb_number_read(text, len, TB_TOKEN,
+        status = gw_number_read(text, len, TB_TOKEN,
                                 TB_CAPACITY_MAX * TB_TOKEN, &client->tokens);
-        ok = (status == TB_NUMBER_EXACT || status == TB_NUMBER_FLOOR);
+        ok = (status == GW_NUMBER_EXACT || status == GW_NUMBER_FLOOR);
         break;
 
     case TB_CLIENT_AT:
-        status = tb_number_read(text, len, 1, TB_CLIENT_AT_MAX, &client->at);
-        ok = (status == TB_NUMBER_EXACT);
+        status = gw_number_read(text, len, 1, TB_CLIENT_AT_MAX, &client->at);
+        ok = (status == GW_NUMBER_EXACT);
         break;
 
     default:
@@ -125,14 +125,14 @@ static int
 tb_client_read_rate(uint64_t *rate, const char *text, size_t len)
 {
     uint64_t            half;
-    tb_number_status_t  status;
+    gw_number_status_t  status;
 
     half = 0;
-    status = tb_number_read(text, len, 2 * TB_STEPS_A_SECOND,
+    status = gw_number_read(text, len, 2 * TB_STEPS_A_SECOND,
                             2 * TB_RATE_MAX, &half);
 
     *rate = (half + 1) / 2;
 
-    return (status == TB_NUMBER_EXACT || status == TB_NUMBER_FLOOR)
+    return (status == GW_NUMBER_EXACT || status == GW_NUMBER_FLOOR)
            && *rate >= TB_RATE_MIN;
 }

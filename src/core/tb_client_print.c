@@ -29,7 +29,7 @@ tb_client_print_rate(char *buf, uint64_t rate)
         back = (near * 2 * TB_STEPS_A_SECOND / power + 1) / 2;
 
         if (back == rate || decimals == 6) {
-            return tb_number_print(buf, near, decimals);
+            return gw_number_print(buf, near, decimals);
         }
 
         decimals++;
@@ -41,14 +41,14 @@ tb_client_print_rate(char *buf, uint64_t rate)
 size_t
 tb_client_print_tokens(char *buf, uint64_t tokens)
 {
-    return tb_number_print(buf, tokens, 6);
+    return gw_number_print(buf, tokens, 6);
 }
 
 
 size_t
 tb_client_print_limits(char *buf, uint32_t capacity, uint64_t rate)
 {
-    char  number[TB_NUMBER_SIZE];
+    char  number[GW_NUMBER_SIZE];
 
     (void) tb_client_print_rate(number, rate);
 
@@ -61,7 +61,7 @@ tb_client_print_limits(char *buf, uint32_t capacity, uint64_t rate)
 size_t
 tb_client_print_state(char *buf, uint64_t tokens, uint64_t at)
 {
-    char  number[TB_NUMBER_SIZE];
+    char  number[GW_NUMBER_SIZE];
 
     (void) tb_client_print_tokens(number, tokens);
 
@@ -74,7 +74,7 @@ tb_client_print_state(char *buf, uint64_t tokens, uint64_t at)
 yajl_gen_status
 tb_client_write(yajl_gen gen, const tb_client_t *client, int registered)
 {
-    char    number[TB_NUMBER_SIZE];
+    char    number[GW_NUMBER_SIZE];
     size_t  len;
 
     (void) yajl_gen_map_open(gen);

@@ -8,7 +8,7 @@
 
 #include "src/core/tb_bytes.h"
 #include "src/core/tb_hash.h"
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 #include "src/core/tb_journal.h"
 
 
@@ -231,7 +231,7 @@ tb_journal_parse(const unsigned char *p, const unsigned char *end,
 
     change->id = p + size;
 
-    if (tb_id_check((const char *) change->id, change->len) != TB_ID_OK) {
+    if (gw_id_check((const char *) change->id, change->len) != GW_ID_OK) {
         return NULL;
     }
 

@@ -38,7 +38,7 @@
 
 #include "src/core/tb_bucket.h"
 #include "src/core/tb_hash.h"
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 
 
 typedef struct {
@@ -59,7 +59,7 @@ typedef struct {
     tb_hash_t         hash;
     tb_limits_t       limits;      /* with TB_LIMITS_REGISTERED */
     size_t            len;
-    char              id[TB_ID_MAX];
+    char              id[GW_ID_MAX];
 } tb_registry_entry_t;
 
 
@@ -74,7 +74,7 @@ typedef enum {
 
 tb_registry_t *tb_registry_create(void *mem, size_t size);
 
-/* id: 1 .. TB_ID_MAX bytes, h its hash, limits its own limits. */
+/* id: 1 .. GW_ID_MAX bytes, h its hash, limits its own limits. */
 
 tb_registry_status_t tb_registry_set(tb_registry_t *reg, const tb_hash_t *h,
     const void *id, size_t len, tb_limits_t limits);

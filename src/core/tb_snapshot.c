@@ -48,7 +48,7 @@ tb_snapshot_init(tb_snapshot_t *s, tb_snapshot_each_pt each, void *data)
     s->each = each;
     s->data = data;
 
-    tb_json_init(&s->json, &tb_snapshot_callbacks, s,
+    gw_json_init(&s->json, &tb_snapshot_callbacks, s,
                  3 + TB_SNAPSHOT_NESTED);
 }
 
@@ -65,7 +65,7 @@ tb_snapshot_feed(tb_snapshot_t *s, const char *text, size_t len)
         nl = memchr(text, '\n', len);
         part = nl ? (size_t) (nl - text) + 1 : len;
 
-        if (tb_json_feed(&s->json, (const unsigned char *) text, part) != 0) {
+        if (gw_json_feed(&s->json, (const unsigned char *) text, part) != 0) {
             return -1;
         }
 
@@ -81,12 +81,12 @@ tb_snapshot_feed(tb_snapshot_t *s, const char *text, size_t len)
 int
 tb_snapshot_finish(tb_snapshot_t *s)
 {
-    if (tb_json_finish(&s->json) != 0) {
+    if (gw_json_finish(&s->json) != 0) {
         return -1;
     }
 
     if (!(s->seen & TB_SNAPSHOT_CLIENTS)) {
-        tb_json_fail(&s->json, "\"clients\" is missing, must be an array");
+        gw_json_fail(&s->json, "\"clients\" is missing, must be an array");
         return -1;
     }
 
@@ -113,7 +113,7 @@ tb_snapshot_on_number(void *ctx, const char *text, size_t len)
 {
     tb_snapshot_t  *s = ctx;
 
-    char      quoted[TB_JSON_QUOTE_SIZE];
+    char      quoted[GW_JSON_QUOTE_SIZE];
     uint64_t  value;
 
     if (s->nested == 0 && s->place == TB_SNAPSHOT_ENTRY && s->member != 0
@@ -123,8 +123,8 @@ tb_snapshot_on_number(void *ctx, const char *text, size_t len)
     }
 
     if (s->nested == 0 && s->place == TB_SNAPSHOT_JOURNAL
-        && tb_number_read(text, len, 1, UINT64_C(1) << 53, &value)
-           == TB_NUMBER_EXACT
+        && gw_number_read(text, len, 1, UINT64_C(1) << 53, &value)
+           == GW_NUMBER_EXACT
         && value != 0)
     {
         s->journal = value;
@@ -132,7 +132,7 @@ tb_snapshot_on_number(void *ctx, const char *text, size_t len)
         return 1;
     }
 
-    return tb_snapshot_scalar(s, tb_json_quote(quoted, text, len));
+    return tb_snapshot_scalar(s, gw_json_quote(quoted, text, len));
 }
 
 
@@ -141,7 +141,7 @@ tb_snapshot_on_string(void *ctx, const unsigned char *text, size_t len)
 {
     tb_snapshot_t  *s = ctx;
 
-    char  quoted[TB_JSON_QUOTE_SIZE], value[TB_JSON_QUOTE_SIZE + 2];
+    char  quoted[GW_JSON_QUOTE_SIZE], value[GW_JSON_QUOTE_SIZE + 2];
 
     if (s->nested == 0 && s->place == TB_SNAPSHOT_ENTRY
         && s->member == TB_CLIENT_ID)
@@ -160,7 +160,7 @@ tb_snapshot_on_string(void *ctx, const unsigned char *text, size_t len)
     }
 
     (void) snprintf(value, sizeof(value), "\"%s\"",
-                    tb_json_quote(quoted, text, len));
+                    gw_json_quote(quoted, text, len));
 
     return tb_snapshot_scalar(s, value);
 }
@@ -196,7 +196,7 @@ tb_snapshot_on_map_key(void *ctx, const unsigned char *name, size_t len)
 {
     tb_snapshot_t  *s = ctx;
 
-    char                       quoted[TB_JSON_QUOTE_SIZE];
+    char                       quoted[GW_JSON_QUOTE_SIZE];
     char                       allowed[TB_CLIENT_NAMES_SIZE];
     const tb_client_member_t  *m;
 
@@ -214,7 +214,7 @@ tb_snapshot_on_map_key(void *ctx, const unsigned char *name, size_t len)
     if (m == NULL || !(m->bit & TB_SNAPSHOT_MEMBERS)) {
         tb_client_names(allowed, TB_SNAPSHOT_MEMBERS);
         tb_snapshot_wrong(s, "unknown member \"%s\", allowed: %s",
-                          tb_json_quote(quoted, name, len), allowed);
+                          gw_json_quote(quoted, name, len), allowed);
         return 1;
     }
 

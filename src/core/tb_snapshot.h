@@ -38,7 +38,7 @@ typedef void (*tb_snapshot_each_pt)(tb_snapshot_t *s, void *data);
 
 struct tb_snapshot_s {
     tb_client_t          client;
-    char                 wrong[TB_JSON_ERROR_SIZE];
+    char                 wrong[GW_JSON_ERROR_SIZE];
     size_t               line;          /* from 1 */
     size_t               count;         /* of entries that have ended */
     uint64_t             journal;       /* 0: not said */
@@ -51,7 +51,7 @@ struct tb_snapshot_s {
     unsigned             nested;        /* levels inside a wrong value */
     tb_snapshot_each_pt  each;
     void                *data;
-    tb_json_t            json;          /* json.error is the error */
+    gw_json_t            json;          /* json.error is the error */
 };
 
 

@@ -50,20 +50,20 @@ tb_snapshot_scalar(tb_snapshot_t *s, const char *value)
         return 1;
 
     case TB_SNAPSHOT_ZONE:
-        tb_json_fail(&s->json, "\"zone\" is %s, must be a name", value);
+        gw_json_fail(&s->json, "\"zone\" is %s, must be a name", value);
         return 0;
 
     case TB_SNAPSHOT_JOURNAL:
-        tb_json_fail(&s->json, "\"journal\" is %s, must be a number from 1 "
+        gw_json_fail(&s->json, "\"journal\" is %s, must be a number from 1 "
                      "to 2^53", value);
         return 0;
 
     case TB_SNAPSHOT_CLIENTS:
-        tb_json_fail(&s->json, "\"clients\" is %s, must be an array", value);
+        gw_json_fail(&s->json, "\"clients\" is %s, must be an array", value);
         return 0;
 
     default:
-        tb_json_fail(&s->json, "it is %s, must be an object with "
+        gw_json_fail(&s->json, "it is %s, must be an object with "
                      "\"clients\"", value);
         return 0;
     }
@@ -73,7 +73,7 @@ tb_snapshot_scalar(tb_snapshot_t *s, const char *value)
 int
 tb_snapshot_name(tb_snapshot_t *s, const char *name, size_t len)
 {
-    char      quoted[TB_JSON_QUOTE_SIZE];
+    char      quoted[GW_JSON_QUOTE_SIZE];
     unsigned  place;
 
     if (len == 4 && memcmp(name, "zone", 4) == 0) {
@@ -86,13 +86,13 @@ tb_snapshot_name(tb_snapshot_t *s, const char *name, size_t len)
         place = TB_SNAPSHOT_CLIENTS;
 
     } else {
-        tb_json_fail(&s->json, "unknown member \"%s\", allowed: zone, "
-                     "journal, clients", tb_json_quote(quoted, name, len));
+        gw_json_fail(&s->json, "unknown member \"%s\", allowed: zone, "
+                     "journal, clients", gw_json_quote(quoted, name, len));
         return 0;
     }
 
     if (s->seen & place) {
-        tb_json_fail(&s->json, "\"%.*s\" is there twice", (int) len, name);
+        gw_json_fail(&s->json, "\"%.*s\" is there twice", (int) len, name);
         return 0;
     }
 
@@ -106,15 +106,15 @@ tb_snapshot_name(tb_snapshot_t *s, const char *name, size_t len)
 void
 tb_snapshot_id(tb_snapshot_t *s, const char *id, size_t len)
 {
-    char            quoted[TB_JSON_QUOTE_SIZE];
-    tb_id_status_t  status;
+    char            quoted[GW_JSON_QUOTE_SIZE];
+    gw_id_status_t  status;
 
-    status = tb_id_check(id, len);
+    status = gw_id_check(id, len);
 
-    if (status != TB_ID_OK) {
+    if (status != GW_ID_OK) {
         tb_snapshot_wrong(s, "client_id \"%s\" %s",
-                          tb_json_quote(quoted, id, len),
-                          tb_id_error(status));
+                          gw_json_quote(quoted, id, len),
+                          gw_id_error(status));
         return;
     }
 

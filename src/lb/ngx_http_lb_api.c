@@ -10,7 +10,7 @@
  */
 
 
-#include "src/core/tb_number.h"
+#include "src/core/gw_number.h"
 #include "src/lb/ngx_http_lb_edit.h"
 
 
@@ -557,7 +557,7 @@ ngx_http_lb_shown(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
 void
 ngx_http_lb_api_server(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
 {
-    char    number[TB_NUMBER_SIZE];
+    char    number[GW_NUMBER_SIZE];
     size_t  len;
 
     (void) yajl_gen_map_open(json->gen);
@@ -584,7 +584,7 @@ ngx_http_lb_api_server(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
     ngx_gw_json_literal(json, "failures");
     (void) yajl_gen_integer(json->gen, shown->failures);
 
-    len = tb_number_print(number, shown->latency, 3);
+    len = gw_number_print(number, shown->latency, 3);
     ngx_gw_json_literal(json, "response_time_ms");
     (void) yajl_gen_number(json->gen, number, len);
 

@@ -8,7 +8,7 @@
  */
 
 
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 #include "src/lb/ngx_http_lb_edit.h"
 
 
@@ -236,7 +236,7 @@ ngx_http_lb_state_utf8(const char *text, size_t len)
     size_t  i;
 
     for (i = 0; i < len; i += n) {
-        n = tb_utf8_sequence((const u_char *) text + i, len - i);
+        n = gw_utf8_sequence((const u_char *) text + i, len - i);
 
         if (n <= 0 || (u_char) text[i] <= ' ' || text[i] == 0x7f) {
             return 0;

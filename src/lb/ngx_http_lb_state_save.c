@@ -20,10 +20,10 @@ typedef struct {
     ngx_fd_t             fd;
     ngx_uint_t           n;             /* servers written */
     size_t               len;
-    tb_json_arena_t      arena;
+    gw_json_arena_t      arena;
     union {
         long double      align;
-        u_char           data[TB_JSON_WRITE_ARENA];
+        u_char           data[GW_JSON_WRITE_ARENA];
     } memory;
     u_char               buf[NGX_HTTP_LB_SAVE_BUFFER];
     lb_entry_t           entries[NGX_HTTP_LB_SLICE];
@@ -285,7 +285,7 @@ ngx_http_lb_save_entry(ngx_http_lb_writer_t *w, lb_entry_t *entry)
         return NGX_ERROR;
     }
 
-    gen = tb_json_writer(&w->arena, w->memory.data, ngx_http_lb_save_print,
+    gen = gw_json_writer(&w->arena, w->memory.data, ngx_http_lb_save_print,
                          w);
     if (gen == NULL) {
         return ngx_http_lb_save_failed(w->save, "yajl_gen_alloc()");

@@ -11,7 +11,7 @@
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_api_prepare(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_api_id(ngx_http_request_t *r,
-    ngx_str_t *id, tb_id_status_t *status);
+    ngx_str_t *id, gw_id_status_t *status);
 static ngx_int_t ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api);
 static ngx_int_t ngx_http_tbucket_api_item(ngx_http_request_t *r,
@@ -113,7 +113,7 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 {
     ngx_int_t                     rc;
     ngx_str_t                     id;
-    tb_id_status_t                status;
+    gw_id_status_t                status;
     ngx_http_tbucket_loc_conf_t  *lcf;
 
     if (ngx_http_tbucket_api_prepare(r) != NGX_OK) {
@@ -143,7 +143,7 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 
     case NGX_ABORT:
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "client_id %s",
-                                 tb_id_error(status));
+                                 gw_id_error(status));
 
     default:
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -177,7 +177,7 @@ ngx_http_tbucket_api_prepare(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_tbucket_api_id(ngx_http_request_t *r, ngx_str_t *id,
-    tb_id_status_t *status)
+    gw_id_status_t *status)
 {
     ngx_int_t  path;
     ngx_str_t  arg;
@@ -195,24 +195,24 @@ ngx_http_tbucket_api_id(ngx_http_request_t *r, ngx_str_t *id,
             return NGX_DONE;
         }
 
-        *status = tb_id_check((char *) id->data, id->len);
+        *status = gw_id_check((char *) id->data, id->len);
 
-        return *status == TB_ID_OK ? NGX_OK : NGX_ABORT;
+        return *status == GW_ID_OK ? NGX_OK : NGX_ABORT;
     }
 
     if (path == NGX_OK) {
         return NGX_BUSY;
     }
 
-    id->data = ngx_pnalloc(r->pool, TB_ID_MAX);
+    id->data = ngx_pnalloc(r->pool, GW_ID_MAX);
     if (id->data == NULL) {
         return NGX_ERROR;
     }
 
-    *status = tb_id_decode((char *) id->data, &id->len, (char *) arg.data,
+    *status = gw_id_decode((char *) id->data, &id->len, (char *) arg.data,
                            arg.len);
 
-    return *status == TB_ID_OK ? NGX_OK : NGX_ABORT;
+    return *status == GW_ID_OK ? NGX_OK : NGX_ABORT;
 }
 
 
@@ -345,7 +345,7 @@ ngx_http_tbucket_api_location(ngx_http_request_t *r, ngx_str_t *id)
     p = (u_char *) ngx_escape_uri(value.data, base.data, base.len,
                                   NGX_ESCAPE_URI);
 
-    if (!clcf->exact_match && tb_id_fits_path((char *) id->data, id->len)) {
+    if (!clcf->exact_match && gw_id_fits_path((char *) id->data, id->len)) {
         *p++ = '/';
 
     } else {
@@ -357,7 +357,7 @@ ngx_http_tbucket_api_location(ngx_http_request_t *r, ngx_str_t *id)
         p = ngx_cpymem(p, "?client_id=", sizeof("?client_id=") - 1);
     }
 
-    p += tb_id_encode((char *) p, (char *) id->data, id->len);
+    p += gw_id_encode((char *) p, (char *) id->data, id->len);
 
     value.len = p - value.data;
 

@@ -7,7 +7,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_api.h"
-#include "src/core/tb_piece.h"
+#include "src/core/gw_piece.h"
 
 
 #define NGX_HTTP_TBUCKET_LIST_DEFAULT  100
@@ -131,7 +131,7 @@ ngx_http_tbucket_list_cursor(ngx_str_t *arg, uint64_t *cursor)
     *cursor = 0;
 
     for (i = 0; i < 16; i++) {
-        digit = tb_hex((char) arg->data[i]);
+        digit = gw_hex((char) arg->data[i]);
 
         if (digit < 0) {
             return NGX_ERROR;

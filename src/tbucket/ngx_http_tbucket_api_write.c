@@ -394,7 +394,7 @@ static int
 ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
     ngx_http_tbucket_change_t *change)
 {
-    char                        quoted[TB_JSON_QUOTE_SIZE];
+    char                        quoted[GW_JSON_QUOTE_SIZE];
     uint32_t                    i, n;
     tb_hash_t                   h;
     ngx_http_tbucket_change_t  *other;
@@ -417,7 +417,7 @@ ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
         {
             tb_client_fail(body->reader,
                            "client_id \"%s\" is there twice, see [%u]",
-                           tb_json_quote(quoted, change->id.data,
+                           gw_json_quote(quoted, change->id.data,
                                          change->id.len),
                            (unsigned) n);
             return -1;
@@ -619,7 +619,7 @@ ngx_http_tbucket_write_counts(ngx_http_tbucket_body_t *body)
 static ngx_int_t
 ngx_http_tbucket_write_range(ngx_http_tbucket_body_t *body)
 {
-    char                        text[TB_JSON_ERROR_SIZE];
+    char                        text[GW_JSON_ERROR_SIZE];
     ngx_http_tbucket_change_t  *change;
 
     change = body->write->changes;

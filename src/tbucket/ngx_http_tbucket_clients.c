@@ -125,7 +125,7 @@ ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
         return NGX_OK;
     }
 
-    if (id->len > TB_ID_MAX
+    if (id->len > GW_ID_MAX
         || tb_table_read(zone->shared->table, &h, ngx_current_msec,
                          zone->limits, &bucket)
            != TB_PASS)

@@ -124,7 +124,7 @@ ngx_http_tbucket_file_entry(tb_snapshot_t *s, void *data)
 {
     ngx_http_tbucket_file_loader_t  *l = data;
 
-    char  quoted[TB_JSON_QUOTE_SIZE];
+    char  quoted[GW_JSON_QUOTE_SIZE];
 
     if (s->wrong[0] != '\0') {
 
@@ -135,7 +135,7 @@ ngx_http_tbucket_file_entry(tb_snapshot_t *s, void *data)
         ngx_log_error(NGX_LOG_ERR, l->log, 0,
                       "tbucket_store: \"%s\", line %uz, client \"%s\": %s",
                       l->path, s->line,
-                      tb_json_quote(quoted, s->client.id, s->client.id_len),
+                      gw_json_quote(quoted, s->client.id, s->client.id_len),
                       s->wrong);
         return;
     }

@@ -65,19 +65,19 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
 {
     char                 error[128];
     ngx_str_t            id;
-    tb_id_status_t       status;
+    gw_id_status_t       status;
     tb_client_reader_t  *reader;
 
     id.data = (u_char *) name->str;
     id.len = name->len;
 
-    status = tb_id_check(name->str, id.len);
+    status = gw_id_check(name->str, id.len);
 
-    if (status != TB_ID_OK) {
+    if (status != GW_ID_OK) {
 
         if (value->type == REDIS_REPLY_STRING) {
             (void) snprintf(error, sizeof(error), "the id %s",
-                            tb_id_error(status));
+                            gw_id_error(status));
             ngx_http_tbucket_redis_malformed(rz, name, value, error);
         }
 
@@ -196,7 +196,7 @@ static void
 ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
     redisReply *name, redisReply *value, const char *reason)
 {
-    char        quoted[TB_JSON_QUOTE_SIZE];
+    char        quoted[GW_JSON_QUOTE_SIZE];
     uint32_t    hash;
     ngx_uint_t  i, n;
 
@@ -226,7 +226,7 @@ ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
 
     ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
                   "tbucket_store: value of \"%s\" in \"%V\" is skipped: %s",
-                  tb_json_quote(quoted, name->str, name->len), &rz->clients,
+                  gw_json_quote(quoted, name->str, name->len), &rz->clients,
                   reason);
 }
 

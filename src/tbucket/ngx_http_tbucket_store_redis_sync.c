@@ -286,7 +286,7 @@ ngx_http_tbucket_redis_entry(ngx_http_tbucket_rzone_t *rz,
 
         if (!ngx_http_tbucket_redis_is(fields->element[i], "id")
             || id->type != REDIS_REPLY_STRING
-            || tb_id_check(id->str, id->len) != TB_ID_OK)
+            || gw_id_check(id->str, id->len) != GW_ID_OK)
         {
             continue;
         }

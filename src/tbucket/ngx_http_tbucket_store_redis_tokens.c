@@ -645,7 +645,7 @@ ngx_http_tbucket_redis_hash(ngx_http_tbucket_rzone_t *rz, redisReply *name,
 
     if (name->len != 33 || name->str[0] != '#') {
         *h = tb_hash(name->str, name->len, rz->zone->shared->secret);
-        return tb_id_check(name->str, name->len) == TB_ID_OK ? NGX_OK
+        return gw_id_check(name->str, name->len) == GW_ID_OK ? NGX_OK
                                                              : NGX_ERROR;
     }
 

@@ -172,10 +172,10 @@ ngx_http_tbucket_redis_checked(ngx_http_tbucket_write_t *write, ngx_int_t rc)
 static void
 ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
 {
-    char                        capacity[TB_NUMBER_SIZE];
-    char                        rate[TB_NUMBER_SIZE];
-    char                        tokens[TB_NUMBER_SIZE];
-    char                        known[2][TB_NUMBER_SIZE];
+    char                        capacity[GW_NUMBER_SIZE];
+    char                        rate[GW_NUMBER_SIZE];
+    char                        tokens[GW_NUMBER_SIZE];
+    char                        known[2][GW_NUMBER_SIZE];
     char                        state[TB_CLIENT_VALUE_SIZE];
     ngx_http_tbucket_args_t    *args;
     ngx_http_tbucket_rzone_t   *rz;
@@ -269,7 +269,7 @@ ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rwrite_t *rw, char *capacity,
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (found) {
-        (void) snprintf(capacity, TB_NUMBER_SIZE, "%u",
+        (void) snprintf(capacity, GW_NUMBER_SIZE, "%u",
                         (unsigned) tb_limits_capacity(entry.limits));
         rate[tb_client_print_rate(rate, tb_limits_rate(entry.limits))] = '\0';
     }

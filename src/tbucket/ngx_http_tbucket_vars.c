@@ -146,7 +146,7 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         return NGX_OK;
 
     case NGX_HTTP_TBUCKET_VAR_CLIENT:
-        if (c->client.len <= TB_ID_MAX) {
+        if (c->client.len <= GW_ID_MAX) {
             v->data = c->client.data;
             v->len = c->client.len;
             return NGX_OK;

@@ -84,7 +84,7 @@ every_rate_reads_back_as_the_same_steps(void **state)
 static void
 rates_are_as_short_as_can_be(void **state)
 {
-    char                    buf[TB_NUMBER_SIZE];
+    char                    buf[GW_NUMBER_SIZE];
     size_t                  i;
     static const struct {
         uint64_t            rate;
@@ -139,10 +139,10 @@ a_client_is_written_as_the_api_has_it(void **state)
 {
     yajl_gen               gen;
     tb_client_t            c;
-    tb_json_arena_t        arena;
+    gw_json_arena_t        arena;
     static union {
         long double        align;
-        unsigned char      data[TB_JSON_WRITE_ARENA];
+        unsigned char      data[GW_JSON_WRITE_ARENA];
     } memory;
 
     (void) state;
@@ -157,7 +157,7 @@ a_client_is_written_as_the_api_has_it(void **state)
     c.tokens = 97500000;
 
     noutput = 0;
-    gen = tb_json_writer(&arena, memory.data, collect, NULL);
+    gen = gw_json_writer(&arena, memory.data, collect, NULL);
     assert_non_null(gen);
 
     assert_int_equal(tb_client_write(gen, &c, 1), yajl_gen_status_ok);
@@ -167,7 +167,7 @@ a_client_is_written_as_the_api_has_it(void **state)
                         "\"tokens\":97.5,\"registered\":true}");
 
     noutput = 0;
-    gen = tb_json_writer(&arena, memory.data, collect, NULL);
+    gen = gw_json_writer(&arena, memory.data, collect, NULL);
     c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE;
 
     assert_int_equal(tb_client_write(gen, &c, -1), yajl_gen_status_ok);

@@ -23,7 +23,7 @@
 
 #define LIMITS(n)  tb_limits((n), TB_STEPS_A_SECOND, TB_LIMITS_REGISTERED)
 
-#define LEN_MAX    TB_ID_MAX
+#define LEN_MAX    GW_ID_MAX
 #define MODEL      400             /* ids that the model knows */
 
 

@@ -102,7 +102,7 @@ reads_what_was_written(void **state)
 
     /* the longest id there is, all of it escaped */
 
-    char  id[TB_ID_MAX];
+    char  id[GW_ID_MAX];
 
     memset(id, 1, sizeof(id));
     len = tb_snapshot_write_client(text, id, sizeof(id), TB_CAPACITY_MAX,

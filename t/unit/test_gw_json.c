@@ -15,10 +15,10 @@
 
 #include <cmocka.h>
 
-#include "src/core/tb_json.h"
+#include "src/core/gw_json.h"
 
 
-static tb_json_t             json;
+static gw_json_t             json;
 static const yajl_callbacks  no_callbacks;
 
 
@@ -29,17 +29,17 @@ read_pieces(const char *text, size_t len, size_t n)
 {
     size_t  i;
 
-    tb_json_init(&json, &no_callbacks, NULL, 2);
+    gw_json_init(&json, &no_callbacks, NULL, 2);
 
     for (i = 0; i < len; i += n) {
-        if (tb_json_feed(&json, (const unsigned char *) text + i,
+        if (gw_json_feed(&json, (const unsigned char *) text + i,
                          n < len - i ? n : len - i) != 0)
         {
             return -1;
         }
     }
 
-    return tb_json_finish(&json);
+    return gw_json_finish(&json);
 }
 
 
@@ -138,22 +138,22 @@ long_tokens_are_refused_and_memory_is_enough(void **state)
 
     memset(text, 'a', sizeof(text));
     text[0] = '"';
-    text[TB_JSON_SCALAR_MAX + 1] = '"';
-    assert_int_equal(read_pieces(text, TB_JSON_SCALAR_MAX + 2, 1), 0);
+    text[GW_JSON_SCALAR_MAX + 1] = '"';
+    assert_int_equal(read_pieces(text, GW_JSON_SCALAR_MAX + 2, 1), 0);
 
-    text[TB_JSON_SCALAR_MAX + 1] = 'a';
+    text[GW_JSON_SCALAR_MAX + 1] = 'a';
     assert_int_equal(read_pieces(text, sizeof(text), 7), -1);
     assert_non_null(strstr(json.error, "a string is too long"));
 
     memset(text, '1', sizeof(text));
-    assert_int_equal(read_pieces(text, TB_JSON_SCALAR_MAX, 1), 0);
+    assert_int_equal(read_pieces(text, GW_JSON_SCALAR_MAX, 1), 0);
     assert_int_equal(read_pieces(text, sizeof(text), 1), -1);
     assert_non_null(strstr(json.error, "a number is too long"));
 
     text[0] = '[';
     text[1] = '"';
 
-    for (i = 2; i < TB_JSON_SCALAR_MAX; i += 2) {
+    for (i = 2; i < GW_JSON_SCALAR_MAX; i += 2) {
         memcpy(text + i, "\\n", 2);
     }
 
@@ -162,26 +162,26 @@ long_tokens_are_refused_and_memory_is_enough(void **state)
     memcpy(text + 2 * i + 2, "]", 1);
 
     assert_int_equal(read_pieces(text, 2 * i + 3, 3), 0);
-    assert_true(json.arena.used < TB_JSON_READ_ARENA - 256);
+    assert_true(json.arena.used < GW_JSON_READ_ARENA - 256);
 }
 
 
 static void
 a_quoted_value_is_short_and_printable(void **state)
 {
-    char  buf[TB_JSON_QUOTE_SIZE], control[64];
+    char  buf[GW_JSON_QUOTE_SIZE], control[64];
 
     (void) state;
 
-    assert_string_equal(tb_json_quote(buf, "a\tb\x7f", 4),
+    assert_string_equal(gw_json_quote(buf, "a\tb\x7f", 4),
                         "a\\u0009b\\u007f");
-    assert_string_equal(tb_json_quote(buf, "", 0), "");
-    assert_string_equal(tb_json_quote(buf,
+    assert_string_equal(gw_json_quote(buf, "", 0), "");
+    assert_string_equal(gw_json_quote(buf,
                         "123456789012345678901234567890\xe2\x82\xac", 33),
                         "123456789012345678901234567890...");
 
     memset(control, 1, sizeof(control));
-    assert_int_equal(strlen(tb_json_quote(buf, control, 64)), 32 * 6 + 3);
+    assert_int_equal(strlen(gw_json_quote(buf, control, 64)), 32 * 6 + 3);
 }
 
 

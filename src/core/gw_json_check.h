@@ -6,15 +6,15 @@
  */
 
 
-#ifndef TB_JSON_CHECK_H
-#define TB_JSON_CHECK_H
+#ifndef GW_JSON_CHECK_H
+#define GW_JSON_CHECK_H
 
 
 #include <stddef.h>
 
 
-#define TB_JSON_SCALAR_MAX  2048    /* bytes of one string or number, raw */
-#define TB_JSON_DEPTH_MAX   16
+#define GW_JSON_SCALAR_MAX  2048    /* bytes of one string or number, raw */
+#define GW_JSON_DEPTH_MAX   16
 
 
 /* Zeroed, but for depth_max, at the beginning of a text. */
@@ -22,14 +22,14 @@
 typedef struct {
     unsigned       state;           /* in a string, in an escape, ... */
     unsigned       depth;           /* of nesting, now */
-    unsigned       depth_max;       /* .. TB_JSON_DEPTH_MAX */
+    unsigned       depth_max;       /* .. GW_JSON_DEPTH_MAX */
     unsigned       unit;            /* of UTF-16, from a "\uXXXX" */
     unsigned       high;            /* a high surrogate has gone before */
     size_t         scalar;          /* bytes of this string or number */
     unsigned char  partial[4];      /* a UTF-8 sequence that was cut ... */
     size_t         npartial;        /* ... and how much of it */
     const char    *reason;
-} tb_json_check_t;
+} gw_json_check_t;
 
 
 /*
@@ -38,8 +38,8 @@ typedef struct {
  * follows, and the text is done with.
  */
 
-size_t tb_json_check(tb_json_check_t *check, const unsigned char *data,
+size_t gw_json_check(gw_json_check_t *check, const unsigned char *data,
     size_t len);
 
 
-#endif /* TB_JSON_CHECK_H */
+#endif /* GW_JSON_CHECK_H */

@@ -10,11 +10,11 @@
 
 #include <string.h>
 
-#include "src/core/tb_number.h"
+#include "src/core/gw_number.h"
 
 
 /* far beyond what any scale brings back into range */
-#define TB_NUMBER_EXPONENT_MAX  100000
+#define GW_NUMBER_EXPONENT_MAX  100000
 
 
 /*
@@ -30,41 +30,41 @@ typedef struct {
     long         npart;
     long         point;
     int          negative;
-} tb_digits_t;
+} gw_digits_t;
 
 
-static int tb_digits_split(tb_digits_t *d, const char *text, size_t len);
-static const char *tb_digits_exponent(tb_digits_t *d, const char *p,
+static int gw_digits_split(gw_digits_t *d, const char *text, size_t len);
+static const char *gw_digits_exponent(gw_digits_t *d, const char *p,
     const char *last);
-static const char *tb_digits_skip(const char *p, const char *last);
-static unsigned tb_digits_at(const tb_digits_t *d, long i);
+static const char *gw_digits_skip(const char *p, const char *last);
+static unsigned gw_digits_at(const gw_digits_t *d, long i);
 
 
-tb_number_status_t
-tb_number_read(const char *text, size_t len, uint64_t scale, uint64_t max,
+gw_number_status_t
+gw_number_read(const char *text, size_t len, uint64_t scale, uint64_t max,
     uint64_t *value)
 {
     int          exact;
     long         i, n;
     uint64_t     whole, part;
-    tb_digits_t  d;
+    gw_digits_t  d;
 
-    if (!tb_digits_split(&d, text, len)) {
-        return TB_NUMBER_SYNTAX;
+    if (!gw_digits_split(&d, text, len)) {
+        return GW_NUMBER_SYNTAX;
     }
 
     if (d.negative) {
-        return TB_NUMBER_NEGATIVE;
+        return GW_NUMBER_NEGATIVE;
     }
 
     n = d.nwhole + d.npart;
     whole = 0;
 
     for (i = 0; i < d.point && (i < n || whole != 0); i++) {
-        whole = whole * 10 + (i < n ? tb_digits_at(&d, i) : 0);
+        whole = whole * 10 + (i < n ? gw_digits_at(&d, i) : 0);
 
         if (whole > max / scale) {
-            return TB_NUMBER_LARGE;
+            return GW_NUMBER_LARGE;
         }
     }
 
@@ -72,7 +72,7 @@ tb_number_read(const char *text, size_t len, uint64_t scale, uint64_t max,
     exact = 1;
 
     for (i = n - 1; i >= 0 && i >= d.point; i--) {
-        part += tb_digits_at(&d, i) * scale;
+        part += gw_digits_at(&d, i) * scale;
         exact &= (part % 10 == 0);
         part /= 10;
     }
@@ -85,17 +85,17 @@ tb_number_read(const char *text, size_t len, uint64_t scale, uint64_t max,
     part += whole * scale;
 
     if (part > max || (part == max && !exact)) {
-        return TB_NUMBER_LARGE;
+        return GW_NUMBER_LARGE;
     }
 
     *value = part;
 
-    return exact ? TB_NUMBER_EXACT : TB_NUMBER_FLOOR;
+    return exact ? GW_NUMBER_EXACT : GW_NUMBER_FLOOR;
 }
 
 
 size_t
-tb_number_print(char *buf, uint64_t value, unsigned decimals)
+gw_number_print(char *buf, uint64_t value, unsigned decimals)
 {
     char    *p;
     size_t   len;
@@ -107,7 +107,7 @@ tb_number_print(char *buf, uint64_t value, unsigned decimals)
 
     /* from the last digit to the first, then moved to the front */
 
-    p = &buf[TB_NUMBER_SIZE - 1];
+    p = &buf[GW_NUMBER_SIZE - 1];
     *p = '\0';
 
     if (decimals > 0) {
@@ -124,7 +124,7 @@ tb_number_print(char *buf, uint64_t value, unsigned decimals)
         value /= 10;
     } while (value != 0);
 
-    len = (size_t) (&buf[TB_NUMBER_SIZE - 1] - p);
+    len = (size_t) (&buf[GW_NUMBER_SIZE - 1] - p);
     memmove(buf, p, len + 1);
 
     return len;
@@ -134,7 +134,7 @@ tb_number_print(char *buf, uint64_t value, unsigned decimals)
 /* Takes a JSON number apart; 0 if it is none. */
 
 static int
-tb_digits_split(tb_digits_t *d, const char *text, size_t len)
+gw_digits_split(gw_digits_t *d, const char *text, size_t len)
 {
     const char  *p, *last;
 
@@ -145,7 +145,7 @@ tb_digits_split(tb_digits_t *d, const char *text, size_t len)
     p += d->negative;
 
     d->whole = p;
-    p = tb_digits_skip(p, last);
+    p = gw_digits_skip(p, last);
     d->nwhole = (long) (p - d->whole);
 
     if (d->nwhole == 0 || (d->nwhole > 1 && *d->whole == '0')) {
@@ -157,7 +157,7 @@ tb_digits_split(tb_digits_t *d, const char *text, size_t len)
 
     if (p < last && *p == '.') {
         d->part = ++p;
-        p = tb_digits_skip(p, last);
+        p = gw_digits_skip(p, last);
         d->npart = (long) (p - d->part);
 
         if (d->npart == 0) {
@@ -168,7 +168,7 @@ tb_digits_split(tb_digits_t *d, const char *text, size_t len)
     d->point = d->nwhole;
 
     if (p < last && (*p == 'e' || *p == 'E')) {
-        p = tb_digits_exponent(d, p + 1, last);
+        p = gw_digits_exponent(d, p + 1, last);
     }
 
     return p == last;
@@ -178,7 +178,7 @@ tb_digits_split(tb_digits_t *d, const char *text, size_t len)
 /* Moves the point by the exponent at p; NULL if there are no digits. */
 
 static const char *
-tb_digits_exponent(tb_digits_t *d, const char *p, const char *last)
+gw_digits_exponent(gw_digits_t *d, const char *p, const char *last)
 {
     int          negative;
     long         exponent;
@@ -190,7 +190,7 @@ tb_digits_exponent(tb_digits_t *d, const char *p, const char *last)
     exponent = 0;
 
     for (digits = p; p < last && *p >= '0' && *p <= '9'; p++) {
-        if (exponent < TB_NUMBER_EXPONENT_MAX) {
+        if (exponent < GW_NUMBER_EXPONENT_MAX) {
             exponent = exponent * 10 + (*p - '0');
         }
     }
@@ -206,7 +206,7 @@ tb_digits_exponent(tb_digits_t *d, const char *p, const char *last)
 
 
 static const char *
-tb_digits_skip(const char *p, const char *last)
+gw_digits_skip(const char *p, const char *last)
 {
     while (p < last && *p >= '0' && *p <= '9') {
         p++;
@@ -217,7 +217,7 @@ tb_digits_skip(const char *p, const char *last)
 
 
 static unsigned
-tb_digits_at(const tb_digits_t *d, long i)
+gw_digits_at(const gw_digits_t *d, long i)
 {
     return (unsigned) ((i < d->nwhole ? d->whole[i]
                                       : d->part[i - d->nwhole]) - '0');

@@ -6,17 +6,17 @@
 
 #include <string.h>
 
-#include "src/core/tb_piece.h"
+#include "src/core/gw_piece.h"
 
 
 int
-tb_piece_begins(tb_piece_t *piece, const char *prefix)
+gw_piece_begins(gw_piece_t *piece, const char *prefix)
 {
     size_t  len;
 
     len = strlen(prefix);
 
-    if (tb_piece_len(*piece) < len
+    if (gw_piece_len(*piece) < len
         || memcmp(piece->start, prefix, len) != 0)
     {
         return 0;
@@ -29,7 +29,7 @@ tb_piece_begins(tb_piece_t *piece, const char *prefix)
 
 
 const char *
-tb_piece_find(tb_piece_t piece, char c)
+gw_piece_find(gw_piece_t piece, char c)
 {
     const char  *p;
 
@@ -37,14 +37,14 @@ tb_piece_find(tb_piece_t piece, char c)
         return piece.end;
     }
 
-    p = memchr(piece.start, c, tb_piece_len(piece));
+    p = memchr(piece.start, c, gw_piece_len(piece));
 
     return p != NULL ? p : piece.end;
 }
 
 
 int
-tb_piece_number(tb_piece_t piece, unsigned max, unsigned *value)
+gw_piece_number(gw_piece_t piece, unsigned max, unsigned *value)
 {
     unsigned     digit, n;
     const char  *p;
@@ -76,8 +76,8 @@ tb_piece_number(tb_piece_t piece, unsigned max, unsigned *value)
 }
 
 
-tb_piece_status_t
-tb_piece_decode(tb_piece_t piece, char *dst, size_t max, size_t *len)
+gw_piece_status_t
+gw_piece_decode(gw_piece_t piece, char *dst, size_t max, size_t *len)
 {
     int          high, low;
     char         c;
@@ -91,14 +91,14 @@ tb_piece_decode(tb_piece_t piece, char *dst, size_t max, size_t *len)
 
         if (c == '%') {
             if (piece.end - p < 3) {
-                return TB_PIECE_PERCENT;
+                return GW_PIECE_PERCENT;
             }
 
-            high = tb_hex(p[1]);
-            low = tb_hex(p[2]);
+            high = gw_hex(p[1]);
+            low = gw_hex(p[2]);
 
             if (high < 0 || low < 0) {
-                return TB_PIECE_PERCENT;
+                return GW_PIECE_PERCENT;
             }
 
             c = (char) (high << 4 | low);
@@ -106,7 +106,7 @@ tb_piece_decode(tb_piece_t piece, char *dst, size_t max, size_t *len)
         }
 
         if (n == max) {
-            return TB_PIECE_LONG;
+            return GW_PIECE_LONG;
         }
 
         dst[n++] = c;
@@ -114,12 +114,12 @@ tb_piece_decode(tb_piece_t piece, char *dst, size_t max, size_t *len)
 
     *len = n;
 
-    return TB_PIECE_OK;
+    return GW_PIECE_OK;
 }
 
 
 int
-tb_hex(char c)
+gw_hex(char c)
 {
     char  lower;
 

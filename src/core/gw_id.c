@@ -6,26 +6,26 @@
 
 #include <string.h>
 
-#include "src/core/tb_id.h"
-#include "src/core/tb_piece.h"
+#include "src/core/gw_id.h"
+#include "src/core/gw_piece.h"
 
 
-static int tb_id_unreserved(unsigned char c);
+static int gw_id_unreserved(unsigned char c);
 
 
-tb_id_status_t
-tb_id_check(const char *id, size_t len)
+gw_id_status_t
+gw_id_check(const char *id, size_t len)
 {
     int                   n;
     size_t                i;
     const unsigned char  *p;
 
     if (len == 0) {
-        return TB_ID_EMPTY;
+        return GW_ID_EMPTY;
     }
 
-    if (len > TB_ID_MAX) {
-        return TB_ID_LONG;
+    if (len > GW_ID_MAX) {
+        return GW_ID_LONG;
     }
 
     p = (const unsigned char *) id;
@@ -33,41 +33,41 @@ tb_id_check(const char *id, size_t len)
     for (i = 0; i < len; i += (size_t) n) {
 
         if (p[i] == '\0') {
-            return TB_ID_NUL;
+            return GW_ID_NUL;
         }
 
-        n = tb_utf8_sequence(p + i, len - i);
+        n = gw_utf8_sequence(p + i, len - i);
 
         if (n <= 0) {
-            return TB_ID_UTF8;
+            return GW_ID_UTF8;
         }
     }
 
-    return TB_ID_OK;
+    return GW_ID_OK;
 }
 
 
 const char *
-tb_id_error(tb_id_status_t status)
+gw_id_error(gw_id_status_t status)
 {
     switch (status) {
 
-    case TB_ID_OK:
+    case GW_ID_OK:
         return "is valid";
 
-    case TB_ID_EMPTY:
+    case GW_ID_EMPTY:
         return "is empty, must be 1 to 255 bytes of UTF-8";
 
-    case TB_ID_LONG:
+    case GW_ID_LONG:
         return "is too long, must be 1 to 255 bytes of UTF-8";
 
-    case TB_ID_NUL:
+    case GW_ID_NUL:
         return "has a NUL byte, must be 1 to 255 bytes of UTF-8 without NUL";
 
-    case TB_ID_UTF8:
+    case GW_ID_UTF8:
         return "is not UTF-8, must be 1 to 255 bytes of UTF-8";
 
-    case TB_ID_PERCENT:
+    case GW_ID_PERCENT:
         return "has a \"%\" that two hexadecimal digits do not follow";
     }
 
@@ -75,32 +75,32 @@ tb_id_error(tb_id_status_t status)
 }
 
 
-tb_id_status_t
-tb_id_decode(char *dst, size_t *dst_len, const char *text, size_t len)
+gw_id_status_t
+gw_id_decode(char *dst, size_t *dst_len, const char *text, size_t len)
 {
-    tb_piece_t  piece;
+    gw_piece_t  piece;
 
     piece.start = text;
     piece.end = text + len;
 
-    switch (tb_piece_decode(piece, dst, TB_ID_MAX, dst_len)) {
+    switch (gw_piece_decode(piece, dst, GW_ID_MAX, dst_len)) {
 
-    case TB_PIECE_OK:
+    case GW_PIECE_OK:
         break;
 
-    case TB_PIECE_LONG:
-        return TB_ID_LONG;
+    case GW_PIECE_LONG:
+        return GW_ID_LONG;
 
-    case TB_PIECE_PERCENT:
-        return TB_ID_PERCENT;
+    case GW_PIECE_PERCENT:
+        return GW_ID_PERCENT;
     }
 
-    return tb_id_check(dst, *dst_len);
+    return gw_id_check(dst, *dst_len);
 }
 
 
 size_t
-tb_id_encode(char *dst, const char *id, size_t len)
+gw_id_encode(char *dst, const char *id, size_t len)
 {
     char               *d;
     size_t              i;
@@ -112,7 +112,7 @@ tb_id_encode(char *dst, const char *id, size_t len)
     for (i = 0; i < len; i++) {
         c = (unsigned char) id[i];
 
-        if (tb_id_unreserved(c)) {
+        if (gw_id_unreserved(c)) {
             *d++ = (char) c;
             continue;
         }
@@ -127,7 +127,7 @@ tb_id_encode(char *dst, const char *id, size_t len)
 
 
 int
-tb_id_fits_path(const char *id, size_t len)
+gw_id_fits_path(const char *id, size_t len)
 {
     size_t       n;
     const char  *p, *last, *slash;
@@ -156,7 +156,7 @@ tb_id_fits_path(const char *id, size_t len)
 
 
 int
-tb_utf8_sequence(const unsigned char *p, size_t len)
+gw_utf8_sequence(const unsigned char *p, size_t len)
 {
     int            i, n;
     unsigned char  low, high;
@@ -194,7 +194,7 @@ tb_utf8_sequence(const unsigned char *p, size_t len)
 
 
 static int
-tb_id_unreserved(unsigned char c)
+gw_id_unreserved(unsigned char c)
 {
     unsigned char  lower;
 

@@ -7,39 +7,39 @@
 
 #include <string.h>
 
-#include "src/core/tb_id.h"
-#include "src/core/tb_json_check.h"
+#include "src/core/gw_id.h"
+#include "src/core/gw_json_check.h"
 
 
 typedef enum {
-    TB_JSON_BETWEEN = 0,   /* outside of strings */
-    TB_JSON_STRING,
-    TB_JSON_ESCAPE,        /* after a backslash */
-    TB_JSON_HEX1,          /* after "\u" ... */
-    TB_JSON_HEX2,
-    TB_JSON_HEX3,
-    TB_JSON_HEX4           /* ... and three digits */
-} tb_json_state_t;
+    GW_JSON_BETWEEN = 0,   /* outside of strings */
+    GW_JSON_STRING,
+    GW_JSON_ESCAPE,        /* after a backslash */
+    GW_JSON_HEX1,          /* after "\u" ... */
+    GW_JSON_HEX2,
+    GW_JSON_HEX3,
+    GW_JSON_HEX4           /* ... and three digits */
+} gw_json_state_t;
 
 
-static int tb_json_check_byte(tb_json_check_t *check, unsigned char c);
-static int tb_json_check_between(tb_json_check_t *check, unsigned char c);
-static int tb_json_check_string(tb_json_check_t *check, unsigned char c);
-static int tb_json_check_hex(tb_json_check_t *check, unsigned char c);
-static size_t tb_json_check_utf8(tb_json_check_t *check,
+static int gw_json_check_byte(gw_json_check_t *check, unsigned char c);
+static int gw_json_check_between(gw_json_check_t *check, unsigned char c);
+static int gw_json_check_string(gw_json_check_t *check, unsigned char c);
+static int gw_json_check_hex(gw_json_check_t *check, unsigned char c);
+static size_t gw_json_check_utf8(gw_json_check_t *check,
     const unsigned char *data, size_t len);
-static int tb_json_refuse(tb_json_check_t *check, const char *reason);
+static int gw_json_refuse(gw_json_check_t *check, const char *reason);
 
 
 size_t
-tb_json_check(tb_json_check_t *check, const unsigned char *data, size_t len)
+gw_json_check(gw_json_check_t *check, const unsigned char *data, size_t len)
 {
     size_t  i, n;
 
     for (i = 0; i < len; i += n) {
 
         if (check->npartial != 0 || data[i] >= 0x80) {
-            n = tb_json_check_utf8(check, data + i, len - i);
+            n = gw_json_check_utf8(check, data + i, len - i);
 
             if (n == 0) {
                 return i;
@@ -49,7 +49,7 @@ tb_json_check(tb_json_check_t *check, const unsigned char *data, size_t len)
             n = 1;
         }
 
-        if (!tb_json_check_byte(check, data[i])) {
+        if (!gw_json_check_byte(check, data[i])) {
             return i;
         }
     }
@@ -59,33 +59,33 @@ tb_json_check(tb_json_check_t *check, const unsigned char *data, size_t len)
 
 
 static int
-tb_json_check_byte(tb_json_check_t *check, unsigned char c)
+gw_json_check_byte(gw_json_check_t *check, unsigned char c)
 {
-    switch ((tb_json_state_t) check->state) {
+    switch ((gw_json_state_t) check->state) {
 
-    case TB_JSON_BETWEEN:
-        return tb_json_check_between(check, c);
+    case GW_JSON_BETWEEN:
+        return gw_json_check_between(check, c);
 
-    case TB_JSON_STRING:
-        return tb_json_check_string(check, c);
+    case GW_JSON_STRING:
+        return gw_json_check_string(check, c);
 
-    case TB_JSON_ESCAPE:
+    case GW_JSON_ESCAPE:
         check->scalar++;
         check->unit = 0;
-        check->state = (c == 'u') ? TB_JSON_HEX1 : TB_JSON_STRING;
+        check->state = (c == 'u') ? GW_JSON_HEX1 : GW_JSON_STRING;
 
         if (check->high && c != 'u') {
-            return tb_json_refuse(check, "half a surrogate pair in a string");
+            return gw_json_refuse(check, "half a surrogate pair in a string");
         }
 
         return 1;
 
-    case TB_JSON_HEX1:
-    case TB_JSON_HEX2:
-    case TB_JSON_HEX3:
-    case TB_JSON_HEX4:
+    case GW_JSON_HEX1:
+    case GW_JSON_HEX2:
+    case GW_JSON_HEX3:
+    case GW_JSON_HEX4:
         check->scalar++;
-        return tb_json_check_hex(check, c);
+        return gw_json_check_hex(check, c);
     }
 
     return 0;
@@ -93,12 +93,12 @@ tb_json_check_byte(tb_json_check_t *check, unsigned char c)
 
 
 static int
-tb_json_check_between(tb_json_check_t *check, unsigned char c)
+gw_json_check_between(gw_json_check_t *check, unsigned char c)
 {
     switch (c) {
 
     case '"':
-        check->state = TB_JSON_STRING;
+        check->state = GW_JSON_STRING;
         check->scalar = 0;
         return 1;
 
@@ -107,7 +107,7 @@ tb_json_check_between(tb_json_check_t *check, unsigned char c)
         check->scalar = 0;
 
         if (check->depth++ == check->depth_max) {
-            return tb_json_refuse(check, "nested too deeply");
+            return gw_json_refuse(check, "nested too deeply");
         }
 
         return 1;
@@ -128,8 +128,8 @@ tb_json_check_between(tb_json_check_t *check, unsigned char c)
         return 1;
 
     default:
-        if (check->scalar++ == TB_JSON_SCALAR_MAX) {
-            return tb_json_refuse(check, "a number is too long");
+        if (check->scalar++ == GW_JSON_SCALAR_MAX) {
+            return gw_json_refuse(check, "a number is too long");
         }
 
         return 1;
@@ -138,26 +138,26 @@ tb_json_check_between(tb_json_check_t *check, unsigned char c)
 
 
 static int
-tb_json_check_string(tb_json_check_t *check, unsigned char c)
+gw_json_check_string(gw_json_check_t *check, unsigned char c)
 {
     if (check->high && c != '\\') {
-        return tb_json_refuse(check, "half a surrogate pair in a string");
+        return gw_json_refuse(check, "half a surrogate pair in a string");
     }
 
     if (c == '"') {
-        check->state = TB_JSON_BETWEEN;
+        check->state = GW_JSON_BETWEEN;
         check->scalar = 0;
         return 1;
     }
 
     /* the longest sequence and escape are added after this was looked at */
 
-    if (check->scalar++ >= TB_JSON_SCALAR_MAX) {
-        return tb_json_refuse(check, "a string is too long");
+    if (check->scalar++ >= GW_JSON_SCALAR_MAX) {
+        return gw_json_refuse(check, "a string is too long");
     }
 
     if (c == '\\') {
-        check->state = TB_JSON_ESCAPE;
+        check->state = GW_JSON_ESCAPE;
     }
 
     return 1;
@@ -167,7 +167,7 @@ tb_json_check_string(tb_json_check_t *check, unsigned char c)
 /* One digit of "\uXXXX"; yajl stops at what is none. */
 
 static int
-tb_json_check_hex(tb_json_check_t *check, unsigned char c)
+gw_json_check_hex(gw_json_check_t *check, unsigned char c)
 {
     unsigned char  lower;
 
@@ -180,23 +180,23 @@ tb_json_check_hex(tb_json_check_t *check, unsigned char c)
         check->unit = check->unit << 4 | (unsigned) (lower - 'a' + 10);
 
     } else {
-        check->state = TB_JSON_STRING;
+        check->state = GW_JSON_STRING;
         return 1;
     }
 
-    if (check->state != TB_JSON_HEX4) {
+    if (check->state != GW_JSON_HEX4) {
         check->state++;
         return 1;
     }
 
-    check->state = TB_JSON_STRING;
+    check->state = GW_JSON_STRING;
 
     if (check->unit == 0) {
-        return tb_json_refuse(check, "a NUL (\\u0000) in a string");
+        return gw_json_refuse(check, "a NUL (\\u0000) in a string");
     }
 
     if (check->high != ((check->unit & 0xfc00) == 0xdc00)) {
-        return tb_json_refuse(check, "half a surrogate pair in a string");
+        return gw_json_refuse(check, "half a surrogate pair in a string");
     }
 
     check->high = (check->unit & 0xfc00) == 0xd800;
@@ -211,7 +211,7 @@ tb_json_check_hex(tb_json_check_t *check, unsigned char c)
  */
 
 static size_t
-tb_json_check_utf8(tb_json_check_t *check, const unsigned char *data,
+gw_json_check_utf8(gw_json_check_t *check, const unsigned char *data,
     size_t len)
 {
     int            n;
@@ -224,10 +224,10 @@ tb_json_check_utf8(tb_json_check_t *check, const unsigned char *data,
     memcpy(seq, check->partial, kept);
     memcpy(seq + kept, data, more);
 
-    n = tb_utf8_sequence(seq, kept + more);
+    n = gw_utf8_sequence(seq, kept + more);
 
     if (n == 0) {
-        (void) tb_json_refuse(check, "invalid UTF-8");
+        (void) gw_json_refuse(check, "invalid UTF-8");
         return 0;
     }
 
@@ -247,7 +247,7 @@ tb_json_check_utf8(tb_json_check_t *check, const unsigned char *data,
 
 
 static int
-tb_json_refuse(tb_json_check_t *check, const char *reason)
+gw_json_refuse(gw_json_check_t *check, const char *reason)
 {
     check->reason = reason;
 

@@ -5,41 +5,41 @@
  */
 
 
-#ifndef TB_ID_H
-#define TB_ID_H
+#ifndef GW_ID_H
+#define GW_ID_H
 
 
 #include <stddef.h>
 
 
-#define TB_ID_MAX  255          /* bytes */
+#define GW_ID_MAX  255          /* bytes */
 
 
 typedef enum {
-    TB_ID_OK = 0,
-    TB_ID_EMPTY,
-    TB_ID_LONG,
-    TB_ID_NUL,
-    TB_ID_UTF8,             /* not UTF-8 (RFC 3629: no surrogates, ...) */
-    TB_ID_PERCENT           /* "%" without two hexadecimal digits */
-} tb_id_status_t;
+    GW_ID_OK = 0,
+    GW_ID_EMPTY,
+    GW_ID_LONG,
+    GW_ID_NUL,
+    GW_ID_UTF8,             /* not UTF-8 (RFC 3629: no surrogates, ...) */
+    GW_ID_PERCENT           /* "%" without two hexadecimal digits */
+} gw_id_status_t;
 
 
 /* Whether len bytes may be the id of a client. */
 
-tb_id_status_t tb_id_check(const char *id, size_t len);
+gw_id_status_t gw_id_check(const char *id, size_t len);
 
 /* What is wrong, to be said after "client_id ": "is empty", ... */
 
-const char *tb_id_error(tb_id_status_t status);
+const char *gw_id_error(gw_id_status_t status);
 
 /*
  * Decodes "%XX" in the len bytes at text ("+" stands for itself) into dst of
- * TB_ID_MAX bytes, sets *dst_len and checks the result as tb_id_check()
+ * GW_ID_MAX bytes, sets *dst_len and checks the result as gw_id_check()
  * does.  dst may be text itself.
  */
 
-tb_id_status_t tb_id_decode(char *dst, size_t *dst_len, const char *text,
+gw_id_status_t gw_id_decode(char *dst, size_t *dst_len, const char *text,
     size_t len);
 
 /*
@@ -48,7 +48,7 @@ tb_id_status_t tb_id_decode(char *dst, size_t *dst_len, const char *text,
  * 3 * len bytes; returns the length.
  */
 
-size_t tb_id_encode(char *dst, const char *id, size_t len);
+size_t gw_id_encode(char *dst, const char *id, size_t len);
 
 /*
  * Whether an id, encoded and put after the "/" of a path, comes out of the
@@ -56,7 +56,7 @@ size_t tb_id_encode(char *dst, const char *id, size_t len);
  * do not, and have to be given as an argument.
  */
 
-int tb_id_fits_path(const char *id, size_t len);
+int gw_id_fits_path(const char *id, size_t len);
 
 /*
  * The length of the UTF-8 sequence at p, of which len bytes (at least 1) are
@@ -64,7 +64,7 @@ int tb_id_fits_path(const char *id, size_t len);
  * one but is cut short.
  */
 
-int tb_utf8_sequence(const unsigned char *p, size_t len);
+int gw_utf8_sequence(const unsigned char *p, size_t len);
 
 
-#endif /* TB_ID_H */
+#endif /* GW_ID_H */

@@ -14,16 +14,16 @@
 
 #include <cmocka.h>
 
-#include "src/core/tb_redis_url.h"
+#include "src/core/gw_redis_url.h"
 
 
-static tb_redis_url_t  url;
+static gw_redis_url_t  url;
 
 
 static int
 parse(const char *text)
 {
-    return tb_redis_url_parse(&url, text, strlen(text));
+    return gw_redis_url_parse(&url, text, strlen(text));
 }
 
 
@@ -33,7 +33,7 @@ a_host_may_have_port_database_user_and_password(void **state)
     (void) state;
 
     assert_int_equal(parse("redis://localhost"), 0);
-    assert_int_equal(url.kind, TB_REDIS_TCP);
+    assert_int_equal(url.kind, GW_REDIS_TCP);
     assert_int_equal(url.nhosts, 1);
     assert_string_equal(url.hosts[0].name, "localhost");
     assert_int_equal(url.hosts[0].port, 6379);
@@ -72,7 +72,7 @@ a_unix_socket_is_an_absolute_path(void **state)
     (void) state;
 
     assert_int_equal(parse("redis+unix:/run/redis.sock"), 0);
-    assert_int_equal(url.kind, TB_REDIS_UNIX);
+    assert_int_equal(url.kind, GW_REDIS_UNIX);
     assert_string_equal(url.path, "/run/redis.sock");
 
     assert_int_equal(parse("redis+unix:/run/a%3fb?db=3"), 0);
@@ -88,7 +88,7 @@ sentinels_are_a_list_with_a_master(void **state)
 
     assert_int_equal(parse("redis+sentinel://h1:26380,h2,[fe80::1]:1/mymaster"
                            "/4"), 0);
-    assert_int_equal(url.kind, TB_REDIS_SENTINEL);
+    assert_int_equal(url.kind, GW_REDIS_SENTINEL);
     assert_int_equal(url.nhosts, 3);
     assert_int_equal(url.hosts[0].port, 26380);
     assert_string_equal(url.hosts[1].name, "h2");

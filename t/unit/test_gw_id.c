@@ -14,28 +14,28 @@
 
 #include <cmocka.h>
 
-#include "src/core/tb_id.h"
+#include "src/core/gw_id.h"
 
 
 static void
 ids_are_utf8_of_1_to_255_bytes(void **state)
 {
-    char  id[TB_ID_MAX + 1];
+    char  id[GW_ID_MAX + 1];
 
     (void) state;
 
     memset(id, 'a', sizeof(id));
 
-    assert_int_equal(tb_id_check(id, 0), TB_ID_EMPTY);
-    assert_int_equal(tb_id_check(id, 1), TB_ID_OK);
-    assert_int_equal(tb_id_check(id, 255), TB_ID_OK);
-    assert_int_equal(tb_id_check(id, 256), TB_ID_LONG);
-    assert_int_equal(tb_id_check("a\0b", 3), TB_ID_NUL);
-    assert_int_equal(tb_id_check("\n\x7f", 2), TB_ID_OK);
-    assert_int_equal(tb_id_check("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9),
-                     TB_ID_OK);
-    assert_int_equal(tb_id_check("\xc3", 1), TB_ID_UTF8);
-    assert_int_equal(tb_id_check("a\xff", 2), TB_ID_UTF8);
+    assert_int_equal(gw_id_check(id, 0), GW_ID_EMPTY);
+    assert_int_equal(gw_id_check(id, 1), GW_ID_OK);
+    assert_int_equal(gw_id_check(id, 255), GW_ID_OK);
+    assert_int_equal(gw_id_check(id, 256), GW_ID_LONG);
+    assert_int_equal(gw_id_check("a\0b", 3), GW_ID_NUL);
+    assert_int_equal(gw_id_check("\n\x7f", 2), GW_ID_OK);
+    assert_int_equal(gw_id_check("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9),
+                     GW_ID_OK);
+    assert_int_equal(gw_id_check("\xc3", 1), GW_ID_UTF8);
+    assert_int_equal(gw_id_check("a\xff", 2), GW_ID_UTF8);
 }
 
 
@@ -79,63 +79,63 @@ utf8_is_that_of_rfc_3629(void **state)
         p[2] = (unsigned char) i;
 
         if ((i & 0xffff) == 0) {
-            assert_int_equal(tb_utf8_sequence(p, 1) == 1, valid(p, 1));
+            assert_int_equal(gw_utf8_sequence(p, 1) == 1, valid(p, 1));
         }
 
         if ((i & 0xff) == 0 && p[0] >= 0x80) {
-            assert_int_equal(tb_utf8_sequence(p, 2) == 2, valid(p, 2));
+            assert_int_equal(gw_utf8_sequence(p, 2) == 2, valid(p, 2));
         }
 
-        if (p[0] >= 0x80 && (tb_utf8_sequence(p, 3) == 3) != valid(p, 3)) {
+        if (p[0] >= 0x80 && (gw_utf8_sequence(p, 3) == 3) != valid(p, 3)) {
             fail_msg("%02x %02x %02x", p[0], p[1], p[2]);
         }
     }
 
-    assert_int_equal(tb_utf8_sequence((void *) "\xf0\x90\x80\x80", 4), 4);
-    assert_int_equal(tb_utf8_sequence((void *) "\xf0\x8f\xbf\xbf", 4), 0);
-    assert_int_equal(tb_utf8_sequence((void *) "\xf4\x8f\xbf\xbf", 4), 4);
-    assert_int_equal(tb_utf8_sequence((void *) "\xf4\x90\x80\x80", 4), 0);
-    assert_int_equal(tb_utf8_sequence((void *) "\xf5\x80\x80\x80", 4), 0);
-    assert_int_equal(tb_utf8_sequence((void *) "\xf0\x90\x80", 3), -1);
-    assert_int_equal(tb_utf8_sequence((void *) "\xf0\x8f", 2), 0);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf0\x90\x80\x80", 4), 4);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf0\x8f\xbf\xbf", 4), 0);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf4\x8f\xbf\xbf", 4), 4);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf4\x90\x80\x80", 4), 0);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf5\x80\x80\x80", 4), 0);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf0\x90\x80", 3), -1);
+    assert_int_equal(gw_utf8_sequence((void *) "\xf0\x8f", 2), 0);
 }
 
 
 static void
 decoding_is_strict(void **state)
 {
-    char    id[TB_ID_MAX], text[3 * TB_ID_MAX + 3];
+    char    id[GW_ID_MAX], text[3 * GW_ID_MAX + 3];
     size_t  i, len;
 
     (void) state;
 
-    assert_int_equal(tb_id_decode(id, &len, "a%2Fb%2fc+%25", 13), TB_ID_OK);
+    assert_int_equal(gw_id_decode(id, &len, "a%2Fb%2fc+%25", 13), GW_ID_OK);
     assert_int_equal(len, 7);
     assert_memory_equal(id, "a/b/c+%", 7);
 
-    assert_int_equal(tb_id_decode(id, &len, "", 0), TB_ID_EMPTY);
-    assert_int_equal(tb_id_decode(id, &len, "%", 1), TB_ID_PERCENT);
-    assert_int_equal(tb_id_decode(id, &len, "%4", 2), TB_ID_PERCENT);
-    assert_int_equal(tb_id_decode(id, &len, "%4g", 3), TB_ID_PERCENT);
-    assert_int_equal(tb_id_decode(id, &len, "%-1", 3), TB_ID_PERCENT);
-    assert_int_equal(tb_id_decode(id, &len, "a%00", 4), TB_ID_NUL);
-    assert_int_equal(tb_id_decode(id, &len, "%C3%28", 6), TB_ID_UTF8);
+    assert_int_equal(gw_id_decode(id, &len, "", 0), GW_ID_EMPTY);
+    assert_int_equal(gw_id_decode(id, &len, "%", 1), GW_ID_PERCENT);
+    assert_int_equal(gw_id_decode(id, &len, "%4", 2), GW_ID_PERCENT);
+    assert_int_equal(gw_id_decode(id, &len, "%4g", 3), GW_ID_PERCENT);
+    assert_int_equal(gw_id_decode(id, &len, "%-1", 3), GW_ID_PERCENT);
+    assert_int_equal(gw_id_decode(id, &len, "a%00", 4), GW_ID_NUL);
+    assert_int_equal(gw_id_decode(id, &len, "%C3%28", 6), GW_ID_UTF8);
 
-    for (i = 0; i < TB_ID_MAX + 1; i++) {
+    for (i = 0; i < GW_ID_MAX + 1; i++) {
         memcpy(text + 3 * i, "%41", 3);
     }
 
-    assert_int_equal(tb_id_decode(id, &len, text, 3 * TB_ID_MAX), TB_ID_OK);
-    assert_int_equal(len, TB_ID_MAX);
-    assert_int_equal(tb_id_decode(id, &len, text, 3 * TB_ID_MAX + 3),
-                     TB_ID_LONG);
+    assert_int_equal(gw_id_decode(id, &len, text, 3 * GW_ID_MAX), GW_ID_OK);
+    assert_int_equal(len, GW_ID_MAX);
+    assert_int_equal(gw_id_decode(id, &len, text, 3 * GW_ID_MAX + 3),
+                     GW_ID_LONG);
 }
 
 
 static void
 what_is_encoded_decodes_to_the_same(void **state)
 {
-    char      id[TB_ID_MAX], text[3 * TB_ID_MAX], back[TB_ID_MAX];
+    char      id[GW_ID_MAX], text[3 * GW_ID_MAX], back[GW_ID_MAX];
     size_t    len, text_len, back_len;
     unsigned  c;
 
@@ -152,14 +152,14 @@ what_is_encoded_decodes_to_the_same(void **state)
         id[len++] = (char) c;
     }
 
-    text_len = tb_id_encode(text, id, len);
+    text_len = gw_id_encode(text, id, len);
 
     for (c = 0; c < text_len; c++) {
         assert_non_null(strchr("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                "abcdefghijklmnopqrstuvwxyz-._~%", text[c]));
     }
 
-    assert_int_equal(tb_id_decode(back, &back_len, text, text_len), TB_ID_OK);
+    assert_int_equal(gw_id_decode(back, &back_len, text, text_len), GW_ID_OK);
     assert_int_equal(back_len, len);
     assert_memory_equal(back, id, len);
 }
@@ -177,11 +177,11 @@ ids_that_normalisation_would_change_do_not_fit_a_path(void **state)
     (void) state;
 
     for (i = 0; i < sizeof(fit) / sizeof(fit[0]); i++) {
-        assert_true(tb_id_fits_path(fit[i], strlen(fit[i])));
+        assert_true(gw_id_fits_path(fit[i], strlen(fit[i])));
     }
 
     for (i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
-        assert_false(tb_id_fits_path(unfit[i], strlen(unfit[i])));
+        assert_false(gw_id_fits_path(unfit[i], strlen(unfit[i])));
     }
 }
 
@@ -193,8 +193,8 @@ every_refusal_has_a_text(void **state)
 
     (void) state;
 
-    for (i = TB_ID_OK; i <= TB_ID_PERCENT; i++) {
-        assert_true(strlen(tb_id_error((tb_id_status_t) i)) > 5);
+    for (i = GW_ID_OK; i <= GW_ID_PERCENT; i++) {
+        assert_true(strlen(gw_id_error((gw_id_status_t) i)) > 5);
     }
 }
 

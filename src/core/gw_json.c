@@ -1,6 +1,6 @@
 
 /*
- * Strict JSON on top of yajl: runs the check (tb_json_check.h) ahead of it,
+ * Strict JSON on top of yajl: runs the check (gw_json_check.h) ahead of it,
  * piece by piece, and gives it memory.
  */
 
@@ -9,28 +9,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/core/tb_id.h"
-#include "src/core/tb_json.h"
+#include "src/core/gw_id.h"
+#include "src/core/gw_json.h"
 
 
-static void tb_json_yajl_error(tb_json_t *json, size_t consumed);
+static void gw_json_yajl_error(gw_json_t *json, size_t consumed);
 
-static void tb_json_arena_init(tb_json_arena_t *arena, void *memory,
+static void gw_json_arena_init(gw_json_arena_t *arena, void *memory,
     size_t size);
-static void *tb_json_malloc(void *ctx, size_t size);
-static void *tb_json_realloc(void *ctx, void *ptr, size_t size);
-static void tb_json_free(void *ctx, void *ptr);
+static void *gw_json_malloc(void *ctx, size_t size);
+static void *gw_json_realloc(void *ctx, void *ptr, size_t size);
+static void gw_json_free(void *ctx, void *ptr);
 
 
 void
-tb_json_init(tb_json_t *json, const yajl_callbacks *callbacks, void *ctx,
+gw_json_init(gw_json_t *json, const yajl_callbacks *callbacks, void *ctx,
     unsigned depth)
 {
-    memset(json, 0, offsetof(tb_json_t, memory));
+    memset(json, 0, offsetof(gw_json_t, memory));
 
     json->check.depth_max = depth;
 
-    tb_json_arena_init(&json->arena, json->memory.data,
+    gw_json_arena_init(&json->arena, json->memory.data,
                        sizeof(json->memory.data));
 
     json->yajl = yajl_alloc(callbacks, &json->arena.funcs, ctx);
@@ -38,18 +38,18 @@ tb_json_init(tb_json_t *json, const yajl_callbacks *callbacks, void *ctx,
 
 
 int
-tb_json_feed(tb_json_t *json, const unsigned char *data, size_t len)
+gw_json_feed(gw_json_t *json, const unsigned char *data, size_t len)
 {
     size_t       good;
     yajl_status  status;
 
-    good = tb_json_check(&json->check, data, len);
+    good = gw_json_check(&json->check, data, len);
 
     if (good > 0) {
         status = yajl_parse(json->yajl, data, good);
 
         if (status != yajl_status_ok) {
-            tb_json_yajl_error(json, yajl_get_bytes_consumed(json->yajl));
+            gw_json_yajl_error(json, yajl_get_bytes_consumed(json->yajl));
             return -1;
         }
     }
@@ -57,7 +57,7 @@ tb_json_feed(tb_json_t *json, const unsigned char *data, size_t len)
     json->offset += good;
 
     if (good < len) {
-        tb_json_fail(json, "not valid JSON at byte %zu: %s",
+        gw_json_fail(json, "not valid JSON at byte %zu: %s",
                      json->offset + 1, json->check.reason);
         return -1;
     }
@@ -67,40 +67,40 @@ tb_json_feed(tb_json_t *json, const unsigned char *data, size_t len)
 
 
 int
-tb_json_finish(tb_json_t *json)
+gw_json_finish(gw_json_t *json)
 {
     if (yajl_complete_parse(json->yajl) == yajl_status_ok) {
         return 0;
     }
 
-    tb_json_yajl_error(json, 0);
+    gw_json_yajl_error(json, 0);
 
     return -1;
 }
 
 
 void
-tb_json_fail(tb_json_t *json, const char *fmt, ...)
+gw_json_fail(gw_json_t *json, const char *fmt, ...)
 {
     va_list  args;
 
     va_start(args, fmt);
-    tb_json_vfail(json, fmt, args);
+    gw_json_vfail(json, fmt, args);
     va_end(args);
 }
 
 
 void
-tb_json_vfail(tb_json_t *json, const char *fmt, va_list args)
+gw_json_vfail(gw_json_t *json, const char *fmt, va_list args)
 {
     if (json->error[0] == '\0') {
-        (void) vsnprintf(json->error, TB_JSON_ERROR_SIZE, fmt, args);
+        (void) vsnprintf(json->error, GW_JSON_ERROR_SIZE, fmt, args);
     }
 }
 
 
 const char *
-tb_json_quote(char *buf, const void *data, size_t len)
+gw_json_quote(char *buf, const void *data, size_t len)
 {
     int                   n;
     char                 *p;
@@ -112,7 +112,7 @@ tb_json_quote(char *buf, const void *data, size_t len)
 
     for (i = 0; i < len; i += (size_t) n) {
 
-        n = tb_utf8_sequence(s + i, len - i);
+        n = gw_utf8_sequence(s + i, len - i);
 
         if (n <= 0) {
             n = 1;
@@ -140,12 +140,12 @@ tb_json_quote(char *buf, const void *data, size_t len)
 
 
 yajl_gen
-tb_json_writer(tb_json_arena_t *arena, void *memory, yajl_print_t print,
+gw_json_writer(gw_json_arena_t *arena, void *memory, yajl_print_t print,
     void *ctx)
 {
     yajl_gen  gen;
 
-    tb_json_arena_init(arena, memory, TB_JSON_WRITE_ARENA);
+    gw_json_arena_init(arena, memory, GW_JSON_WRITE_ARENA);
 
     gen = yajl_gen_alloc(&arena->funcs);
 
@@ -158,7 +158,7 @@ tb_json_writer(tb_json_arena_t *arena, void *memory, yajl_print_t print,
 
 
 static void
-tb_json_yajl_error(tb_json_t *json, size_t consumed)
+gw_json_yajl_error(gw_json_t *json, size_t consumed)
 {
     size_t          len;
     char           *text, *p;
@@ -171,7 +171,7 @@ tb_json_yajl_error(tb_json_t *json, size_t consumed)
     error = yajl_get_error(json->yajl, 0, NULL, 0);
 
     if (error == NULL) {
-        tb_json_fail(json, "not valid JSON");
+        gw_json_fail(json, "not valid JSON");
         return;
     }
 
@@ -190,30 +190,30 @@ tb_json_yajl_error(tb_json_t *json, size_t consumed)
         len--;
     }
 
-    tb_json_fail(json, "not valid JSON at byte %zu: %.*s",
+    gw_json_fail(json, "not valid JSON at byte %zu: %.*s",
                  json->offset + consumed, (int) len, text);
 }
 
 
 static void
-tb_json_arena_init(tb_json_arena_t *arena, void *memory, size_t size)
+gw_json_arena_init(gw_json_arena_t *arena, void *memory, size_t size)
 {
     arena->start = memory;
     arena->size = size;
     arena->used = 0;
     arena->last = 0;
 
-    arena->funcs.malloc = tb_json_malloc;
-    arena->funcs.realloc = tb_json_realloc;
-    arena->funcs.free = tb_json_free;
+    arena->funcs.malloc = gw_json_malloc;
+    arena->funcs.realloc = gw_json_realloc;
+    arena->funcs.free = gw_json_free;
     arena->funcs.ctx = arena;
 }
 
 
 static void *
-tb_json_malloc(void *ctx, size_t size)
+gw_json_malloc(void *ctx, size_t size)
 {
-    tb_json_arena_t  *arena = ctx;
+    gw_json_arena_t  *arena = ctx;
 
     size = (size + 15) & ~(size_t) 15;
 
@@ -229,25 +229,25 @@ tb_json_malloc(void *ctx, size_t size)
 
 
 static void *
-tb_json_realloc(void *ctx, void *ptr, size_t size)
+gw_json_realloc(void *ctx, void *ptr, size_t size)
 {
-    tb_json_arena_t  *arena = ctx;
+    gw_json_arena_t  *arena = ctx;
 
     void    *p;
     size_t   have;
 
     if (ptr == NULL) {
-        return tb_json_malloc(ctx, size);
+        return gw_json_malloc(ctx, size);
     }
 
     have = (size_t) (arena->start + arena->used - (unsigned char *) ptr);
 
     if ((unsigned char *) ptr == arena->start + arena->last) {
         arena->used = arena->last;
-        return tb_json_malloc(ctx, size);
+        return gw_json_malloc(ctx, size);
     }
 
-    p = tb_json_malloc(ctx, size);
+    p = gw_json_malloc(ctx, size);
 
     if (p == NULL) {
         return NULL;
@@ -262,7 +262,7 @@ tb_json_realloc(void *ctx, void *ptr, size_t size)
 
 
 static void
-tb_json_free(void *ctx, void *ptr)
+gw_json_free(void *ctx, void *ptr)
 {
     (void) ctx;
     (void) ptr;

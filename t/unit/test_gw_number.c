@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "src/core/tb_number.h"
+#include "src/core/gw_number.h"
 
 
 #define MAX  UINT64_C(1000000000000)
@@ -24,46 +24,46 @@
 typedef struct {
     const char          *text;
     uint64_t             scale;
-    tb_number_status_t   status;
+    gw_number_status_t   status;
     uint64_t             value;
-} tb_number_case_t;
+} gw_number_case_t;
 
 
-static const tb_number_case_t  cases[] = {
-    { "0", 1, TB_NUMBER_EXACT, 0 },
-    { "100", 1, TB_NUMBER_EXACT, 100 },
-    { "100.0", 1, TB_NUMBER_EXACT, 100 },
-    { "1e2", 1, TB_NUMBER_EXACT, 100 },
-    { "1E+2", 1, TB_NUMBER_EXACT, 100 },
-    { "1000e-1", 1, TB_NUMBER_EXACT, 100 },
-    { "0.001e5", 1, TB_NUMBER_EXACT, 100 },
-    { "1.5", 1, TB_NUMBER_FLOOR, 1 },
-    { "97.5", 1000000, TB_NUMBER_EXACT, 97500000 },
-    { "0.0000001", 1000000, TB_NUMBER_FLOOR, 0 },
+static const gw_number_case_t  cases[] = {
+    { "0", 1, GW_NUMBER_EXACT, 0 },
+    { "100", 1, GW_NUMBER_EXACT, 100 },
+    { "100.0", 1, GW_NUMBER_EXACT, 100 },
+    { "1e2", 1, GW_NUMBER_EXACT, 100 },
+    { "1E+2", 1, GW_NUMBER_EXACT, 100 },
+    { "1000e-1", 1, GW_NUMBER_EXACT, 100 },
+    { "0.001e5", 1, GW_NUMBER_EXACT, 100 },
+    { "1.5", 1, GW_NUMBER_FLOOR, 1 },
+    { "97.5", 1000000, GW_NUMBER_EXACT, 97500000 },
+    { "0.0000001", 1000000, GW_NUMBER_FLOOR, 0 },
     { "0.999999999999999999999999999999999999999", 1000000,
-      TB_NUMBER_FLOOR, 999999 },
-    { "1e-999999999999999999", 1000000, TB_NUMBER_FLOOR, 0 },
-    { "0e999999999999999999", 1000000, TB_NUMBER_EXACT, 0 },
-    { "1000000000000", 1, TB_NUMBER_EXACT, MAX },
-    { "1e12", 1, TB_NUMBER_EXACT, MAX },
-    { "1000000000000.0001", 1, TB_NUMBER_LARGE, 0 },
-    { "1000000000001", 1, TB_NUMBER_LARGE, 0 },
-    { "1e13", 1, TB_NUMBER_LARGE, 0 },
-    { "1e999999999999999999", 1, TB_NUMBER_LARGE, 0 },
-    { "18446744073709551617", 1, TB_NUMBER_LARGE, 0 },
-    { "-1", 1, TB_NUMBER_NEGATIVE, 0 },
-    { "-0", 1, TB_NUMBER_NEGATIVE, 0 },
-    { "", 1, TB_NUMBER_SYNTAX, 0 },
-    { "-", 1, TB_NUMBER_SYNTAX, 0 },
-    { "+1", 1, TB_NUMBER_SYNTAX, 0 },
-    { "01", 1, TB_NUMBER_SYNTAX, 0 },
-    { ".5", 1, TB_NUMBER_SYNTAX, 0 },
-    { "5.", 1, TB_NUMBER_SYNTAX, 0 },
-    { "5e", 1, TB_NUMBER_SYNTAX, 0 },
-    { "5e+", 1, TB_NUMBER_SYNTAX, 0 },
-    { "0x10", 1, TB_NUMBER_SYNTAX, 0 },
-    { "NaN", 1, TB_NUMBER_SYNTAX, 0 },
-    { "1 ", 1, TB_NUMBER_SYNTAX, 0 }
+      GW_NUMBER_FLOOR, 999999 },
+    { "1e-999999999999999999", 1000000, GW_NUMBER_FLOOR, 0 },
+    { "0e999999999999999999", 1000000, GW_NUMBER_EXACT, 0 },
+    { "1000000000000", 1, GW_NUMBER_EXACT, MAX },
+    { "1e12", 1, GW_NUMBER_EXACT, MAX },
+    { "1000000000000.0001", 1, GW_NUMBER_LARGE, 0 },
+    { "1000000000001", 1, GW_NUMBER_LARGE, 0 },
+    { "1e13", 1, GW_NUMBER_LARGE, 0 },
+    { "1e999999999999999999", 1, GW_NUMBER_LARGE, 0 },
+    { "18446744073709551617", 1, GW_NUMBER_LARGE, 0 },
+    { "-1", 1, GW_NUMBER_NEGATIVE, 0 },
+    { "-0", 1, GW_NUMBER_NEGATIVE, 0 },
+    { "", 1, GW_NUMBER_SYNTAX, 0 },
+    { "-", 1, GW_NUMBER_SYNTAX, 0 },
+    { "+1", 1, GW_NUMBER_SYNTAX, 0 },
+    { "01", 1, GW_NUMBER_SYNTAX, 0 },
+    { ".5", 1, GW_NUMBER_SYNTAX, 0 },
+    { "5.", 1, GW_NUMBER_SYNTAX, 0 },
+    { "5e", 1, GW_NUMBER_SYNTAX, 0 },
+    { "5e+", 1, GW_NUMBER_SYNTAX, 0 },
+    { "0x10", 1, GW_NUMBER_SYNTAX, 0 },
+    { "NaN", 1, GW_NUMBER_SYNTAX, 0 },
+    { "1 ", 1, GW_NUMBER_SYNTAX, 0 }
 };
 
 
@@ -72,8 +72,8 @@ a_number_is_read_exactly(void **state)
 {
     size_t                   i;
     uint64_t                 value;
-    tb_number_status_t       status;
-    const tb_number_case_t  *c;
+    gw_number_status_t       status;
+    const gw_number_case_t  *c;
 
     (void) state;
 
@@ -81,7 +81,7 @@ a_number_is_read_exactly(void **state)
         c = &cases[i];
         value = 0;
 
-        status = tb_number_read(c->text, strlen(c->text), c->scale, MAX,
+        status = gw_number_read(c->text, strlen(c->text), c->scale, MAX,
                                 &value);
 
         if (status != c->status || value != c->value) {
@@ -106,21 +106,21 @@ the_last_of_many_digits_counts(void **state)
     text[1] = '.';
     memset(text + 2, '9', 2000);
 
-    assert_int_equal(tb_number_read(text, 2002, 864000, MAX, &value),
-                     TB_NUMBER_FLOOR);
+    assert_int_equal(gw_number_read(text, 2002, 864000, MAX, &value),
+                     GW_NUMBER_FLOOR);
     assert_int_equal(value, 863999);
 
     memset(text + 2, '0', 2000);
     text[2] = '5';
 
-    assert_int_equal(tb_number_read(text, 2002, 864000, MAX, &value),
-                     TB_NUMBER_EXACT);
+    assert_int_equal(gw_number_read(text, 2002, 864000, MAX, &value),
+                     GW_NUMBER_EXACT);
     assert_int_equal(value, 432000);
 
     text[2001] = '1';
 
-    assert_int_equal(tb_number_read(text, 2002, 864000, MAX, &value),
-                     TB_NUMBER_FLOOR);
+    assert_int_equal(gw_number_read(text, 2002, 864000, MAX, &value),
+                     GW_NUMBER_FLOOR);
     assert_int_equal(value, 432000);
 }
 
@@ -128,7 +128,7 @@ the_last_of_many_digits_counts(void **state)
 static void
 what_is_printed_reads_back(void **state)
 {
-    char      buf[TB_NUMBER_SIZE];
+    char      buf[GW_NUMBER_SIZE];
     size_t    len;
     unsigned  i, decimals;
     uint64_t  value, back, power;
@@ -146,11 +146,11 @@ what_is_printed_reads_back(void **state)
             power *= 10;
         }
 
-        len = tb_number_print(buf, value, decimals);
+        len = gw_number_print(buf, value, decimals);
 
         assert_int_equal(len, strlen(buf));
-        assert_int_equal(tb_number_read(buf, len, power, MAX, &back),
-                         TB_NUMBER_EXACT);
+        assert_int_equal(gw_number_read(buf, len, power, MAX, &back),
+                         GW_NUMBER_EXACT);
         assert_int_equal(back, value);
     }
 }
@@ -159,23 +159,23 @@ what_is_printed_reads_back(void **state)
 static void
 zeros_at_the_end_are_not_printed(void **state)
 {
-    char  buf[TB_NUMBER_SIZE];
+    char  buf[GW_NUMBER_SIZE];
 
     (void) state;
 
-    tb_number_print(buf, 97500000, 6);
+    gw_number_print(buf, 97500000, 6);
     assert_string_equal(buf, "97.5");
 
-    tb_number_print(buf, 100000000, 6);
+    gw_number_print(buf, 100000000, 6);
     assert_string_equal(buf, "100");
 
-    tb_number_print(buf, 1, 6);
+    gw_number_print(buf, 1, 6);
     assert_string_equal(buf, "0.000001");
 
-    tb_number_print(buf, 0, 6);
+    gw_number_print(buf, 0, 6);
     assert_string_equal(buf, "0");
 
-    tb_number_print(buf, UINT64_MAX, 18);
+    gw_number_print(buf, UINT64_MAX, 18);
     assert_string_equal(buf, "18.446744073709551615");
 }
 
