@@ -29,7 +29,8 @@ Gateway - a real nginx with our modules, real backends, real clients
     done_testing();
 
 Everything that was started is killed, and its files are removed, when the
-test ends, however it ends; after a failure the files stay and are named.
+test ends, however it ends; after a failure the files stay and are named, and what
+the error logs of those that took part say last goes to standard error.
 Waiting methods take a timeout in seconds (10 by default, times
 TEST_TIME_FACTOR) and never sleep longer than the event takes to come.
 
@@ -119,11 +120,19 @@ use Gateway::Process qw(alive children free_port spawn temp_dir time_factor
                         wait_exit wait_for);
 use Gateway::Redis;
 use IO::Socket::INET;
+use Test::More ();
 
 our @EXPORT = qw(backend check client free_port gateway gateway_unstarted get
                  load redis request sentinel temp_dir wait_for);
 
 my $BINARY = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
+
+# How much of an error log is shown after a failure.
+
+use constant TAIL => 30;
+
+my $owner = $$;
+my (%all, $last, $told);
 
 
 sub gateway           { my $g = Gateway->new(@_); $g->start; return $g }
@@ -153,10 +162,50 @@ sub new
         position    => 0,
     }, $class;
 
+    $all{ $self->{dir} } = 1;
+
     make_path("$self->{dir}/html", "$self->{dir}/logs");
     $self->write($text);
 
     return $self;
+}
+
+
+# A subtest that has failed is still the current one when its gateways go.
+
+sub DESTROY
+{
+    my ($self) = @_;
+
+    return if $$ != $owner || ${^GLOBAL_PHASE} eq 'DESTRUCT';
+
+    delete $all{ $self->{dir} };
+    $last = $self->{dir};
+    show_log($last) if !Test::More->builder->is_passing;
+}
+
+
+sub show_log
+{
+    my ($dir) = @_;
+
+    my @lines = grep { !/closed (?:keepalive )?connection/ }
+                split /^/, slurp("$dir/logs/error.log");
+    splice(@lines, 0, @lines - TAIL) if @lines > TAIL;
+
+    Test::More::diag("last lines of $dir/logs/error.log:\n",
+                     map { "  $_" } @lines);
+    $told = 1;
+}
+
+
+# What ended a test by an exception is in the newest log.
+
+END {
+    if ($$ == $owner && ($? || !Test::More->builder->is_passing)) {
+        show_log($_) for sort keys %all;
+        show_log($last) if !$told && defined $last;
+    }
 }
 
 
