@@ -19,7 +19,7 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
 
     age = tb_word_age(word, now);
     full = tb_limits_full(limits);
-    rate = tb_limits_rate(limits);
+    rate = tb_limits_refill(limits);
     tokens = tb_word_tokens(word);
 
     if (age >= TB_AGE_MAX) {

@@ -69,6 +69,8 @@ typedef uint64_t  tb_limits_t;
 
 #define TB_LIMITS_REGISTERED  UINT64_C(1)     /* a client with own limits */
 #define TB_LIMITS_HELD        UINT64_C(2)     /* see tb_table.h */
+#define TB_LIMITS_LEASED      UINT64_C(4)     /* time earns nothing: tokens
+                                                 are leased (tb_lease.h) */
 #define TB_LIMITS_FLAGS       UINT64_C(15)
 
 
@@ -102,6 +104,15 @@ static inline uint64_t
 tb_limits_rate(tb_limits_t limits)
 {
     return limits >> 24;
+}
+
+
+/* The rate at which time refills the bucket, steps. */
+
+static inline uint64_t
+tb_limits_refill(tb_limits_t limits)
+{
+    return (limits & TB_LIMITS_LEASED) ? 0 : tb_limits_rate(limits);
 }
 
 
@@ -199,7 +210,7 @@ tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
     stamp = word;
 
     if (age < TB_AGE_MAX) {
-        tokens += tb_limits_rate(limits) * age / TB_STEPS_A_UTOK;
+        tokens += tb_limits_refill(limits) * age / TB_STEPS_A_UTOK;
         stamp = now;
     }
 

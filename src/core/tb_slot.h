@@ -134,7 +134,8 @@ tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
     }
 
     full = tb_limits_full(dflt);
-    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_rate(limits) : full;
+    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_rate(limits)
+             : (dflt & TB_LIMITS_LEASED) ? 0 : full;
 
     return tokens < full ? tokens : full;
 }
@@ -150,6 +151,7 @@ tb_slot_idle(tb_word_t word, tb_limits_t dflt, uint64_t now)
     age = tb_word_age(word, now);
 
     return age >= TB_IDLE_TIME && age < TB_AGE_MAX
+           && !(dflt & TB_LIMITS_LEASED)
            && tb_word_tokens(tb_word_settle(word, dflt, now))
               == tb_limits_full(dflt);
 }

@@ -84,6 +84,18 @@ tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 tb_verdict_t
+tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_slot_t  *slot;
+
+    slot = tb_table_find(t, h);
+
+    return slot ? tb_slot_take(slot, h, now, dflt, cost, result) : TB_ABSENT;
+}
+
+
+tb_verdict_t
 tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
@@ -122,6 +134,42 @@ tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
             return;
         }
     }
+}
+
+
+int64_t
+tb_table_add(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, int64_t tokens)
+{
+    int64_t       sum;
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+
+    while (tb_slot_read(slot, h, dflt, &word, &limits)) {
+        next = tb_word_settle(word, limits, now);
+        sum = (int64_t) tb_word_tokens(next) + tokens;
+
+        if (sum < 0) {
+            sum = 0;
+        }
+
+        if (sum > (int64_t) tb_limits_full(limits)) {
+            sum = (int64_t) tb_limits_full(limits);
+        }
+
+        if (tb_slot_swap(slot, word, tb_word((uint64_t) sum, next))) {
+            return sum - (int64_t) tb_word_tokens(word);
+        }
+    }
+
+    return 0;
+}
+
+
+tb_slot_t *
+tb_table_lookup(const tb_table_t *t, const tb_hash_t *h)
+{
+    return tb_table_find(t, h);
 }
 
 
@@ -179,6 +227,7 @@ tb_table_read(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return TB_ABSENT;
     }
 
+    result->slot = slot;
     result->left = tb_word_tokens(tb_word_settle(result->word,
                                                  result->limits, now));
     result->evicted = false;

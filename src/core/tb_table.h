@@ -104,6 +104,8 @@ typedef struct {
 
 
 typedef struct {
+    tb_slot_t        *slot;        /* of a bucket found by tb_table_take_*();
+                                      may be another's by now */
     tb_limits_t       limits;      /* in force for this bucket */
     tb_word_t         word;        /* as it was before the decision */
     uint64_t          left;        /* µtok after it */
@@ -147,6 +149,10 @@ tb_table_slot(const tb_table_t *t, uint32_t i)
  * All of the following: h is the client's hash; now is in ms of a clock
  * that all users of the table share (small differences are fine); dflt are
  * the limits of clients without own ones; cost and tokens are in µtok.
+ *
+ * TB_LIMITS_LEASED in dflt is for all buckets.  Leased buckets are brought in
+ * by tb_table_put() and empty; they earn nothing, are never freed for being
+ * full, and their tokens are changed by tb_table_add() and decisions only.
  */
 
 /*
@@ -161,6 +167,13 @@ tb_table_slot(const tb_table_t *t, uint32_t i)
 
 tb_verdict_t tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
+/*
+ * The same for a bucket that is in the table; TB_ABSENT for all others.
+ */
+
+tb_verdict_t tb_table_take_known(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
 
 /*
  * What tb_table_take() would decide; changes nothing.  A new key for which
@@ -188,6 +201,19 @@ tb_verdict_t tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 void tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens);
+
+/*
+ * Adds tokens to a leased bucket in that slot if it is that owner's, or takes
+ * out (tokens < 0) what is there of them.  Returns the change, 0 where the
+ * owner is another.  Lock-free.
+ */
+
+int64_t tb_table_add(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, int64_t tokens);
+
+/* The slot that h owns, or NULL; a hint without the lock. */
+
+tb_slot_t *tb_table_lookup(const tb_table_t *t, const tb_hash_t *h);
 
 /*
  * Whether the client has own limits.  Lock-free.  The answer is of some
@@ -271,8 +297,8 @@ bool tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 /*
  * Frees the slot of a client without own limits if its bucket holds tokens
- * (µtok) or more, or is full: when it asks again it is as new.  The caller
- * holds the lock.
+ * (µtok) or more, or is full: when it asks again it is as new.  A leased one
+ * is freed if it holds nothing.  The caller holds the lock.
  */
 
 void tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,

@@ -73,7 +73,8 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tokens = tokens < full ? tokens : full;
 
     if (tb_table_set_limits(t, h, now, dflt, limits)) {
-        return tb_table_set_tokens(t, h, now, dflt, tokens);
+        return (dflt & TB_LIMITS_LEASED)
+               || tb_table_set_tokens(t, h, now, dflt, tokens);
     }
 
     tb_table_survey(t, h, now, dflt, &reach);
@@ -83,12 +84,20 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     if (slot == NULL) {
         slot = reach.fullest;
 
-        if (slot == NULL || (limits == 0 && reach.tokens <= tokens)) {
+        if (slot == NULL
+            || (limits == 0 && reach.tokens <= tokens
+                && !(dflt & TB_LIMITS_LEASED)))
+        {
             return false;
         }
     }
 
     (void) tb_table_displace(t, slot, now, dflt, 0, &result);
+
+    if (dflt & TB_LIMITS_LEASED) {
+        tb_table_settle_in(t, slot, h, now, limits, 0);
+        return true;
+    }
 
     /* never more than the slot held before it has its new owner */
 
@@ -135,11 +144,12 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_slot_revive(slot, now, dflt);
 
     old = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+    old = old ? old | (dflt & TB_LIMITS_LEASED) : dflt;
     full = tb_limits_full(limits ? limits : dflt);
 
     do {
         word = atomic_load_explicit(&slot->word, memory_order_acquire);
-        next = tb_word_settle(word, old ? old : dflt, now);
+        next = tb_word_settle(word, old, now);
         tokens = tb_word_tokens(next);
         next = tb_word(tokens < full ? tokens : full, next);
 
@@ -169,6 +179,10 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     full = tb_limits_full(dflt);
     word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+    if ((dflt & TB_LIMITS_LEASED) && tb_word_tokens(word) != 0) {
+        return;
+    }
 
     if (!tb_word_is_vacant(word)
         && tb_word_tokens(tb_word_settle(word, dflt, now))
@@ -229,7 +243,9 @@ tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
 
             word = tb_word_tick(word, dflt, now);
 
-            if (tb_word_tokens(word) == tb_limits_full(dflt)) {
+            if (tb_word_tokens(word) == tb_limits_full(dflt)
+                || (dflt & TB_LIMITS_LEASED))
+            {
                 word = tb_word_vacant(word);
             }
 

@@ -137,11 +137,13 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
         }
 
         sweep->buckets++;
+        sweep->registered += (limits & TB_LIMITS_REGISTERED) != 0;
 
-        if (limits & TB_LIMITS_REGISTERED) {
-            sweep->registered++;
+        if (dflt & TB_LIMITS_LEASED) {
+            continue;
+        }
 
-        } else {
+        if (!(limits & TB_LIMITS_REGISTERED)) {
             limits = dflt;
 
             if (tb_slot_idle(word, limits, now)) {

@@ -41,6 +41,8 @@ tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
             return true;
         }
 
+        *limits |= dflt & TB_LIMITS_LEASED;
+
     } while (atomic_load_explicit(&slot->word, memory_order_relaxed)
              != *word);
 
@@ -69,6 +71,7 @@ tb_slot_take(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
     } while (verdict == TB_PASS && cost != 0
              && !tb_slot_swap(slot, word, next));
 
+    result->slot = slot;
     result->word = word;
     result->limits = limits;
     result->evicted = false;
