@@ -123,6 +123,7 @@ typedef struct {
     ngx_http_tbucket_key_t       fallback;
     tb_limits_t                  limits;    /* of unregistered clients */
     ngx_str_t                    policy;    /* RateLimit-Policy for these */
+    ngx_str_t                    remaining; /* RateLimit, up to the number */
     ngx_flag_t                   has_fallback;
     ngx_flag_t                   coarse_time;   /* "timer_resolution" is set */
 
@@ -333,6 +334,10 @@ uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx);
 
 ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone,
     tb_limits_t limits);
+
+/* The RateLimit value up to the number of tokens that remain; likewise. */
+
+ngx_str_t ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone);
 
 
 /* ngx_http_tbucket_vars.c */

@@ -306,8 +306,10 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     zone->limits = tb_limits(args->capacity, args->rate, 0);
     zone->policy = ngx_http_tbucket_policy(cf->pool, &zone->name,
                                            zone->limits);
+    zone->remaining = ngx_http_tbucket_remaining(cf->pool, &zone->name);
 
     if (zone->policy.len == 0
+        || zone->remaining.len == 0
         || ngx_http_tbucket_key_compile(cf, args->key, &zone->key) != NGX_OK)
     {
         return NGX_CONF_ERROR;

@@ -5,7 +5,12 @@
  */
 
 
+#include "src/core/gw_digits.h"
 #include "src/tbucket/ngx_http_tbucket.h"
+
+
+/* digits of a number of tokens */
+#define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000") - 1)
 
 
 static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
@@ -118,7 +123,6 @@ static ngx_int_t
 ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
     u_char                     *p;
-    size_t                      len;
     ngx_str_t                   policy;
     ngx_table_elt_t            *h;
     ngx_http_tbucket_zone_t    *zone;
@@ -143,9 +147,8 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 
     h->value = policy;
 
-    len = sizeof("\"\";r=;t=") - 1 + zone->name.len + 2 * NGX_INT64_LEN;
-
-    p = ngx_pnalloc(r->pool, len);
+    p = ngx_pnalloc(r->pool, zone->remaining.len + sizeof(";t=") - 1
+                             + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -156,10 +159,13 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
     }
 
     h->value.data = p;
-    h->value.len = ngx_sprintf(p, "\"%V\";r=%uL;t=%uL", &zone->name,
-                               c->result.left / TB_TOKEN,
-                               ngx_http_tbucket_reset(ctx))
-                   - p;
+
+    p = ngx_cpymem(p, zone->remaining.data, zone->remaining.len);
+    p = gw_digits(p, c->result.left / TB_TOKEN);
+    p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
+    p = gw_digits(p, ngx_http_tbucket_reset(ctx));
+
+    h->value.len = p - h->value.data;
 
     return NGX_OK;
 }
@@ -202,7 +208,7 @@ ngx_http_tbucket_add_number(ngx_http_request_t *r, const char *name,
     u_char           *p;
     ngx_table_elt_t  *h;
 
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    p = ngx_pnalloc(r->pool, GW_DIGITS_MAX);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -213,7 +219,7 @@ ngx_http_tbucket_add_number(ngx_http_request_t *r, const char *name,
     }
 
     h->value.data = p;
-    h->value.len = ngx_sprintf(p, "%uL", number) - p;
+    h->value.len = gw_digits(p, number) - p;
 
     return NGX_OK;
 }
@@ -243,22 +249,49 @@ ngx_http_tbucket_push_header(ngx_http_request_t *r, const char *name,
 ngx_str_t
 ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone, tb_limits_t limits)
 {
-    size_t     len;
-    ngx_str_t  policy;
+    u_char     *p;
+    ngx_str_t   policy;
 
-    len = sizeof("\"\";q=;w=") - 1 + zone->len + 2 * NGX_INT64_LEN;
+    ngx_str_null(&policy);
 
-    policy.len = 0;
-    policy.data = ngx_pnalloc(pool, len);
-
-    if (policy.data != NULL) {
-        policy.len = ngx_sprintf(policy.data, "\"%V\";q=%uD;w=%uL", zone,
-                                 tb_limits_capacity(limits),
-                                 tb_bucket_window(limits))
-                     - policy.data;
+    p = ngx_pnalloc(pool, sizeof("\"\";q=;w=") - 1 + zone->len
+                          + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX);
+    if (p == NULL) {
+        return policy;
     }
 
+    policy.data = p;
+
+    *p++ = '"';
+    p = ngx_cpymem(p, zone->data, zone->len);
+    p = ngx_cpymem(p, "\";q=", sizeof("\";q=") - 1);
+    p = gw_digits(p, tb_limits_capacity(limits));
+    p = ngx_cpymem(p, ";w=", sizeof(";w=") - 1);
+    p = gw_digits(p, tb_bucket_window(limits));
+
+    policy.len = p - policy.data;
+
     return policy;
+}
+
+
+ngx_str_t
+ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone)
+{
+    u_char     *p;
+    ngx_str_t   remaining;
+
+    ngx_str_null(&remaining);
+
+    p = ngx_pnalloc(pool, sizeof("\"\";r=") - 1 + zone->len);
+    if (p == NULL) {
+        return remaining;
+    }
+
+    remaining.data = p;
+    remaining.len = ngx_sprintf(p, "\"%V\";r=", zone) - p;
+
+    return remaining;
 }
 
 
@@ -272,13 +305,24 @@ ngx_http_tbucket_seconds(uint64_t ms)
 uint64_t
 ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t  ms;
+    uint64_t      ms;
+    tb_result_t  *result;
 
     if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
         return ngx_http_tbucket_seconds(ctx->wait);
     }
 
-    ms = tb_bucket_next(ctx->charge.result.limits, ctx->charge.result.left);
+    result = &ctx->charge.result;
+
+    if (result->left < tb_limits_full(result->limits)
+        && tb_limits_rate(result->limits) >= TB_STEPS_A_SECOND)
+    {
+        /* a token comes within a second, as with most limits */
+
+        return 1;
+    }
+
+    ms = tb_bucket_next(result->limits, result->left);
 
     return ms ? ngx_http_tbucket_seconds(ms) : 0;
 }
