@@ -50,60 +50,129 @@ sub exact
                                         - 0.001)) * 0.999 - 1;
 
     cmp_ok($ok, '<=', $most, "$rate: no more than the limit");
-    cmp_ok($ok, '>=', $least, "$rate: and 99.9 % of it");
-    cmp_ok($l->{total}, '>', $ok, "$rate: the others were refused");
+
+    SKIP: {
+        skip('the machine is too slow to ask for all of it', 2)
+            if !asked_for_all($ok, $l, $capacity, $persec);
+
+        cmp_ok($ok, '>=', $least, "$rate: and 99.9 % of it");
+        cmp_ok($l->{total}, '>', $ok, "$rate: the others were refused");
+    }
+
     is($ok + ($l->{codes}{429} // 0), $l->{total}, "$rate: with 429");
+}
+
+
+# A load that is held up for longer than the bucket takes to fill does not ask
+# for all that it may have: it says nothing about the least, and is tried again.
+
+my $TRIES = 6;
+
+sub asked_for_all
+{
+    my ($ok, $l, $capacity, $persec) = @_;
+
+    return $l->{gap} < 0.5 * $capacity / $persec && $l->{total} > $ok;
+}
+
+
+sub timed_load
+{
+    my ($uri, @o) = @_;
+
+    my ($first_back, $last_sent, $gap, $previous);
+
+    my $l = load($g, sub { $last_sent = Time::HiRes::time();
+                           return ref $uri ? $uri->($last_sent) : $uri },
+                 @o, each => sub {
+        my $now = Time::HiRes::time();
+        $first_back //= $now;
+        $gap = $now - $previous
+            if defined $previous && $now - $previous > ($gap // 0);
+        $previous = $now;
+    });
+
+    @$l{qw(first_back last_sent gap)} = ($first_back, $last_sent, $gap);
+
+    return $l;
 }
 
 
 for my $n (1 .. @rates) {
     my ($rate, $capacity, $persec) = @{ $rates[$n - 1] };
-    my ($first_back, $last_sent);
+    my $l;
 
-    my $l = load($g, sub { $last_sent = Time::HiRes::time(); "/z$n" },
-                 connections => 64, seconds => 1.2,
-                 each => sub { $first_back //= Time::HiRes::time() });
+    for my $try (1 .. $TRIES) {
+        $l = timed_load("/z$n", connections => 64, seconds => 1.2);
+        last if asked_for_all($l->{codes}{204} // 0, $l, $capacity, $persec)
+                || $try == $TRIES;
 
-    $l->{first_back} = $first_back;
-    $l->{last_sent}  = $last_sent;
+        # the next one begins with a full bucket as well
+
+        Time::HiRes::sleep($capacity / $persec + 0.1);
+    }
+
     exact($l, $rate, $capacity, $persec);
 }
 
 subtest 'with a reload every now and then' => sub {
-    my ($first_back, $last_sent);
-    my $next = Time::HiRes::time() + 0.3;
-    my $reloads = 0;
+    my ($l, $ok, $reloads);
 
-    my $l = load($g, sub {
-        $last_sent = Time::HiRes::time();
-        if ($last_sent > $next) {
-            kill('HUP', $g->pid);
-            $reloads++;
-            $next = $last_sent + 0.5;
-        }
-        '/z5';
-    }, connections => 32, seconds => 2.5, retry => 1,
-       each => sub { $first_back //= Time::HiRes::time() });
+    for my $try (1 .. $TRIES) {
+        my $next = Time::HiRes::time() + 0.3;
+        $reloads = 0;
 
-    # the bucket has been refilling since it was drained
+        $l = timed_load(sub {
+            my ($now) = @_;
+            if ($now > $next) {
+                kill('HUP', $g->pid);
+                $reloads++;
+                $next = $now + 0.5;
+            }
+            return '/z5';
+        }, connections => 32, seconds => 2.5, retry => 1);
 
-    my $ok = $l->{codes}{204} // 0;
-    cmp_ok($ok, '<=', 50 + 500 * ($l->{seconds} + 0.001),
-           'no more than the limit');
-    cmp_ok($ok, '>=', 500 * ($last_sent - $first_back - 0.001) * 0.999 - 1,
-           'and 99.9 % of it');
-    is($ok + ($l->{codes}{429} // 0), $l->{total}, 'no request is lost');
+        # the bucket has been refilling since it was drained
+
+        $ok = $l->{codes}{204} // 0;
+        cmp_ok($ok, '<=', 50 + 500 * ($l->{seconds} + 0.001),
+               'no more than the limit');
+        is($ok + ($l->{codes}{429} // 0), $l->{total}, 'no request is lost');
+
+        last if asked_for_all($ok, $l, 50, 500) && $reloads >= 3;
+    }
+
+    SKIP: {
+        skip('the machine is too slow to ask for all of it', 1)
+            if !asked_for_all($ok, $l, 50, 500);
+
+        cmp_ok($ok, '>=',
+               500 * ($l->{last_sent} - $l->{first_back} - 0.001) * 0.999 - 1,
+               '99.9 % of the limit');
+    }
+
     cmp_ok($reloads, '>=', 3, 'through several reloads');
 };
 
 subtest 'with timer_resolution' => sub {
     my $coarse = gateway($text, main => 'timer_resolution 1s;',
                          log_level => 'warn');
-    my $l = load($coarse, '/z5', connections => 8, seconds => 1.2);
+    my $l;
 
-    cmp_ok($l->{codes}{204}, '<=', 50 + 500 * ($l->{seconds} + 0.001),
-           'no more than the limit');
-    cmp_ok($l->{codes}{204}, '>=', 50 + 500 * 1.1, 'and no less');
+    for my $try (1 .. $TRIES) {
+        $l = load($coarse, '/z5', connections => 8, seconds => 1.2);
+        cmp_ok($l->{codes}{204}, '<=', 50 + 500 * ($l->{seconds} + 0.001),
+               'no more than the limit');
+        last if $l->{codes}{204} >= 50 + 500 * 1.1;
+        Time::HiRes::sleep(0.2);
+    }
+
+    SKIP: {
+        skip('the machine is too slow to ask for all of it', 1)
+            if $l->{total} < 2000;
+
+        cmp_ok($l->{codes}{204}, '>=', 50 + 500 * 1.1, 'and no less');
+    }
 };
 
 is($g->quit, 0, 'nginx stops');
