@@ -173,44 +173,6 @@ ngx_gw_json_is_declared(ngx_http_request_t *r)
 }
 
 
-ngx_int_t
-ngx_gw_json_path(ngx_http_request_t *r, ngx_str_t *rest)
-{
-    ngx_str_t                  name;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    name = clcf->name;
-
-    if (name.len > 0 && name.data[name.len - 1] == '/') {
-        name.len--;
-    }
-
-    if (r->uri.len < name.len
-        || ngx_strncmp(r->uri.data, name.data, name.len) != 0)
-    {
-        return NGX_ERROR;
-    }
-
-    rest->data = r->uri.data + name.len;
-    rest->len = r->uri.len - name.len;
-
-    if (rest->len == 0) {
-        return NGX_DECLINED;
-    }
-
-    if (rest->data[0] != '/') {
-        return NGX_ERROR;
-    }
-
-    rest->data++;
-    rest->len--;
-
-    return rest->len ? NGX_OK : NGX_DECLINED;
-}
-
-
 void
 ngx_gw_body_start(ngx_gw_body_t *body, ngx_http_request_t *r)
 {

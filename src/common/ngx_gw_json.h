@@ -1,7 +1,7 @@
 
 /*
- * What the HTTP APIs of both modules share: replies and errors in JSON, the
- * request's body in pieces, and where a request is below its location.
+ * What the HTTP APIs of both modules say and read: replies and errors in
+ * JSON, and the request's body in pieces.
  */
 
 
@@ -71,15 +71,6 @@ ngx_int_t ngx_gw_json_not_allowed(ngx_http_request_t *r, const char *methods);
  */
 
 ngx_uint_t ngx_gw_json_is_declared(ngx_http_request_t *r);
-
-/*
- * Where the request is below its location: *rest is what follows the
- * location's name and the "/" after it; NGX_DECLINED if it is the location
- * itself.  NGX_ERROR if the URI merely begins with the same letters.
- * The URI is the normalised one, percent-decoded.
- */
-
-ngx_int_t ngx_gw_json_path(ngx_http_request_t *r, ngx_str_t *rest);
 
 
 /*

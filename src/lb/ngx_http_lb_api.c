@@ -10,6 +10,7 @@
  */
 
 
+#include "src/common/ngx_gw_api.h"
 #include "src/core/gw_number.h"
 #include "src/lb/ngx_http_lb_edit.h"
 
@@ -43,7 +44,6 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_lb_api_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_lb_api_prepare(ngx_http_request_t *r);
 static void ngx_http_lb_api_where(ngx_http_request_t *r,
     ngx_http_lb_where_t *where);
 static uint64_t ngx_http_lb_api_id(u_char *p, u_char *last);
@@ -71,8 +71,7 @@ ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_loc_conf_t  *llcf = conf;
 
-    ngx_str_t                 *value;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_str_t  *value;
 
     if (llcf->metrics) {
         return "does not go with \"lb_metrics\" in one location";
@@ -96,29 +95,9 @@ ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         llcf->readonly = 1;
     }
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-#if (NGX_PCRE)
-    if (clcf->regex) {
-        return "cannot be in a location given by a regular expression: "
-               "what follows the location's name is an upstream's";
-    }
-#endif
-
-    if (clcf->named) {
-        return "cannot be in a named location: "
-               "what follows the location's name is an upstream's";
-    }
-
     llcf->api = 1;
 
-    clcf->handler = ngx_http_lb_api_handler;
-
-    if (clcf->name.data[clcf->name.len - 1] == '/') {
-        clcf->auto_redirect = 1;
-    }
-
-    return NGX_CONF_OK;
+    return ngx_gw_api_location(cf, ngx_http_lb_api_handler, "an upstream's");
 }
 
 
@@ -128,7 +107,7 @@ ngx_http_lb_api_handler(ngx_http_request_t *r)
     ngx_http_lb_where_t      where;
     ngx_http_lb_loc_conf_t  *llcf;
 
-    if (ngx_http_lb_api_prepare(r) != NGX_OK) {
+    if (ngx_gw_api_headers(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -163,24 +142,6 @@ ngx_http_lb_api_handler(ngx_http_request_t *r)
 }
 
 
-/* What browsers need to know of the answer, whatever it will be. */
-
-static ngx_int_t
-ngx_http_lb_api_prepare(ngx_http_request_t *r)
-{
-    static ngx_str_t  cache = ngx_string("Cache-Control");
-    static ngx_str_t  no_store = ngx_string("no-store");
-    static ngx_str_t  options = ngx_string("X-Content-Type-Options");
-    static ngx_str_t  nosniff = ngx_string("nosniff");
-
-    if (ngx_gw_add_header(r, &cache, &no_store) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_gw_add_header(r, &options, &nosniff);
-}
-
-
 static void
 ngx_http_lb_api_where(ngx_http_request_t *r, ngx_http_lb_where_t *where)
 {
@@ -193,7 +154,7 @@ ngx_http_lb_api_where(ngx_http_request_t *r, ngx_http_lb_where_t *where)
 
     ngx_memzero(where, sizeof(ngx_http_lb_where_t));
 
-    rc = ngx_gw_json_path(r, &rest);
+    rc = ngx_gw_api_path(r, &rest);
 
     if (rc != NGX_OK) {
         where->place = (rc == NGX_DECLINED) ? NGX_HTTP_LB_AT_ALL

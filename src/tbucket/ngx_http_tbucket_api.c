@@ -6,10 +6,10 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_api.h"
+#include "src/common/ngx_gw_api.h"
 
 
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_tbucket_api_prepare(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_api_id(ngx_http_request_t *r,
     ngx_str_t *id, gw_id_status_t *status);
 static ngx_int_t ngx_http_tbucket_api_collection(ngx_http_request_t *r,
@@ -28,7 +28,6 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t                     *value;
     ngx_uint_t                     i;
     ngx_http_tbucket_api_t        *api, **slot;
-    ngx_http_core_loc_conf_t      *clcf;
     ngx_http_tbucket_main_conf_t  *mcf;
 
     if (lcf->api != NULL) {
@@ -73,20 +72,6 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "must have \"zone\" parameter";
     }
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-#if (NGX_PCRE)
-    if (clcf->regex) {
-        return "cannot be in a location given by a regular expression: "
-               "what follows the location's name is a client's id";
-    }
-#endif
-
-    if (clcf->named) {
-        return "cannot be in a named location: "
-               "what follows the location's name is a client's id";
-    }
-
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tbucket_module);
 
     slot = ngx_array_push(&mcf->apis);
@@ -98,13 +83,7 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     lcf->api = api;
     lcf->handler = ngx_http_tbucket_api_handler;
 
-    clcf->handler = lcf->handler;
-
-    if (clcf->name.data[clcf->name.len - 1] == '/') {
-        clcf->auto_redirect = 1;
-    }
-
-    return NGX_CONF_OK;
+    return ngx_gw_api_location(cf, lcf->handler, "a client's id");
 }
 
 
@@ -116,7 +95,7 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
     gw_id_status_t                status;
     ngx_http_tbucket_loc_conf_t  *lcf;
 
-    if (ngx_http_tbucket_api_prepare(r) != NGX_OK) {
+    if (ngx_gw_api_headers(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -151,24 +130,6 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 }
 
 
-/* What browsers need to know of the answer, whatever it will be. */
-
-static ngx_int_t
-ngx_http_tbucket_api_prepare(ngx_http_request_t *r)
-{
-    static ngx_str_t  cache = ngx_string("Cache-Control");
-    static ngx_str_t  no_store = ngx_string("no-store");
-    static ngx_str_t  options = ngx_string("X-Content-Type-Options");
-    static ngx_str_t  nosniff = ngx_string("nosniff");
-
-    if (ngx_gw_add_header(r, &cache, &no_store) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_gw_add_header(r, &options, &nosniff);
-}
-
-
 /*
  * Which client the request is about: NGX_OK; NGX_DONE, none; NGX_DECLINED,
  * the URI is none of ours; NGX_BUSY, two are named; NGX_ABORT, *status says
@@ -182,7 +143,7 @@ ngx_http_tbucket_api_id(ngx_http_request_t *r, ngx_str_t *id,
     ngx_int_t  path;
     ngx_str_t  arg;
 
-    path = ngx_gw_json_path(r, id);
+    path = ngx_gw_api_path(r, id);
 
     if (path == NGX_ERROR) {
         return NGX_DECLINED;

@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_redis.h"
@@ -271,7 +272,7 @@ ngx_http_probe_clients(ngx_http_request_t *r)
     ngx_int_t  rc;
     ngx_str_t  rest;
 
-    if (ngx_gw_json_path(r, &rest) == NGX_OK) {
+    if (ngx_gw_api_path(r, &rest) == NGX_OK) {
         return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND, "no \"%V\" here",
                                  &rest);
     }
