@@ -178,7 +178,8 @@ sub stops
     ok($seen, '200 requests are in flight');
 
     kill($signal, $pid);
-    ok(wait_for(sub { (get($port, '/-/healthy')->{error} // '') =~ /refused/ }, 2),
+    ok(wait_for(sub { (get($port, '/-/healthy')->{error} // '')
+                      =~ /refused/ }),
        'new connections are refused');
 
     my $good = grep { ($_->response->{code} // 0) == 200 } @clients;

@@ -96,7 +96,7 @@ sub fork_child
 
     if ($pid == 0) {
         POSIX::setpgid(0, 0);
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT PIPE);
         eval { $code->(); 1 } or print STDERR $@;
         POSIX::_exit($@ ? 127 : 0);
     }
