@@ -78,6 +78,9 @@ typedef struct {
     /* of this process */
     ngx_http_lb_stack_t          *stacks;     /* by slot; NULL: off */
     ngx_queue_t                   free;       /* unused records */
+    ngx_queue_t                   age;        /* the last one kept first */
+    ngx_event_t                   timer;      /* at or before the last's end */
+    ngx_connection_t              dummy;      /* for the timer */
     ngx_pool_t                   *pool;
 } ngx_http_lb_keepalive_t;
 
@@ -144,9 +147,14 @@ typedef struct {
 } ngx_http_lb_loc_conf_t;
 
 
-/* A request on its way through an upstream. */
+/*
+ * A request on its way through an upstream, found again through the pool's
+ * list of clean-ups.  Small: the less of the pool is used, the less often
+ * that needs another block.
+ */
 
 typedef struct {
+    ngx_pool_cleanup_t            cleanup;
     ngx_http_request_t           *request;
     ngx_http_lb_srv_conf_t       *conf;
     lb_ask_t                      ask;
@@ -162,7 +170,7 @@ typedef struct {
     uint32_t                      failed_index;
 
     ngx_str_t                     reason;     /* as nginx has logged it */
-    u_char                        text[LB_REASON_MAX];
+    u_char                       *text;       /* LB_REASON_MAX, or NULL */
 
     ngx_http_log_handler_pt       log_handler;
     uint16_t                      tried[NGX_HTTP_LB_TRIED];

@@ -6,8 +6,11 @@
  *
  * A connection is given to a request only if that would have opened the same
  * one: the same server (slot and generation), the same place of the
- * configuration (which settles protocol and TLS), and the same local address
- * and TLS name where these are made of variables.
+ * configuration, TLS or not, and the same local address and TLS name where
+ * these are made of variables.
+ *
+ * All have the same time to live, so that the oldest is the next to close:
+ * one timer for an upstream serves them all, and no request touches it.
  */
 
 
@@ -21,6 +24,8 @@
 
 typedef struct {
     ngx_queue_t                queue;    /* in its stack, or among the free */
+    ngx_queue_t                age;      /* among all of the upstream */
+    ngx_msec_t                 expires;
     ngx_connection_t          *connection;
     ngx_http_lb_srv_conf_t    *conf;
     ngx_http_lb_stack_t       *stack;
@@ -29,19 +34,22 @@ typedef struct {
     ngx_http_upstream_conf_t  *place;
     ngx_sockaddr_t             local;
     socklen_t                  local_len;    /* 0: chosen by the system */
-    u_char                     name[20];     /* digest, see below */
+    u_char                     name[20];     /* digest, see below; of TLS */
 } ngx_http_lb_idle_t;
 
 
 static ngx_http_lb_idle_t *ngx_http_lb_idle_alloc(
     ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_idle_free(void *data);
 static void ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle);
 static void ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle);
 static ngx_uint_t ngx_http_lb_idle_matches(ngx_http_lb_idle_t *idle,
     ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc, u_char *name);
 static ngx_uint_t ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
+static ngx_uint_t ngx_http_lb_is_tls(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_tls_name(ngx_http_request_t *r, u_char *digest);
+static void ngx_http_lb_idle_expire(ngx_event_t *ev);
 static void ngx_http_lb_idle_dummy(ngx_event_t *ev);
 static void ngx_http_lb_idle_read(ngx_event_t *ev);
 static void ngx_http_lb_close(ngx_connection_t *c);
@@ -50,22 +58,57 @@ static void ngx_http_lb_close(ngx_connection_t *c);
 ngx_int_t
 ngx_http_lb_keepalive_init(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 {
-    if (lcf->keepalive.max == 0) {
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_lb_keepalive_t  *conf;
+
+    conf = &lcf->keepalive;
+
+    if (conf->max == 0) {
         return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
     }
 
     /* a stack of which nothing but zeros has been seen is an empty one */
 
-    lcf->keepalive.stacks = ngx_pcalloc(cycle->pool, lcf->roster->capacity
-                                               * sizeof(ngx_http_lb_stack_t));
-    if (lcf->keepalive.stacks == NULL) {
+    conf->stacks = ngx_pcalloc(cycle->pool, lcf->roster->capacity
+                                            * sizeof(ngx_http_lb_stack_t));
+    if (conf->stacks == NULL) {
         return NGX_ERROR;
     }
 
-    lcf->keepalive.pool = cycle->pool;
-    ngx_queue_init(&lcf->keepalive.free);
+    conf->pool = cycle->pool;
+    ngx_queue_init(&conf->free);
+    ngx_queue_init(&conf->age);
+
+    conf->dummy.fd = (ngx_socket_t) -1;
+    conf->dummy.data = conf;
+
+    conf->timer.handler = ngx_http_lb_idle_expire;
+    conf->timer.data = &conf->dummy;
+    conf->timer.log = cycle->log;
+    conf->timer.cancelable = 1;
+
+    cln->handler = ngx_http_lb_idle_free;
+    cln->data = conf;
 
     return NGX_OK;
+}
+
+
+/* The timer may be set when its memory goes, without a master process. */
+
+static void
+ngx_http_lb_idle_free(void *data)
+{
+    ngx_http_lb_keepalive_t  *conf = data;
+
+    if (conf->timer.timer_set) {
+        ngx_del_timer(&conf->timer);
+    }
 }
 
 
@@ -85,7 +128,8 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     stack = &ctx->conf->keepalive.stacks[ctx->index];
 
     if (stack->number == 0
-        || ngx_http_lb_tls_name(ctx->request, name) != NGX_OK)
+        || (ngx_http_lb_is_tls(ctx)
+            && ngx_http_lb_tls_name(ctx->request, name) != NGX_OK))
     {
         return NGX_DECLINED;
     }
@@ -129,10 +173,6 @@ found:
     c->write->log = pc->log;
     c->pool->log = pc->log;
 
-    if (c->read->timer_set) {
-        ngx_del_timer(c->read);
-    }
-
     pc->connection = c;
     pc->cached = 1;
 
@@ -157,13 +197,14 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     idle = ngx_http_lb_idle_alloc(lcf);
 
-    if (idle == NULL
-        || ngx_http_lb_tls_name(ctx->request, idle->name) != NGX_OK)
-    {
-        if (idle) {
-            ngx_queue_insert_head(&lcf->keepalive.free, &idle->queue);
-        }
+    if (idle == NULL) {
+        return;
+    }
 
+    if (ngx_http_lb_is_tls(ctx)
+        && ngx_http_lb_tls_name(ctx->request, idle->name) != NGX_OK)
+    {
+        ngx_queue_insert_head(&lcf->keepalive.free, &idle->queue);
         return;
     }
 
@@ -184,6 +225,7 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     idle->connection = c;
     idle->conf = lcf;
     idle->stack = stack;
+    idle->expires = ngx_current_msec + lcf->keepalive.timeout;
     idle->generation = ctx->generation;
     idle->place = ctx->request->upstream->conf;
     idle->local_len = 0;
@@ -196,10 +238,19 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     ngx_queue_insert_head(&stack->queue, &idle->queue);
     stack->number++;
 
+    ngx_queue_insert_head(&lcf->keepalive.age, &idle->age);
+
+    if (!lcf->keepalive.timer.timer_set) {
+        ngx_add_timer(&lcf->keepalive.timer, lcf->keepalive.timeout);
+    }
+
     pc->connection = NULL;
 
     c->read->delayed = 0;
-    ngx_add_timer(c->read, lcf->keepalive.timeout);
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
 
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
@@ -255,6 +306,7 @@ static void
 ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle)
 {
     ngx_queue_remove(&idle->queue);
+    ngx_queue_remove(&idle->age);
     idle->stack->number--;
 
     ngx_queue_insert_head(&idle->conf->keepalive.free, &idle->queue);
@@ -289,7 +341,18 @@ ngx_http_lb_idle_matches(ngx_http_lb_idle_t *idle, ngx_http_lb_ctx_t *ctx,
         return 0;
     }
 
-    return ngx_memcmp(idle->name, name, sizeof(idle->name)) == 0;
+#if (NGX_HTTP_SSL)
+
+    /* the scheme may be a variable, too */
+
+    if ((idle->connection->ssl != NULL) != ngx_http_lb_is_tls(ctx)) {
+        return 0;
+    }
+
+#endif
+
+    return !ngx_http_lb_is_tls(ctx)
+           || ngx_memcmp(idle->name, name, sizeof(idle->name)) == 0;
 }
 
 
@@ -335,6 +398,21 @@ ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 }
 
 
+static ngx_uint_t
+ngx_http_lb_is_tls(ngx_http_lb_ctx_t *ctx)
+{
+#if (NGX_HTTP_SSL)
+
+    return ctx->request->upstream->ssl != 0;
+
+#else
+
+    return 0;
+
+#endif
+}
+
+
 /*
  * A digest of what a TLS connection of this request is opened with, as far
  * as that is made of variables: the name for SNI and verification; all zeros
@@ -354,10 +432,6 @@ ngx_http_lb_tls_name(ngx_http_request_t *r, u_char *digest)
     ngx_memzero(digest, 20);
 
     u = r->upstream;
-
-    if (!u->ssl) {
-        return NGX_OK;
-    }
 
     if (u->conf->ssl_certificate && u->conf->ssl_certificate->lengths) {
         return NGX_DECLINED;
@@ -385,6 +459,40 @@ ngx_http_lb_tls_name(ngx_http_request_t *r, u_char *digest)
 }
 
 
+/* Closes those whose time is over, the oldest first. */
+
+static void
+ngx_http_lb_idle_expire(ngx_event_t *ev)
+{
+    ngx_queue_t              *q;
+    ngx_msec_int_t            left;
+    ngx_connection_t         *dummy;
+    ngx_http_lb_idle_t       *idle;
+    ngx_http_lb_keepalive_t  *conf;
+
+    dummy = ev->data;
+    conf = dummy->data;
+
+    while (!ngx_queue_empty(&conf->age)) {
+        q = ngx_queue_last(&conf->age);
+        idle = ngx_queue_data(q, ngx_http_lb_idle_t, age);
+
+        left = (ngx_msec_int_t) (idle->expires - ngx_current_msec);
+
+        if (left > 0) {
+            ngx_add_timer(ev, (ngx_msec_t) left);
+            return;
+        }
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ev->log, 0,
+                       "lb keepalive: time is over for connection %p",
+                       idle->connection);
+
+        ngx_http_lb_idle_close(idle);
+    }
+}
+
+
 static void
 ngx_http_lb_idle_dummy(ngx_event_t *ev)
 {
@@ -393,8 +501,8 @@ ngx_http_lb_idle_dummy(ngx_event_t *ev)
 
 
 /*
- * On an idle connection: the time is over, the server has closed it or says
- * something that nobody has asked for, or the worker wants it closed.
+ * On an idle connection: the server has closed it or says something that
+ * nobody has asked for, or the worker wants it closed.
  */
 
 static void
@@ -406,7 +514,7 @@ ngx_http_lb_idle_read(ngx_event_t *ev)
 
     c = ev->data;
 
-    if (!c->close && !c->read->timedout) {
+    if (!c->close) {
         n = recv(c->fd, buf, 1, MSG_PEEK);
 
         if (n == -1 && ngx_socket_errno == NGX_EAGAIN) {

@@ -24,7 +24,6 @@ ngx_int_t
 ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 {
     ngx_http_lb_ctx_t       *ctx;
-    ngx_pool_cleanup_t      *cln;
     ngx_http_upstream_t     *u;
     ngx_http_lb_srv_conf_t  *lcf;
 
@@ -33,18 +32,17 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_lb_ctx_t));
-    if (cln == NULL) {
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_lb_ctx_t));
+    if (ctx == NULL) {
         return NGX_ERROR;
     }
-
-    ctx = cln->data;
 
     ctx->request = r;
     ctx->conf = lcf;
     ctx->index = LB_NONE;
     ctx->how = LB_USUAL;
     ctx->attempts = 0;
+    ctx->text = NULL;
     ctx->ask.row = lcf->row;
     ctx->ask.random = &lcf->random;
     ctx->ask.last = 0;
@@ -62,7 +60,10 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     ngx_http_lb_reason_watch(ctx);
 
-    cln->handler = ngx_http_lb_cleanup;
+    ctx->cleanup.handler = ngx_http_lb_cleanup;
+    ctx->cleanup.data = ctx;
+    ctx->cleanup.next = r->pool->cleanup;
+    r->pool->cleanup = &ctx->cleanup;
 
     u = r->upstream;
 

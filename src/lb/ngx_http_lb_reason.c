@@ -162,9 +162,26 @@ ngx_http_lb_reason_catch(ngx_http_lb_ctx_t *ctx, u_char *line, u_char *end)
 }
 
 
+/* Without memory for it there is no reason to tell. */
+
 static void
 ngx_http_lb_reason_set(ngx_http_lb_ctx_t *ctx, u_char *text, size_t len)
 {
+    static u_char  none[1];
+
+    if (ctx->text == NULL) {
+
+        /* an allocation that fails is logged, and that comes here again */
+
+        ctx->text = none;
+        ctx->text = ngx_pnalloc(ctx->request->pool, LB_REASON_MAX);
+    }
+
+    if (ctx->text == NULL || ctx->text == none) {
+        ctx->reason.len = 0;
+        return;
+    }
+
     ctx->reason.data = ctx->text;
     ctx->reason.len = ngx_min(len, LB_REASON_MAX);
 
