@@ -1,5 +1,5 @@
-# conf/log_json.conf: each line is JSON, whatever a client sends, and holds no
-# API key.
+# conf/snippets/json-log.conf: each line is JSON, whatever a client sends, and
+# holds no API key.
 
 use v5.28;
 use warnings;
@@ -11,8 +11,8 @@ use JSON::PP;
 use Test::More;
 
 my $g = gateway(<<"END");
-    include $FindBin::Bin/../conf/log_json.conf;
-    access_log %%DIR%%/logs/access.json gateway_json;
+    include $FindBin::Bin/../conf/snippets/json-log.conf;
+    access_log %%DIR%%/logs/access.json json;
     tbucket_zone \$http_x_api_key zone=z:1m rate=1r/h capacity=2;
     server { listen 127.0.0.1:%%PORT%%;
              location / { tbucket zone=z; try_files /none =204; } }
@@ -31,14 +31,17 @@ close($in);
 my @all = map { JSON::PP->new->latin1->decode($_) } @lines;
 
 is(scalar @all, 4, 'a line for each request');
-is(join(' ', map { $_->{bucket} || '-' } @all), 'PASSED PASSED REJECTED -',
-   'decisions');
 is(join(' ', map { $_->{status} } @all), '204 204 429 204', 'statuses');
-is(join(' ', map { $_->{remaining} } @all[0 .. 2]), '1 0 0', 'tokens');
-like($all[2]{retry_after}, qr/^\d+$/, 'time to wait');
-like($all[0]{client_hash}, qr/^[0-9a-f]{16}$/, 'the client is a hash');
-is($all[0]{client_hash}, $all[2]{client_hash}, 'always the same one');
-is($all[3]{zone}, '', 'who is not limited has none of it');
+
+my @limits = map { $_->{limit} } @all;
+
+is(join(' ', map { $_->{status} || '-' } @limits),
+   'PASSED PASSED REJECTED -', 'decisions');
+is(join(' ', map { $_->{remaining} } @limits[0 .. 2]), '1 0 0', 'tokens');
+like($limits[2]{retry_after}, qr/^\d+$/, 'time to wait');
+like($limits[0]{client_hash}, qr/^[0-9a-f]{16}$/, 'the client is a hash');
+is($limits[0]{client_hash}, $limits[2]{client_hash}, 'always the same one');
+is($limits[3]{zone}, '', 'who is not limited has none of it');
 like($all[3]{uri}, qr/^\/"quoted"\n/, 'quotes and the like come through');
 unlike(join('', @lines), qr/secret/, 'no API key in the log');
 
