@@ -26,7 +26,7 @@
  *     tokens are: the sum of what holders may believe is at most 1.
  *
  * All times are in ms of the machine's monotonic clock but for Redis' own,
- * in us, which a holder only passes on.
+ * in us, which a holder only passes back ("ack").
  */
 
 
@@ -34,6 +34,7 @@
 #define TB_LEASE_H
 
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "src/core/tb_bucket.h"
@@ -44,13 +45,15 @@
 #define TB_LEASE_BEAT      50         /* ms between calls with a head */
 #define TB_LEASE_MISSING   300        /* ms; the script has it too */
 #define TB_LEASE_ALONE     350
+#define TB_LEASE_DOUBT     50         /* processes' clocks differ by less */
 
 #define TB_LEASE_PERIOD    5          /* ms between calls about a bucket */
-#define TB_LEASE_IDLE      3          /* calls without use: all goes back */
+#define TB_LEASE_IDLE      300        /* ms without use: all goes back */
 
 #define TB_LEASE_ALL       1000000    /* a share, in parts per million */
 
 #define TB_HOLDER_ID       6          /* bytes */
+#define TB_HOLDER_TAG      4
 
 
 /*
@@ -79,7 +82,8 @@
 #define TB_LEASE_BEATS     1     /* with seq, ack and share of the holder;
                                     one such call at a time */
 #define TB_LEASE_JOINS     2     /* a holder that Redis may not know yet */
-#define TB_LEASE_RETURNS   4     /* which has been a holder before */
+#define TB_LEASE_RETURNS   4     /* which has been one by another id, with
+                                    that share */
 #define TB_LEASE_LEAVES    8
 
 
@@ -106,7 +110,8 @@ typedef struct {
     uint64_t           hold;     /* what the word holds, without "back" */
     uint64_t           back;     /* taken out of the word, for others */
     uint64_t           want;     /* on top of hold; 0: none */
-    uint64_t           unit;     /* less than this at once is of no use */
+    uint64_t           unit;     /* less than this at once is of no use;
+                                    at least 1 */
     uint32_t           gen;
     tb_lease_op_e      op;
 } tb_lease_ask_t;
@@ -123,7 +128,7 @@ typedef struct {
 typedef struct {
     tb_lease_status_e  status;
     uint64_t           share;    /* parts per million */
-    uint64_t           time;     /* Redis', us since 1970 */
+    uint64_t           time;     /* Redis', us */
     uint32_t           holders;  /* that live or may */
     uint32_t           missing;  /* of these */
 } tb_lease_reply_t;
@@ -136,14 +141,14 @@ typedef struct {
 
 typedef struct {
     unsigned char      id[TB_HOLDER_ID];
-    unsigned char      tag[4];   /* of the node's name */
+    unsigned char      tag[TB_HOLDER_TAG];     /* of the node's name */
     uint64_t           seq;      /* of the last call with a head */
     uint64_t           ack;      /* Redis' time in the reply to confirm */
-    uint64_t           returned; /* ms, when it was last back from alone */
     _Atomic uint64_t   contact;  /* ms, of the last reply to a head; 0: is
                                     no holder (yet) */
     _Atomic uint64_t   share;    /* as told, parts per million */
-    bool               known;    /* has been a holder, if by another id */
+    uint64_t           former;   /* share, by the last id */
+    bool               known;    /* has been a holder, by another id */
     bool               owing;    /* some words have refilled alone, and
                                     that has not been reported */
 } tb_holder_t;
@@ -162,11 +167,13 @@ typedef struct {
     uint64_t           left;     /* in Redis as last seen, µtok */
     uint32_t           asked;    /* when the last call was sent */
     uint32_t           answered; /* when it was answered */
-    uint32_t           pace;     /* use, 1e-3 token a second, average */
+    uint32_t           used;     /* when use was last seen */
+    uint32_t           alone;    /* up to when the word refilled alone; any
+                                    process, before it changes the word; 0:
+                                    did not, or that has been reported */
+    uint32_t           pace;     /* use, µtok a ms, average */
     uint32_t           gen;
-    uint8_t            idle;     /* calls in a row without use */
     bool               warm;     /* an answer has been here */
-    bool               dry;      /* the last grant was less than wanted */
 } tb_lease_t;
 
 
@@ -194,9 +201,9 @@ void tb_holder_replied(tb_holder_t *h, uint64_t seq,
     const tb_lease_reply_t *reply, uint64_t now);
 
 /*
- * All words have been reported since h->returned: each lease has been
- * answered after it, or holds nothing.  Until then the script keeps on
- * reserving the holder's share.
+ * All words that refilled alone have been reported: "alone" is 0 in each
+ * lease.  To be called, where that is so, whenever h->owing is set and the
+ * holder is not alone; until then the script goes on to reserve its share.
  */
 
 void tb_holder_settled(tb_holder_t *h);
@@ -245,26 +252,29 @@ void tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     uint64_t need, uint64_t unit, uint32_t period, uint64_t now,
     tb_lease_ask_t *ask);
 
-/* The ask is sent; the caller has set l->seq. */
+/*
+ * The ask is sent; the caller has set l->seq.  If there is no answer, the
+ * caller sets it to 0 again, and that is all.
+ */
 
 void tb_lease_sent(tb_lease_t *l, const tb_lease_ask_t *ask, uint64_t now);
 
 /*
  * The answer to it.  Returns what to add to the word or, if negative, to
- * take out of it as far as it is there.  The caller sets l->seq to 0 after
- * that is done.
+ * take out of it as far as it is there.  A grant is void if the word has
+ * refilled alone since it was asked for: Redis could not know of both.  The
+ * caller sets l->seq to 0 after that is done.
  */
 
 int64_t tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
     const tb_lease_answer_t *answer, uint64_t now);
 
-/* There will be no answer.  The caller sets l->seq to 0. */
+/*
+ * Whether nothing is leased and nobody has asked for TB_LEASE_IDLE: what is
+ * known of the bucket may go.
+ */
 
-void tb_lease_lost(tb_lease_t *l);
-
-/* Whether nothing is leased and nobody asks: the lease may go. */
-
-bool tb_lease_is_over(const tb_lease_t *l, uint64_t tokens);
+bool tb_lease_is_over(const tb_lease_t *l, uint64_t tokens, uint64_t now);
 
 /*
  * Whether a request that finds too few tokens is to wait for a lease; or
@@ -286,6 +296,12 @@ uint64_t tb_lease_wait(const tb_lease_t *l, tb_limits_t limits,
 
 
 /* tb_lease_wire.c */
+
+/* Writes TB_LEASE_HEAD bytes; tb_holder_call() is what calls it. */
+
+void tb_lease_put_head(unsigned char *buf, const unsigned char *id,
+    const unsigned char *tag, unsigned flags, uint64_t seq, uint64_t ack,
+    uint64_t share);
 
 /* Writes TB_LEASE_PART bytes. */
 

@@ -1,0 +1,129 @@
+
+/*
+ * The holder: what its calls say of it, what it learns from replies, and
+ * when it is on its own.
+ */
+
+
+#include <string.h>
+
+#include "src/core/tb_lease.h"
+
+
+void
+tb_holder_reset(tb_holder_t *h, const unsigned char *id)
+{
+    if (atomic_load(&h->contact) != 0) {
+        h->known = true;
+        h->former = atomic_load(&h->share);
+    }
+
+    atomic_store(&h->contact, 0);
+    atomic_store(&h->share, 0);
+
+    memcpy(h->id, id, TB_HOLDER_ID);
+
+    h->ack = 0;
+    h->owing = false;
+}
+
+
+void
+tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
+    unsigned char *buf)
+{
+    uint64_t  share;
+    unsigned  flags;
+
+    share = atomic_load(&h->share);
+    flags = leave ? TB_LEASE_LEAVES : 0;
+
+    if (beat) {
+        h->seq = seq;
+        flags |= TB_LEASE_BEATS;
+
+        if (atomic_load(&h->contact) == 0) {
+            flags |= TB_LEASE_JOINS;
+
+            if (h->known) {
+                flags |= TB_LEASE_RETURNS;
+                share = h->former;
+            }
+        }
+    }
+
+    tb_lease_put_head(buf, h->id, h->tag, flags, seq, h->ack, share);
+}
+
+
+void
+tb_holder_replied(tb_holder_t *h, uint64_t seq,
+    const tb_lease_reply_t *reply, uint64_t now)
+{
+    uint64_t  contact;
+
+    if (seq != h->seq || reply->status != TB_LEASE_OK) {
+        return;
+    }
+
+    contact = atomic_load(&h->contact);
+
+    if (contact != 0 && now >= contact + TB_LEASE_ALONE - TB_LEASE_DOUBT) {
+        h->owing = true;
+    }
+
+    if (!h->owing) {
+        h->ack = reply->time;
+    }
+
+    atomic_store(&h->share, reply->share);
+    atomic_store(&h->contact, now ? now : 1);
+}
+
+
+void
+tb_holder_settled(tb_holder_t *h)
+{
+    h->owing = false;
+}
+
+
+bool
+tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since)
+{
+    uint64_t  contact;
+
+    contact = atomic_load(&h->contact);
+
+    if (contact == 0 || now <= contact + TB_LEASE_ALONE) {
+        return false;
+    }
+
+    *since = contact + TB_LEASE_ALONE;
+
+    return true;
+}
+
+
+uint64_t
+tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
+    uint64_t from, uint64_t now)
+{
+    uint64_t  age, full, rate;
+
+    if (now <= from) {
+        return tokens;
+    }
+
+    full = tb_limits_full(limits) / TB_LEASE_ALL * share;
+
+    if (tokens >= full) {
+        return tokens;
+    }
+
+    age = now - from < TB_AGE_MAX ? now - from : TB_AGE_MAX;
+    rate = tb_limits_rate(limits) * share / TB_LEASE_ALL;
+    tokens += rate * age / TB_STEPS_A_UTOK;
+
+    return tokens < full ? tokens : full;
+}
