@@ -153,6 +153,16 @@ ngx_http_tbucket_store_url(ngx_conf_t *cf, ngx_http_tbucket_store_t *store,
                                         &ngx_http_tbucket_stores[i].scheme,
                                         &rest))
         {
+            if (ngx_http_tbucket_stores[i].conf
+                == ngx_http_tbucket_store_file_conf
+                && store->password_file.data)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "password_file is for Redis, not for a "
+                                   "store that is a folder");
+                return NGX_CONF_ERROR;
+            }
+
             return ngx_http_tbucket_stores[i].conf(cf, store, url);
         }
     }
