@@ -533,7 +533,8 @@ Location: /my%20clients/user1
 [503, 200]
 --- response_body_like eval
 ['^\{"code":503,"message":"zone \\\\"z\\\\" has no room for more clients, '
- . 'nothing was changed"\}$', '^\{"clients":\[\],"next":null\}$']
+ . 'nothing was changed: enlarge the zone"\}$',
+ '^\{"clients":\[\],"next":null\}$']
 
 
 

@@ -191,6 +191,13 @@ for (@messages) {
     like($json->decode($r->{body})->{message}, $re, "it says so: $body");
 }
 
+$r = request($g, 'PUT', '/clients/u', headers => $type,
+             body => '{"client_id":"u","capacity":1,"rate_per_sec":1}');
+is($r->{code}, 400, 'PUT has the id in its path, and not in its body');
+is($json->decode($r->{body})->{message},
+   'unknown member "client_id", the client is named outside of the body, '
+   . 'allowed: capacity, rate_per_sec', 'which it says');
+
 is(() = $g->log =~ /\[(?:alert|crit|emerg|error)\]/g, 0, 'the log is quiet');
 
 done_testing();

@@ -124,3 +124,11 @@ qr/\[emerg\] .*the name of "password_file" is empty/
     tbucket_store file:store retries=3;
 --- error_log eval
 qr/\[emerg\] .*invalid parameter "retries=3" in .*:\d+/
+
+
+
+=== TEST 14: a password for a folder
+--- http_config
+    tbucket_store file:store password_file=/nonexistent;
+--- error_log eval
+qr/\[emerg\] .*password_file is for Redis, not for a store that is a folder in /

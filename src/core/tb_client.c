@@ -195,11 +195,19 @@ tb_client_wrong(tb_client_reader_t *reader, const char *value)
 static int
 tb_client_unknown(tb_client_reader_t *reader, const char *name, size_t len)
 {
-    char  quoted[GW_JSON_QUOTE_SIZE], allowed[TB_CLIENT_NAMES_SIZE];
+    char         quoted[GW_JSON_QUOTE_SIZE], allowed[TB_CLIENT_NAMES_SIZE];
+    const char  *why;
+
+    static const char  id[] = "client_id";
+
+    /* a form without an id is for a client that has been named already */
+
+    why = (len == sizeof(id) - 1 && memcmp(name, id, len) == 0)
+          ? ", the client is named outside of the body" : "";
 
     tb_client_names(allowed, reader->form->accept);
-    tb_client_fail(reader, "unknown member \"%s\", allowed: %s",
-                   gw_json_quote(quoted, name, len), allowed);
+    tb_client_fail(reader, "unknown member \"%s\"%s, allowed: %s",
+                   gw_json_quote(quoted, name, len), why, allowed);
 
     return 0;
 }

@@ -546,7 +546,8 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body)
     case NGX_HTTP_TBUCKET_NO_ROOM:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "zone \"%V\" has no room for more clients, "
-                                 "nothing was changed", &write->zone->name);
+                                 "nothing was changed: enlarge the zone",
+                                 &write->zone->name);
 
     case NGX_HTTP_TBUCKET_STORE_DOWN:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,

@@ -185,7 +185,7 @@ ngx_http_tbucket_redis_set(ngx_http_tbucket_rzone_t *rz,
     if (outcome == NGX_HTTP_TBUCKET_NO_ROOM) {
         ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_ROOM,
                                        "clients are left out",
-                                       "the zone has no room");
+                                       "the zone has no room, enlarge it");
     }
 }
 

@@ -654,7 +654,8 @@ ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write, ngx_uint_t from,
             ngx_http_tbucket_redis_trouble(rw->rz,
                                            NGX_HTTP_TBUCKET_TROUBLE_ROOM,
                                            "clients are left out",
-                                           "the zone has no room");
+                                           "the zone has no room, "
+                                           "enlarge it");
         }
     }
 
