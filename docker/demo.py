@@ -3,8 +3,9 @@
 
 SIGINT, SIGTERM, SIGQUIT and SIGHUP finish the requests in flight, then stop
 everything.  Settings come from the environment (see the Makefile): NGINX_BIN,
-MODULES (the directory with the modules), PORT, ADMIN_PORT, RATE, CAPACITY.
-What the demo writes lies in build/demo and outlives it.
+MODULES (the directory with the modules), PORT, ADMIN_PORT, BACKEND_PORT (the
+first of three), RATE, CAPACITY.  What the demo writes lies in DEMO_DIR
+(build/demo) and outlives it.
 """
 
 import ctypes
@@ -20,8 +21,8 @@ import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-DIR = TOP / "build" / "demo"
-BACKENDS = (9001, 9002, 9003)
+DIR = Path(os.environ.get("DEMO_DIR") or TOP / "build" / "demo").resolve()
+BACKENDS = 3
 START = 20.0        # seconds that a process may take to listen
 STOP = 45.0         # seconds that a graceful stop may take
 PR_SET_PDEATHSIG = 1
@@ -93,7 +94,7 @@ def replace(text, old, new):
     return text.replace(old, new)
 
 
-def render(port, admin_port, rate, capacity):
+def render(port, admin_port, backend_ports, rate, capacity):
     """The configuration, with the ports and limits asked for."""
     text = (TOP / "conf" / "nginx.conf").read_text(encoding="utf-8")
 
@@ -105,6 +106,9 @@ def render(port, admin_port, rate, capacity):
         text = replace(text, "nofile 16384", f"nofile {hard}")
 
     text = replace(text, "127.0.0.1:8081", f"127.0.0.1:{admin_port}")
+    for number, backend_port in enumerate(backend_ports, 9001):
+        text = replace(text, f"server 127.0.0.1:{number};",
+                       f"server 127.0.0.1:{backend_port};")
     text = replace(text, "listen 8080", f"listen {port}")
     text = text.replace("[::]:8080", f"[::]:{port}")
     text = replace(text, "rate=10r/s", f"rate={rate}")
@@ -117,6 +121,8 @@ class Demo:
     def __init__(self):
         self.port = port_setting("PORT", "8080")
         self.admin_port = port_setting("ADMIN_PORT", "8081")
+        first = port_setting("BACKEND_PORT", "9001")
+        self.backend_ports = range(first, first + BACKENDS)
         self.rate = setting("RATE", "10r/s", r"[\d.]+r/[smhd]")
         self.capacity = setting("CAPACITY", "20", r"\d+")
         self.nginx_path = os.environ.get("NGINX_BIN") or "/usr/sbin/nginx"
@@ -147,18 +153,23 @@ class Demo:
 
     def check_ports(self):
         """Says plainly which port is in use, before anything starts."""
-        ports = [self.port, self.admin_port, *BACKENDS]
+        first, last = self.backend_ports[0], self.backend_ports[-1]
+        ports = [self.port, self.admin_port, *self.backend_ports]
+        if last > 65535:
+            raise Failed(f"BACKEND_PORT is {first}, it must be from 1 to "
+                         f"{65536 - BACKENDS}")
         for number in ports:
             if ports.count(number) > 1:
-                raise Failed(f"port {number} is asked for twice; 9001 to 9003 "
-                             "are the backends'")
+                raise Failed(f"port {number} is asked for twice; {first} to "
+                             f"{last} are the backends'")
 
         check_port("0.0.0.0", self.port, "the gateway",
                    "; choose another: make demo PORT=8090")
         check_port("127.0.0.1", self.admin_port, "the admin server",
                    "; choose another: make demo ADMIN_PORT=8091")
-        for number in BACKENDS:
-            check_port("127.0.0.1", number, "a backend", "")
+        for number in self.backend_ports:
+            check_port("127.0.0.1", number, "a backend",
+                       "; choose others: make demo BACKEND_PORT=9101")
 
     def lay_out(self):
         """Makes build/demo, keeping what an earlier demo has left there."""
@@ -170,8 +181,8 @@ class Demo:
         link.symlink_to(self.modules)
 
         (DIR / "nginx.conf").write_text(
-            render(self.port, self.admin_port, self.rate, self.capacity),
-            encoding="utf-8")
+            render(self.port, self.admin_port, self.backend_ports, self.rate,
+                   self.capacity), encoding="utf-8")
 
     def await_port(self, process, port, what):
         """Waits until a process that was just started takes connections."""
@@ -187,10 +198,10 @@ class Demo:
 
     def start(self):
         """Starts the backends, then nginx; returns when they answer."""
-        for port in BACKENDS:
+        for number, port in enumerate(self.backend_ports, 1):
             self.backends[port] = self.spawn(
                 [sys.executable, str(TOP / "docker" / "backend.py"),
-                 f"--port={port}", f"--name=backend-{port - 9000}"],
+                 f"--port={port}", f"--name=backend-{number}"],
                 signal.SIGTERM)
         for port, process in self.backends.items():
             self.await_port(process, port, f"the backend on port {port}")
@@ -212,7 +223,7 @@ class Demo:
     def say_what_to_try(self):
         """Five lines."""
         at = f"localhost:{self.port}"
-        pid = self.backends[BACKENDS[1]].pid
+        pid = self.backends[self.backend_ports[1]].pid
         print(f"""
   curl -i {at}/          the three backends answer in turn (rate {self.rate})
   for i in $(seq 40); do curl -s {at}/; done          429 when {self.capacity} tokens are used
