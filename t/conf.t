@@ -104,39 +104,4 @@ subtest 'production.conf serves' => sub {
     is($lines[0]{balancer}{tries}, '1', 'or how many servers were tried');
 };
 
-# A reload in a loop under load.
-
-subtest 'reloads cost no request' => sub {
-    my @b = map { backend(name => $_) } qw(a b);
-    my $g = gateway(<<"END", workers => 2);
-        tbucket_zone \$arg_k zone=z:1m rate=1r/h capacity=3;
-        upstream u { lb round_robin; @{[ map { $_->server } @b ]} }
-        server {
-            listen 127.0.0.1:%%PORT%% backlog=1024;
-            location / { proxy_pass http://u; }
-            location /limited { tbucket zone=z; proxy_pass http://u; }
-        }
-END
-
-    is(get($g, '/limited?k=a')->{code}, 200, 'a client takes a token')
-        for 1 .. 3;
-    is(get($g, '/limited?k=a')->{code}, 429, 'until there is none');
-
-    my $reloader = Gateway::Process::fork_child(sub {
-        while (1) {
-            CORE::kill('HUP', $g->pid);
-            select(undef, undef, undef, 0.3);
-        }
-    });
-    my $l = load($g, '/', connections => 16, seconds => 6, keepalive => 0);
-    Gateway::Process::finish($reloader);
-
-    my $reloads = () = $g->log =~ /signal \d+ \(SIGHUP\) received/g;
-    cmp_ok($reloads, '>=', 10, 'the configuration is read again and again');
-    cmp_ok($l->{total}, '>', 100, 'under load');
-    is($l->{codes}{200}, $l->{total}, 'and every request is answered')
-        or diag(explain($l->{codes}), $l->{errors});
-    is(get($g, '/limited?k=a')->{code}, 429, 'the bucket stays drained');
-};
-
 done_testing();
