@@ -1,9 +1,10 @@
 #!/bin/sh
 # docker/verify.sh
 #
-# Builds the image with buildah and runs it with podman, where there is no
+# Builds the images with buildah and runs them with podman, where there is no
 # Docker engine: on a base made by debootstrap, in a private mount namespace,
-# over the host's network.  Takes root; skips, saying why, where it cannot run.
+# first over the host's network, then docker-compose.yml in a network of its
+# own.  Takes root; skips, saying why, where it cannot run.
 # Files are kept in VERIFY_DIR (/tmp/gateway-verify), the base for the next run.
 
 set -eu
@@ -37,7 +38,8 @@ umount /sys/fs/cgroup/unified 2>/dev/null || :
 
 dir=${VERIFY_DIR:-/tmp/gateway-verify}
 mirror=${MIRROR:-http://deb.debian.org/debian}
-image=localhost/nginx-gateway:verify
+library=docker.io/library
+image=$library/nginx-gateway
 mkdir -p "$dir"
 
 # shellcheck disable=SC3045  # dash and busybox have it
@@ -50,20 +52,25 @@ export CONTAINERS_CONF="$dir/containers.conf"
 
 podman() { command podman --log-level=fatal "$@"; }
 
-if ! podman image exists docker.io/library/debian:bookworm-slim; then
+if ! podman image exists "$library/debian:bookworm-slim"; then
     echo 'making the base'
     [ -e "$dir/base/etc/debian_version" ] \
         || debootstrap --variant=minbase bookworm "$dir/base" "$mirror" \
             >"$dir/debootstrap.log" \
         || skip "debootstrap cannot reach $mirror"
     tar -C "$dir/base" -c . \
-        | podman import - docker.io/library/debian:bookworm-slim >/dev/null
+        | podman import - "$library/debian:bookworm-slim" >/dev/null
 fi
 
-echo 'building the image'
-buildah bud --isolation chroot --pull-never --format docker --network host \
-    -t "$image" . >"$dir/build.log" 2>&1 \
-    || { tail -n 20 "$dir/build.log"; die "the image cannot be built"; }
+build()
+{
+    echo "building $1"
+    buildah bud --isolation chroot --pull-never --layers --format docker \
+        --network host -t "$@" >"$dir/build.log" 2>&1 \
+        || { tail -n 20 "$dir/build.log"; die "$1 cannot be built"; }
+}
+
+build "$image" .
 
 name=gateway-verify
 port=$((20000 + $$ % 10000))
@@ -95,7 +102,7 @@ echo 'looking at it'
 
 layers=$(podman image inspect -f '{{ .Size }}' "$image")
 base=$(podman image inspect -f '{{ .Size }}' \
-       docker.io/library/debian:bookworm-slim)
+       "$library/debian:bookworm-slim")
 echo "    size: $((layers / 1000000)) MB, $(((layers - base) / 1000000)) MB over the base's $((base / 1000000)) MB"
 
 [ "$(podman image inspect -f '{{ .Config.User }}' "$image")" = www-data ] \
@@ -117,6 +124,11 @@ echo 'running it read-only, without capabilities'
 python3 docker/backend.py --port $((port + 1)) --name verify &
 backend=$!
 
+for i in $(seq 200); do
+    printf 'url = "http://127.0.0.1:%d/slow?%d"\noutput = "%s"\n' \
+        "$port" "$i" "$dir/slow"
+done >"$dir/urls"
+
 for signal in TERM INT QUIT; do
     container -d --name "$name" "$image" >/dev/null
 
@@ -133,8 +145,8 @@ for signal in TERM INT QUIT; do
          "http://127.0.0.1:$((port + 2))/clients")" = 421 ] \
         || die "the admin server answers to any name"
 
-    seq 200 | xargs -P 200 -I{} curl -s -o "$dir/slow" -w '%{http_code}\n' \
-        "http://127.0.0.1:$port/slow?{}" >"$dir/codes" &
+    curl -s -Z --parallel-max 200 --parallel-immediate -K "$dir/urls" \
+        -w '%{http_code}\n' >"$dir/codes" 2>"$dir/error" &
     load=$!
 
     for _ in $(seq 100); do
@@ -155,8 +167,45 @@ for signal in TERM INT QUIT; do
     echo "    SIG$signal: 200 of 200 requests in flight finished, exit code 0"
 done
 
-if command -v docker-compose >/dev/null; then
-    docker-compose config -q && echo 'docker-compose.yml is valid'
+# Of the images that docker-compose.yml takes from a registry, those that are
+# in Debian.
+
+if ! unshare -n true 2>/dev/null; then
+    skip "docker-compose.yml: no network namespaces here"
 fi
+for tool in docker-compose aardvark-dns iptables ip promtool; do
+    PATH=$PATH:/usr/lib/podman command -v "$tool" >/dev/null \
+        || skip "docker-compose.yml: no $tool; on Debian: apt-get install docker-compose netavark aardvark-dns iptables iproute2 prometheus"
+done
+
+build "$library/nginx-gateway-backend" -f docker/backend.Dockerfile .
+
+debian()
+{
+    packages=$1
+    tag=$2
+    {
+        echo "FROM debian:bookworm-slim"
+        echo "RUN apt-get update && apt-get install -y --no-install-recommends $packages"
+        cat
+    } >"$dir/Dockerfile"
+    build "$tag" -f "$dir/Dockerfile" "$dir"
+}
+
+# the server of the official image is built without the protected mode
+
+debian redis-server "$library/redis:7-bookworm" <<'END'
+WORKDIR /data
+VOLUME /data
+ENTRYPOINT ["/bin/sh", "-c", "exec \"$@\" --protected-mode no", "sh"]
+END
+
+debian prometheus "$(sed -n 's/^ *image: prom/docker.io\/prom/p' docker-compose.yml)" <<'END'
+USER nobody
+WORKDIR /prometheus
+ENTRYPOINT ["/usr/bin/prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/tmp/prometheus"]
+END
+
+unshare -n docker/verify-compose.sh "$dir"
 
 echo PASSED
