@@ -14,6 +14,9 @@
 #define NGX_HTTP_LB_CHECK_H
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/lb_pace.h"
 #include "src/core/lb_probe.h"
 #include "src/lb/ngx_http_lb.h"

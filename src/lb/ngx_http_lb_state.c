@@ -8,6 +8,9 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/gw_id.h"
 #include "src/lb/ngx_http_lb_edit.h"
 
