@@ -5,6 +5,9 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/gw_digits.h"
 #include "src/tbucket/ngx_http_tbucket.h"
 
