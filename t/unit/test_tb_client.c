@@ -214,7 +214,8 @@ a_refusal_says_what_is_wrong_and_what_is_allowed(void **state)
         { "{\"capacity\":1,\"Capacity\":1}",
           "unknown member \"Capacity\", allowed: capacity, rate_per_sec" },
         { "{\"client_id\":\"a\"}",
-          "unknown member \"client_id\", allowed: capacity, rate_per_sec" },
+          "unknown member \"client_id\", the client is named outside of the "
+          "body, allowed: capacity, rate_per_sec" },
         { "{\"\":1}",
           "unknown member \"\", allowed: capacity, rate_per_sec" },
         { "[]", "must be a JSON object" },

@@ -26,6 +26,9 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_room           hooked_room
 #define tb_table_create         hooked_create
 #define tb_table_take           hooked_take
+#define tb_table_take_known     hooked_take_known
+#define tb_table_add            hooked_add
+#define tb_table_lookup         hooked_lookup
 #define tb_table_peek           hooked_peek
 #define tb_table_give           hooked_give
 #define tb_table_set_tokens     hooked_set_tokens
