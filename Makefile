@@ -33,7 +33,7 @@ ifeq ($(NGINX_SRC),/usr/share/nginx/src)
 DEPS_BUILD +=	nginx nginx-dev
 endif
 DEPS_DEMO =	python3-minimal libpython3-stdlib
-DEPS_UNIT =	libcmocka-dev
+DEPS_UNIT =	libcmocka-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		openssl prometheus redis-server redis-sentinel
