@@ -209,11 +209,14 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    rc = ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, &ctx->charge,
-                                 &ctx->wait);
+    rc = ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, ctx);
 
     if (rc == NGX_DECLINED) {
         return NGX_DECLINED;
+    }
+
+    if (rc == NGX_AGAIN) {
+        return ngx_http_tbucket_global_wait(r, ctx);
     }
 
     if (rc == NGX_ERROR) {
@@ -261,6 +264,7 @@ ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
     ctx->due = 0;
     ctx->added = 0;
     ctx->wait = 0;
+    ctx->waiter = NULL;
 
     ctx->cleanup.handler = ngx_http_tbucket_cleanup;
     ctx->cleanup.data = ctx;

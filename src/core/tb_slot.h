@@ -141,7 +141,10 @@ tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
 }
 
 
-/* Whether an unregistered bucket has been full for TB_IDLE_TIME. */
+/*
+ * Whether an unregistered bucket has been full for TB_IDLE_TIME, or, if it is
+ * leased, has neither had nor got anything for TB_LEASED_TIME.
+ */
 
 static inline bool
 tb_slot_idle(tb_word_t word, tb_limits_t dflt, uint64_t now)
@@ -150,8 +153,12 @@ tb_slot_idle(tb_word_t word, tb_limits_t dflt, uint64_t now)
 
     age = tb_word_age(word, now);
 
+    if (dflt & TB_LIMITS_LEASED) {
+        return age >= TB_LEASED_TIME && age < TB_AGE_MAX
+               && tb_word_tokens(word) == 0;
+    }
+
     return age >= TB_IDLE_TIME && age < TB_AGE_MAX
-           && !(dflt & TB_LIMITS_LEASED)
            && tb_word_tokens(tb_word_settle(word, dflt, now))
               == tb_limits_full(dflt);
 }

@@ -80,6 +80,9 @@
 /* a full bucket that nobody asked for in that time is freed, ms */
 #define TB_IDLE_TIME     1000
 
+/* an empty leased one that nobody saw to is freed, ms */
+#define TB_LEASED_TIME   20000
+
 
 typedef struct {
     _Atomic uint64_t  tag;

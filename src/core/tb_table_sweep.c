@@ -140,6 +140,8 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
         sweep->registered += (limits & TB_LIMITS_REGISTERED) != 0;
 
         if (dflt & TB_LIMITS_LEASED) {
+            sweep->unclean += !(limits & TB_LIMITS_REGISTERED)
+                              && tb_slot_idle(word, dflt, now);
             continue;
         }
 

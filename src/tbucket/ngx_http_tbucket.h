@@ -90,6 +90,9 @@ typedef struct {
 
     /* of the Redis store */
     ngx_http_tbucket_mirror_t    mirror;
+
+    /* of scope=global; see ngx_http_tbucket_global.h; else NULL */
+    struct ngx_http_tbucket_global_s  *global;
 } ngx_http_tbucket_shared_t;
 
 
@@ -125,7 +128,12 @@ typedef struct {
     ngx_str_t                    policy;    /* RateLimit-Policy for these */
     ngx_str_t                    remaining; /* RateLimit, up to the number */
     ngx_flag_t                   has_fallback;
+    ngx_flag_t                   global;        /* scope */
     ngx_flag_t                   coarse_time;   /* "timer_resolution" is set */
+    ngx_msec_t                   refill;        /* of the ticker */
+
+    u_char                      *file;
+    ngx_uint_t                   line;
 
     ngx_shm_zone_t              *shm_zone;
     ngx_slab_pool_t             *shpool;
@@ -135,6 +143,9 @@ typedef struct {
     struct ngx_http_tbucket_write_s  *bulk;
     ngx_queue_t                  waiting;
     ngx_event_t                  turn;
+
+    /* this worker's, of scope=global; else NULL */
+    struct ngx_http_tbucket_asking_s  *asking;
 } ngx_http_tbucket_zone_t;
 
 
@@ -212,7 +223,13 @@ typedef struct {
     ngx_uint_t                   added;     /* 2: again, for a filter's error */
     uint64_t                     wait;      /* ms; for refusals */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
+    struct ngx_http_tbucket_waiter_s  *waiter;  /* has waited for a lease */
 } ngx_http_tbucket_ctx_t;
+
+
+typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
+typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
+typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
 
 
 extern ngx_module_t  ngx_http_tbucket_module;
@@ -234,9 +251,15 @@ char *ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_tbucket_conf_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* Whether the store of the configuration is Redis. */
+
+ngx_uint_t ngx_http_tbucket_store_is_redis(
+    ngx_http_tbucket_main_conf_t *mcf);
+
 /*
  * Binds every "tbucket" and "tbucket_api" line to its zone; logs those that
- * name none, with their place, and returns NGX_ERROR.
+ * name none, with their place, and returns NGX_ERROR.  Likewise for zones
+ * that the store is not fit for.
  */
 
 ngx_int_t ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
@@ -273,6 +296,12 @@ void ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
     ngx_http_tbucket_zone_t *zone);
 
 
+/* The zone of that name in the configuration that is in force; or NULL. */
+
+ngx_http_tbucket_zone_t *ngx_http_tbucket_old_zone(
+    ngx_http_tbucket_zone_t *zone);
+
+
 /* ngx_http_tbucket_refill.c: the ticker */
 
 ngx_int_t ngx_http_tbucket_start_ticker(ngx_cycle_t *cycle,
@@ -291,12 +320,52 @@ uint64_t ngx_http_tbucket_usec(void);
  * Charges the request to the buckets of all limits, or to none of them, and
  * counts the outcome; dry_run says how refusals are counted.  Returns
  * NGX_OK if all admit, NGX_BUSY if one refuses, NGX_DECLINED if no limit
- * applies, NGX_ERROR; on NGX_OK and NGX_BUSY *charge and *wait (ms) are of
- * the tightest bucket.
+ * applies, NGX_ERROR; on NGX_OK and NGX_BUSY ctx->charge and ctx->wait are of
+ * the tightest bucket.  NGX_AGAIN: nothing was charged or counted, and the
+ * request is to wait for a lease of the bucket of ctx->charge.
  */
 
 ngx_int_t ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
-    ngx_flag_t dry_run, ngx_http_tbucket_charge_t *charge, uint64_t *wait);
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx);
+
+/* ngx_http_tbucket_global_*.c: zones of scope=global */
+
+/*
+ * A decision that has found too few tokens or no bucket.  NGX_OK: verdict
+ * and result are set, whatever they are now; NGX_AGAIN: a lease has to be
+ * waited for, which never happens if the request has waited (last).  Only
+ * looks unless take.
+ */
+
+ngx_int_t ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
+    ngx_uint_t last, ngx_uint_t take);
+
+/* Makes the tokens left those of all nodes, as last seen. */
+
+void ngx_http_tbucket_global_seen(ngx_http_tbucket_charge_t *c);
+
+/* Milliseconds until a refused request may come again. */
+
+uint64_t ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c);
+
+/* A client's tokens on all nodes, as last seen; tokens: those that are here. */
+
+uint64_t ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, uint64_t tokens, tb_limits_t limits);
+
+/*
+ * Has the access phase of the request go on when there is an answer about
+ * its charge's bucket, or when it has waited for long enough.  Returns
+ * NGX_AGAIN or a status.
+ */
+
+ngx_int_t ngx_http_tbucket_global_wait(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
+
+/* Whether the request has waited for long enough. */
+
+ngx_uint_t ngx_http_tbucket_global_waited(ngx_http_tbucket_ctx_t *ctx);
+
 
 /* The value of $tbucket_addr in bytes of r->pool or the connection. */
 

@@ -589,6 +589,11 @@ ngx_http_tbucket_write_shown(ngx_http_tbucket_body_t *body,
                         ? change->tokens
                         : tb_limits_full(client.entry.limits);
         client.registered = 1;
+
+    } else if (body->write->zone->global
+               && (change->members & TB_CLIENT_TOKENS))
+    {
+        client.tokens = change->tokens;
     }
 
     return ngx_http_tbucket_api_send_client(body->task.request, status,

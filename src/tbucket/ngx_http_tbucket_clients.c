@@ -56,7 +56,9 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
         return NGX_HTTP_TBUCKET_NO_ROOM;
     }
 
-    if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP) {
+    /* those of scope=global are set in Redis */
+
+    if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP && !zone->global) {
         (void) tb_table_set_tokens(table, &h, ngx_current_msec, zone->limits,
                                    tokens);
     }
@@ -96,7 +98,8 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
     }
 
     (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits, 0);
-    tb_table_forget(table, &h, ngx_current_msec, zone->limits, full);
+    tb_table_forget(table, &h, ngx_current_msec, zone->limits,
+                    zone->global ? 0 : full);
 
     ngx_http_tbucket_client_end(zone);
 
@@ -138,6 +141,11 @@ ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     client->entry.len = id->len;
     ngx_memcpy(client->entry.id, id->data, id->len);
     client->tokens = bucket.left;
+
+    if (zone->global) {
+        client->tokens = ngx_http_tbucket_global_tokens(zone, &h, bucket.left,
+                                                        bucket.limits);
+    }
 
     return NGX_OK;
 }
@@ -267,6 +275,14 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
     {
         client->entry.limits = bucket.limits;
         client->tokens = bucket.left;
+
+        if (zone->global) {
+            client->tokens = ngx_http_tbucket_global_tokens(zone,
+                                                         &client->entry.hash,
+                                                         bucket.left,
+                                                         bucket.limits);
+        }
+
         return;
     }
 

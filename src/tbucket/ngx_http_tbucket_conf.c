@@ -17,6 +17,7 @@ typedef struct {
     ngx_str_t   *key;
     ngx_str_t    fallback;
     ngx_flag_t   scope;
+    ngx_flag_t   global;
 } ngx_http_tbucket_zone_args_t;
 
 
@@ -271,8 +272,14 @@ ngx_http_tbucket_arg_scope(ngx_conf_t *cf, ngx_str_t *value,
         return NGX_CONF_OK;
     }
 
+    if (value->len == 6 && ngx_strncmp(value->data, "global", 6) == 0) {
+        args->global = 1;
+        return NGX_CONF_OK;
+    }
+
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid scope \"%V\", \"node\" is expected", value);
+                       "invalid scope \"%V\", \"node\" or \"global\" is "
+                       "expected", value);
 
     return NGX_CONF_ERROR;
 }
@@ -283,7 +290,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_http_tbucket_zone_args_t *args)
 {
     ngx_shm_zone_t            *shm_zone;
-    ngx_http_tbucket_zone_t   *zone, **slot;
+    ngx_http_tbucket_zone_t   *old, *zone, **slot;
 
     shm_zone = ngx_shared_memory_add(cf, &args->name, args->size,
                                      &ngx_http_tbucket_module);
@@ -303,7 +310,11 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     }
 
     zone->name = args->name;
-    zone->limits = tb_limits(args->capacity, args->rate, 0);
+    zone->global = args->global;
+    zone->file = cf->conf_file->file.name.data;
+    zone->line = cf->conf_file->line;
+    zone->limits = tb_limits(args->capacity, args->rate,
+                             args->global ? TB_LIMITS_LEASED : 0);
     zone->policy = ngx_http_tbucket_policy(cf->pool, &zone->name,
                                            zone->limits);
     zone->remaining = ngx_http_tbucket_remaining(cf->pool, &zone->name);
@@ -328,6 +339,12 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_queue_init(&zone->waiting);
 
     zone->shm_zone = shm_zone;
+
+    /* the memory of the two scopes is not alike */
+
+    old = ngx_http_tbucket_old_zone(zone);
+    shm_zone->noreuse = (old != NULL && old->global != zone->global);
+
     shm_zone->data = zone;
     shm_zone->init = ngx_http_tbucket_init_zone;
 
@@ -520,7 +537,22 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
 {
     ngx_uint_t                   i;
     ngx_http_tbucket_api_t     **apis;
+    ngx_http_tbucket_zone_t    **zones;
     ngx_http_tbucket_limit_t   **limits;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        zones[i]->refill = mcf->refill;
+
+        if (zones[i]->global && !ngx_http_tbucket_store_is_redis(mcf)) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"scope=global\" of zone \"%V\" needs a "
+                          "\"tbucket_store\" of Redis in %s:%ui",
+                          &zones[i]->name, zones[i]->file, zones[i]->line);
+            return NGX_ERROR;
+        }
+    }
 
     limits = mcf->limits.elts;
 

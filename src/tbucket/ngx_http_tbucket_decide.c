@@ -21,9 +21,14 @@ static ngx_gw_inline void ngx_http_tbucket_take(
     ngx_http_tbucket_charge_t *charge);
 static ngx_gw_noinline void ngx_http_tbucket_search(
     ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_lease(
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx,
+    ngx_uint_t take);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_all(
     ngx_http_request_t *r, ngx_array_t *limits, ngx_flag_t dry_run,
-    ngx_http_tbucket_charge_t *charge, uint64_t *wait);
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_look(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges,
     ngx_uint_t n);
 static ngx_uint_t ngx_http_tbucket_tightest(
@@ -35,10 +40,11 @@ static void ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge,
 
 ngx_int_t
 ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
-    ngx_flag_t dry_run, ngx_http_tbucket_charge_t *charge, uint64_t *wait)
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t                   rc;
-    ngx_http_tbucket_limit_t  **limit;
+    ngx_int_t                    rc;
+    ngx_http_tbucket_limit_t   **limit;
+    ngx_http_tbucket_charge_t   *charge;
 
     limit = limits->elts;
 
@@ -50,8 +56,10 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     }
 
     if (limits->nelts > 1) {
-        return ngx_http_tbucket_decide_all(r, limits, dry_run, charge, wait);
+        return ngx_http_tbucket_decide_all(r, limits, dry_run, ctx);
     }
+
+    charge = &ctx->charge;
 
     rc = ngx_http_tbucket_charge(r, limit[0], charge);
 
@@ -60,15 +68,47 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     }
 
     ngx_http_tbucket_take(charge);
+
+    if (charge->zone->global
+        && ngx_http_tbucket_lease(charge, ctx, 1) != NGX_OK)
+    {
+        return NGX_AGAIN;
+    }
+
     ngx_http_tbucket_count(charge, dry_run);
 
     if (charge->verdict == TB_PASS) {
         return NGX_OK;
     }
 
-    *wait = ngx_http_tbucket_wait(charge);
+    ctx->wait = ngx_http_tbucket_wait(charge);
 
     return NGX_BUSY;
+}
+
+
+/*
+ * For scope=global: what else there is to a decision; NGX_AGAIN: it cannot
+ * be made yet.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_lease(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take)
+{
+    if (charge->verdict != TB_PASS
+        && ngx_http_tbucket_global_decide(charge,
+                                          ngx_http_tbucket_global_waited(ctx),
+                                          take)
+           != NGX_OK)
+    {
+        ctx->charge = *charge;
+        return NGX_AGAIN;
+    }
+
+    ngx_http_tbucket_global_seen(charge);
+
+    return NGX_OK;
 }
 
 
@@ -79,12 +119,12 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 
 static ngx_int_t
 ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
-    ngx_flag_t dry_run, ngx_http_tbucket_charge_t *charge, uint64_t *wait)
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t                    rc;
     ngx_uint_t                   i, n;
     ngx_http_tbucket_limit_t   **limit;
-    ngx_http_tbucket_charge_t   *charges, *c;
+    ngx_http_tbucket_charge_t   *charges;
 
     charges = ngx_palloc(r->pool, limits->nelts
                                   * sizeof(ngx_http_tbucket_charge_t));
@@ -112,13 +152,12 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
     rc = NGX_OK;
 
     for (i = 0; i < n; i++) {
-        c = &charges[i];
 
-        c->verdict = tb_table_peek(c->zone->shared->table, &c->hash,
-                                   ngx_current_msec, c->zone->limits,
-                                   c->cost, &c->result);
+        if (ngx_http_tbucket_look(&charges[i], ctx) != NGX_OK) {
+            return NGX_AGAIN;
+        }
 
-        if (c->verdict == TB_REFUSE) {
+        if (charges[i].verdict == TB_REFUSE) {
             rc = NGX_BUSY;
         }
     }
@@ -136,13 +175,41 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
         }
     }
 
-    *charge = charges[ngx_http_tbucket_tightest(charges, n)];
+    ctx->charge = charges[ngx_http_tbucket_tightest(charges, n)];
 
     if (rc == NGX_BUSY) {
-        *wait = ngx_http_tbucket_wait(charge);
+        ctx->wait = ngx_http_tbucket_wait(&ctx->charge);
     }
 
     return rc;
+}
+
+
+/* What taking from the bucket would come to. */
+
+static ngx_int_t
+ngx_http_tbucket_look(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    if (!zone->global) {
+        c->verdict = tb_table_peek(zone->shared->table, &c->hash,
+                                   ngx_current_msec, zone->limits, c->cost,
+                                   &c->result);
+        return NGX_OK;
+    }
+
+    c->verdict = tb_table_read(zone->shared->table, &c->hash,
+                               ngx_current_msec, zone->limits, &c->result);
+
+    if (c->verdict == TB_PASS && c->result.left < c->cost) {
+        c->verdict = TB_REFUSE;
+    }
+
+    return ngx_http_tbucket_lease(c, ctx, 0);
 }
 
 
@@ -157,8 +224,13 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     for (i = 0; i < n; i++) {
         ngx_http_tbucket_take(&charges[i]);
 
-        if (charges[i].verdict == TB_REFUSE) {
+        if (charges[i].verdict != TB_PASS) {
+            charges[i].verdict = TB_REFUSE;
             break;
+        }
+
+        if (charges[i].zone->global) {
+            ngx_http_tbucket_global_seen(&charges[i]);
         }
     }
 
@@ -168,6 +240,13 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 
     while (i-- > 0) {
         c = &charges[i];
+
+        if (c->zone->global) {
+
+            /* others may have reported less by now: no way to give back */
+
+            continue;
+        }
 
         tb_table_give(c->zone->shared->table, &c->hash, ngx_current_msec,
                       c->zone->limits, c->cost);
@@ -327,6 +406,12 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
     zone = c->zone;
     table = zone->shared->table;
 
+    if (zone->global) {
+        c->verdict = tb_table_take_known(table, &c->hash, ngx_current_msec,
+                                         zone->limits, c->cost, &c->result);
+        return;
+    }
+
     c->verdict = tb_table_take(table, &c->hash, ngx_current_msec,
                                zone->limits, c->cost, &c->result);
 
@@ -344,6 +429,10 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
 static uint64_t
 ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge)
 {
+    if (charge->zone->global) {
+        return ngx_http_tbucket_global_retry(charge);
+    }
+
     return tb_word_wait(charge->result.word, charge->result.limits,
                         ngx_current_msec, charge->cost);
 }

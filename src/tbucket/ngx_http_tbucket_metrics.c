@@ -7,7 +7,7 @@
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
-#include "src/tbucket/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_global.h"
 
 
 /* What one zone has to say; numbers in the order they were looked up. */
@@ -52,6 +52,8 @@ static void ngx_http_tbucket_metrics_requests(ngx_gw_prom_t *prom,
     ngx_http_tbucket_metrics_t *metrics);
 static void ngx_http_tbucket_metrics_zones(ngx_gw_prom_t *prom,
     ngx_http_tbucket_metrics_t *metrics);
+static void ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_main_conf_t *mcf);
 static void ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     ngx_http_tbucket_main_conf_t *mcf);
 
@@ -235,6 +237,7 @@ ngx_http_tbucket_metrics_send(ngx_http_tbucket_metrics_t *metrics)
 
     ngx_http_tbucket_metrics_requests(&prom, metrics);
     ngx_http_tbucket_metrics_zones(&prom, metrics);
+    ngx_http_tbucket_metrics_leases(&prom, metrics->mcf);
     ngx_http_tbucket_metrics_store(&prom, metrics->mcf);
 
     return ngx_gw_prom_send(&prom, metrics->task.request);
@@ -297,6 +300,80 @@ ngx_http_tbucket_metrics_zones(ngx_gw_prom_t *prom,
 
             ngx_gw_prom_sample(prom, &label, 1,
                                *(int64_t *) (figures + m->offset), 0);
+        }
+    }
+}
+
+
+/* Of zones of scope=global, if there are any. */
+
+static void
+ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    ngx_uint_t                  i, n;
+    ngx_gw_prom_label_t         label;
+    ngx_http_tbucket_zone_t   **zones;
+    ngx_http_tbucket_global_t  *g;
+
+    static const struct {
+        const char  *name;
+        const char  *type;
+        const char  *help;
+        size_t       offset;
+        uint64_t     unit;        /* what a thousandth of it is */
+        ngx_uint_t   thousandths;
+    } metrics[] = {
+        { "tbucket_lease_asked_total", "counter",
+          "Tokens that were asked for.",
+          offsetof(ngx_http_tbucket_global_t, asked), TB_TOKEN / 1000, 3 },
+        { "tbucket_lease_granted_total", "counter",
+          "Tokens that were leased.",
+          offsetof(ngx_http_tbucket_global_t, granted), TB_TOKEN / 1000, 3 },
+        { "tbucket_lease_returned_total", "counter",
+          "Leased tokens that were given back.",
+          offsetof(ngx_http_tbucket_global_t, returned), TB_TOKEN / 1000, 3 },
+        { "tbucket_lease_calls_total", "counter",
+          "Calls to Redis about leases.",
+          offsetof(ngx_http_tbucket_global_t, calls), 1, 0 },
+        { "tbucket_degraded_seconds_total", "counter",
+          "Time on a share of the limits, because Redis was away.",
+          offsetof(ngx_http_tbucket_global_t, degraded), 1, 3 },
+        { "tbucket_lease_nodes", "gauge",
+          "Nodes that share the limits, as last seen.",
+          offsetof(ngx_http_tbucket_global_t, nodes), 1, 0 }
+    };
+
+    zones = mcf->zones.elts;
+
+    for (n = 0; n < sizeof(metrics) / sizeof(metrics[0]); n++) {
+
+        for (i = 0; i < mcf->zones.nelts && !zones[i]->global; i++) {
+            /* void */
+        }
+
+        if (i == mcf->zones.nelts) {
+            return;
+        }
+
+        ngx_gw_prom_metric(prom, metrics[n].name, metrics[n].type,
+                           metrics[n].help);
+
+        for ( /* void */ ; i < mcf->zones.nelts; i++) {
+            g = zones[i]->shared->global;
+
+            if (!zones[i]->global) {
+                continue;
+            }
+
+            label.name = "zone";
+            label.value = zones[i]->name;
+
+            ngx_gw_prom_sample(prom, &label, 1,
+                               (int64_t) (*(_Atomic uint64_t *)
+                                          ((char *) g + metrics[n].offset)
+                                          / metrics[n].unit),
+                               metrics[n].thousandths);
         }
     }
 }

@@ -331,6 +331,13 @@ ngx_http_tbucket_store_take(ngx_str_t *arg, const ngx_str_t *name,
 }
 
 
+ngx_uint_t
+ngx_http_tbucket_store_is_redis(ngx_http_tbucket_main_conf_t *mcf)
+{
+    return ngx_strcmp(mcf->store->ops->name, "redis") == 0;
+}
+
+
 ngx_int_t
 ngx_http_tbucket_store_load(ngx_cycle_t *cycle,
     ngx_http_tbucket_main_conf_t *mcf)

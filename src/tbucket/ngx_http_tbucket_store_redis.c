@@ -5,7 +5,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket_store_redis.h"
+#include "src/tbucket/ngx_http_tbucket_global.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_TICK  50       /* ms, of a worker */
@@ -154,6 +154,10 @@ ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
     rz->retry.log = cycle->log;
     rz->retry.cancelable = 1;
 
+    if (rz->zone->global) {
+        ngx_http_tbucket_global_start(rz, cycle);
+    }
+
     return NGX_OK;
 }
 
@@ -174,6 +178,10 @@ ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
 
         if (redis->zones[i].stream != NULL) {
             ngx_gw_redis_close(redis->zones[i].stream);
+        }
+
+        if (redis->zones[i].zone->global) {
+            ngx_http_tbucket_global_stop(&redis->zones[i]);
         }
 
         ngx_http_tbucket_redis_save_done(&redis->zones[i]);
@@ -226,6 +234,10 @@ ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
     }
 
     rz->holder = hold;
+
+    if (rz->zone->global) {
+        ngx_http_tbucket_global_changed(rz);
+    }
 
     if (hold) {
         ngx_gw_redis_start(rz->stream);
@@ -319,8 +331,19 @@ ngx_http_tbucket_redis_stream_down(ngx_gw_redis_t *link)
 static void
 ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
 {
-    ngx_http_tbucket_redis_report(link->data);
-    ngx_http_tbucket_redis_pending(link->data);
+    ngx_uint_t                 i;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = link->data;
+
+    ngx_http_tbucket_redis_report(redis);
+    ngx_http_tbucket_redis_pending(redis);
+
+    for (i = 0; i < redis->nzones; i++) {
+        if (redis->zones[i].zone->global) {
+            ngx_http_tbucket_global_changed(&redis->zones[i]);
+        }
+    }
 }
 
 

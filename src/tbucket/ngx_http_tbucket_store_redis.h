@@ -52,6 +52,7 @@ typedef enum {
     NGX_HTTP_TBUCKET_SCRIPT_READ,
     NGX_HTTP_TBUCKET_SCRIPT_SEED,
     NGX_HTTP_TBUCKET_SCRIPT_SAVE,
+    NGX_HTTP_TBUCKET_SCRIPT_LEASE,
     NGX_HTTP_TBUCKET_SCRIPTS
 } ngx_http_tbucket_script_e;
 
@@ -141,6 +142,9 @@ typedef struct {
     ngx_str_t                     secret;
     ngx_str_t                     node;     /* who saves under that name */
     ngx_str_t                     staged;   /* token states on their way */
+    ngx_str_t                     bucket;   /* of scope=global: one's, but */
+    ngx_str_t                     holders;  /*   for its hash; who leases; */
+    ngx_str_t                     global_secret;    /* of these hashes */
 
     /* the rest is of the worker with the lease */
     unsigned                      holder:1;

@@ -7,7 +7,7 @@
 
 
 #include "src/common/ngx_gw_redis_sync.h"
-#include "src/tbucket/ngx_http_tbucket_store_redis.h"
+#include "src/tbucket/ngx_http_tbucket_global.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_OPEN  5000     /* ms, for all addresses */
@@ -156,7 +156,10 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
         redis->zones[i].redis = redis;
 
         if (ngx_http_tbucket_redis_keys(&redis->zones[i], cycle->pool)
-            != NGX_OK)
+            != NGX_OK
+            || (zones[i]->global
+                && ngx_http_tbucket_global_create(&redis->zones[i], cycle)
+                   != NGX_OK))
         {
             return NGX_ERROR;
         }
@@ -240,7 +243,9 @@ ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
         return rc;
     }
 
-    if (l->unused && ngx_http_tbucket_redis_load_secret(l) != NGX_OK) {
+    if (l->unused && !zone->global
+        && ngx_http_tbucket_redis_load_secret(l) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -434,9 +439,11 @@ ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l)
     args = &l->rz->redis->scratch->args;
     n = 0;
 
+    /* tokens that are leased are in Redis anyway */
+
     ngx_memcpy(cursor, "0", 2);
 
-    do {
+    while (!l->rz->zone->global) {
         args->n = 0;
 
         ngx_http_tbucket_redis_literal(args, "HSCAN");
@@ -467,7 +474,10 @@ ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l)
 
         freeReplyObject(reply);
 
-    } while (ngx_strcmp(cursor, "0") != 0);
+        if (ngx_strcmp(cursor, "0") == 0) {
+            break;
+        }
+    }
 
     ngx_log_error(NGX_LOG_NOTICE, l->rz->redis->log, 0,
                   "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
@@ -569,11 +579,19 @@ ngx_http_tbucket_redis_finish_zone(redisContext *context,
 
     args = &rz->redis->scratch->args;
 
+    if (rz->zone->global && ngx_http_tbucket_global_finish(context, rz)
+                            != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_tbucket_redis_gather_begin(rz) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    (void) ngx_http_tbucket_redis_gather(rz, UINT64_MAX);
+    if (!rz->zone->global) {
+        (void) ngx_http_tbucket_redis_gather(rz, UINT64_MAX);
+    }
 
     args->n = 0;
     ngx_http_tbucket_redis_literal(args, "DEL");

@@ -8,6 +8,7 @@
 
 #include <ngx_sha1.h>
 
+#include "src/tbucket/ngx_http_tbucket_lease_script.h"
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
 
@@ -203,7 +204,8 @@ static const ngx_str_t  ngx_http_tbucket_scripts[] = {
     ngx_string(ngx_http_tbucket_script_bulk),
     ngx_string(ngx_http_tbucket_script_read),
     ngx_string(ngx_http_tbucket_script_seed),
-    ngx_string(ngx_http_tbucket_script_save)
+    ngx_string(ngx_http_tbucket_script_save),
+    ngx_string(ngx_http_tbucket_script_lease)
 };
 
 
@@ -231,7 +233,10 @@ ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool)
         { &rz->tokens, "tokens", node },
         { &rz->secret, "secret", node },
         { &rz->node, "node", node },
-        { &rz->staged, "saving", node }
+        { &rz->staged, "saving", node },
+        { &rz->bucket, "bucket", NULL },
+        { &rz->holders, "holders", NULL },
+        { &rz->global_secret, "secret", NULL }
     };
 
     for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -309,7 +314,7 @@ ngx_http_tbucket_redis_begin(ngx_http_tbucket_redis_t *redis,
         ngx_http_tbucket_redis_put(args, redis->sha1[script], 40);
     }
 
-    ngx_http_tbucket_redis_put(args, nkeys, 1);
+    ngx_http_tbucket_redis_put(args, nkeys, ngx_strlen(nkeys));
 }
 
 

@@ -7,6 +7,9 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
@@ -51,7 +54,7 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (!atomic_load(&rz->mirror->restored)) {
+    if (!rz->zone->global && !atomic_load(&rz->mirror->restored)) {
 
         /* with own limits, so once all clients are known */
 
@@ -70,7 +73,7 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (save->taken) {
+    if (save->taken || rz->zone->global) {
         return;
     }
 

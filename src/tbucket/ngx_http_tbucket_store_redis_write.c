@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket_store_redis.h"
+#include "src/tbucket/ngx_http_tbucket_global.h"
 
 
 /* ms that clients of a large write wait in Redis for the rest */
@@ -667,6 +667,11 @@ static void
 ngx_http_tbucket_redis_applied(ngx_http_tbucket_write_t *write, ngx_int_t rc)
 {
     (void) rc;
+
+    if (write->zone->global) {
+        ngx_http_tbucket_global_write(write);
+        return;
+    }
 
     write->done(write);
 }

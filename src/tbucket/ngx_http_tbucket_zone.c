@@ -5,7 +5,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_global.h"
 
 #include <sys/random.h>
 
@@ -28,8 +28,6 @@ typedef struct {
 
 
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool);
-static ngx_http_tbucket_zone_t *ngx_http_tbucket_old_zone(
-    ngx_http_tbucket_zone_t *zone);
 static void ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *clients);
 static ngx_uint_t ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
@@ -87,6 +85,10 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     size = ngx_http_tbucket_table_size(shpool);
 
+    if (zone->global) {
+        size = ngx_http_tbucket_global_table(size);
+    }
+
     mem = ngx_slab_alloc(shpool, size);
     if (mem == NULL) {
         return NGX_ERROR;
@@ -99,6 +101,12 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     shared->table = tb_table_create(mem, size);
     if (shared->table == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->shared = shared;
+
+    if (zone->global && ngx_http_tbucket_global_init(zone) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -119,7 +127,6 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     shpool->data = shared;
-    zone->shared = shared;
 
     return NGX_OK;
 }
@@ -153,6 +160,15 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
         return;
     }
 
+    if (zone->shm_zone->noreuse) {
+
+        /* the scope has changed: nginx frees what is so marked as an old
+           zone, so the mark goes to that one */
+
+        zone->shm_zone->noreuse = 0;
+        old->shm_zone->noreuse = 1;
+    }
+
     ngx_time_update();
 
     ngx_memcpy(zone->shared->secret, old->shared->secret, TB_SECRET_SIZE);
@@ -160,7 +176,12 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
     /* clients with own limits first, so that the others cannot crowd them */
 
     ngx_http_tbucket_copy_clients(zone, old, &clients);
-    ngx_http_tbucket_copy_slots(zone, old, &buckets);
+
+    ngx_memzero(&buckets, sizeof(ngx_http_tbucket_copied_t));
+
+    if (!zone->global) {
+        ngx_http_tbucket_copy_slots(zone, old, &buckets);
+    }
 
     level = clients.lost ? NGX_LOG_ERR : NGX_LOG_NOTICE;
 
@@ -173,9 +194,7 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 }
 
 
-/* The zone of that name in the cycle that this one is about to replace. */
-
-static ngx_http_tbucket_zone_t *
+ngx_http_tbucket_zone_t *
 ngx_http_tbucket_old_zone(ngx_http_tbucket_zone_t *zone)
 {
     ngx_uint_t        i;

@@ -207,6 +207,12 @@ sweeps_keep_buckets_and_only_empty_ones_are_forgotten(void **state)
     tb_table_forget(t, &h, NOW + 9000, DFLT, 0);
     assert_int_equal(ask(t, 1, NOW + 9000, 0), TB_ABSENT);
 
+    assert_true(put(t, 2, 0));
+    tb_table_tick(t, 0, 64, NOW + TB_LEASED_TIME, DFLT, &seen);
+    assert_true(seen.unclean >= 1);
+    tb_table_collect(t, 0, 64, NOW + TB_LEASED_TIME, DFLT);
+    assert_int_equal(ask(t, 2, NOW + TB_LEASED_TIME, 0), TB_ABSENT);
+
     free(t);
 }
 

@@ -1,0 +1,220 @@
+
+/*
+ * Leases in shared memory, one beside each slot of the table, and the list of
+ * those in use.  A lease says itself whose it is, so that a slot which gets
+ * another owner, by whatever way, is noticed by who looks at it next.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket_global.h"
+#include "src/core/tb_take.h"
+
+
+static void ngx_http_tbucket_global_begin(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client);
+
+
+size_t
+ngx_http_tbucket_global_table(size_t size)
+{
+    size_t  each;
+
+    each = sizeof(tb_slot_t) + sizeof(ngx_http_tbucket_lease_t)
+           + sizeof(uint32_t);
+
+    size = size / each * sizeof(tb_slot_t);
+
+    return size - size % ngx_pagesize;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone)
+{
+    size_t                      size;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_tbucket_global_t  *g;
+
+    shpool = zone->shpool;
+
+    g = ngx_slab_calloc(shpool, sizeof(ngx_http_tbucket_global_t));
+    if (g == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = tb_table_slots(zone->shared->table);
+
+    g->list = ngx_slab_alloc(shpool, size * sizeof(uint32_t));
+    g->leases = ngx_slab_alloc(shpool,
+                               size * sizeof(ngx_http_tbucket_lease_t));
+
+    if (g->list == NULL || g->leases == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    /* otherwise the pages come fresh from the system, and are not touched */
+    ngx_memzero(g->leases, size * sizeof(ngx_http_tbucket_lease_t));
+#endif
+
+    zone->shared->global = g;
+
+    return NGX_OK;
+}
+
+
+ngx_http_tbucket_lease_t *
+ngx_http_tbucket_global_find(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
+    const tb_hash_t *h)
+{
+    ngx_http_tbucket_lease_t  *l;
+
+    l = zone->shared->global->leases
+        + (slot - tb_table_slot(zone->shared->table, 0));
+
+    if (atomic_load_explicit(&l->tag, memory_order_acquire) != h->lo
+        || atomic_load_explicit(&l->check, memory_order_relaxed) != h->hi)
+    {
+        return NULL;
+    }
+
+    return l;
+}
+
+
+ngx_http_tbucket_lease_t *
+ngx_http_tbucket_global_enter(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, ngx_str_t *client)
+{
+    tb_slot_t                 *slot;
+    tb_table_t                *table;
+    ngx_http_tbucket_lease_t  *l;
+
+    table = zone->shared->table;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    slot = tb_table_lookup(table, h);
+
+    if (slot == NULL) {
+        (void) tb_table_put(table, h, ngx_current_msec, zone->limits, 0, 0);
+        slot = tb_table_lookup(table, h);
+    }
+
+    if (slot == NULL) {
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+        return NULL;
+    }
+
+    l = zone->shared->global->leases + (slot - tb_table_slot(table, 0));
+
+    if (ngx_http_tbucket_global_find(zone, slot, h) == NULL) {
+        ngx_http_tbucket_global_begin(zone, l, h, client);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return l;
+}
+
+
+/*
+ * In an order in which a death leaves no harm: the owner is set when all else
+ * is, and a place in the list counts if it leads back to the lease.
+ */
+
+static void
+ngx_http_tbucket_global_begin(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client)
+{
+    uint32_t                    n, slot;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    n = atomic_load(&g->n);
+    slot = (uint32_t) (l - g->leases);
+
+    if (l->place < n && g->list[l->place] == slot) {
+        ngx_http_tbucket_global_drop(zone, l->place, 1);
+        n = atomic_load(&g->n);
+    }
+
+    atomic_store_explicit(&l->tag, 0, memory_order_release);
+
+    ngx_memzero(&l->lease, sizeof(tb_lease_t));
+
+    l->key.lo = 0;
+    l->key.hi = 0;
+
+    if (atomic_load(&g->ready)) {
+        l->key = tb_hash(client->data, client->len, g->secret);
+    }
+
+    l->alone = 0;
+    l->place = n;
+
+    atomic_store(&l->wanted, 0);
+    atomic_store(&l->unit, 0);
+
+    g->list[n] = slot;
+    atomic_store(&g->n, n + 1);
+
+    atomic_store_explicit(&l->check, h->hi, memory_order_release);
+    atomic_store_explicit(&l->tag, h->lo, memory_order_release);
+}
+
+
+void
+ngx_http_tbucket_global_drop(ngx_http_tbucket_zone_t *zone, uint32_t place,
+    ngx_uint_t keep)
+{
+    uint32_t                     last, slot;
+    ngx_http_tbucket_lease_t    *l;
+    ngx_http_tbucket_global_t   *g;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    g = zone->shared->global;
+    slot = g->list[place];
+    l = &g->leases[slot];
+
+    /* an entry that is there twice was left by a death in between */
+
+    if (l->place == place) {
+
+        if (keep && l->tag != 0 && l->key.lo != 0
+            && g->ndropped < NGX_HTTP_TBUCKET_DROPPED)
+        {
+            dropped = &g->dropped[g->ndropped];
+            dropped->key = l->key;
+            dropped->limits = zone->limits;
+            dropped->gen = l->lease.gen;
+            g->ndropped++;
+        }
+
+        atomic_store_explicit(&l->tag, 0, memory_order_release);
+        atomic_store(&l->lease.seq, 0);
+    }
+
+    last = atomic_load(&g->n) - 1;
+
+    if (place != last) {
+        g->list[place] = g->list[last];
+        g->leases[g->list[place]].place = place;
+    }
+
+    atomic_store(&g->n, last);
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_global_read(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, tb_hash_t *h, tb_word_t *word,
+    tb_limits_t *limits)
+{
+    h->lo = atomic_load_explicit(&l->tag, memory_order_acquire);
+    h->hi = atomic_load_explicit(&l->check, memory_order_relaxed);
+
+    return h->lo != 0
+           && tb_slot_read(ngx_http_tbucket_global_slot(zone, l), h,
+                           zone->limits, word, limits);
+}

@@ -1,0 +1,254 @@
+
+/*
+ * Requests that find too few tokens in a leased bucket: whether they are to
+ * wait for a lease, are refused, or are served from our share because Redis
+ * is away.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket_global.h"
+
+
+static ngx_int_t ngx_http_tbucket_global_crowded(
+    ngx_http_tbucket_charge_t *c);
+static void ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_lease_t *l, uint64_t share, uint64_t since);
+static void ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c,
+    ngx_uint_t take);
+static ngx_http_tbucket_lease_t *ngx_http_tbucket_global_lease(
+    ngx_http_tbucket_charge_t *c);
+
+
+ngx_int_t
+ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
+    ngx_uint_t take)
+{
+    uint64_t                    share, since;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    zone = c->zone;
+    g = zone->shared->global;
+
+    if (c->verdict == TB_ABSENT && c->cost == 0) {
+        c->verdict = TB_PASS;
+        c->result.slot = tb_table_slot(zone->shared->table, 0);
+        c->result.limits = zone->limits;
+        c->result.left = tb_limits_full(zone->limits);
+        return NGX_OK;
+    }
+
+    l = c->verdict == TB_ABSENT
+        ? NULL
+        : ngx_http_tbucket_global_find(zone, c->result.slot, &c->hash);
+
+    if (l == NULL) {
+        l = ngx_http_tbucket_global_enter(zone, &c->hash, &c->client);
+
+        if (l == NULL) {
+            return ngx_http_tbucket_global_crowded(c);
+        }
+
+        ngx_http_tbucket_global_try(c, take);
+
+        if (c->verdict == TB_PASS) {
+            return NGX_OK;
+        }
+    }
+
+    if (ngx_http_tbucket_global_alone(zone, &share, &since)) {
+        ngx_http_tbucket_global_refill(c, l, share, since);
+        ngx_http_tbucket_global_try(c, take);
+        return NGX_OK;
+    }
+
+    if (c->cost > tb_limits_full(c->result.limits)) {
+        return NGX_OK;
+    }
+
+    atomic_store_explicit(&l->wanted, 1, memory_order_relaxed);
+    atomic_store_explicit(&l->unit, c->cost, memory_order_relaxed);
+
+    if (last) {
+        return NGX_OK;
+    }
+
+    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) == 0) {
+        return NGX_AGAIN;
+    }
+
+    return tb_lease_waits(&l->lease, c->result.limits, c->result.left,
+                          c->cost,
+                          tb_lease_period(c->result.limits, zone->refill, 0),
+                          ngx_current_msec)
+           ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* Everything in reach is registered: there is no bucket to lease for. */
+
+static ngx_int_t
+ngx_http_tbucket_global_crowded(ngx_http_tbucket_charge_t *c)
+{
+    c->verdict = TB_REFUSE;
+    c->result.slot = tb_table_slot(c->zone->shared->table, 0);
+    c->result.word = tb_word(0, ngx_current_msec);
+    c->result.limits = c->zone->limits;
+    c->result.left = 0;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
+    uint64_t *since)
+{
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    if (tb_holder_is_alone(&g->holder, ngx_current_msec, since)) {
+        *share = atomic_load_explicit(&g->holder.share,
+                                      memory_order_relaxed);
+        return 1;
+    }
+
+    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) != 0
+        || !atomic_load_explicit(&zone->shared->mirror.lost,
+                                 memory_order_relaxed))
+    {
+        return 0;
+    }
+
+    /* no holder, and Redis is away: as many nodes as were seen last */
+
+    *share = atomic_load_explicit(&g->share, memory_order_relaxed);
+    *share = *share ? *share : TB_LEASE_ALL;
+    *since = 0;
+
+    return 1;
+}
+
+
+static void
+ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_lease_t *l, uint64_t share, uint64_t since)
+{
+    uint64_t                  now, tokens;
+    tb_hash_t                 h;
+    tb_word_t                 word;
+    tb_limits_t               limits;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+    now = ngx_current_msec;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)
+        && h.lo == c->hash.lo)
+    {
+        tokens = tb_lease_alone(tb_word_tokens(word), limits, share,
+                                ngx_max(since, l->alone), now);
+
+        if (tokens > tb_word_tokens(word)) {
+            l->lease.alone = (uint32_t) now | 1;
+            l->alone = now;
+
+            (void) tb_table_add(c->result.slot, &c->hash, now, zone->limits,
+                                (int64_t) (tokens - tb_word_tokens(word)));
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+static void
+ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
+{
+    tb_table_t   *table;
+    tb_limits_t   limits;
+
+    table = c->zone->shared->table;
+    limits = c->zone->limits;
+
+    if (take) {
+        c->verdict = tb_table_take_known(table, &c->hash, ngx_current_msec,
+                                         limits, c->cost, &c->result);
+
+    } else {
+        c->verdict = tb_table_read(table, &c->hash, ngx_current_msec, limits,
+                                   &c->result);
+
+        if (c->verdict == TB_PASS && c->result.left < c->cost) {
+            c->verdict = TB_REFUSE;
+        }
+    }
+
+    if (c->verdict == TB_ABSENT) {
+        (void) ngx_http_tbucket_global_crowded(c);
+    }
+}
+
+
+void
+ngx_http_tbucket_global_seen(ngx_http_tbucket_charge_t *c)
+{
+    ngx_http_tbucket_lease_t  *l;
+
+    l = ngx_http_tbucket_global_lease(c);
+
+    if (l != NULL) {
+        c->result.left = tb_lease_remainder(&l->lease, c->result.limits,
+                                            c->result.left);
+    }
+}
+
+
+uint64_t
+ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                   full;
+    tb_limits_t                limits;
+    ngx_http_tbucket_lease_t  *l;
+
+    limits = c->result.limits;
+    full = tb_limits_full(limits);
+    l = ngx_http_tbucket_global_lease(c);
+
+    if (l == NULL) {
+        return tb_word_wait(tb_word(0, ngx_current_msec), limits,
+                            ngx_current_msec, c->cost);
+    }
+
+    return tb_lease_wait(&l->lease, limits, c->result.left,
+                         ngx_min(c->cost, full), ngx_current_msec);
+}
+
+
+static ngx_http_tbucket_lease_t *
+ngx_http_tbucket_global_lease(ngx_http_tbucket_charge_t *c)
+{
+    return ngx_http_tbucket_global_find(c->zone, c->result.slot, &c->hash);
+}
+
+
+uint64_t
+ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, uint64_t tokens, tb_limits_t limits)
+{
+    tb_slot_t                 *slot;
+    ngx_http_tbucket_lease_t  *l;
+
+    slot = tb_table_lookup(zone->shared->table, h);
+    l = slot ? ngx_http_tbucket_global_find(zone, slot, h) : NULL;
+
+    if (l == NULL || !l->lease.warm) {
+        return tb_limits_full(limits);
+    }
+
+    return tb_lease_remainder(&l->lease, limits, tokens);
+}
