@@ -15,6 +15,7 @@ PORT ?=		8080
 ADMIN_PORT ?=	8081
 PROVE_JOBS ?=	1
 FUZZ_TIME ?=	600
+CHAOS_SECONDS ?= 600
 PROVE_FLAGS ?=
 TESTS ?=	$(sort $(wildcard t/*.t))
 JOBS :=		$(shell nproc 2>/dev/null || echo 1)
@@ -77,8 +78,8 @@ SUITE_ENV =	TEST_NGINX_BINARY=$(SUITE_NGINX) TEST_NGINX_RANDOMIZE=1 \
 
 .DELETE_ON_ERROR:
 .PHONY:		help deps build modules configured demo test unit race \
-		suite probe asan asan-unit fuzz bench lint format install \
-		package clean FORCE
+		suite chaos probe asan asan-unit valgrind coverage fuzz bench \
+		lint format install package clean FORCE
 
 help:		# what there is
 	@echo 'usage: make TARGET [NAME=VALUE ...]'
@@ -138,6 +139,11 @@ suite: modules probe
 	@$(SUITE_ENV) prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
 	    $$(perl -MTest::Nginx::Socket -e 1 2>/dev/null \
 	       || echo -I$(TOP)/t/lib) $(TESTS)
+
+chaos:		# everything at once, for CHAOS_SECONDS=600
+chaos:
+	@CHAOS_SECONDS='$(CHAOS_SECONDS)' $(MAKE) --no-print-directory suite \
+	    TESTS=t/chaos.t PROVE_FLAGS='-v $(PROVE_FLAGS)'
 
 # Units: each t/unit/test_*.c (and race_*.c) is a program of its own, linked
 # with all of src/core.  $(1) is the directory, $(2) the compiler, $(3) its

@@ -1,0 +1,649 @@
+# Everything at once, with an account of our own: load, killed and stopped
+# workers, reloads, binary upgrades, a Redis that is killed, paused and cut
+# off, backends that flap, and changes of clients and servers meanwhile.
+#
+# No client may be admitted above its limit, no change that was acknowledged
+# may be lost, no request may fail that a nginx without modules would have
+# answered, and what is in shared memory has to be sound all the time.
+#
+# CHAOS_SECONDS (30) says how long, CHAOS_SEED which sequence of events.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Gateway;
+use Gateway::Process qw(children fork_child free_port spawn wait_exit);
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP;
+use List::Util qw(shuffle);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use constant {
+    RATE  => 20,         # tokens a second of each client that is counted
+    HOT   => 4,          # so many of these
+    CONNS => 6,          # connections of the load on each gateway
+    IDS   => 32,         # clients that are changed all the time
+};
+
+my $seconds = $ENV{CHAOS_SECONDS} // 30;
+my $seed    = $ENV{CHAOS_SEED} // time() ^ $$;
+my $stop    = temp_dir() . '/stop';
+
+srand($seed);
+
+# the module that looks at zones is built with the one of t/common.t
+
+my $probe = $ENV{TEST_PROBE_MODULE}
+            // "$FindBin::Bin/../build/release-probe/ngx_http_probe_module.so";
+my $zones = $probe =~ s/probe_module\.so$/zones_module.so/r;
+
+if (!-e $zones) {
+    system('make', '-s', '-C', "$FindBin::Bin/..", 'probe') == 0
+        or die "make probe failed\n";
+}
+
+# "steady" is never touched: no request has a reason to fail
+
+my %backend = map { $_ => backend(name => $_) } qw(steady a b c extra);
+my $redis = redis();
+my $relay = { port => free_port() };
+$relay->{pid} = fork_child(\&relay);
+
+my @gateways = (
+    start('round_robin', "redis://127.0.0.1:$relay->{port} timeout=1s "
+                         . 'interval=500ms'),
+    start('least_conn', 'file:%%DIR%%/store'),
+);
+
+
+sub start
+{
+    my ($method, $store) = @_;
+
+    my $servers = join "\n", map { $backend{$_}->server } qw(steady a b c);
+
+    my $text = sub {
+        my ($refill) = @_;
+
+        return <<"END";
+            tbucket_zone \$http_x_api_key zone=clients:2m capacity=@{[ RATE ]}
+                         rate=@{[ RATE ]}r/s;
+            tbucket_store $store;
+            tbucket_refill $refill;
+            access_log off;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_read_timeout 20s;
+            upstream u {
+                lb $method;
+                lb_zone 512k;
+                lb_state %%DIR%%/servers.json;
+                lb_health_check interval=500ms timeout=5s rise=1 fall=2;
+                $servers
+            }
+            server {
+                listen 127.0.0.1:%%PORT%% backlog=1024;
+                tbucket_log_level info;
+                location / { tbucket zone=clients; proxy_pass http://u; }
+                location /free { proxy_pass http://u; }
+                location /clients { tbucket_api zone=clients; }
+                location /upstreams { lb_api; }
+                location /zones { zones_check; }
+            }
+END
+    };
+
+    my $s = {
+        text => $text, kills => [], lives => [],
+        weight => 1, disabled => 0, extra => 0,
+        g => gateway_unstarted($text->('100ms'), workers => 2,
+                               log_level => 'notice',
+                               modules => [Gateway::modules(), $zones]),
+    };
+
+    launch($s);
+
+    return $s;
+}
+
+
+# nginx upgrades itself only when its parent has gone, as that of a daemon
+# has.  All generations are in one process group.
+
+sub launch
+{
+    my ($s) = @_;
+
+    my $g = $s->{g};
+
+    unlink($g->dir . '/logs/nginx.pid');
+
+    $s->{group} = spawn($g->dir . '/logs/stderr', '/bin/sh', '-c',
+        'pid=$1; shift; "$@" & until [ -s "$pid" ]; do sleep 0.1; done',
+        'sh', $g->dir . '/logs/nginx.pid', $g->command);
+
+    wait_for(sub {
+        $g->{pid} = $g->master_pid;
+        return 0 if !$g->{pid} || !$g->listening;
+        my @workers = $g->workers;
+        return @workers >= 2;
+    }, 60) or die "nginx does not start:\n" . $g->log;
+}
+
+
+sub gone
+{
+    my ($pid) = @_;
+
+    open(my $in, '<', "/proc/$pid/stat") or return 1;
+
+    return (<$in> // '') !~ /^\d+ \(.*\) [^ZX]/s;
+}
+
+END {
+    my $status = $?;
+    kill('KILL', -$_->{group}) for grep { $_->{group} } @gateways;
+    $? = $status;
+}
+
+
+# Passes bytes between the gateway and Redis; stopped, it is a network that
+# swallows everything.
+
+sub relay
+{
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+        LocalPort => $relay->{port}, Listen => 64, ReuseAddr => 1)
+        or die "relay: $!\n";
+    my $select = IO::Select->new($listen);
+    my %peer;
+
+    local $SIG{PIPE} = 'IGNORE';
+
+    while (1) {
+        for my $sock ($select->can_read) {
+            if ($sock == $listen) {
+                my $in = $listen->accept or next;
+                my $out = IO::Socket::INET->new(
+                    '127.0.0.1:' . $redis->port) or next;
+                $select->add($in, $out);
+                @peer{$in, $out} = ($out, $in);
+                next;
+            }
+
+            my $other = $peer{$sock} or next;
+
+            my $bytes;
+
+            if (!sysread($sock, $bytes, 65536)
+                || !defined syswrite($other, $bytes))
+            {
+                $select->remove($sock, $other);
+                delete @peer{$sock, $other};
+                close($_) for $sock, $other;
+            }
+        }
+    }
+}
+
+
+# What runs beside the events, a process each, until there is a file $stop:
+# returns what it counted through a file of its own.
+
+sub beside
+{
+    my ($code) = @_;
+
+    my $out = temp_dir() . '/account';
+
+    my $pid = fork_child(sub {
+        my $account = $code->();
+        open(my $file, '>', $out) or die "$out: $!\n";
+        print $file encode_json($account);
+        close($file) or die "$out: $!\n";
+    });
+
+    return sub {
+        my $status = wait_exit($pid, 120);
+
+        is($status, 0, 'a part of the load ends well') or return {};
+
+        open(my $file, '<', $out) or die "$out: $!\n";
+        return decode_json(<$file>);
+    };
+}
+
+
+# Half of all requests are those of clients that are counted; a part is of
+# new clients all the time.  Whatever was no answer is noted, with its time.
+
+sub traffic
+{
+    my ($port) = @_;
+
+    my (%admitted, @lost);
+    my ($total, $fresh) = (0, 0);
+
+    until (-e $stop) {
+        load($port, sub { $_[0] % 8 > HOT ? '/free' : '/' },
+            connections => CONNS, seconds => 1, retry => 1, timeout => 60,
+            headers => sub {
+                my ($i) = @_;
+                return { 'X-Api-Key' => $i % 8 < HOT ? 'hot' . $i % 8
+                                        : 'new' . $fresh++ };
+            },
+            each => sub {
+                my ($r, $i) = @_;
+
+                $total++;
+                $admitted{ 'hot' . $i % 8 }++
+                    if $i % 8 < HOT && $r->{code} == 200;
+
+                if ($r->{code} != 200 && $r->{code} != 429) {
+                    my $now = time();
+                    push @lost, [$now - $r->{time}, $now, $r->{code},
+                                 $r->{error} // ''];
+                }
+            });
+    }
+
+    return { admitted => \%admitted, lost => \@lost, total => $total };
+}
+
+
+# Changes clients, one after the other.  What may be the outcome is a list of
+# limits, "-" for none; a client whose last change is uncertain is left alone.
+
+sub edits
+{
+    my ($port) = @_;
+
+    my (%may, %current, @wrong);
+    my ($acknowledged, $n) = (0, 0);
+
+    until (-e $stop) {
+        my $slot = int rand IDS;
+        my $id = $current{$slot} //= "edited-$slot-" . $n++;
+        my $old = ($may{$id} // ['-'])->[0];
+        my ($r, $new);
+
+        if ($old ne '-' && rand() < 0.2) {
+            $new = '-';
+            $r = request($port, 'DELETE', "/clients/$id", timeout => 60);
+        } else {
+            my ($capacity, $rate) = (1 + int rand 1000, 1 + int rand 100);
+            $new = "$capacity/$rate";
+            $r = request($port, 'PUT', "/clients/$id", timeout => 60,
+                headers => { 'Content-Type' => 'application/json' },
+                body => qq({"capacity":$capacity,"rate_per_sec":$rate}));
+        }
+
+        if ($r->{code} =~ /^2/) {
+            $may{$id} = [$new];
+            $acknowledged++;
+        } else {
+            $may{$id} = [$old, $new];
+            delete $current{$slot};
+            push @wrong, "$r->{code} $id: $r->{body}"
+                if $r->{code} != 0 && $r->{code} != 503;
+        }
+
+        sleep(0.03);
+    }
+
+    return { may => \%may, acknowledged => $acknowledged, wrong => \@wrong };
+}
+
+
+# The events.
+
+sub kill_worker
+{
+    my ($s) = @_;
+
+    my @workers = ($s->{g}->workers, $s->{g}->old_workers);
+    my $pid = $workers[rand @workers] // return;
+    my $before = time();
+
+    kill('KILL', $pid);
+    push @{ $s->{kills} }, [$before, time()];
+}
+
+sub stop_worker
+{
+    my ($s) = @_;
+
+    my @workers = $s->{g}->workers;
+    my $pid = $workers[rand @workers] // return;
+
+    kill('STOP', $pid);
+    sleep(0.2 + rand 1.5);
+    kill('CONT', $pid);
+}
+
+sub reload
+{
+    my ($s) = @_;
+
+    my $text = $s->{text}->(rand() < 0.5 ? '100ms' : '20ms');
+
+    kill_worker($s) if rand() < 0.3;
+    ok($s->{g}->reload($text), 'a reload is done');
+}
+
+sub upgrade
+{
+    my ($s) = @_;
+
+    my $g = $s->{g};
+    my $old = $g->pid;
+    my $begun = time();
+    my $new;
+
+    kill('USR2', $old);
+    wait_for(sub {
+        my $pid = $g->master_pid;
+        return 0 if !$pid || $pid == $old;
+        my @workers = children($pid);
+        $new = $pid if @workers >= 2;
+        return $new;
+    }, 30);
+
+    ok($new, 'a binary upgrade begins') or return;
+
+    push @{ $s->{lives} }, [$begun];
+    kill_worker($s) if rand() < 0.3;
+    kill('QUIT', $old);
+    ok(wait_for(sub { gone($old) }, 60), 'and the old generation goes');
+    $s->{lives}[-2][1] = time();
+    $g->{pid} = $new;
+}
+
+sub kill_redis
+{
+    $redis->kill;
+    sleep(rand 1.5);
+    $redis->start_again;
+    seeded();
+}
+
+sub seeded
+{
+    ok(wait_for(sub {
+        eval { $redis->command('EXISTS', 'tbucket:{clients}:epoch') }
+    }, 60), 'an empty Redis gets its clients back');
+}
+
+sub pause_redis
+{
+    $redis->pause;
+    sleep(0.2 + rand 2);
+    $redis->resume;
+}
+
+sub cut_redis
+{
+    kill('STOP', $relay->{pid});
+    sleep(0.2 + rand 2);
+    kill('CONT', $relay->{pid});
+}
+
+sub flap
+{
+    my $b = $backend{ (qw(a b c extra))[rand 4] };
+    my $how = int rand 4;
+
+    if ($how == 0) {
+        $b->kill;
+        sleep(rand 1.5);
+        $b->start_again;
+    } elsif ($how == 1) {
+        $b->pause;
+        sleep(rand 1);
+        $b->resume;
+    } else {
+        $b->behave(action => $how == 2 ? 'reset' : 'mid-header');
+        sleep(rand 1.5);
+        $b->behave;
+    }
+}
+
+# One change of a server, and the account of it: as the answer says, or, if
+# that is that the outcome is unknown, as it is afterwards.
+
+sub edit_servers
+{
+    my ($s) = @_;
+
+    my %known = servers($s->{g});
+    my $what = (qw(weight disabled extra))[rand 3];
+    my $type = { 'Content-Type' => 'application/json' };
+    my $address = $backend{extra}->address;
+    my ($r, $new);
+
+    if ($what eq 'extra' && $s->{extra}) {
+        $new = 0;
+        $r = request($s->{g}, 'DELETE', '/upstreams/u/servers/'
+                     . $known{$address}{id}, timeout => 60);
+    } elsif ($what eq 'extra') {
+        $new = 1;
+        $r = request($s->{g}, 'POST', '/upstreams/u/servers',
+                     headers => $type, timeout => 60,
+                     body => encode_json({ address => $address }));
+    } else {
+        my $of = $backend{ $what eq 'weight' ? 'a' : 'b' }->address;
+        $new = $what eq 'weight' ? 1 + int rand 9 : 1 - $s->{disabled};
+        $r = request($s->{g}, 'PATCH', '/upstreams/u/servers/'
+                     . $known{$of}{id}, headers => $type, timeout => 60,
+                     body => encode_json($what eq 'weight'
+                         ? { weight => $new }
+                         : { state => $new ? 'disabled' : 'up' }));
+    }
+
+    if ($r->{code} =~ /^2/) {
+        $s->{$what} = $new;
+    } elsif ($r->{code} == 503 || $r->{code} == 0) {
+        # the one or the other: what is in force is in the account from now on
+        $s->{$what} = present($s)->{$what};
+    } else {
+        fail("a change of servers, $what to $new: $r->{code} $r->{body}");
+    }
+}
+
+sub servers
+{
+    my ($g) = @_;
+
+    my $r;
+    wait_for(sub { ($r = get($g, '/upstreams/u'))->{code} == 200 }, 30);
+
+    return map { $_->{address} => $_ } @{ decode_json($r->{body})->{servers} };
+}
+
+# The servers as the account has them.
+
+sub present
+{
+    my ($s) = @_;
+
+    my %now = servers($s->{g});
+    my $extra = $now{ $backend{extra}->address };
+
+    # one that is being removed has been, as far as its order goes
+
+    return {
+        weight   => $now{ $backend{a}->address }{weight},
+        disabled => $now{ $backend{b}->address }{state} eq 'disabled' ? 1 : 0,
+        extra    => $extra && $extra->{state} ne 'draining' ? 1 : 0,
+    };
+}
+
+# The limits of all registered clients.
+
+sub registered
+{
+    my ($g) = @_;
+
+    my (%all, $cursor);
+
+    do {
+        my $r = get($g, '/clients?limit=1000'
+                        . (defined $cursor ? "&cursor=$cursor" : ''));
+        my $page = eval { decode_json($r->{body}) } // return \%all;
+        $all{ $_->{client_id} } = "$_->{capacity}/$_->{rate_per_sec}"
+            for @{ $page->{clients} // [] };
+        $cursor = $page->{next};
+    } while (defined $cursor);
+
+    return \%all;
+}
+
+sub missing
+{
+    my ($g, $may) = @_;
+
+    my $all = registered($g);
+
+    return grep {
+        my $is = $all->{$_} // '-';
+        !grep { $_ eq $is } @{ $may->{$_} }
+    } sort keys %$may;
+}
+
+# What the checkers say about copies of the zones.
+
+sub unsound
+{
+    my ($g, $more) = @_;
+
+    for my $zone ('tbucket=clients', 'lb=lb:u' . ($more // '')) {
+        my $r;
+        wait_for(sub { ($r = get($g, "/zones?$zone"))->{code} == 200 }, 30);
+        return "$zone: $r->{code} $r->{body}" if $r->{body} ne 'sound';
+    }
+
+    return '';
+}
+
+
+my @events = (
+    [kill_worker  => \&kill_worker], [kill_worker => \&kill_worker],
+    [stop_worker  => \&stop_worker], [reload => \&reload],
+    [upgrade      => \&upgrade], [kill_redis => \&kill_redis],
+    [pause_redis  => \&pause_redis], [cut_redis => \&cut_redis],
+    [flap         => \&flap], [flap => \&flap],
+    [edit_servers => \&edit_servers], [edit_servers => \&edit_servers],
+);
+
+for my $s (@gateways) {
+    $s->{lives} = [[time()]];
+    $s->{traffic} = beside(sub { srand(); traffic($s->{g}->port) });
+    $s->{edits}   = beside(sub { srand(); edits($s->{g}->port) });
+}
+
+my $end = time() + $seconds;
+my (%done, @unsound, @turn);
+
+while (time() < $end) {
+
+    # all of them, in an order that is another one each time
+
+    @turn = shuffle(@events) if !@turn;
+
+    my ($name, $event) = @{ shift @turn };
+
+    $event->($gateways[rand @gateways]);
+    $done{$name}++;
+    push @unsound, map { "after $name: $_" } grep { $_ ne '' }
+                   map { unsound($_->{g}) } @gateways;
+}
+
+open(my $file, '>', $stop) or die "$stop: $!\n";
+close($file);
+
+note(join ', ', "seed $seed", map { "$_ $done{$_}" } sort keys %done);
+is(join("\n", @unsound), '', 'shared memory is sound all the time');
+
+for my $s (@gateways) {
+    my $g = $s->{g};
+    my $traffic = $s->{traffic}->();
+    my $edits = $s->{edits}->();
+
+    $s->{lives}[-1][1] = time();
+
+    my ($limit, $span) = (0, 0);
+
+    for my $life (@{ $s->{lives} }) {
+        $limit += RATE * (1 + $life->[1] - $life->[0]) + 1;
+        $span += $life->[1] - $life->[0];
+    }
+
+    for my $client (sort keys %{ $traffic->{admitted} }) {
+        my $n = $traffic->{admitted}{$client};
+        cmp_ok($n, '<=', $limit, "$client: $n of no more than $limit");
+        cmp_ok($n, '>', 0.1 * RATE * $seconds, "$client: not too few");
+    }
+
+    is(scalar keys %{ $traffic->{admitted} }, HOT, 'all of them were admitted');
+
+    # a killed worker takes what it had under way with it, with modules or not
+
+    my @lost = grep {
+        my ($from, $to) = @$_;
+        !grep { $_->[0] <= $to && $_->[1] >= $from } @{ $s->{kills} };
+    } @{ $traffic->{lost} };
+
+    is(scalar @lost, 0, "no request of $traffic->{total} is lost but those "
+                        . 'that a killed worker had')
+        or diag(explain([splice @lost, 0, 10]));
+    cmp_ok(scalar @{ $traffic->{lost} }, '<=', CONNS * @{ $s->{kills} },
+           'and of these, no more than there are connections');
+
+    is(join("\n", @{ $edits->{wrong} }), '',
+       'changes are done, or refused for the store alone');
+    cmp_ok($edits->{acknowledged}, '>', $seconds,
+           "clients were changed: $edits->{acknowledged}");
+
+    # the store is there again, and with it everything that was acknowledged
+
+    ok(wait_for(sub {
+        request($g, 'PUT', '/clients/last',
+                body => '{"capacity":1,"rate_per_sec":1}',
+                headers => { 'Content-Type' => 'application/json' })->{code}
+            =~ /^2/
+    }, 60), 'the store is there again');
+
+    wait_for(sub { !missing($g, $edits->{may}) }, 30);
+    is(join(' ', missing($g, $edits->{may})), '',
+       'every change of clients that was acknowledged is there');
+
+    my %account = map { $_ => $s->{$_} } qw(weight disabled extra);
+    is_deeply(present($s), \%account, 'and every change of servers');
+
+    wait_for(sub { !unsound($g, '&quiet=1') }, 30);
+    is(unsound($g, '&quiet=1'), '', 'no request is counted that is not there');
+
+    my $log = $g->log;
+    my @bad = grep { /\[(?:emerg|alert)\]/
+                     && !/exited on signal 9\b|was locked by/ }
+              split /^/, $log;
+    is(join('', splice @bad, 0, 10), '', 'nobody died of itself');
+    unlike($log, qr/no live servers/, 'there was a server all the time');
+
+    # and after a power cut, as far as there is one without
+
+    kill('KILL', -$s->{group});
+    wait_for(sub { gone($g->pid) }, 10);
+    launch($s);
+
+    wait_for(sub { !missing($g, $edits->{may}) }, 30);
+    is(join(' ', missing($g, $edits->{may})), '',
+       'clients are there after a new start');
+    is_deeply(present($s), \%account, 'and servers');
+}
+
+done_testing();
