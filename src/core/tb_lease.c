@@ -206,9 +206,9 @@ tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
 
     left = l->left;
 
-    /* between two calls less than that comes in: no need to wait for one */
+    /* until the next call it is as empty as it was, unless that is late */
 
-    if (tb_lease_earned(limits, period) < cost || age > 2 * period) {
+    if (tb_lease_earned(limits, period) < cost || age >= period) {
         left += tb_lease_earned(limits, age);
     }
 
@@ -256,7 +256,7 @@ tb_lease_ahead(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     uint64_t  ahead, full, most, pace, use;
 
     full = tb_limits_full(limits);
-    most = full / 8 * 3;
+    most = full / 4;
 
     if (full < TB_LEASE_SMALL * unit) {
         most = 0;

@@ -25,6 +25,9 @@
 #define CALLS     512
 #define EVENTS    4096
 
+/* admitted of what is allowed, in 1/1000 */
+#define LEAST     950
+
 /* ms that a process' clock may be behind: what it refills is that exact */
 #define CLOCK     4
 
@@ -111,6 +114,7 @@ typedef struct {
     event_t            events[EVENTS];
     unsigned           loss;       /* of 1000 replies */
     unsigned           faults;     /* of 10: how often */
+    bool               calm;       /* no late messages */
     bool               violated;
 } sim_t;
 
@@ -304,7 +308,7 @@ delay(sim_t *s)
 
     us = tb_random_scale(&s->rnd, 30, 2 * MS);
 
-    if (chance(s, 1, 200)) {
+    if (!s->calm && chance(s, 1, 200)) {
         us += tb_random_scale(&s->rnd, MS, 300 * MS);
     }
 
@@ -824,11 +828,9 @@ sim_start(sim_t *s, uint64_t seed, const model_faults_t *broken)
 
 
 static void
-sim_run(sim_t *s, uint64_t seed, const model_faults_t *broken)
+sim_run(sim_t *s)
 {
     event_t  e;
-
-    sim_start(s, seed, broken);
 
     while (s->now < s->end && !s->violated) {
         e = event_next(s);
@@ -896,7 +898,8 @@ violations(unsigned n, const model_faults_t *broken, bool any)
     found = 0;
 
     for (i = 1; i <= n && !(any && found); i++) {
-        sim_run(s, i * UINT64_C(0x9e3779b9), broken);
+        sim_start(s, i * UINT64_C(0x9e3779b9), broken);
+        sim_run(s);
 
         if (s->violated) {
             found++;
@@ -911,6 +914,89 @@ violations(unsigned n, const model_faults_t *broken, bool any)
     free(s);
 
     return found;
+}
+
+
+/*
+ * Three nodes without faults, twice the limit asked for: the part of what
+ * the limit allows that is admitted, in 1/1000.
+ */
+
+static uint64_t
+used(sim_t *s, uint32_t capacity, uint64_t rate, unsigned mix)
+{
+    uint64_t        allowed;
+    unsigned        b, i;
+    model_faults_t  none = { 0 };
+
+    memset(s, 0, sizeof(sim_t));
+
+    s->rnd.state = 1;
+    s->calm = true;
+    s->redis.faults = none;
+    s->now = START;
+    s->end = START + 6 * SECOND;
+    s->nnodes = 3;
+
+    for (i = 0; i < s->nnodes; i++) {
+        node_start(s, i);
+    }
+
+    for (b = 0; b < BUCKETS; b++) {
+        s->limits[b] = tb_limits(capacity, rate * TB_STEPS_A_SECOND, 0);
+        s->cost[b] = TB_TOKEN;
+        s->mix[b] = mix;
+
+        /* also what the bucket holds at first */
+
+        s->gap[b] = SECOND / (2 * (rate + capacity / 6));
+        s->meters[b].level = (__int128) 864000
+                             * tb_limits_full(s->limits[b]);
+        s->meters[b].at = s->now;
+    }
+
+    event_add(s, 100 * MS, REQUEST, 0, 0);
+    sim_run(s);
+
+    allowed = (capacity + rate * (s->now - START - 100 * MS) / SECOND)
+              * TB_TOKEN;
+
+    assert_false(s->violated);
+    assert_true(s->meters[0].asked > allowed);
+
+    return s->meters[0].admitted * 1000 / allowed;
+}
+
+
+static void
+test_little_is_unused(void **state)
+{
+    sim_t     *s;
+    uint64_t   part;
+    unsigned   i, mix;
+
+    static const uint32_t  limits[][2] = {
+        { 100, 10 }, { 100, 5000 }, { 1000, 100 }, { 1000, 5000 },
+        { 10000, 10 }, { 10000, 5000 }, { 10, 10 }, { 100, 1000 }
+    };
+
+    (void) state;
+
+    s = malloc(sizeof(sim_t));
+    assert_non_null(s);
+
+    for (mix = 0; mix < 3; mix++) {
+        for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+            part = used(s, limits[i][0], limits[i][1], mix);
+
+            print_message("capacity %u, %u r/s, mix %u: %.1f %%\n",
+                          limits[i][0], limits[i][1], mix,
+                          (double) part / 10);
+            assert_true(part >= LEAST);
+        }
+    }
+
+    free(s);
 }
 
 
@@ -944,6 +1030,7 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_little_is_unused),
         cmocka_unit_test(test_never_too_much),
         cmocka_unit_test(test_finds_what_is_broken)
     };
