@@ -206,8 +206,8 @@ ngx_http_lb_check_param(ngx_conf_t *cf, ngx_command_t *cmd,
 
     check->given |= bit;
 
-    value.data = arg->data + len;
-    value.len = arg->len - len;
+    value.data = arg->data + param->name.len;
+    value.len = arg->len - param->name.len;
 
     allowed = param->set(check, &value);
 
@@ -215,8 +215,8 @@ ngx_http_lb_check_param(ngx_conf_t *cf, ngx_command_t *cmd,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value \"%V\" of \"%*s\" in \"%V\", "
                            "it must be %s",
-                           &value, len - 1, param->name.data, &cmd->name,
-                           allowed);
+                           &value, param->name.len - 1, param->name.data,
+                           &cmd->name, allowed);
         return NGX_CONF_ERROR;
     }
 
