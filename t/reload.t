@@ -72,9 +72,9 @@ my $reloader = fork_child(sub {
 
     while (time() < $end) {
         CORE::kill('HUP', $g->pid);
-        sleep(0.3);
+        sleep(0.27);
         print $out states() . "\n";
-        sleep(0.3);
+        sleep(0.27);
         print $out states() . "\n";
     }
 });
