@@ -1,0 +1,482 @@
+
+# scope=global: three nginx on one Redis admit no more than one would,
+# whatever the mix of requests and whatever fails; and nearly as much.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Gateway;
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+
+# One gateway of several; %o: zone, redis (or a URL), more (of http), workers.
+
+sub node
+{
+    my ($name, %o) = @_;
+
+    my $zone = $o{zone} // 'rate=100r/s capacity=100';
+    my $url  = ref $o{redis} ? $o{redis}->url : $o{redis};
+    my $more = $o{more} // '';
+    my $text = <<"END";
+        tbucket_zone \$http_x_api_key zone=g:2m $zone scope=global;
+        tbucket_zone \$http_x_api_key zone=local:1m rate=1r/h capacity=3;
+        tbucket_store $url node=$name;
+        tbucket_log_level info;
+        log_not_found off;
+        $more
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location / { tbucket zone=g; }
+            location /five { tbucket zone=g cost=5; }
+            location /dry { tbucket zone=g; tbucket_dry_run on; }
+            location /both { tbucket zone=g; tbucket zone=local; }
+            location /clients { tbucket_api zone=g; }
+            location /metrics { tbucket_metrics; }
+        }
+END
+
+    return $text if $o{text};
+    return gateway($text, workers => $o{workers} // 2, log_level => 'notice');
+}
+
+sub figure
+{
+    my ($g, $name) = @_;
+
+    my $body = get($g, '/metrics')->{body} // '';
+
+    return $body =~ /^tbucket_$name\{zone="g"\} ([\d.]+)$/m ? $1 : -1;
+}
+
+sub joined
+{
+    my ($n, @g) = @_;
+
+    return wait_for(sub {
+        return !grep { figure($_, 'lease_nodes') != $n } @g;
+    }, 20);
+}
+
+sub nodes
+{
+    my ($n, %o) = @_;
+
+    my @g = map { node("n$_", %o) } 1 .. $n;
+    ok(joined($n, @g), "$n nodes know each other");
+
+    return @g;
+}
+
+sub key { return ('X-Api-Key' => $_[0]) }
+
+sub admitted
+{
+    my ($g, $key, $n, $uri) = @_;
+
+    return load($g, $uri // '/none', requests => $n, connections => 4,
+                headers => { key($key) })->{codes}{404} // 0;
+}
+
+# Asks all nodes for that long, each as "mix" says: even, uneven, moving.
+
+sub hammer
+{
+    my ($g, $key, $seconds, $mix, $during) = @_;
+
+    my $begin = time();
+    my (@pids, @pipes);
+
+    for my $i (0 .. $#$g) {
+        pipe(my $in, my $out) or die "pipe: $!";
+        my $pid = fork() // die "fork: $!";
+
+        if ($pid == 0) {
+            my ($n, $all) = (0, 0);
+
+            while (time() < $begin + $seconds) {
+                my $turn = int(time() - $begin) % @$g;
+
+                if ($mix eq 'moving' && $turn != $i) {
+                    sleep 0.01;
+                    next;
+                }
+
+                my $some = ($mix eq 'uneven' && $i > 0) ? 2 : 20;
+                my $r = load($g->[$i], '/none', requests => $some,
+                             connections => $some > 2 ? 4 : 1, timeout => 20,
+                             headers => { key($key) });
+                $n   += $r->{codes}{404} // 0;
+                $all += $r->{total};
+                sleep 0.02 if $some == 2;
+            }
+
+            syswrite($out, "$n $all\n");
+            POSIX::_exit(0);
+        }
+
+        close($out);
+        push @pids, $pid;
+        push @pipes, $in;
+    }
+
+    $during->() if $during;
+
+    my ($n, $all) = (0, 0);
+
+    for my $in (@pipes) {
+        my ($x, $y) = split ' ', (readline($in) // '0 0');
+        $n += $x;
+        $all += $y;
+    }
+
+    waitpid($_, 0) for @pids;
+
+    return { admitted => $n, asked => $all, time => time() - $begin };
+}
+
+# At most what one bucket admits, and at least that part of it.
+
+sub is_strict
+{
+    my ($r, $capacity, $rate, $part, $name) = @_;
+
+    my $most = $capacity + $rate * $r->{time};
+    my $least = $part * ($most < $r->{asked} ? $most : $r->{asked});
+
+    ok($r->{admitted} <= $most, "$name: not above the limit")
+        or diag("admitted $r->{admitted}, at most $most in $r->{time} s");
+    ok($r->{admitted} >= $least, "$name: most of it")
+        or diag("admitted $r->{admitted} of $r->{asked}, at least $least in "
+                . "$r->{time} s");
+    note(sprintf('%s: %d of %d in %.2f s, %.1f %% of the limit', $name,
+                 $r->{admitted}, $r->{asked}, $r->{time},
+                 100 * $r->{admitted} / $most));
+}
+
+sub api
+{
+    my ($g, $method, $uri, $body) = @_;
+
+    return request($g, $method, $uri, body => encode_json($body),
+                   headers => { 'Content-Type' => 'application/json' });
+}
+
+# What stands between a node and Redis; SIGSTOP cuts it off.
+
+sub wire
+{
+    my ($port) = @_;
+
+    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
+                                       LocalAddr => '127.0.0.1')
+        or die "listen: $!";
+    my $pid = fork() // die "fork: $!";
+
+    if ($pid == 0) {
+        my $select = IO::Select->new($listen);
+        my %peer;
+
+        while (my @ready = $select->can_read) {
+            for my $s (@ready) {
+                if ($s == $listen) {
+                    my $a = $listen->accept or next;
+                    my $b = IO::Socket::INET->new("127.0.0.1:$port");
+                    if (!$b) { close($a); next }
+                    @peer{ $a, $b } = ($b, $a);
+                    $select->add($a, $b);
+                    next;
+                }
+
+                my $other = $peer{$s} or next;
+                my $data;
+                next if sysread($s, $data, 65536)
+                        && syswrite($other, $data);
+                $select->remove($s, $other);
+                delete @peer{ $s, $other };
+                close($s);
+                close($other);
+            }
+        }
+
+        POSIX::_exit(0);
+    }
+
+    return { pid => $pid, url => 'redis://127.0.0.1:' . $listen->sockport,
+             listen => $listen };
+}
+
+sub unwire { CORE::kill('KILL', $_[0]{pid}); waitpid($_[0]{pid}, 0) }
+
+
+subtest 'one bucket for three nodes' => sub {
+    my $r = redis();
+    my @g = nodes(3, redis => $r, zone => 'rate=1r/h capacity=30');
+
+    my $first = get($g[0], '/none', headers => { key('a') });
+    is($first->{code}, 404, 'the first request is admitted');
+    like($first->{headers}{ratelimit} // '', qr/^"g";r=29;t=/,
+         'and told what is left on all');
+
+    my $n = 1;
+    for (1 .. 30) { $n += admitted($_, 'a', 4) for @g; sleep 0.05 }
+
+    cmp_ok($n, '<=', 30, 'not more than there are');
+    cmp_ok($n, '>=', 28, 'nearly all of them');
+
+    my $last = get($g[1], '/none', headers => { key('a') });
+    is($last->{code}, 429, 'then all refuse');
+    cmp_ok($last->{headers}{'retry-after'} // 0, '>', 60,
+           'and say when to come back');
+
+    is(admitted($g[2], 'b', 3), 3, 'others have buckets of their own');
+
+    my ($key) = grep { /:bucket:/ } @{ $r->command('KEYS', '*') };
+    like($key, qr/^tbucket:\{g\}:bucket:[0-9a-f]{32}$/, 'the key of one');
+    cmp_ok($r->command('PTTL', $key), '>', 0, 'which expires');
+    cmp_ok(figure($g[0], 'lease_granted_total'), '>', 0, 'leases are counted');
+};
+
+
+subtest 'a strict limit in every mix' => sub {
+    my $r = redis();
+    my @limits = (['even', 100, 100], ['uneven', 1000, 300],
+                  ['moving', 200, 1000]);
+
+    my @g = nodes(3, redis => $r);
+
+    for my $l (@limits) {
+        my ($mix, $capacity, $rate) = @$l;
+
+        is(api($g[0], 'PUT', "/clients/$mix",
+               { capacity => $capacity, rate_per_sec => $rate })->{code}, 201,
+           "$mix: its limits");
+        ok(wait_for(sub { !grep { get($_, "/clients/$mix")->{code} != 200 }
+                          @g }), "$mix: are known to all");
+
+        is_strict(hammer(\@g, $mix, 3, $mix), $capacity, $rate, 0.7, $mix);
+    }
+};
+
+
+subtest 'limits changed through the API hold on all nodes' => sub {
+    my $r = redis();
+    my @g = nodes(3, redis => $r, zone => 'rate=1r/h capacity=5');
+
+    is(api($g[0], 'PUT', '/clients/u',
+           { capacity => 40, rate_per_sec => 0.001 })->{code}, 201, 'PUT');
+    ok(wait_for(sub { !grep { get($_, '/clients/u')->{code} != 200 } @g }),
+       'reaches all');
+
+    my $n = 0;
+    for (1 .. 12) { $n += admitted($_, 'u', 4) for @g; sleep 0.1 }
+    cmp_ok($n, '<=', 40, 'the new capacity');
+    cmp_ok($n, '>=', 36, 'is used');
+
+    my $p = api($g[1], 'PATCH', '/clients/u', { tokens => 10 });
+    is($p->{code}, 200, 'tokens');
+    is(decode_json($p->{body})->{tokens}, 10, 'are set');
+
+    $n = 0;
+    for (1 .. 12) { $n += admitted($_, 'u', 4) for @g; sleep 0.1 }
+    cmp_ok($n, '<=', 11, 'for all nodes together');
+    cmp_ok($n, '>=', 8, 'and can be used');
+};
+
+
+subtest 'costs, dry run, several limits' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, zone => 'rate=1r/h capacity=20');
+
+    my $five = 0;
+    for (1 .. 8) { $five += admitted($_, 'c', 4, '/five') for @g; sleep 0.1 }
+    is($five, 4, 'a cost of five');
+
+    is(admitted($g[0], 'd', 9, '/dry') + admitted($g[1], 'd', 30, '/dry'),
+       39, 'a dry run refuses nobody');
+    like(get($g[0], '/metrics')->{body} . get($g[1], '/metrics')->{body},
+         qr/zone="g",result="dry_run"\} [1-9]/, 'but counts');
+
+    is(admitted($g[0], 'e', 10, '/both'), 3, 'the smaller of two limits');
+    my $left = 0;
+    for (1 .. 5) { $left += admitted($_, 'e', 20) for @g; sleep 0.1 }
+    cmp_ok($left, '<=', 17, 'a refusal by the other');
+    cmp_ok($left, '>=', 15, 'charges nothing here');
+};
+
+
+subtest 'requests that wait for a lease' => sub {
+    my $r = redis();
+    my ($g) = nodes(1, redis => $r, zone => 'rate=1r/h capacity=20',
+                    workers => 1);
+
+    is(admitted($g, 'warm', 1), 1, 'a client that has a lease');
+
+    $r->pause;
+
+    my @waiting = map {
+        my $s = IO::Socket::INET->new('127.0.0.1:' . $g->port)
+            or die "connect: $!";
+        print $s "GET /none HTTP/1.1\r\nHost: a\r\nX-Api-Key: cold\r\n"
+                 . "Connection: close\r\n\r\n";
+        $s;
+    } 1 .. 40;
+
+    my $gone = IO::Socket::INET->new('127.0.0.1:' . $g->port);
+    print $gone "GET /gone HTTP/1.1\r\nHost: a\r\nX-Api-Key: cold\r\n\r\n";
+    sleep 0.05;
+    close($gone);
+
+    my $warm = get($g, '/none', headers => { key('warm') });
+    is($warm->{code}, 404, 'others are served meanwhile');
+
+    $r->resume;
+
+    my %codes;
+    for my $s (@waiting) {
+        local $/ = "\r\n";
+        my $line = readline($s) // '';
+        $codes{ $line =~ m{^HTTP/1.1 (\d+)} ? $1 : 'none' }++;
+    }
+
+    is(($codes{404} // 0) + ($codes{429} // 0), 40, 'all get an answer');
+    cmp_ok($codes{404} // 0, '<=', 20, 'as many as there are tokens');
+    cmp_ok($codes{404} // 0, '>=', 1, 'are admitted');
+
+    ok(wait_for(sub { $g->access_log =~ m{GET /gone \S+" 499 } }),
+       'a client that goes away is let go');
+    is(admitted($g, 'after', 3), 3, 'and the worker goes on');
+    unlike($g->log, qr/\[alert\]|exited on signal/, 'nothing has broken');
+};
+
+
+subtest 'Redis is paused, killed, and comes back' => sub {
+    my $r = redis();
+    my @g = nodes(3, redis => $r);
+
+    my $res = hammer(\@g, 'p', 4, 'even', sub {
+        sleep 1;
+        $r->pause;
+        sleep 1.5;
+        $r->resume;
+    });
+    is_strict($res, 100, 100, 0.5, 'paused');
+    ok((grep { figure($_, 'degraded_seconds_total') > 0 } @g),
+       'time without Redis is counted');
+
+    $res = hammer(\@g, 'k', 5, 'even', sub {
+        sleep 1;
+        $r->kill;
+        sleep 1.5;
+        $r->start_again;
+    });
+    is_strict($res, 100, 100, 0.3, 'killed');
+
+    ok(joined(3, @g), 'all are back');
+    is_strict(hammer(\@g, 'b', 2, 'even'), 100, 100, 0.3, 'back');
+};
+
+
+subtest 'one node is cut off from Redis alone' => sub {
+    my $r = redis();
+    my $wire = wire($r->port);
+    my @g = (node('n1', redis => $wire->{url}),
+             map { node("n$_", redis => $r) } 2 .. 3);
+    ok(joined(3, @g), 'three nodes');
+
+    my $res = hammer(\@g, 'x', 4, 'even', sub {
+        sleep 1;
+        CORE::kill('STOP', $wire->{pid});
+        sleep 1.5;
+        CORE::kill('CONT', $wire->{pid});
+    });
+
+    is_strict($res, 100, 100, 0.4, 'cut off');
+    cmp_ok(figure($g[0], 'degraded_seconds_total'), '>', 0,
+           'it was on its own');
+    is(figure($g[1], 'degraded_seconds_total') + 0, 0, 'the others were not');
+
+    unwire($wire);
+};
+
+
+subtest 'a node is killed' => sub {
+    my $r = redis();
+    my @g = nodes(3, redis => $r);
+
+    my $res = hammer(\@g, 'x', 3, 'even', sub {
+        sleep 1;
+        my @all = ($g[2]->pid, $g[2]->workers);
+        CORE::kill('KILL', @all);
+    });
+
+    is_strict($res, 100, 100, 0.4, 'killed');
+};
+
+
+subtest 'a worker is killed' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r);
+
+    my $res = hammer(\@g, 'x', 3, 'even', sub {
+        for (1 .. 5) {
+            sleep 0.3;
+            CORE::kill('KILL', ($g[0]->workers)[0]);
+        }
+    });
+
+    is_strict($res, 100, 100, 0.3, 'killed');
+    is_strict(hammer(\@g, 'y', 2, 'even'), 100, 100, 0.4, 'after it');
+};
+
+
+subtest 'a graceful stop gives leases back, a reload keeps them' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, zone => 'rate=1r/h capacity=100');
+
+    my $n = admitted($g[0], 'x', 20);
+    is($n, 20, 'some are used');
+
+    $g[0]->reload;
+    $n += admitted($g[0], 'x', 10);
+    is($n, 30, 'more after a reload');
+
+    $g[0]->quit;
+
+    for (1 .. 40) { $n += admitted($g[1], 'x', 10); sleep 0.05 }
+    cmp_ok($n, '<=', 100, 'another node gets no more than the rest');
+    cmp_ok($n, '>=', 99, 'and all of it');
+    ok(joined(1, $g[1]), 'and is told that it is alone');
+};
+
+
+subtest 'the scope changes with a reload' => sub {
+    my $r = redis();
+    my $g = node('n1', redis => $r, zone => 'rate=1r/h capacity=10');
+    ok(joined(1, $g), 'global');
+    is(api($g, 'PUT', '/clients/u',
+           { capacity => 4, rate_per_sec => 0.001 })->{code}, 201, 'a client');
+
+    my $text = node('n1', redis => $r, zone => 'rate=1r/h capacity=10',
+                    text => 1);
+    $g->reload($text =~ s/scope=global//r);
+    is(admitted($g, 'new', 12), 10, 'to the node');
+    is(get($g, '/clients/u')->{code}, 200, 'and clients are kept');
+
+    $g->reload($text);
+    ok(joined(1, $g), 'and back');
+    is(admitted($g, 'other', 12), 10, 'to all');
+    $g->reload($text);
+    is(admitted($g, 'third', 12), 10, 'and once more');
+    unlike($g->log, qr/\[alert\]|exited on signal/, 'nothing has broken');
+};
+
+
+done_testing();
