@@ -292,6 +292,14 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_shm_zone_t            *shm_zone;
     ngx_http_tbucket_zone_t   *old, *zone, **slot;
 
+    if (args->global && args->size < 16 * ngx_pagesize) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is too small, the minimum for "
+                           "\"scope=global\" is %uz bytes", &args->name,
+                           16 * ngx_pagesize);
+        return NGX_CONF_ERROR;
+    }
+
     shm_zone = ngx_shared_memory_add(cf, &args->name, args->size,
                                      &ngx_http_tbucket_module);
     if (shm_zone == NULL) {

@@ -29,6 +29,22 @@ ngx_http_tbucket_global_table(size_t size)
 
 
 ngx_int_t
+ngx_http_tbucket_global_create_zone(ngx_http_tbucket_zone_t *zone)
+{
+    ngx_http_tbucket_global_t  *g;
+
+    g = ngx_slab_calloc(zone->shpool, sizeof(ngx_http_tbucket_global_t));
+    if (g == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->shared->global = g;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone)
 {
     size_t                      size;
@@ -36,11 +52,7 @@ ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone)
     ngx_http_tbucket_global_t  *g;
 
     shpool = zone->shpool;
-
-    g = ngx_slab_calloc(shpool, sizeof(ngx_http_tbucket_global_t));
-    if (g == NULL) {
-        return NGX_ERROR;
-    }
+    g = zone->shared->global;
 
     size = tb_table_slots(zone->shared->table);
 
@@ -56,8 +68,6 @@ ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone)
     /* otherwise the pages come fresh from the system, and are not touched */
     ngx_memzero(g->leases, size * sizeof(ngx_http_tbucket_lease_t));
 #endif
-
-    zone->shared->global = g;
 
     return NGX_OK;
 }

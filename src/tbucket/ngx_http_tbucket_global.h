@@ -24,7 +24,7 @@
 
 
 /* leases that were displaced and are to be reported, of a zone */
-#define NGX_HTTP_TBUCKET_DROPPED  1024
+#define NGX_HTTP_TBUCKET_DROPPED  64
 
 
 /* The lease of the bucket in the table's slot of the same index. */
@@ -178,10 +178,11 @@ struct ngx_http_tbucket_asking_s {
 /* ngx_http_tbucket_global.c */
 
 /*
- * Makes room for leases in a new zone; table_size: of the memory that is for
- * the table and them, the table's part.
+ * For a new zone, one after the other: what there is once; of the memory for
+ * the table and leases the table's part; leases for the slots of the table.
  */
 
+ngx_int_t ngx_http_tbucket_global_create_zone(ngx_http_tbucket_zone_t *zone);
 size_t ngx_http_tbucket_global_table(size_t size);
 ngx_int_t ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone);
 

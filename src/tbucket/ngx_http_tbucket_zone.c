@@ -83,6 +83,14 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    zone->shared = shared;
+
+    if (zone->global
+        && ngx_http_tbucket_global_create_zone(zone) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     size = ngx_http_tbucket_table_size(shpool);
 
     if (zone->global) {
@@ -103,8 +111,6 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (shared->table == NULL) {
         return NGX_ERROR;
     }
-
-    zone->shared = shared;
 
     if (zone->global && ngx_http_tbucket_global_init(zone) != NGX_OK) {
         return NGX_ERROR;
