@@ -290,7 +290,7 @@ sub test
     my ($self) = @_;
 
     my $out = "$self->{dir}/test.out";
-    my $status = wait_exit(spawn($out, $self->command('-t')), 30);
+    my $status = wait_exit(spawn($out, $self->command('-t')), 60);
 
     # a sanitizer may have said more than nginx
 
