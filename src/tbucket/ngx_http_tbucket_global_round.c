@@ -165,7 +165,7 @@ ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a)
     a->round = 0;
     a->spacing = (uint32_t) ngx_min(a->rtt * a->calls
                                     * NGX_HTTP_TBUCKET_GLOBAL_PART / 1000,
-                                    5000);
+                                    10000);
 }
 
 
