@@ -29,8 +29,11 @@ my %keepalive = (
     lb    => 'lb_keepalive 32 requests=100000000;',
 );
 
+# what the ticker does counts by the second, not by the request, and under
+# callgrind a second has few requests
+
 my $zone = 'tbucket_zone $remote_addr zone=clients:1m rate=1000000r/s '
-         . 'capacity=1000000;';
+         . 'capacity=1000000; tbucket_refill 10s;';
 
 my @gateways = (
     { upstream => 'zone u 16m;', keepalive => $keepalive{nginx} },
@@ -48,7 +51,7 @@ $| = 1;
 
 printf "### Instructions of one proxied request\n\n"
     . "callgrind, %d requests over idle connections; x: times nginx alone, "
-    . "at most %s without headers\n\n"
+    . "at most %s with all that is on by default\n\n"
     . "| servers | nginx | lb | x | lb, tbucket | x | lb, tbucket, headers "
     . "| x |\n"
     . "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
@@ -63,7 +66,7 @@ for my $n (@servers) {
     printf "| %d | %.0f |%s\n", $n, $own,
         join '', map { sprintf ' %.0f | %.3f |', $_, $_ / $own } @ours;
 
-    $missed ||= $ours[1] > LIMIT * $own;
+    $missed ||= $ours[2] > LIMIT * $own;
 }
 
 print "\n";

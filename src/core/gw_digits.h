@@ -24,20 +24,38 @@ static inline unsigned char *
 gw_digits(unsigned char *p, uint64_t number)
 {
     uint64_t        rest;
-    unsigned char  *end;
+    unsigned        pair;
+    unsigned char  *end, *digit;
+
+    static const char  pairs[] =
+        "00010203040506070809101112131415161718192021222324"
+        "25262728293031323334353637383940414243444546474849"
+        "50515253545556575859606162636465666768697071727374"
+        "75767778798081828384858687888990919293949596979899";
 
     end = p + 1;
 
-    for (rest = number; rest >= 10; rest /= 10) {
+    for (rest = number; rest >= 100; rest /= 100) {
+        end += 2;
+    }
+
+    if (rest >= 10) {
         end++;
     }
 
-    p = end;
+    for (digit = end; number >= 100; number /= 100) {
+        pair = 2 * (unsigned) (number % 100);
+        *--digit = (unsigned char) pairs[pair + 1];
+        *--digit = (unsigned char) pairs[pair];
+    }
 
-    do {
-        *--p = (unsigned char) ('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
+    if (number >= 10) {
+        *--digit = (unsigned char) pairs[2 * number + 1];
+        *--digit = (unsigned char) pairs[2 * number];
+
+    } else {
+        *--digit = (unsigned char) ('0' + number);
+    }
 
     return end;
 }

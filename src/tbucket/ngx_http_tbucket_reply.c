@@ -27,8 +27,8 @@ static ngx_int_t ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_number(ngx_http_request_t *r,
     const char *name, size_t len, uint64_t number);
-static ngx_table_elt_t *ngx_http_tbucket_push_header(ngx_http_request_t *r,
-    const char *name, size_t len);
+static ngx_inline ngx_table_elt_t *ngx_http_tbucket_push_header(
+    ngx_http_request_t *r, const char *name, size_t len);
 static ngx_uint_t ngx_http_tbucket_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_int_t ngx_http_tbucket_send_json(ngx_http_request_t *r,
@@ -228,15 +228,26 @@ ngx_http_tbucket_add_number(ngx_http_request_t *r, const char *name,
 }
 
 
-static ngx_table_elt_t *
+/* ngx_list_push(), without the call as long as there is room */
+
+static ngx_inline ngx_table_elt_t *
 ngx_http_tbucket_push_header(ngx_http_request_t *r, const char *name,
     size_t len)
 {
+    ngx_list_part_t  *last;
     ngx_table_elt_t  *h;
 
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NULL;
+    last = r->headers_out.headers.last;
+
+    if (last->nelts < r->headers_out.headers.nalloc) {
+        h = last->elts;
+        h += last->nelts++;
+
+    } else {
+        h = ngx_list_push(&r->headers_out.headers);
+        if (h == NULL) {
+            return NULL;
+        }
     }
 
     ngx_gw_header_init(h);
