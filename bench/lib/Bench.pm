@@ -104,6 +104,7 @@ sub gateway {
         'events { worker_connections 19000; }';
 
     $main .= "\nworker_processes $with{workers};" if $with{workers};
+    $main .= "\n$with{main}" if $with{main};
 
     return start($valgrind, $main, <<"EOF", $port, $with{workers});
     $with{http}
@@ -332,8 +333,8 @@ sub control {
 }
 
 
-# What was written down, at the end if not before: all of it, or what was counted in the functions named
-# and in all that they called.
+# What was written down, at the end if not before: all of it, or what was
+# counted in the functions named and in all that they called.
 
 sub total {
     my ($self) = @_;
