@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 236;
+plan tests => 242;
 
 no_long_string();
 log_level('info');
@@ -1381,3 +1381,38 @@ GET /t
 --- no_error_log
 [emerg]
 [alert]
+
+
+
+=== TEST 116: a limit for all gateways without a store
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/s scope=global;
+--- config
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*"scope=global" of zone "z" needs a "tbucket_store" of Redis in \S+nginx\.conf:\d+$/
+--- suppress_stderr
+
+
+
+=== TEST 117: a limit for all gateways with a store of files
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/s scope=global;
+    tbucket_store file:store;
+--- config
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*"scope=global" of zone "z" needs a "tbucket_store" of Redis in \S+nginx\.conf:\d+$/
+--- suppress_stderr
+
+
+
+=== TEST 118: a limit for all gateways in a small zone
+--- http_config
+    tbucket_zone all zone=z:32k rate=1r/s scope=global;
+    tbucket_store redis://127.0.0.1;
+--- config
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*zone "z" is too small, the minimum for "scope=global" is 65536 bytes in \S+nginx\.conf:\d+$/
+--- suppress_stderr
