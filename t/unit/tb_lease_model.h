@@ -205,13 +205,14 @@ model_clock(model_t *m, double wall)
 static inline bool
 model_succeeded(const model_t *m, unsigned i, double now)
 {
-    unsigned  j;
+    unsigned               j;
+    const model_holder_t  *h;
 
     for (j = i + 1; j < m->state.n; j++) {
-        if (!m->state.holders[j].gone
-            && m->state.holders[j].seen + MODEL_MISSING >= now
-            && memcmp(m->state.holders[i].tag, m->state.holders[j].tag, TB_HOLDER_TAG)
-               == 0)
+        h = &m->state.holders[j];
+
+        if (!h->gone && h->seen + MODEL_MISSING >= now
+            && memcmp(h->tag, m->state.holders[i].tag, TB_HOLDER_TAG) == 0)
         {
             return true;
         }
@@ -293,8 +294,8 @@ model_join(model_t *m, const unsigned char *head, double now, double belief)
 /* What a holder may have in a bucket of that size. */
 
 static inline double
-model_possible(const model_holder_t *h, double held, double full, double rate,
-    double now)
+model_possible(const model_holder_t *h, double held, double full,
+    double rate, double now)
 {
     if (h->nobody) {
         return floor(full * fmin(1e6, h->share * 1.125) / 1e6);
@@ -306,179 +307,335 @@ model_possible(const model_holder_t *h, double held, double full, double rate,
 }
 
 
-static inline unsigned char *
-model_part(model_t *m, model_holder_t *me, model_bucket_t *b,
-    const unsigned char *p, double seq, double now, unsigned char *out)
+/* What a call wants of a bucket, and what has been made of it so far. */
+
+typedef struct {
+    unsigned        op;
+    uint32_t        gen;
+    double          hold, back, want, unit, full, rate;
+
+    double          held, limit;      /* by others; by the caller, at most */
+    double          mine, done;       /* recorded for the caller */
+    double          rivals, wanted;
+    double          free, delta, grant;
+    bool            settled;
+    model_bucket_t  next;
+} model_ask_t;
+
+
+static inline void
+model_read(model_ask_t *a, const unsigned char *p)
 {
-    bool             settled;
-    double           back, delta, done, earned, free, fresh, full, grant, has,
-                     held, hold, limit, mine, most, rate, rivals, unit, want,
-                     wanted, x;
-    uint8_t          state;
-    uint32_t         gen, met;
-    unsigned         i, op;
-    model_entry_t   *e, kept[MODEL_HOLDERS];
-    model_bucket_t   next;
-    model_holder_t  *h;
+    memset(a, 0, sizeof(*a));
 
-    op = p[0];
-    gen = model_u32(p + 1);
-    hold = model_f64(p + 5);
-    back = model_f64(p + 13);
-    want = model_f64(p + 21);
-    unit = model_f64(p + 29);
-    full = model_u32(p + 37) * 1e6;
-    rate = model_f64(p + 41);
+    a->op = p[0];
+    a->gen = model_u32(p + 1);
+    a->hold = model_f64(p + 5);
+    a->back = model_f64(p + 13);
+    a->want = model_f64(p + 21);
+    a->unit = model_f64(p + 29);
+    a->full = model_u32(p + 37) * 1e6;
+    a->rate = model_f64(p + 41);
+    a->rivals = 1;
+}
 
-    next = *b;
-    held = 0;
-    mine = 0;
-    done = 0;
-    rivals = 1;
-    wanted = 0;
+
+/* What the others hold and want. */
+
+static inline void
+model_others(model_t *m, const model_holder_t *me, const model_bucket_t *b,
+    model_ask_t *a, double now)
+{
+    double                has, fresh;
+    uint32_t              met;
+    unsigned              i;
+    const model_entry_t   *e;
+    const model_holder_t  *h;
+
     met = 0;
-    next.n = 0;
+    fresh = now - fmax(20000, fmin(250000, a->full * 432000 / a->rate));
 
-    if (!b->there) {
-        next.gen = 0;
-        next.left = m->state.base >= 0 ? 0 : full;
-        next.since = m->state.base >= 0 ? m->state.base : m->state.clock;
+    for (i = 0; b->there && i < b->n; i++) {
+        e = &b->entries[i];
+        h = model_find(m, e->id);
 
-    } else {
-        fresh = now - fmax(20000, fmin(250000, full * 432000 / rate));
+        if (h == me) {
+            a->mine = e->held;
+            a->done = e->seq;
+            continue;
+        }
 
-        for (i = 0; i < b->n; i++) {
-            e = &b->entries[i];
-            h = model_find(m, e->id);
+        if (h == NULL) {
+            continue;
+        }
 
-            if (h == me) {
-                mine = e->held;
-                done = e->seq;
+        a->next.entries[a->next.n++] = *e;
+        has = e->held;
 
-            } else if (h != NULL) {
-                kept[next.n++] = *e;
-                has = e->held;
+        if (h->away) {
+            met |= 1u << (h - m->state.holders);
+            has = model_possible(h, has, a->full, a->rate, now);
+        }
 
-                if (h->away) {
-                    met |= 1u << (h - m->state.holders);
-                    has = model_possible(h, has, full, rate, now);
-                }
+        a->held += has;
 
-                held += has;
-
-                if (e->want > 0 && e->time > fresh) {
-                    rivals++;
-                    wanted += e->want;
-                }
-            }
+        if (e->want > 0 && e->time > fresh) {
+            a->rivals++;
+            a->wanted += e->want;
         }
     }
 
-    limit = me->away ? model_possible(me, mine, full, rate, now) : mine;
+    a->limit = me->away ? model_possible(me, a->mine, a->full, a->rate, now)
+               : a->mine;
 
     for (i = 0; i < m->state.n; i++) {
         h = &m->state.holders[i];
 
         if (h->away && h != me && !(met & 1u << i)) {
-            held += model_possible(h, 0, full, rate, now);
+            a->held += model_possible(h, 0, a->full, a->rate, now);
         }
     }
+}
 
-    x = rate * fmax(0, m->state.clock - next.since);
-    earned = floor(x / 864000) - (x > 9007199254740992.0 ? 1 : 0);
-    free = next.left + earned;
-    settled = free >= full - held - limit;
 
-    if (m->faults.uncapped) {
-        settled = false;
+static inline void
+model_settle(const model_t *m, model_ask_t *a)
+{
+    double  earned, room;
+
+    earned = a->rate * fmax(0, m->state.clock - a->next.since);
+    a->free = a->next.left + floor(earned / 864000);
+
+    if (earned > 9007199254740992.0) {
+        a->free--;
     }
 
-    if (settled) {
-        free = fmax(0, full - held - limit);
+    room = a->full - a->held - a->limit;
+    a->settled = a->free >= room && !m->faults.uncapped;
+
+    if (a->settled) {
+        a->free = fmax(0, room);
+    }
+}
+
+
+static inline void
+model_set(model_ask_t *a)
+{
+    a->next.gen++;
+    a->next.n = 0;
+    a->free = fmin(a->full, a->want);
+    a->settled = true;
+    a->delta = 0 - a->hold;      /* no -0 */
+    a->hold = 0;
+    a->want = 0;
+}
+
+
+static inline void
+model_take(model_ask_t *a)
+{
+    double  most;
+
+    if (a->gen != a->next.gen) {
+        a->delta = -a->hold;
+        a->hold = 0;
+        a->back = 0;
+
+    } else if (a->hold > a->limit) {
+        a->delta = a->limit - a->hold;
+        a->hold = a->limit;
     }
 
-    state = 0;
-    delta = 0;
+    a->back = fmin(a->back, a->limit - a->hold);
+    a->free += a->back;
 
-    if (op == TB_LEASE_LOOK) {
-        goto done;
-    }
+    if (a->want > 0) {
+        most = a->hold + floor(fmin(a->want, fmax(a->free / a->rivals,
+                                                  a->free - a->wanted)));
+        a->grant = most - fmod(most, a->unit) - a->hold;
 
-    if (op == TB_LEASE_TAKE && done >= seq) {
-        state = TB_LEASE_STALE;
-        goto done;
-    }
+        if (a->grant <= 0) {
+            a->grant = a->unit - fmod(a->hold, a->unit);
 
-    grant = 0;
-
-    if (op == TB_LEASE_SET) {
-        next.gen++;
-        free = fmin(full, want);
-        next.n = 0;
-        settled = true;
-        delta = -hold;
-        hold = 0;
-        want = 0;
-
-    } else {
-        if (gen != next.gen) {
-            delta = -hold;
-            hold = 0;
-            back = 0;
-
-        } else if (hold > limit) {
-            delta = limit - hold;
-            hold = limit;
-        }
-
-        back = fmin(back, limit - hold);
-        free += back;
-
-        if (want > 0) {
-            most = hold + floor(fmin(want, fmax(free / rivals,
-                                                free - wanted)));
-            grant = most - fmod(most, unit) - hold;
-
-            if (grant <= 0) {
-                grant = unit - fmod(hold, unit);
-
-                if (grant > free || grant > want) {
-                    grant = 0;
-                }
+            if (a->grant > a->free || a->grant > a->want) {
+                a->grant = 0;
             }
         }
-
-        free -= grant;
     }
 
-    if (settled || grant > 0 || back > 0) {
-        next.left = free;
-        next.since = m->state.clock;
+    a->free -= a->grant;
+    a->delta += a->grant;
+}
+
+
+static inline void
+model_store(const model_t *m, const model_holder_t *me, model_bucket_t *b,
+    model_ask_t *a, double seq)
+{
+    model_entry_t  *e;
+
+    if (a->settled || a->grant > 0 || a->back > 0) {
+        a->next.left = a->free;
+        a->next.since = m->state.clock;
+
+    } else if (a->want <= 0 && a->mine == a->hold) {
+        return;
     }
 
-    delta += grant;
+    e = &a->next.entries[a->next.n++];
+    memcpy(e->id, me->id, TB_HOLDER_ID);
+    e->held = a->hold + a->grant;
+    e->seq = seq;
+    e->want = a->want;
+    e->time = m->state.age;
 
-    if (settled || want > 0 || back > 0 || mine != hold + grant) {
-        memcpy(next.entries, kept, next.n * sizeof(model_entry_t));
-        e = &next.entries[next.n++];
-        memcpy(e->id, me->id, TB_HOLDER_ID);
-        e->held = hold + grant;
-        e->seq = seq;
-        e->want = want;
-        e->time = now;
+    a->next.there = true;
+    a->next.expires = m->state.last
+                      + (floor(a->full * 1728 / a->rate) + 60001) * 1000;
+    *b = a->next;
+}
 
-        next.there = true;
-        next.expires = m->state.last + (floor(full * 1728 / rate) + 60001) * 1000;
-        *b = next;
+
+static inline unsigned char *
+model_part(model_t *m, model_holder_t *me, model_bucket_t *b,
+    const unsigned char *p, double seq, unsigned char *out)
+{
+    uint8_t      state;
+    model_ask_t  a;
+
+    model_read(&a, p);
+
+    if (b->there) {
+        a.next.gen = b->gen;
+        a.next.left = b->left;
+        a.next.since = b->since;
+
+    } else {
+        a.next.left = m->state.base >= 0 ? 0 : a.full;
+        a.next.since = m->state.base >= 0 ? m->state.base : m->state.clock;
     }
 
-done:
+    model_others(m, me, b, &a, m->state.age);
+    model_settle(m, &a);
+
+    state = TB_LEASE_OK;
+
+    if (a.op == TB_LEASE_TAKE && a.done >= seq) {
+        state = TB_LEASE_STALE;
+
+    } else if (a.op != TB_LEASE_LOOK) {
+
+        if (a.op == TB_LEASE_SET) {
+            model_set(&a);
+
+        } else {
+            model_take(&a);
+        }
+
+        model_store(m, me, b, &a, seq);
+    }
 
     *out++ = state;
-    out = model_put_u32(out, next.gen);
-    out = model_put_f64(out, delta);
+    out = model_put_u32(out, a.next.gen);
+    out = model_put_f64(out, a.delta);
 
-    return model_put_f64(out, free);
+    return model_put_f64(out, a.free);
+}
+
+
+/* A reply's head: the status, a share, and who there is. */
+
+static inline unsigned char *
+model_reply(const model_t *m, unsigned status, double share, double now,
+    unsigned char *out)
+{
+    unsigned  i, missing;
+
+    missing = 0;
+
+    for (i = 0; i < m->state.n; i++) {
+        missing += m->state.holders[i].away;
+    }
+
+    *out = (unsigned char) status;
+    out = model_put_u32(out + 1, (uint32_t) share);
+    out = model_put_u32(out, status == TB_LEASE_UNKNOWN ? 0 : m->state.n);
+    out = model_put_u32(out, status == TB_LEASE_UNKNOWN ? 0 : missing);
+
+    return model_put_f64(out, now);
+}
+
+
+/* The caller's word about itself; returns the share that it is told. */
+
+static inline double
+model_beat(model_t *m, model_holder_t *me, const unsigned char *head,
+    double belief)
+{
+    double    ack, now, shares, told;
+    unsigned  i;
+
+    ack = model_f64(head + 19);
+    now = m->state.age;
+
+    me->seq = model_f64(head + 11);
+    me->seen = fmax(me->seen, fmin(ack, now));
+
+    if (me->seen + MODEL_MISSING >= now) {
+        me->absent = 0;
+    }
+
+    shares = 0;
+
+    for (i = 0; i < m->state.n; i++) {
+        if (&m->state.holders[i] != me) {
+            shares += m->state.holders[i].share;
+        }
+    }
+
+    told = fmax(0, fmin(floor(1e6 / m->state.n), 1e6 - shares));
+    me->share = fmax(told, belief);
+
+    return told;
+}
+
+
+/* The caller, after all that time has done; NULL: unknown. */
+
+static inline model_holder_t *
+model_caller(model_t *m, const unsigned char *head, double wall,
+    double *belief)
+{
+    unsigned         flags, i;
+    model_holder_t  *me;
+
+    flags = head[10];
+
+    for (i = 0; i < MODEL_BUCKETS; i++) {
+        if (m->buckets[i].there && m->buckets[i].expires <= wall) {
+            m->buckets[i].there = false;
+        }
+    }
+
+    if (!m->state.there && !(flags & TB_LEASE_JOINS)) {
+        return NULL;
+    }
+
+    model_begin(m, flags, wall);
+    model_clock(m, wall);
+    model_forget(m, m->state.age);
+
+    me = model_find(m, head);
+
+    if (me == NULL && (flags & TB_LEASE_JOINS)) {
+        me = model_join(m, head, m->state.age, *belief);
+        *belief = 0;
+    }
+
+    m->state.there = true;
+
+    return me;
 }
 
 
@@ -491,106 +648,50 @@ static inline size_t
 model_call(model_t *m, const unsigned char *head, const unsigned char *parts,
     unsigned n, const unsigned *which, double wall, unsigned char *out)
 {
-    double           ack, belief, now, seq, shares;
-    uint32_t         share;
-    unsigned         flags, i, missing, status;
+    double           belief, seq, told;
+    unsigned         i, status;
     unsigned char   *p;
     model_state_t    before;
-    model_holder_t  *me;
+    model_holder_t  *h, *me;
 
-    flags = head[10];
     seq = model_f64(head + 11);
-    ack = model_f64(head + 19);
     belief = model_f64(head + 27);
-
-    for (i = 0; i < MODEL_BUCKETS; i++) {
-        if (m->buckets[i].there && m->buckets[i].expires <= wall) {
-            m->buckets[i].there = false;
-        }
-    }
-
     before = m->state;
 
-    if (!m->state.there && !(flags & TB_LEASE_JOINS)) {
-        me = NULL;
-        now = 0;
-
-    } else {
-        model_begin(m, flags, wall);
-        model_clock(m, wall);
-        now = m->state.age;
-        model_forget(m, now);
-        me = model_find(m, head);
-
-        if (me == NULL && (flags & TB_LEASE_JOINS)) {
-            me = model_join(m, head, now, belief);
-            belief = 0;
-        }
-
-        m->state.there = true;
-    }
+    me = model_caller(m, head, wall, &belief);
 
     if (me == NULL) {
         m->state = before;
-        *out = TB_LEASE_UNKNOWN;
-        p = model_put_u32(out + 1, 0);
-        p = model_put_u32(p, 0);
-        p = model_put_u32(p, 0);
-        p = model_put_f64(p, 0);
 
-        return p - out;
+        return model_reply(m, TB_LEASE_UNKNOWN, 0, 0, out) - out;
     }
 
-    status = 0;
+    status = TB_LEASE_OK;
+    told = me->share;
 
-    if (flags & TB_LEASE_BEATS) {
-        status = seq > me->seq ? TB_LEASE_OK : TB_LEASE_STALE;
-    }
+    if (head[10] & TB_LEASE_BEATS) {
 
-    if ((flags & TB_LEASE_BEATS) && status == TB_LEASE_OK) {
-        me->seq = seq;
-        me->seen = fmax(me->seen, fmin(ack, now));
+        if (seq > me->seq) {
+            told = model_beat(m, me, head, belief);
 
-        if (me->seen + MODEL_MISSING >= now) {
-            me->absent = 0;
+        } else {
+            status = TB_LEASE_STALE;
         }
-
-        shares = 0;
-
-        for (i = 0; i < m->state.n; i++) {
-            if (&m->state.holders[i] != me) {
-                shares += m->state.holders[i].share;
-            }
-        }
-
-        me->share = fmax(0, fmin(floor(1e6 / m->state.n), 1e6 - shares));
     }
-
-    share = (uint32_t) me->share;
-
-    if ((flags & TB_LEASE_BEATS) && status == TB_LEASE_OK) {
-        me->share = fmax(me->share, belief);
-    }
-
-    missing = 0;
 
     for (i = 0; i < m->state.n; i++) {
-        m->state.holders[i].away = m->state.holders[i].seen + MODEL_MISSING < now;
-        missing += m->state.holders[i].away;
+        h = &m->state.holders[i];
+        h->away = h->seen + MODEL_MISSING < m->state.age;
     }
 
-    *out = (unsigned char) status;
-    p = model_put_u32(out + 1, share);
-    p = model_put_u32(p, m->state.n);
-    p = model_put_u32(p, missing);
-    p = model_put_f64(p, now);
+    p = model_reply(m, status, told, m->state.age, out);
 
     for (i = 0; i < n; i++) {
         p = model_part(m, me, &m->buckets[which[i]],
-                       parts + i * TB_LEASE_PART, seq, now, p);
+                       parts + i * TB_LEASE_PART, seq, p);
     }
 
-    if (flags & TB_LEASE_LEAVES) {
+    if (head[10] & TB_LEASE_LEAVES) {
         model_remove(m, (unsigned) (me - m->state.holders));
     }
 

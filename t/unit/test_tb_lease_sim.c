@@ -199,7 +199,8 @@ node_ms(sim_t *s, const node_t *n)
     us = (int64_t) s->now + (int64_t) (s->now - START) / 1000 * n->drift
                             / 1000;
 
-    return (uint64_t) us / 1000 + n->offset - tb_random_in(&s->rnd, 0, CLOCK - 1);
+    return (uint64_t) us / 1000 + n->offset
+           - tb_random_in(&s->rnd, 0, CLOCK - 1);
 }
 
 
