@@ -479,4 +479,16 @@ subtest 'the scope changes with a reload' => sub {
 };
 
 
+subtest 'another Redis is named with a reload' => sub {
+    my @r = (redis(), redis());
+    my %o = (zone => 'rate=1r/h capacity=6', text => 1);
+    my $g = node('n1', redis => $r[0], %o, text => 0);
+
+    is(admitted($g, 'x', 9), 6, 'all there is');
+    $g->reload(node('n1', redis => $r[1], %o));
+    is(admitted($g, 'x', 9), 6, 'buckets begin anew');
+    unlike($g->log, qr/\[alert\]|exited on signal/, 'nothing has broken');
+};
+
+
 done_testing();

@@ -182,6 +182,13 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         return;
     }
 
+    if (a->rz->mirror->store != a->rz->redis->identity) {
+
+        /* a reload has named another Redis: this worker is about to exit */
+
+        return;
+    }
+
     a->n = 0;
     a->beat = 0;
     a->seq = atomic_fetch_add(&g->seq, 1) + 1;

@@ -191,6 +191,15 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
         mirror->restored = 0;
         tb_recent_clear(&mirror->recent);
 
+        if (rz->zone->global) {
+
+            /* what was leased is another one's */
+
+            ngx_memzero(&rz->zone->shared->global->holder,
+                        sizeof(tb_holder_t));
+            atomic_store(&rz->zone->shared->global->unknown, 1);
+        }
+
         ngx_http_tbucket_redis_new_epoch(token, 0);
         ngx_memcpy(mirror->token, token, NGX_HTTP_TBUCKET_TOKEN_SIZE);
     }
