@@ -44,6 +44,10 @@
 #include "fuzz/fuzz_redis_url.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput  fuzz_lease_reply
+#include "fuzz/fuzz_lease_reply.c"
+#undef LLVMFuzzerTestOneInput
+
 #define LLVMFuzzerTestOneInput  fuzz_probe
 #include "fuzz/fuzz_probe.c"
 #undef LLVMFuzzerTestOneInput
@@ -179,6 +183,15 @@ urls_of_redis(void **state)
 
 
 static void
+replies_about_leases(void **state)
+{
+    (void) state;
+
+    replay("lease_reply", fuzz_lease_reply);
+}
+
+
+static void
 answers_to_health_checks(void **state)
 {
     (void) state;
@@ -198,6 +211,7 @@ main(void)
         cmocka_unit_test(servers_of_the_api_and_state_files),
         cmocka_unit_test(values_in_redis),
         cmocka_unit_test(urls_of_redis),
+        cmocka_unit_test(replies_about_leases),
         cmocka_unit_test(answers_to_health_checks),
     };
 
