@@ -353,6 +353,8 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
 
+    lcf->keepalive.nginx = ngx_gw_keepalive_given(cf, us);
+
 #if (NGX_HTTP_UPSTREAM_ZONE)
 
     if (us->shm_zone) {
@@ -551,7 +553,9 @@ ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
 
         wrapped = (lcf->upstream->peer.init != ngx_http_lb_init_peer);
 
-        if (!wrapped || !lcf->initialized || keepalive->max == 0) {
+        if (!wrapped || !lcf->initialized
+            || (keepalive->max == 0 && keepalive->nginx))
+        {
             continue;
         }
 

@@ -42,6 +42,41 @@
 
 
 /*
+ * Whether an upstream has "keepalive", before nginx gives it to all of them.
+ * Where it does so, the number, unset so far, is what the configuration of
+ * nginx's module begins with; its type is not in a header.  Elsewhere a
+ * wrapped upstream has it.  A macro, for those that include ngx_http.h.
+ */
+
+#if (NGX_GW_KEEPALIVE_WRAPS_ALL)
+
+#define ngx_gw_keepalive_given(cf, us)                                       \
+    ngx_gw_keepalive_is_set((cf)->cycle->modules, (us)->srv_conf)
+
+static ngx_inline ngx_uint_t
+ngx_gw_keepalive_is_set(ngx_module_t **modules, void **srv_conf)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; modules[i]; i++) {
+
+        if (ngx_strcmp(modules[i]->name, "ngx_http_upstream_keepalive_module")
+            == 0)
+        {
+            return *(ngx_uint_t *) srv_conf[modules[i]->ctx_index]
+                   != NGX_CONF_UNSET_UINT;
+        }
+    }
+
+    return 0;
+}
+
+#else
+#define ngx_gw_keepalive_given(cf, us)  1
+#endif
+
+
+/*
  * Keeps a function out of the code, and the registers, of its callers; or
  * puts it there, however the compiler weighs its size.
  */

@@ -74,6 +74,7 @@ typedef struct {
     ngx_msec_t                    timeout;
     ngx_msec_t                    time;
     ngx_flag_t                    set;        /* lb_keepalive is there */
+    ngx_uint_t                    nginx;      /* so is "keepalive" */
 
     /* of this process */
     ngx_http_lb_stack_t          *stacks;     /* by slot; NULL: off */
