@@ -59,7 +59,6 @@ typedef struct {
     _Atomic uint32_t             restored; /* token states were read */
     _Atomic uint32_t             lost;     /* the loss of Redis was logged */
     _Atomic uint32_t             taken;    /* so was that of the node's name */
-    _Atomic uint32_t             patched;  /* counts changes of tokens */
     _Atomic uint32_t             trouble[NGX_HTTP_TBUCKET_TROUBLES];
 } ngx_http_tbucket_mirror_t;
 

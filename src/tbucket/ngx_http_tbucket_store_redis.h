@@ -77,7 +77,7 @@ typedef struct {
     char                          values[NGX_HTTP_TBUCKET_REDIS_PAGE]
                                         [TB_CLIENT_VALUE_SIZE];
     char                          secret[2 * TB_SECRET_SIZE];
-    char                          numbers[2][NGX_INT64_LEN + 1];
+    char                          numbers[3][NGX_INT64_LEN + 1];
 } ngx_http_tbucket_scratch_t;
 
 
@@ -110,7 +110,8 @@ typedef struct {
     tb_emptiest_t                 buckets;
     uint32_t                      slot;     /* where to go on gathering */
     uint32_t                      sent;     /* of the buckets */
-    uint32_t                      patched;
+    uint64_t                      since;    /* Redis' ms: states have what the
+                                               API had set by then */
     ngx_msec_t                    begin;    /* of the last save */
     ngx_msec_t                    beat;     /* of the last sign of life */
     ngx_msec_t                    taken;    /* since when the name is; 0 */
@@ -142,6 +143,7 @@ typedef struct {
     ngx_str_t                     secret;
     ngx_str_t                     node;     /* who saves under that name */
     ngx_str_t                     staged;   /* token states on their way */
+    ngx_str_t                     patched;  /* those that the API has set */
     ngx_str_t                     bucket;   /* of scope=global: one's, but */
     ngx_str_t                     holders;  /*   for its hash; who leases; */
     ngx_str_t                     global_secret;    /* of these hashes */
@@ -326,6 +328,22 @@ void ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
 void ngx_http_tbucket_redis_new_epoch(char *buf, ngx_uint_t fresh);
 
 
+/* ngx_http_tbucket_store_redis_restore.c */
+
+/* Asks for a page of what the master could not read, Redis being away. */
+
+void ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz);
+
+/*
+ * States as HSCAN has them (a list of names and values), with the time that
+ * has passed credited; a bucket never gets more than it holds.  hashes: those
+ * of unregistered clients are of our secret.  Returns how many were used.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz,
+    redisReply *list, ngx_uint_t hashes);
+
+
 /* ngx_http_tbucket_store_redis_tokens.c */
 
 /* Saves what is due, shows that the node is alive. */
@@ -344,15 +362,6 @@ ngx_uint_t ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
 
 void ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode);
-
-/*
- * States as HSCAN has them (a list of names and values), with the time that
- * has passed credited; a bucket never gets more than it holds.  hashes: those
- * of unregistered clients are of our secret.  Returns how many were used.
- */
-
-ngx_uint_t ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz,
-    redisReply *list, ngx_uint_t hashes);
 
 /* Gathers from save->slot on until then (us); whether that was all. */
 

@@ -14,8 +14,9 @@
 
 /*
  * A write: checks and change in one.  KEYS: clients, changes, epoch, tokens,
- * node.  ARGV: kind, id, capacity, rate, tokens, state of tokens, token of
- * the node, limits in force for a value that is malformed.
+ * tokens set by the API.  ARGV: kind, id, capacity, rate, tokens, state of
+ * tokens, limits in force for a value that is malformed.  Tokens are saved
+ * also while the node's name is that of a predecessor who has died.
  */
 
 static const char  ngx_http_tbucket_script_write[] =
@@ -49,7 +50,7 @@ static const char  ngx_http_tbucket_script_write[] =
     "end\n"
     "if kind == 'change' then\n"
     "  local c, r = limits(old)\n"
-    "  if not c then c, r = ARGV[8], ARGV[9] end\n"
+    "  if not c then c, r = ARGV[7], ARGV[8] end\n"
     "  if capacity == '' then capacity = c end\n"
     "  if rate == '' then rate = r end\n"
     "  if capacity == '' or rate == '' then return {'MISSING'} end\n"
@@ -57,11 +58,9 @@ static const char  ngx_http_tbucket_script_write[] =
     "    return {'RANGE', '0-0', capacity, rate}\n"
     "  end\n"
     "end\n"
-    "local save = false\n"
     "if tokens ~= '' then\n"
-    "  local holder = redis.call('GET', KEYS[5])\n"
     "  redis.call('HLEN', KEYS[4])\n"
-    "  save = not holder or holder == ARGV[7]\n"
+    "  redis.call('HLEN', KEYS[5])\n"
     "end\n"
     "local seq = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 100000, '*',\n"
     "                       'id', id)\n"
@@ -71,10 +70,12 @@ static const char  ngx_http_tbucket_script_write[] =
     "  redis.call('HSET', KEYS[1], id, '{\"capacity\":' .. capacity\n"
     "             .. ',\"rate_per_sec\":' .. rate .. '}')\n"
     "end\n"
-    "if save then\n"
-    "  redis.call('HSET', KEYS[4], id, ARGV[6])\n"
-    "  if redis.call('PTTL', KEYS[4]) < 0 then\n"
-    "    redis.call('PEXPIRE', KEYS[4], 86400000)\n"
+    "if tokens ~= '' then\n"
+    "  for i = 4, 5 do\n"
+    "    redis.call('HSET', KEYS[i], id, ARGV[6])\n"
+    "    if redis.call('PTTL', KEYS[i]) < 0 then\n"
+    "      redis.call('PEXPIRE', KEYS[i], 86400000)\n"
+    "    end\n"
     "  end\n"
     "end\n"
     "return {old and 'OLD' or 'NEW', seq, capacity, rate}\n";
@@ -172,11 +173,14 @@ static const char  ngx_http_tbucket_script_seed[] =
 
 /*
  * Replaces the token states of a node, if the name is its own.  KEYS: tokens,
- * secret, node, the states that were sent.  ARGV: token, ms that the name is
- * kept, mode, how many states, secret, ms that states are kept.
+ * secret, node, the states that were sent, those that the API has set.
+ * ARGV: token, ms that the name is kept, mode, how many states, secret, ms
+ * that states are kept, and the time (ms) by which what the API had set was
+ * in the states that were sent: what it set later wins.
  */
 
 static const char  ngx_http_tbucket_script_save[] =
+    "if redis.replicate_commands then redis.replicate_commands() end\n"
     "local holder = redis.call('GET', KEYS[3])\n"
     "if holder and holder ~= ARGV[1] then\n"
     "  redis.call('DEL', KEYS[4])\n"
@@ -193,8 +197,17 @@ static const char  ngx_http_tbucket_script_save[] =
     "  redis.call('DEL', KEYS[1])\n"
     "else\n"
     "  redis.call('RENAME', KEYS[4], KEYS[1])\n"
-    "  redis.call('PEXPIRE', KEYS[1], ARGV[6])\n"
     "end\n"
+    "local set = redis.call('HGETALL', KEYS[5])\n"
+    "for i = 1, #set, 2 do\n"
+    "  local at = tonumber(set[i + 1]:match('\"at\":(%d+)'))\n"
+    "  if at and at >= tonumber(ARGV[7]) then\n"
+    "    redis.call('HSET', KEYS[1], set[i], set[i + 1])\n"
+    "  else\n"
+    "    redis.call('HDEL', KEYS[5], set[i])\n"
+    "  end\n"
+    "end\n"
+    "redis.call('PEXPIRE', KEYS[1], ARGV[6])\n"
     "if ARGV[3] == 'leave' then redis.call('DEL', KEYS[3]) end\n"
     "return 'OK'\n";
 
@@ -234,6 +247,7 @@ ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool)
         { &rz->secret, "secret", node },
         { &rz->node, "node", node },
         { &rz->staged, "saving", node },
+        { &rz->patched, "patched", node },
         { &rz->bucket, "bucket", NULL },
         { &rz->holders, "holders", NULL },
         { &rz->global_secret, "secret", NULL }

@@ -10,7 +10,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "src/core/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
 
@@ -25,6 +24,8 @@
 static void ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_number(ngx_http_tbucket_args_t *args,
+    char *buf, uint64_t value);
 static void ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
     const char *mode);
 static void ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link,
@@ -34,13 +35,8 @@ static void ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link,
 static ngx_uint_t ngx_http_tbucket_redis_verdict(
     ngx_http_tbucket_rzone_t *rz, redisReply *reply);
 static void ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz);
-static void ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz);
-static void ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link,
-    redisReply *reply, void *data);
 static size_t ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz,
     const tb_hash_t *h, char *name);
-static ngx_int_t ngx_http_tbucket_redis_hash(ngx_http_tbucket_rzone_t *rz,
-    redisReply *name, ngx_uint_t hashes, tb_hash_t *h);
 
 
 void
@@ -126,7 +122,10 @@ ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz)
     save->slot = 0;
     save->sent = 0;
     save->expiry = NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN;
-    save->patched = atomic_load(&rz->mirror->patched);
+
+    /* what a worker has got an answer to is in the bucket by then */
+
+    save->since = ngx_http_tbucket_redis_time(rz) - rz->redis->store->timeout;
 
     return NGX_OK;
 }
@@ -334,17 +333,17 @@ void
 ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode)
 {
-    u_char                      *p;
     ngx_http_tbucket_scratch_t  *scratch;
 
     scratch = rz->redis->scratch;
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "4");
+                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "5");
     ngx_http_tbucket_redis_str(args, &rz->tokens);
     ngx_http_tbucket_redis_str(args, &rz->secret);
     ngx_http_tbucket_redis_str(args, &rz->node);
     ngx_http_tbucket_redis_str(args, &rz->staged);
+    ngx_http_tbucket_redis_str(args, &rz->patched);
 
     ngx_http_tbucket_redis_put(args, rz->mirror->token,
                                NGX_HTTP_TBUCKET_TOKEN_SIZE);
@@ -352,17 +351,24 @@ ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
                                              NGX_HTTP_TBUCKET_REDIS_ALIVE));
     ngx_http_tbucket_redis_put(args, mode, ngx_strlen(mode));
 
-    p = (u_char *) scratch->numbers[0];
-    ngx_http_tbucket_redis_put(args, p,
-                               ngx_sprintf(p, "%uD", rz->save.sent) - p);
+    ngx_http_tbucket_redis_number(args, scratch->numbers[0], rz->save.sent);
 
     (void) ngx_hex_dump((u_char *) scratch->secret, rz->zone->shared->secret,
                         TB_SECRET_SIZE);
     ngx_http_tbucket_redis_put(args, scratch->secret, 2 * TB_SECRET_SIZE);
 
-    p = (u_char *) scratch->numbers[1];
-    ngx_http_tbucket_redis_put(args, p,
-                               ngx_sprintf(p, "%uL", rz->save.expiry) - p);
+    ngx_http_tbucket_redis_number(args, scratch->numbers[1], rz->save.expiry);
+    ngx_http_tbucket_redis_number(args, scratch->numbers[2], rz->save.since);
+}
+
+
+static void
+ngx_http_tbucket_redis_number(ngx_http_tbucket_args_t *args, char *buf,
+    uint64_t value)
+{
+    u_char  *p = (u_char *) buf;
+
+    ngx_http_tbucket_redis_put(args, p, ngx_sprintf(p, "%uL", value) - p);
 }
 
 
@@ -420,12 +426,6 @@ ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link, redisReply *reply,
     }
 
     save->saved = (save->sent > 0);
-
-    /* tokens that the API has set since are not to be lost */
-
-    if (save->patched != atomic_load(&rz->mirror->patched)) {
-        save->begin = ngx_current_msec - rz->redis->store->interval;
-    }
 }
 
 
@@ -494,183 +494,6 @@ ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
                   "tbucket_store: zone \"%V\": token states are not saved: "
                   "node \"%V\" is in use by another nginx, \"node=\" must "
                   "differ", &rz->zone->name, &rz->redis->store->node);
-}
-
-
-/* What the master could not do, because Redis was unreachable then. */
-
-static void
-ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz)
-{
-    ngx_http_tbucket_args_t  *args;
-    ngx_http_tbucket_save_t  *save;
-
-    save = &rz->save;
-    args = &rz->redis->scratch->args;
-    args->n = 0;
-
-    if (!save->restoring) {
-        save->restoring = 1;
-        ngx_memcpy(save->cursor, "0", 2);
-    }
-
-    ngx_http_tbucket_redis_literal(args, "HSCAN");
-    ngx_http_tbucket_redis_str(args, &rz->tokens);
-    ngx_http_tbucket_redis_put(args, save->cursor, ngx_strlen(save->cursor));
-    ngx_http_tbucket_redis_literal(args, "COUNT");
-    ngx_http_tbucket_redis_literal(args, "200");
-
-    if (ngx_gw_redis_command(rz->redis->command,
-                             ngx_http_tbucket_redis_on_states, rz, args->n,
-                             args->value, args->len)
-        == NGX_OK)
-    {
-        save->busy = 1;
-    }
-}
-
-
-static void
-ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link, redisReply *reply,
-    void *data)
-{
-    redisReply                *cursor;
-    ngx_http_tbucket_save_t   *save;
-    ngx_http_tbucket_rzone_t  *rz = data;
-
-    (void) link;
-
-    save = &rz->save;
-    save->busy = 0;
-
-    if (reply == NULL) {
-        return;
-    }
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
-        || reply->element[0]->type != REDIS_REPLY_STRING
-        || reply->element[0]->len > 20)
-    {
-        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
-                                   "token states cannot be read",
-                                   reply->type == REDIS_REPLY_ERROR
-                                   ? reply->str : "the reply makes no sense");
-        return;
-    }
-
-    (void) ngx_http_tbucket_redis_restore(rz, reply->element[1], 0);
-
-    cursor = reply->element[0];
-    *ngx_cpymem(save->cursor, cursor->str, cursor->len) = '\0';
-
-    if (ngx_strcmp(save->cursor, "0") == 0) {
-        save->restoring = 0;
-        atomic_store(&rz->mirror->restored, 1);
-    }
-}
-
-
-ngx_uint_t
-ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
-    ngx_uint_t hashes)
-{
-    size_t                    i;
-    uint64_t                  left;
-    tb_hash_t                 h;
-    ngx_uint_t                n;
-    redisReply               *value;
-    tb_limits_t               limits, own;
-    tb_result_t               bucket;
-    tb_client_reader_t       *reader;
-    tb_registry_entry_t       entry;
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = rz->zone;
-    reader = &rz->redis->scratch->reader;
-    n = 0;
-
-    if (list->type != REDIS_REPLY_ARRAY) {
-        return 0;
-    }
-
-    for (i = 0; i + 1 < (size_t) list->elements; i += 2) {
-        value = list->element[i + 1];
-
-        if (value->type != REDIS_REPLY_STRING
-            || ngx_http_tbucket_redis_hash(rz, list->element[i], hashes, &h)
-               != NGX_OK
-            || tb_client_read(reader, &tb_client_state, value->str,
-                              value->len)
-               != 0)
-        {
-            continue;
-        }
-
-        ngx_shmtx_lock(&zone->shpool->mutex);
-
-        own = tb_registry_find(zone->shared->registry, &h, &entry)
-              ? entry.limits : 0;
-        limits = own ? own : zone->limits;
-
-        left = tb_tokens_credit(reader->client.tokens, reader->client.at,
-                                ngx_http_tbucket_redis_time(rz), limits);
-
-        if (tb_table_read(zone->shared->table, &h, ngx_current_msec,
-                          zone->limits, &bucket)
-            == TB_PASS)
-        {
-            left = ngx_min(left, bucket.left);
-        }
-
-        if (left < tb_limits_full(limits)) {
-            n += tb_table_put(zone->shared->table, &h, ngx_current_msec,
-                              zone->limits, own, left);
-        }
-
-        ngx_shmtx_unlock(&zone->shpool->mutex);
-    }
-
-    return n;
-}
-
-
-/* Whose bucket a name is of. */
-
-static ngx_int_t
-ngx_http_tbucket_redis_hash(ngx_http_tbucket_rzone_t *rz, redisReply *name,
-    ngx_uint_t hashes, tb_hash_t *h)
-{
-    ngx_uint_t  i, digit;
-
-    if (name->type != REDIS_REPLY_STRING) {
-        return NGX_ERROR;
-    }
-
-    if (name->len != 33 || name->str[0] != '#') {
-        *h = tb_hash(name->str, name->len, rz->zone->shared->secret);
-        return gw_id_check(name->str, name->len) == GW_ID_OK ? NGX_OK
-                                                             : NGX_ERROR;
-    }
-
-    h->lo = 0;
-    h->hi = 0;
-
-    for (i = 0; i < 32; i++) {
-        digit = ngx_hextoi((u_char *) &name->str[1 + i], 1);
-
-        if (digit > 15) {
-            return NGX_ERROR;
-        }
-
-        if (i < 16) {
-            h->lo = h->lo << 4 | digit;
-
-        } else {
-            h->hi = h->hi << 4 | digit;
-        }
-    }
-
-    return hashes && h->lo != 0 ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -215,7 +215,7 @@ ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
     ngx_http_tbucket_redis_str(args, &rz->tokens);
-    ngx_http_tbucket_redis_str(args, &rz->node);
+    ngx_http_tbucket_redis_str(args, &rz->patched);
 
     ngx_http_tbucket_redis_str(args,
                            &ngx_http_tbucket_redis_kinds[rw->write->kind]);
@@ -224,8 +224,6 @@ ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_put(args, rate, ngx_strlen(rate));
     ngx_http_tbucket_redis_put(args, tokens, ngx_strlen(tokens));
     ngx_http_tbucket_redis_put(args, state, ngx_strlen(state));
-    ngx_http_tbucket_redis_put(args, rz->mirror->token,
-                               NGX_HTTP_TBUCKET_TOKEN_SIZE);
     ngx_http_tbucket_redis_put(args, known[0], ngx_strlen(known[0]));
     ngx_http_tbucket_redis_put(args, known[1], ngx_strlen(known[1]));
 
@@ -644,7 +642,6 @@ ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write, ngx_uint_t from,
 
         if (change->members & TB_CLIENT_TOKENS) {
             tokens = change->tokens;
-            atomic_fetch_add(&rw->rz->mirror->patched, 1);
         }
 
         if (ngx_http_tbucket_client_set(zone, &change->id, change->capacity,
