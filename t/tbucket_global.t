@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Clients qw(api);
 use Gateway;
 use IO::Select;
 use IO::Socket::INET;
@@ -169,14 +170,6 @@ sub is_strict
     note(sprintf('%s: %d of %d in %.2f s, %.1f %% of the limit', $name,
                  $r->{admitted}, $r->{asked}, $r->{time},
                  100 * $r->{admitted} / $most));
-}
-
-sub api
-{
-    my ($g, $method, $uri, $body) = @_;
-
-    return request($g, $method, $uri, body => encode_json($body),
-                   headers => { 'Content-Type' => 'application/json' });
 }
 
 # What stands between a node and Redis; SIGSTOP cuts it off.

@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Clients;
 use Gateway;
 use JSON::PP;
 use Test::More;
@@ -35,45 +36,6 @@ END
 
 sub start { my (%o) = @_;
             return gateway(text(%o), workers => $o{workers} // 2) }
-
-sub api
-{
-    my ($g, $method, $uri, $body) = @_;
-
-    return request($g, $method, $uri, defined $body
-        ? (body => encode_json($body),
-           headers => { 'Content-Type' => 'application/json' }) : ());
-}
-
-sub put
-{
-    my ($g, $id, $capacity, $rate) = @_;
-
-    return api($g, 'PUT', "/clients/$id",
-               { capacity => $capacity, rate_per_sec => $rate })->{code};
-}
-
-sub client_of { my ($g, $id) = @_;
-                my $r = api($g, 'GET', "/clients/$id");
-                return $r->{code} == 200 ? decode_json($r->{body}) : undef }
-
-sub registered
-{
-    my ($g) = @_;
-
-    my (%all, $next);
-
-    do {
-        my $r = api($g, 'GET', '/clients?limit=1000'
-                               . ($next ? "&cursor=$next" : ''));
-        my $page = decode_json($r->{body});
-        $all{ $_->{client_id} } = "$_->{capacity}/$_->{rate_per_sec}"
-            for @{ $page->{clients} };
-        $next = $page->{next};
-    } while (defined $next);
-
-    return \%all;
-}
 
 sub slurp { my ($path) = @_; open(my $in, '<:raw', $path) or return '';
             local $/; return <$in> }
@@ -109,14 +71,6 @@ sub crash { my ($g) = @_; $g->kill; $g->start }
 sub restart { my ($g) = @_; $g->quit; $g->start }
 
 # How many of n requests are admitted.
-
-sub admitted
-{
-    my ($g, $key, $n) = @_;
-
-    return load($g, '/none', requests => $n,
-                headers => { 'X-Api-Key' => $key })->{codes}{404} // 0;
-}
 
 
 subtest 'the folder' => sub {

@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Clients;
 use Gateway;
 use IO::Socket::INET;
 use JSON::PP;
@@ -44,27 +45,6 @@ sub start { my ($r, %o) = @_;
             return gateway(text(ref $r ? $r->url : $r, %o),
                            workers => $o{workers} // 2) }
 
-sub api
-{
-    my ($g, $method, $uri, $body) = @_;
-
-    return request($g, $method, $uri, defined $body
-        ? (body => encode_json($body),
-           headers => { 'Content-Type' => 'application/json' }) : ());
-}
-
-sub put
-{
-    my ($g, $id, $capacity, $rate) = @_;
-
-    return api($g, 'PUT', "/clients/$id",
-               { capacity => $capacity, rate_per_sec => $rate })->{code};
-}
-
-sub client_of { my ($g, $id) = @_;
-                my $r = api($g, 'GET', "/clients/$id");
-                return $r->{code} == 200 ? decode_json($r->{body}) : undef }
-
 # "capacity/rate" of a registered client, or "-".
 
 sub limits_of
@@ -82,32 +62,6 @@ sub becomes
 
     wait_for(sub { limits_of($g, $id) eq $limits }, $timeout);
     is(limits_of($g, $id), $limits, $name);
-}
-
-sub registered
-{
-    my ($g) = @_;
-
-    my (%all, $next);
-
-    do {
-        my $r = api($g, 'GET', '/clients?limit=1000'
-                               . ($next ? "&cursor=$next" : ''));
-        my $page = decode_json($r->{body});
-        $all{ $_->{client_id} } = "$_->{capacity}/$_->{rate_per_sec}"
-            for @{ $page->{clients} };
-        $next = $page->{next};
-    } while (defined $next);
-
-    return \%all;
-}
-
-sub admitted
-{
-    my ($g, $key, $n) = @_;
-
-    return load($g, '/none', requests => $n,
-                headers => { 'X-Api-Key' => $key })->{codes}{404} // 0;
 }
 
 sub value { sprintf('{"capacity":%s,"rate_per_sec":%s}', @_) }
