@@ -40,7 +40,7 @@ static ngx_int_t ngx_http_tbucket_redis_load_secret(
 static ngx_int_t ngx_http_tbucket_redis_load_clients(
     ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_states(
-    ngx_http_tbucket_rload_t *l);
+    ngx_http_tbucket_rload_t *l, ngx_uint_t *n);
 static redisReply *ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_finish_zone(redisContext *context,
     ngx_http_tbucket_rzone_t *rz);
@@ -235,9 +235,11 @@ static ngx_int_t
 ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
 {
     ngx_int_t                 rc;
+    ngx_uint_t                restored;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = l->rz->zone;
+    restored = 0;
 
     ngx_time_update();
 
@@ -258,11 +260,19 @@ ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
         return NGX_ERROR;
     }
 
+    /* tokens that are leased are in Redis anyway */
+
     if (ngx_http_tbucket_redis_load_clients(l) != NGX_OK
-        || ngx_http_tbucket_redis_load_states(l) != NGX_OK)
+        || (!zone->global
+            && ngx_http_tbucket_redis_load_states(l, &restored) != NGX_OK))
     {
         return NGX_ERROR;
     }
+
+    ngx_log_error(NGX_LOG_NOTICE, l->rz->redis->log, 0,
+                  "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
+                  "buckets restored", &zone->name,
+                  atomic_load(&zone->shared->registry->entries), restored);
 
     l->rz->mirror->restored = 1;
     l->rz->mirror->stale = l->clients;
@@ -438,21 +448,18 @@ ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
 
 
 static ngx_int_t
-ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l)
+ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l,
+    ngx_uint_t *n)
 {
     char                      cursor[24];
-    ngx_uint_t                n;
     redisReply               *reply;
     ngx_http_tbucket_args_t  *args;
 
     args = &l->rz->redis->scratch->args;
-    n = 0;
-
-    /* tokens that are leased are in Redis anyway */
 
     ngx_memcpy(cursor, "0", 2);
 
-    while (!l->rz->zone->global) {
+    do {
         args->n = 0;
 
         ngx_http_tbucket_redis_literal(args, "HSCAN");
@@ -475,23 +482,15 @@ ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l)
             return NGX_ERROR;
         }
 
-        n += ngx_http_tbucket_redis_restore(l->rz, reply->element[1],
-                                            l->secret);
+        *n += ngx_http_tbucket_redis_restore(l->rz, reply->element[1],
+                                             l->secret);
 
         *ngx_cpymem(cursor, reply->element[0]->str, reply->element[0]->len)
             = '\0';
 
         freeReplyObject(reply);
 
-        if (ngx_strcmp(cursor, "0") == 0) {
-            break;
-        }
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, l->rz->redis->log, 0,
-                  "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
-                  "buckets restored", &l->rz->zone->name,
-                  atomic_load(&l->rz->zone->shared->registry->entries), n);
+    } while (ngx_strcmp(cursor, "0") != 0);
 
     return NGX_OK;
 }

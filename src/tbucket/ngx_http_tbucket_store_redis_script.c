@@ -15,12 +15,13 @@
 /*
  * A write: checks and change in one.  KEYS: clients, changes, epoch, tokens,
  * tokens set by the API.  ARGV: kind, id, capacity, rate, tokens, state of
- * tokens, limits in force for a value that is malformed.  Tokens are saved
- * also while the node's name is that of a predecessor who has died.
+ * tokens (none: they are leased), limits in force for a value that is
+ * malformed.  Tokens are saved also while the node's name is that of a
+ * predecessor who has died.
  */
 
 static const char  ngx_http_tbucket_script_write[] =
-    "local kind, id, capacity, rate, tokens = unpack(ARGV, 1, 5)\n"
+    "local kind, id, capacity, rate, tokens, state = unpack(ARGV, 1, 6)\n"
     "if redis.replicate_commands then redis.replicate_commands() end\n"
     "local function limits(text)\n"
     "  local c, r = text:match('^{\"capacity\":(%d+),"
@@ -58,7 +59,7 @@ static const char  ngx_http_tbucket_script_write[] =
     "    return {'RANGE', '0-0', capacity, rate}\n"
     "  end\n"
     "end\n"
-    "if tokens ~= '' then\n"
+    "if state ~= '' then\n"
     "  redis.call('HLEN', KEYS[4])\n"
     "  redis.call('HLEN', KEYS[5])\n"
     "end\n"
@@ -70,9 +71,9 @@ static const char  ngx_http_tbucket_script_write[] =
     "  redis.call('HSET', KEYS[1], id, '{\"capacity\":' .. capacity\n"
     "             .. ',\"rate_per_sec\":' .. rate .. '}')\n"
     "end\n"
-    "if tokens ~= '' then\n"
+    "if state ~= '' then\n"
     "  for i = 4, 5 do\n"
-    "    redis.call('HSET', KEYS[i], id, ARGV[6])\n"
+    "    redis.call('HSET', KEYS[i], id, state)\n"
     "    if redis.call('PTTL', KEYS[i]) < 0 then\n"
     "      redis.call('PEXPIRE', KEYS[i], 86400000)\n"
     "    end\n"

@@ -203,6 +203,9 @@ ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
 
     if (change->members & TB_CLIENT_TOKENS) {
         tokens[tb_client_print_tokens(tokens, change->tokens)] = '\0';
+    }
+
+    if ((change->members & TB_CLIENT_TOKENS) && !rz->zone->global) {
         state[tb_client_print_state(state, change->tokens,
                                     ngx_http_tbucket_redis_time(rz))] = '\0';
     }
