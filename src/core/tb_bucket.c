@@ -9,7 +9,6 @@
 
 
 static uint64_t tb_rate_period(uint64_t rate);
-static uint64_t tb_earn_time(uint64_t rate, uint64_t tokens);
 
 
 tb_word_t
@@ -74,7 +73,7 @@ tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
         return 0;
     }
 
-    wait = tb_earn_time(tb_limits_rate(limits), tokens - have);
+    wait = tb_limits_time(limits, tokens - have);
 
     if (wait == UINT64_MAX) {
         return wait;
@@ -101,7 +100,7 @@ tb_bucket_next(tb_limits_t limits, uint64_t left)
         return 0;
     }
 
-    return tb_earn_time(tb_limits_rate(limits), next - left);
+    return tb_limits_time(limits, next - left);
 }
 
 
@@ -110,7 +109,7 @@ tb_bucket_window(tb_limits_t limits)
 {
     uint64_t  ms;
 
-    ms = tb_earn_time(tb_limits_rate(limits), tb_limits_full(limits));
+    ms = tb_limits_time(limits, tb_limits_full(limits));
 
     return ms == UINT64_MAX ? ms : (ms + 999) / 1000;
 }
@@ -138,9 +137,13 @@ tb_rate_period(uint64_t rate)
 
 /* At most 1e12 µtok are ever missing, so the product fits. */
 
-static uint64_t
-tb_earn_time(uint64_t rate, uint64_t tokens)
+uint64_t
+tb_limits_time(tb_limits_t limits, uint64_t tokens)
 {
+    uint64_t  rate;
+
+    rate = tb_limits_rate(limits);
+
     if (rate == 0) {
         return UINT64_MAX;
     }

@@ -280,6 +280,13 @@ uint64_t tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 uint64_t tb_bucket_next(tb_limits_t limits, uint64_t left);
 
+/*
+ * Milliseconds in which so many µtok come in at that rate, rounded up;
+ * UINT64_MAX if the rate is 0.
+ */
+
+uint64_t tb_limits_time(tb_limits_t limits, uint64_t tokens);
+
 /* Seconds from empty to full, rounded up; at least 1. */
 
 uint64_t tb_bucket_window(tb_limits_t limits);

@@ -18,7 +18,6 @@ static bool tb_lease_is_idle(const tb_lease_t *l, uint64_t tokens,
     uint32_t period, uint64_t now);
 static uint64_t tb_lease_used(const tb_lease_t *l, uint64_t tokens);
 static uint64_t tb_lease_earned(tb_limits_t limits, uint64_t ms);
-static uint64_t tb_lease_time(tb_limits_t limits, uint64_t tokens);
 static uint64_t tb_lease_estimate(const tb_lease_t *l, tb_limits_t limits,
     uint64_t now);
 static uint32_t tb_lease_since(uint64_t now, uint32_t then);
@@ -29,7 +28,7 @@ tb_lease_period(tb_limits_t limits, uint32_t refill, uint32_t spacing)
 {
     uint64_t  period;
 
-    period = tb_lease_time(limits, tb_limits_full(limits)) / 4;
+    period = tb_limits_time(limits, tb_limits_full(limits)) / 4;
 
     if (period > refill) {
         period = refill;
@@ -75,7 +74,7 @@ tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
 
     /* small buckets: what is spent makes room for refill once reported */
 
-    quick = tb_lease_time(limits, tb_limits_full(limits)) / 20;
+    quick = tb_limits_time(limits, tb_limits_full(limits)) / 20;
 
     return period <= 5 * quick && age >= quick
            && (tb_lease_used(l, tokens) > 0
@@ -241,7 +240,7 @@ tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
         cost = full;
     }
 
-    ms = tokens < cost ? tb_lease_time(limits, cost - tokens) : 0;
+    ms = tokens < cost ? tb_limits_time(limits, cost - tokens) : 0;
 
     return ms ? ms : 1;
 }
@@ -341,19 +340,6 @@ tb_lease_earned(tb_limits_t limits, uint64_t ms)
     earned = tb_limits_rate(limits) * ms / TB_STEPS_A_UTOK;
 
     return earned < full ? earned : full;
-}
-
-
-/* Milliseconds in which that much comes in, rounded up. */
-
-static uint64_t
-tb_lease_time(tb_limits_t limits, uint64_t tokens)
-{
-    uint64_t  rate;
-
-    rate = tb_limits_rate(limits);
-
-    return (tokens * TB_STEPS_A_UTOK + rate - 1) / rate;
 }
 
 

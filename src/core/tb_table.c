@@ -101,10 +101,24 @@ tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 {
     tb_verdict_t  verdict;
 
+    verdict = tb_table_peek_known(t, h, now, dflt, cost, result);
+
+    return verdict != TB_ABSENT
+           ? verdict
+           : tb_table_judge_new(t, h, now, dflt, cost, result, false);
+}
+
+
+tb_verdict_t
+tb_table_peek_known(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_verdict_t  verdict;
+
     verdict = tb_table_read(t, h, now, dflt, result);
 
-    if (verdict == TB_ABSENT) {
-        return tb_table_judge_new(t, h, now, dflt, cost, result, false);
+    if (verdict != TB_PASS) {
+        return verdict;
     }
 
     if (result->left < cost) {

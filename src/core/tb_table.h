@@ -178,6 +178,11 @@ tb_verdict_t tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 tb_verdict_t tb_table_take_known(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
 
+/* What tb_table_take_known() would decide; changes nothing. */
+
+tb_verdict_t tb_table_peek_known(const tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
 /*
  * What tb_table_take() would decide; changes nothing.  A new key for which
  * there is room is judged as the full bucket that it would be.
@@ -301,7 +306,8 @@ bool tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 /*
  * Frees the slot of a client without own limits if its bucket holds tokens
  * (µtok) or more, or is full: when it asks again it is as new.  A leased one
- * is freed if it holds nothing.  The caller holds the lock.
+ * is freed if it holds nothing, whatever tokens is.  The caller holds the
+ * lock.
  */
 
 void tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,

@@ -165,7 +165,8 @@ void
 tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens)
 {
-    uint64_t    full;
+    bool        as_new;
+    uint64_t    full, left;
     tb_slot_t  *slot;
     tb_word_t   word;
 
@@ -179,14 +180,13 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     full = tb_limits_full(dflt);
     word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    left = tb_word_tokens(tb_word_settle(word, dflt, now));
 
-    if ((dflt & TB_LIMITS_LEASED) && tb_word_tokens(word) != 0) {
-        return;
-    }
+    as_new = (dflt & TB_LIMITS_LEASED) ? left == 0
+                                       : left >= (tokens < full ? tokens
+                                                                : full);
 
-    if (!tb_word_is_vacant(word)
-        && tb_word_tokens(tb_word_settle(word, dflt, now))
-           >= (tokens < full ? tokens : full)
+    if (!tb_word_is_vacant(word) && as_new
         && tb_slot_swap(slot, word, tb_word_vacant(word)))
     {
         atomic_store_explicit(&slot->tag, 0, memory_order_release);

@@ -348,10 +348,10 @@ void ngx_http_tbucket_global_seen(ngx_http_tbucket_charge_t *c);
 
 uint64_t ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c);
 
-/* A client's tokens on all nodes, as last seen; tokens: those that are here. */
+/* A client's tokens on all nodes, as last seen; bucket: as it was read. */
 
 uint64_t ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, uint64_t tokens, tb_limits_t limits);
+    const tb_hash_t *h, const tb_result_t *bucket);
 
 /*
  * Has the access phase of the request go on when there is an answer about

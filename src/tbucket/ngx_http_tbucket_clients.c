@@ -19,6 +19,8 @@ static void ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone);
 static void ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone);
 static void ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_client_t *client);
+static uint64_t ngx_http_tbucket_client_tokens(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, const tb_result_t *bucket);
 
 
 ngx_http_tbucket_outcome_e
@@ -98,8 +100,7 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
     }
 
     (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits, 0);
-    tb_table_forget(table, &h, ngx_current_msec, zone->limits,
-                    zone->global ? 0 : full);
+    tb_table_forget(table, &h, ngx_current_msec, zone->limits, full);
 
     ngx_http_tbucket_client_end(zone);
 
@@ -140,12 +141,7 @@ ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     client->entry.limits = bucket.limits;
     client->entry.len = id->len;
     ngx_memcpy(client->entry.id, id->data, id->len);
-    client->tokens = bucket.left;
-
-    if (zone->global) {
-        client->tokens = ngx_http_tbucket_global_tokens(zone, &h, bucket.left,
-                                                        bucket.limits);
-    }
+    client->tokens = ngx_http_tbucket_client_tokens(zone, &h, &bucket);
 
     return NGX_OK;
 }
@@ -274,17 +270,20 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
         == TB_PASS)
     {
         client->entry.limits = bucket.limits;
-        client->tokens = bucket.left;
-
-        if (zone->global) {
-            client->tokens = ngx_http_tbucket_global_tokens(zone,
-                                                         &client->entry.hash,
-                                                         bucket.left,
-                                                         bucket.limits);
-        }
-
+        client->tokens = ngx_http_tbucket_client_tokens(zone,
+                                                        &client->entry.hash,
+                                                        &bucket);
         return;
     }
 
     client->tokens = tb_limits_full(client->entry.limits);
+}
+
+
+static uint64_t
+ngx_http_tbucket_client_tokens(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, const tb_result_t *bucket)
+{
+    return zone->global ? ngx_http_tbucket_global_tokens(zone, h, bucket)
+                        : bucket->left;
 }

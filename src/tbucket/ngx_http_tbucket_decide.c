@@ -202,12 +202,9 @@ ngx_http_tbucket_look(ngx_http_tbucket_charge_t *c,
         return NGX_OK;
     }
 
-    c->verdict = tb_table_read(zone->shared->table, &c->hash,
-                               ngx_current_msec, zone->limits, &c->result);
-
-    if (c->verdict == TB_PASS && c->result.left < c->cost) {
-        c->verdict = TB_REFUSE;
-    }
+    c->verdict = tb_table_peek_known(zone->shared->table, &c->hash,
+                                     ngx_current_msec, zone->limits, c->cost,
+                                     &c->result);
 
     return ngx_http_tbucket_lease(c, ctx, 0);
 }

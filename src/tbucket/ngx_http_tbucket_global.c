@@ -82,13 +82,7 @@ ngx_http_tbucket_global_find(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
     l = zone->shared->global->leases
         + (slot - tb_table_slot(zone->shared->table, 0));
 
-    if (atomic_load_explicit(&l->tag, memory_order_acquire) != h->lo
-        || atomic_load_explicit(&l->check, memory_order_relaxed) != h->hi)
-    {
-        return NULL;
-    }
-
-    return l;
+    return ngx_http_tbucket_global_owns(l, h) ? l : NULL;
 }
 
 

@@ -23,6 +23,9 @@
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
 
+/* ms until requests look whether another worker's call has been answered */
+#define NGX_HTTP_TBUCKET_GLOBAL_POLL  3
+
 /* leases that were displaced and are to be reported, of a zone */
 #define NGX_HTTP_TBUCKET_DROPPED  64
 
@@ -186,6 +189,15 @@ ngx_int_t ngx_http_tbucket_global_create_zone(ngx_http_tbucket_zone_t *zone);
 size_t ngx_http_tbucket_global_table(size_t size);
 ngx_int_t ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone);
 
+/* Whether the lease is of that client's bucket. */
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_global_owns(ngx_http_tbucket_lease_t *l, const tb_hash_t *h)
+{
+    return atomic_load_explicit(&l->tag, memory_order_acquire) == h->lo
+           && atomic_load_explicit(&l->check, memory_order_relaxed) == h->hi;
+}
+
 /* The lease of a bucket, if it has one. */
 
 ngx_http_tbucket_lease_t *ngx_http_tbucket_global_find(
@@ -250,6 +262,16 @@ void ngx_http_tbucket_global_stop(ngx_http_tbucket_rzone_t *rz);
 /* The worker has got, or lost, the store's lease; or the connection. */
 
 void ngx_http_tbucket_global_changed(ngx_http_tbucket_rzone_t *rz);
+
+/*
+ * Prints the bucket's key in Redis; h is the client's keyed hash.  Its length
+ * is that for each.
+ */
+
+#define ngx_http_tbucket_global_key_len(rz)  ((rz)->bucket.len + 1 + 32)
+
+void ngx_http_tbucket_global_key(ngx_http_tbucket_rzone_t *rz, u_char *key,
+    const tb_hash_t *h);
 
 /* Sends what is to be sent, as soon as it can be. */
 

@@ -10,10 +10,6 @@
 #include "src/tbucket/ngx_http_tbucket_global.h"
 
 
-/* ms until requests look whether another worker's call has been answered */
-#define NGX_HTTP_TBUCKET_GLOBAL_POLL  3
-
-
 static void ngx_http_tbucket_global_timer(ngx_event_t *ev);
 static void ngx_http_tbucket_global_post(ngx_event_t *ev);
 static void ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a);
@@ -37,7 +33,7 @@ ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
         return NGX_ERROR;
     }
 
-    a->key_len = rz->bucket.len + 1 + 32;
+    a->key_len = ngx_http_tbucket_global_key_len(rz);
 
     a->entries = ngx_palloc(cycle->pool, TB_LEASE_BATCH
                                          * sizeof(ngx_http_tbucket_entry_t));
@@ -115,9 +111,7 @@ ngx_http_tbucket_global_changed(ngx_http_tbucket_rzone_t *rz)
         ngx_add_timer(&a->timer, 1);
     }
 
-    if (!a->post.posted) {
-        ngx_post_event(&a->post, &ngx_posted_events);
-    }
+    ngx_post_event(&a->post, &ngx_posted_events);
 }
 
 
@@ -228,6 +222,14 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 
 
 void
+ngx_http_tbucket_global_key(ngx_http_tbucket_rzone_t *rz, u_char *key,
+    const tb_hash_t *h)
+{
+    (void) ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+}
+
+
+void
 ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
 {
     u_char                    *key;
@@ -252,7 +254,7 @@ ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
         h = a->entries[i].lease ? &a->entries[i].lease->key
                                 : &a->entries[i].hash;
 
-        (void) ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+        ngx_http_tbucket_global_key(rz, key, h);
         ngx_http_tbucket_redis_put(args, key, a->key_len);
         key += a->key_len;
 
@@ -344,9 +346,7 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
         }
     }
 
-    if (!a->post.posted) {
-        ngx_post_event(&a->post, &ngx_posted_events);
-    }
+    ngx_post_event(&a->post, &ngx_posted_events);
 }
 
 
@@ -397,7 +397,7 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
     /* an answer that comes too late is of no use: what it grants is lost */
 
     if (l == NULL || atomic_load(&l->lease.seq) != a->seq
-        || atomic_load(&l->tag) != e->hash.lo)
+        || !ngx_http_tbucket_global_owns(l, &e->hash))
     {
         return;
     }

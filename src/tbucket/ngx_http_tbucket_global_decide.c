@@ -180,12 +180,8 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
                                          limits, c->cost, &c->result);
 
     } else {
-        c->verdict = tb_table_read(table, &c->hash, ngx_current_msec, limits,
-                                   &c->result);
-
-        if (c->verdict == TB_PASS && c->result.left < c->cost) {
-            c->verdict = TB_REFUSE;
-        }
+        c->verdict = tb_table_peek_known(table, &c->hash, ngx_current_msec,
+                                         limits, c->cost, &c->result);
     }
 
     if (c->verdict == TB_ABSENT) {
@@ -238,17 +234,15 @@ ngx_http_tbucket_global_lease(ngx_http_tbucket_charge_t *c)
 
 uint64_t
 ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, uint64_t tokens, tb_limits_t limits)
+    const tb_hash_t *h, const tb_result_t *bucket)
 {
-    tb_slot_t                 *slot;
     ngx_http_tbucket_lease_t  *l;
 
-    slot = tb_table_lookup(zone->shared->table, h);
-    l = slot ? ngx_http_tbucket_global_find(zone, slot, h) : NULL;
+    l = ngx_http_tbucket_global_find(zone, bucket->slot, h);
 
     if (l == NULL || !l->lease.warm) {
-        return tb_limits_full(limits);
+        return tb_limits_full(bucket->limits);
     }
 
-    return tb_lease_remainder(&l->lease, limits, tokens);
+    return tb_lease_remainder(&l->lease, bucket->limits, bucket->left);
 }

@@ -17,6 +17,8 @@
 
 static ngx_uint_t ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone,
     ngx_uint_t n);
+static void ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone,
+    tb_slot_t *slot, const tb_hash_t *h);
 static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
@@ -89,10 +91,9 @@ ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
         l = &g->leases[g->list[left - 1]];
 
         if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)) {
-            (void) tb_table_add(ngx_http_tbucket_global_slot(zone, l), &h,
-                                ngx_current_msec, zone->limits, INT64_MIN / 2);
-            tb_table_forget(zone->shared->table, &h, ngx_current_msec,
-                            zone->limits, 0);
+            ngx_http_tbucket_global_empty(zone,
+                                        ngx_http_tbucket_global_slot(zone, l),
+                                        &h);
         }
 
         ngx_http_tbucket_global_drop(zone, left - 1, 0);
@@ -101,6 +102,19 @@ ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     return left == 0;
+}
+
+
+/* With the mutex held: takes all tokens out of a bucket, and frees it. */
+
+static void
+ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
+    const tb_hash_t *h)
+{
+    (void) tb_table_add(slot, h, ngx_current_msec, zone->limits,
+                        INT64_MIN / 2);
+    tb_table_forget(zone->shared->table, h, ngx_current_msec, zone->limits,
+                    0);
 }
 
 
@@ -226,9 +240,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
     ngx_http_tbucket_global_reset(a);
     ngx_http_tbucket_global_wake(a, UINT32_MAX);
 
-    if (!a->post.posted) {
-        ngx_post_event(&a->post, &ngx_posted_events);
-    }
+    ngx_post_event(&a->post, &ngx_posted_events);
 }
 
 
@@ -280,7 +292,7 @@ ngx_http_tbucket_global_set(ngx_http_tbucket_write_t *write, ngx_str_t *id,
     rz = write->zone->asking->rz;
     args = &rz->redis->scratch->args;
 
-    key = ngx_pnalloc(write->pool, rz->bucket.len + 1 + 32);
+    key = ngx_pnalloc(write->pool, ngx_http_tbucket_global_key_len(rz));
 
     if (key == NULL || !atomic_load(&g->ready)
         || atomic_load(&g->holder.contact) == 0)
@@ -290,6 +302,7 @@ ngx_http_tbucket_global_set(ngx_http_tbucket_write_t *write, ngx_str_t *id,
 
     h = tb_hash(id->data, id->len, g->secret);
 
+    ngx_http_tbucket_global_key(rz, key, &h);
     tb_lease_put(part, ask);
     tb_holder_call(&g->holder, atomic_fetch_add(&g->seq, 1) + 1, false, false,
                    head);
@@ -297,10 +310,7 @@ ngx_http_tbucket_global_set(ngx_http_tbucket_write_t *write, ngx_str_t *id,
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_LEASE, 1, "2");
     ngx_http_tbucket_redis_str(args, &rz->holders);
-    ngx_http_tbucket_redis_put(args, key,
-                               ngx_sprintf(key, "%V:%016xL%016xL",
-                                           &rz->bucket, h.hi, h.lo)
-                               - key);
+    ngx_http_tbucket_redis_put(args, key, ngx_http_tbucket_global_key_len(rz));
     ngx_http_tbucket_redis_put(args, head, TB_LEASE_HEAD);
     ngx_http_tbucket_redis_put(args, part, TB_LEASE_PART);
 
@@ -348,17 +358,13 @@ ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
     slot = tb_table_lookup(zone->shared->table, &h);
 
     if (slot != NULL) {
-        (void) tb_table_add(slot, &h, ngx_current_msec, zone->limits,
-                            INT64_MIN / 2);
+        ngx_http_tbucket_global_empty(zone, slot, &h);
 
         l = ngx_http_tbucket_global_find(zone, slot, &h);
 
         if (l != NULL && l->place < atomic_load(&zone->shared->global->n)) {
             ngx_http_tbucket_global_drop(zone, l->place, 0);
         }
-
-        tb_table_forget(zone->shared->table, &h, ngx_current_msec,
-                        zone->limits, 0);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);

@@ -83,9 +83,7 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
         asker = ngx_queue_data(q, ngx_http_tbucket_asker_t, queue);
         l = &a->global->leases[asker->node.key];
 
-        if (atomic_load(&l->tag) != asker->hash.lo
-            || atomic_load(&l->check) != asker->hash.hi)
-        {
+        if (!ngx_http_tbucket_global_owns(l, &asker->hash)) {
             ngx_http_tbucket_global_wake(a, (uint32_t) asker->node.key);
 
         } else if (ngx_http_tbucket_global_busy(a, l)

@@ -9,10 +9,6 @@
 #include "src/tbucket/ngx_http_tbucket_global.h"
 
 
-/* ms until requests look whether another worker's call has been answered */
-#define NGX_HTTP_TBUCKET_GLOBAL_POLL  3
-
-
 static void ngx_http_tbucket_global_resume(ngx_event_t *ev);
 static void ngx_http_tbucket_global_gone(void *data);
 static void ngx_http_tbucket_global_leave(ngx_http_tbucket_waiter_t *w);
@@ -98,9 +94,7 @@ ngx_http_tbucket_global_wait(ngx_http_request_t *r,
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (!a->post.posted) {
-        ngx_post_event(&a->post, &ngx_posted_events);
-    }
+    ngx_post_event(&a->post, &ngx_posted_events);
 
     if (!a->timer.timer_set) {
         ngx_add_timer(&a->timer, NGX_HTTP_TBUCKET_GLOBAL_POLL);
@@ -310,8 +304,6 @@ ngx_http_tbucket_global_wake_asker(ngx_http_tbucket_asker_t *asker)
     {
         w = ngx_queue_data(q, ngx_http_tbucket_waiter_t, queue);
 
-        if (!w->event.posted) {
-            ngx_post_event(&w->event, &ngx_posted_events);
-        }
+        ngx_post_event(&w->event, &ngx_posted_events);
     }
 }

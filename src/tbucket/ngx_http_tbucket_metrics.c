@@ -311,7 +311,7 @@ static void
 ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
     ngx_http_tbucket_main_conf_t *mcf)
 {
-    ngx_uint_t                  i, n;
+    ngx_uint_t                  first, i, n;
     ngx_gw_prom_label_t         label;
     ngx_http_tbucket_zone_t   **zones;
     ngx_http_tbucket_global_t  *g;
@@ -346,26 +346,27 @@ ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
 
     zones = mcf->zones.elts;
 
+    for (first = 0; first < mcf->zones.nelts; first++) {
+        if (zones[first]->global) {
+            break;
+        }
+    }
+
+    if (first == mcf->zones.nelts) {
+        return;
+    }
+
     for (n = 0; n < sizeof(metrics) / sizeof(metrics[0]); n++) {
-
-        for (i = 0; i < mcf->zones.nelts && !zones[i]->global; i++) {
-            /* void */
-        }
-
-        if (i == mcf->zones.nelts) {
-            return;
-        }
-
         ngx_gw_prom_metric(prom, metrics[n].name, metrics[n].type,
                            metrics[n].help);
 
-        for ( /* void */ ; i < mcf->zones.nelts; i++) {
-            g = zones[i]->shared->global;
+        for (i = first; i < mcf->zones.nelts; i++) {
 
             if (!zones[i]->global) {
                 continue;
             }
 
+            g = zones[i]->shared->global;
             label.name = "zone";
             label.value = zones[i]->name;
 

@@ -30,6 +30,7 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_add            hooked_add
 #define tb_table_lookup         hooked_lookup
 #define tb_table_peek           hooked_peek
+#define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
 #define tb_table_set_tokens     hooked_set_tokens
 #define tb_table_is_registered  hooked_is_registered
