@@ -14,7 +14,7 @@ CFLAGS ?=
 PORT ?=		8080
 ADMIN_PORT ?=	8081
 PROVE_JOBS ?=	1
-FUZZ_TIME ?=	600
+FUZZ_SECONDS ?=	600
 CHAOS_SECONDS ?= 600
 PROVE_FLAGS ?=
 TESTS ?=	$(sort $(wildcard t/*.t))
@@ -38,7 +38,8 @@ DEPS_UNIT =	libcmocka-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		openssl prometheus redis-server redis-sentinel
-DEPS_BENCH =	perl valgrind wrk apache2-utils
+DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
+		libpython3-stdlib
 DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
 		perl libtest-base-perl python3-minimal libpython3-stdlib
@@ -54,15 +55,16 @@ OPT_release =	-O2 $(LTO)
 OPT_debug =	-O0 -g3
 OPT_sanitize =	-O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 		-fno-sanitize-recover=undefined
+OPT_coverage =	-O0 --coverage -fprofile-update=atomic
 
 ifeq ($(origin OPT_$(BUILD)),undefined)
-$(error BUILD is "$(BUILD)", it must be release, debug or sanitize)
+$(error BUILD is "$(BUILD)", it must be release, debug, sanitize or coverage)
 endif
 
 MOD_CFLAGS =	-g $(OPT_$(BUILD)) -Wall -Wextra -Werror \
 		-fstack-protector-strong $(CFLAGS)
 MOD_LDFLAGS =	-Wl,-z,relro -Wl,-z,now \
-		$(filter -O% -flto% -fsanitize=%,$(MOD_CFLAGS))
+		$(filter -O% -flto% -fsanitize=% --coverage,$(MOD_CFLAGS))
 
 # nginx takes a variable NGINX in its environment for inherited sockets.
 
@@ -71,6 +73,15 @@ unexport NGINX
 # What puts src/common within reach of t/common.t.
 
 PROBE =		$(OBJ)-probe
+
+# Units that would take minutes under valgrind, and what of the suite runs
+# there.
+
+SLOW_UNITS =	$(addprefix t/unit/,test_tb_table_interleave.c \
+		test_tb_table_flood.c test_tb_table_kill.c test_lb_methods.c)
+VALGRIND_TESTS ?= $(addprefix t/,lb_api.t lb_round_robin.t tbucket_api.t \
+		tbucket_headers.t tbucket_keys.t tbucket_limit.t \
+		tbucket_phases.t tbucket_refusal.t tbucket_several.t)
 
 # A sub-make uses all processors unless this make was told how many.
 
@@ -92,7 +103,7 @@ help:		# what there is
 	    | awk -F'|' '{ printf "%-11s%s\n", $$1, $$2 }'
 	@echo
 	@echo '  NGINX=$(NGINX)  NGINX_SRC=$(NGINX_SRC)'
-	@echo '  BUILD=release|debug|sanitize  PORT=$(PORT)  ADMIN_PORT=$(ADMIN_PORT)'
+	@echo '  BUILD=release|debug|sanitize|coverage  PORT=$(PORT)  ADMIN_PORT=$(ADMIN_PORT)'
 	@echo '  TESTS="t/a.t ..."  PROVE_JOBS=$(PROVE_JOBS)  RATE=, CAPACITY= (demo)'
 
 deps:		# install every Debian package the other targets use
@@ -180,6 +191,7 @@ endef
 
 $(eval $(call programs,unit,$(CC),-O1,test_))
 $(eval $(call programs,unit-asan,$(CC),$(OPT_sanitize),test_))
+$(eval $(call programs,unit-coverage,$(CC),$(OPT_coverage),test_))
 $(eval $(call programs,race,$(CLANG),-O1 -fsanitize=thread,race_))
 
 run =		@$(TOP)/tools/run-programs
@@ -205,9 +217,30 @@ asan: asan-unit
 	@NGINX_BIN='$(NGINX)' $(TOP)/tools/asan $(OUT)/sanitize \
 	    $(MAKE) --no-print-directory suite BUILD=sanitize
 
-fuzz:		# fuzz every parser, FUZZ_TIME=600 seconds each
+# Suites in the format of Test::Nginx: the others tell processes apart by
+# titles, which a program under valgrind does not have.
+
+valgrind:	# unit tests and part of the suite under memcheck
+valgrind: modules
+	$(need) $(DEPS_BUILD) $(DEPS_UNIT) valgrind
+	@$(MAKE) --no-print-directory $(PARALLEL) unit-programs
+	@$(TOP)/tools/valgrind $(OUT)/valgrind $(patsubst \
+	    t/unit/%.c,$(OUT)/unit/%,$(filter-out $(SLOW_UNITS),$(sort \
+	    $(wildcard t/unit/test_*.c))))
+	@NGINX_BIN='$(NGINX)' $(TOP)/tools/valgrind $(OUT)/valgrind \
+	    $(MAKE) --no-print-directory suite TESTS='$(VALGRIND_TESTS)'
+
+coverage:	# lines that unit tests and suite execute
+	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
+	@find $(OUT) -name '*.gcda' -delete 2>/dev/null || :
+	@$(MAKE) --no-print-directory $(PARALLEL) unit-coverage-programs
+	$(run) $(patsubst t/unit/%.c,$(OUT)/unit-coverage/%,$(sort $(wildcard t/unit/test_*.c)))
+	@$(MAKE) --no-print-directory suite BUILD=coverage
+	@$(TOP)/tools/coverage 95 85 $(OUT)/unit-coverage $(OUT)/coverage
+
+fuzz:		# fuzz every parser, FUZZ_SECONDS=600 seconds each
 	$(need) $(DEPS_BUILD) $(DEPS_RACE)
-	@CLANG='$(CLANG)' $(TOP)/fuzz/run $(OUT)/fuzz '$(FUZZ_TIME)'
+	@CLANG='$(CLANG)' $(TOP)/fuzz/run $(OUT)/fuzz '$(FUZZ_SECONDS)'
 
 bench:		# measure against nginx's own, as ratios
 bench: modules
