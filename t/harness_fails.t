@@ -36,7 +36,8 @@ sub failures
 
 my $get = <<'END';
 --- config
-    location = /t { add_header X-A 1; return 200 "body\n"; }
+    rewrite_log on;
+    location = /t { rewrite ^/o /; add_header X-A 1; return 200 "body\n"; }
 --- request
 GET /t
 END
@@ -55,7 +56,7 @@ my %wrong = (
     'resp headers like'    => [2, "--- raw_response_headers_like\nX-B"],
     'resp headers unlike'  => [2, "--- raw_response_headers_unlike chomp\nX-A"],
     'in error.log|matches a line in error' => [2, "--- error_log\nnothing"],
-    'not match|should not' => [2, "--- no_error_log\nhttp process request line"],
+    'not match|should not' => [2, "--- no_error_log\ndoes not match"],
     'grep_error_log_out'   => [2, "--- grep_error_log: nothing\n"
                                   . "--- grep_error_log_out\nsomething"],
     'access.log'           => [2, "--- access_log\nPOST"],
