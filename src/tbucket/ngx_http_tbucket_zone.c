@@ -12,7 +12,7 @@
 
 /*
  * The parts of a zone that go to the table, the rest being for the registry:
- * 15/16 of the first megabyte, 3/4 of all beyond.
+ * 3/4 of the first megabyte, half of all beyond.
  */
 
 #define NGX_HTTP_TBUCKET_SMALL  (1024 * 1024)
@@ -146,7 +146,7 @@ ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool)
     size = shpool->pfree * ngx_pagesize;
     small = ngx_min(size, NGX_HTTP_TBUCKET_SMALL);
 
-    size = small / 16 * 15 + (size - small) / 4 * 3;
+    size = small / 4 * 3 + (size - small) / 2;
 
     return size - size % ngx_pagesize;
 }
