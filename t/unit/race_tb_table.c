@@ -2,7 +2,8 @@
 /*
  * Four threads on one small table, to be run under ThreadSanitizer: first
  * in buckets that time does not refill, so that every token must be found
- * again, then against the clock.  A mutex stands for the zone's.
+ * again, then against the clock, then in leased buckets.  A mutex stands for
+ * the zone's.
  */
 
 
@@ -34,6 +35,8 @@ typedef struct {
     tb_random_t    rnd;
     uint64_t       taken;                  /* µtok, less what went back */
     uint64_t       from_client[CLIENTS];   /* of that */
+    uint64_t       leased;                 /* µtok, less what was returned */
+    uint64_t       to_client[CLIENTS];     /* of that */
     uint64_t       last;                   /* when it asked, ms */
 } worker_t;
 
@@ -192,6 +195,67 @@ work_with_refill(void *data)
 }
 
 
+/* Takes, and leases and their return; new keys displace others. */
+
+static void *
+work_with_leases(void *data)
+{
+    int          i, key;
+    int64_t      tokens;
+    uint64_t     now;
+    worker_t    *w;
+    tb_hash_t    h;
+    tb_slot_t   *slot;
+    tb_result_t  result;
+
+    w = data;
+
+    for (i = 0; i < OPERATIONS; i++) {
+        key = (int) tb_random_in(&w->rnd, 0, KEYS - 1);
+        h = fixture_key((uint64_t) key);
+        now = clock_ms() - tb_random_in(&w->rnd, 0, 5);
+
+        if (tb_random_in(&w->rnd, 0, 499) == 0) {
+            sweep(now);
+        }
+
+        slot = tb_table_lookup(table, &h);
+
+        if (slot == NULL) {
+            pthread_mutex_lock(&lock);
+            (void) tb_table_put(table, &h, now, dflt, 0, 0);
+            pthread_mutex_unlock(&lock);
+
+            continue;
+        }
+
+        tokens = (int64_t) tb_random_scale(&w->rnd, TB_COST_MIN, TB_TOKEN);
+
+        if (tb_random_in(&w->rnd, 0, 2) == 0) {
+            tokens = tb_table_add(slot, &h, now, dflt,
+                                  (tokens & 1) ? tokens : -tokens);
+            w->leased += (uint64_t) tokens;
+
+            if (key < CLIENTS) {
+                w->to_client[key] += (uint64_t) tokens;
+            }
+
+        } else if (tb_table_take_known(table, &h, now, dflt,
+                                       (uint64_t) tokens, &result)
+                   == TB_PASS)
+        {
+            w->taken += (uint64_t) tokens;
+
+            if (key < CLIENTS) {
+                w->from_client[key] += (uint64_t) tokens;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 /* What all slots hold now; an empty one is a full bucket. */
 
 static uint64_t
@@ -341,11 +405,60 @@ test_admits_what_time_refilled(void)
 }
 
 
+/* Displaced tokens are lost, those of registered clients are not. */
+
+static void
+test_no_lease_is_used_twice(void)
+{
+    int          i, k;
+    uint64_t     leased, taken;
+    tb_hash_t    h;
+    worker_t     workers[THREADS];
+    tb_result_t  result;
+
+    start();
+    dflt = tb_limits(5000, R_SECOND, TB_LIMITS_LEASED);
+
+    for (k = 0; k < CLIENTS; k++) {
+        h = fixture_key((uint64_t) k);
+        check(tb_table_put(table, &h, START, dflt, OWN, 0),
+              "no room for a client");
+    }
+
+    run(workers, work_with_leases);
+
+    for (leased = 0, taken = 0, i = 0; i < THREADS; i++) {
+        leased += workers[i].leased;
+        taken += workers[i].taken;
+    }
+
+    check(taken + worth() <= leased, "tokens were created");
+    check(taken > 0 && table->evictions > 1000, "too little happened");
+
+    for (k = 0; k < CLIENTS; k++) {
+        h = fixture_key((uint64_t) k);
+        check(tb_table_read(table, &h, START, dflt, &result) == TB_PASS,
+              "a client is gone");
+
+        for (leased = 0, taken = 0, i = 0; i < THREADS; i++) {
+            leased += workers[i].to_client[k];
+            taken += workers[i].from_client[k];
+        }
+
+        check(result.left + taken == leased,
+              "a client has other tokens than were leased to it");
+    }
+
+    free(table);
+}
+
+
 int
 main(void)
 {
     test_every_token_is_found_again();
     test_admits_what_time_refilled();
+    test_no_lease_is_used_twice();
 
     return 0;
 }
