@@ -355,6 +355,18 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     lcf->keepalive.nginx = ngx_gw_keepalive_given(cf, us);
 
+    /* what wraps us would need a name for each server, as "sticky" does */
+
+    if (NGX_GW_KEEPALIVE_WRAPS_ALL
+        && us->peer.init_upstream != ngx_http_lb_init_upstream)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"sticky\" cannot be used together with \"lb\" in "
+                      "upstream \"%V\", use \"lb hash\" in %s:%ui",
+                      &us->host, lcf->file, lcf->line);
+        return NGX_ERROR;
+    }
+
 #if (NGX_HTTP_UPSTREAM_ZONE)
 
     if (us->shm_zone) {

@@ -2,7 +2,7 @@
 
 use Test::Nginx::Socket;
 
-plan tests => repeat_each() * 51;
+plan tests => repeat_each() * 57;
 
 no_long_string();
 no_root_location();
@@ -276,3 +276,34 @@ qr/\[emerg\].*no servers are inside upstream in \S+nginx\.conf:\d+/
     location = /b { return 200 "here\n"; }
 --- response_body
 here
+
+
+
+=== TEST 26: names that nginx would look up at runtime are refused
+--- http_config
+    resolver 127.0.0.1:1;
+    upstream u { lb round_robin; server localhost:1 resolve; }
+--- must_die
+--- error_log eval
+qr/\[emerg\].*"resolve" of server "localhost:1" is not supported with "lb" in upstream "u" in \S+nginx\.conf:\d+/
+--- skip_nginx: 2: < 1.27.3
+
+
+
+=== TEST 27: sticky is refused with a hint
+--- http_config
+    upstream u { lb round_robin; sticky cookie c; server 127.0.0.1:1; }
+--- must_die
+--- error_log eval
+qr/\[emerg\].*"sticky" cannot be used together with "lb" in upstream "u", use "lb hash" in \S+nginx\.conf:\d+/
+--- skip_nginx: 2: < 1.29.7
+
+
+
+=== TEST 28: sticky before lb is refused likewise
+--- http_config
+    upstream u { sticky cookie c; lb round_robin; server 127.0.0.1:1; }
+--- must_die
+--- error_log eval
+qr/\[emerg\].*"lb" cannot follow another balancing method/
+--- skip_nginx: 2: < 1.29.7

@@ -31,7 +31,8 @@
 
 /*
  * Since 1.29.7 nginx puts its own cache of idle connections around every
- * upstream, once all of them have been set up, asked for or not.
+ * upstream, once all of them have been set up, asked for or not.  So while
+ * one is set up, only "sticky", which is as new, can be around it.
  */
 
 #if (nginx_version >= 1029007)
