@@ -140,7 +140,11 @@ all_distinct_weights_that_fit_are_exact(void **state)
         weights[i] = LB_ORDER_GROUPS - i;
     }
 
-    same_as_method(weights, 200);
+    same_as_method(weights, LB_ORDER_GROUPS);
+
+    weights[7] = 30000;
+
+    same_as_method(weights, 100);
     same_as_method(weights + 161, 200);
 }
 
