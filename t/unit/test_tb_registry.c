@@ -18,7 +18,7 @@
 
 #include "src/core/tb_registry.h"
 #include "tb_random.h"
-#include "tb_stepper.h"
+#include "stepper.h"
 
 
 #define LIMITS(n)  tb_limits((n), TB_STEPS_A_SECOND, TB_LIMITS_REGISTERED)
@@ -495,17 +495,17 @@ static model_t  worked;
 
 
 static void
-work_add(tb_table_t *t)
+work_add(void *reg)
 {
-    (void) tb_registry_set((tb_registry_t *) t, &worked.hash, worked.id,
+    (void) tb_registry_set(reg, &worked.hash, worked.id,
                            worked.len, LIMITS(9));
 }
 
 
 static void
-work_remove(tb_table_t *t)
+work_remove(void *reg)
 {
-    (void) tb_registry_remove((tb_registry_t *) t, &worked.hash);
+    (void) tb_registry_remove(reg, &worked.hash);
 }
 
 
@@ -558,7 +558,7 @@ assert_survivable(tb_registry_t *reg, tb_limits_t before, tb_limits_t after,
 
 
 static void
-die_everywhere(void (*work)(tb_table_t *t), tb_limits_t before,
+die_everywhere(void (*work)(void *data), tb_limits_t before,
     tb_limits_t after)
 {
     pid_t           pid;
@@ -596,7 +596,7 @@ die_everywhere(void (*work)(tb_table_t *t), tb_limits_t before,
         room -= before ? 0 : tb_registry_cells(LEN_MAX);
     }
 
-    pid = stepper_start(work, (tb_table_t *) reg);
+    pid = stepper_start(work, reg);
 
     if (pid == STEPPER_FORBIDDEN) {
         (void) munmap(reg, KILL_SIZE);

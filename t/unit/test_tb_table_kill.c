@@ -18,7 +18,7 @@
 
 #include "src/core/tb_slot.h"
 #include "tb_fixture.h"
-#include "tb_stepper.h"
+#include "stepper.h"
 
 
 #define R_SECOND   TB_STEPS_A_SECOND
@@ -37,7 +37,7 @@
 typedef struct {
     const char  *name;
     void       (*prepare)(tb_table_t *t);
-    void       (*work)(tb_table_t *t);
+    void       (*work)(void *t);
     bool         crowded;      /* no empty slot before */
     uint64_t     raises;       /* µtok that the work itself creates */
 } scenario_t;
@@ -177,35 +177,35 @@ prepare_idle(tb_table_t *t)
 
 
 static void
-work_insert(tb_table_t *t)
+work_insert(void *t)
 {
     ask(t, NEW, NOW, TB_TOKEN);
 }
 
 
 static void
-work_ask_known(tb_table_t *t)
+work_ask_known(void *t)
 {
     ask(t, KNOWN, NOW, TB_TOKEN);
 }
 
 
 static void
-work_put_client(tb_table_t *t)
+work_put_client(void *t)
 {
     put(t, NEW, OWN, 15 * TB_TOKEN);
 }
 
 
 static void
-work_put_known(tb_table_t *t)
+work_put_known(void *t)
 {
     put(t, KNOWN, OWN, 15 * TB_TOKEN);
 }
 
 
 static void
-work_register(tb_table_t *t)
+work_register(void *t)
 {
     tb_hash_t  h;
 
@@ -215,7 +215,7 @@ work_register(tb_table_t *t)
 
 
 static void
-work_unregister(tb_table_t *t)
+work_unregister(void *t)
 {
     tb_hash_t  h;
 
@@ -225,7 +225,7 @@ work_unregister(tb_table_t *t)
 
 
 static void
-work_set_tokens(tb_table_t *t)
+work_set_tokens(void *t)
 {
     tb_hash_t  h;
 
@@ -235,7 +235,7 @@ work_set_tokens(tb_table_t *t)
 
 
 static void
-work_give(tb_table_t *t)
+work_give(void *t)
 {
     tb_hash_t  h;
 
@@ -247,7 +247,7 @@ work_give(tb_table_t *t)
 /* The one group only: a whole chunk of steps would take long. */
 
 static void
-work_sweep(tb_table_t *t)
+work_sweep(void *t)
 {
     tb_sweep_t  seen;
 
@@ -259,14 +259,14 @@ work_sweep(tb_table_t *t)
 
 
 static void
-work_free_idle(tb_table_t *t)
+work_free_idle(void *t)
 {
     tb_table_collect(t, 0, TB_CHUNK_SLOTS, NOW + TB_IDLE_TIME, DFLT);
 }
 
 
 static void
-work_forget(tb_table_t *t)
+work_forget(void *t)
 {
     tb_hash_t  h;
 

@@ -1,20 +1,19 @@
 
 /*
- * A child process that works on a table in shared memory, one instruction
+ * A child process that works on something in shared memory, one instruction
  * at a time.  After cmocka.h.
  */
 
 
-#ifndef TB_STEPPER_H
-#define TB_STEPPER_H
+#ifndef STEPPER_H
+#define STEPPER_H
 
 
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "src/core/tb_table.h"
 
 
 #define STEPPER_FORBIDDEN  -1      /* no ptrace here */
@@ -23,7 +22,7 @@
 /* Starts a child that is stopped right before work, and again after it. */
 
 static inline pid_t
-stepper_start(void (*work)(tb_table_t *t), tb_table_t *t)
+stepper_start(void (*work)(void *data), void *data)
 {
     int    status;
     pid_t  pid;
@@ -37,7 +36,7 @@ stepper_start(void (*work)(tb_table_t *t), tb_table_t *t)
         }
 
         (void) raise(SIGSTOP);
-        work(t);
+        work(data);
         (void) raise(SIGSTOP);
         _exit(0);
     }
@@ -93,4 +92,4 @@ stepper_kill(pid_t pid)
 }
 
 
-#endif /* TB_STEPPER_H */
+#endif /* STEPPER_H */
