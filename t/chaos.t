@@ -2,9 +2,10 @@
 # workers, reloads, binary upgrades, a Redis that is killed, paused and cut
 # off, backends that flap, and changes of clients and servers meanwhile.
 #
-# No client may be admitted above its limit, no change that was acknowledged
-# may be lost, no request may fail that a nginx without modules would have
-# answered, and what is in shared memory has to be sound all the time.
+# No client may be admitted above its limit, by one gateway or by two that
+# share it (scope=global), no change that was acknowledged may be lost, no
+# request may fail that a nginx without modules would have answered, and what
+# is in shared memory has to be sound all the time.
 #
 # CHAOS_SECONDS (30) says how long, CHAOS_SEED which sequence of events.
 
@@ -18,7 +19,7 @@ use Gateway::Process qw(children fork_child free_port spawn wait_exit);
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
-use List::Util qw(shuffle);
+use List::Util qw(max min shuffle sum);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -53,25 +54,36 @@ my $redis = redis();
 my $relay = { port => free_port() };
 $relay->{pid} = fork_child(\&relay);
 
+# Two share Redis and a zone, of which one may lose its way to it.  Clients
+# have a zone for each gateway: when Redis has lost its data, it gets what one
+# node knows, and so nothing that another one was told a moment ago.
+
 my @gateways = (
-    start('round_robin', "redis://127.0.0.1:$relay->{port} timeout=1s "
-                         . 'interval=500ms'),
-    start('least_conn', 'file:%%DIR%%/store'),
+    start('first', 'round_robin', 1,
+          "redis://127.0.0.1:$relay->{port} timeout=1s interval=500ms"),
+    start('second', 'p2c', 1, $redis->url . ' timeout=1s interval=500ms'),
+    start('third', 'least_conn', 0, 'file:%%DIR%%/store'),
 );
 
 
 sub start
 {
-    my ($method, $store) = @_;
+    my ($name, $method, $shares, $store) = @_;
 
+    $store .= " node=$name" if $shares;
+    my $zone = !$shares ? ''
+               : "tbucket_zone \$arg_key zone=all:1m capacity=@{[ RATE ]}
+                               rate=@{[ RATE ]}r/s scope=global;";
+    my $limit = $shares ? 'tbucket zone=all;' : '';
     my $servers = join "\n", map { $backend{$_}->server } qw(steady a b c);
 
     my $text = sub {
         my ($refill) = @_;
 
         return <<"END";
-            tbucket_zone \$http_x_api_key zone=clients:2m capacity=@{[ RATE ]}
+            tbucket_zone \$http_x_api_key zone=$name:2m capacity=@{[ RATE ]}
                          rate=@{[ RATE ]}r/s;
+            $zone
             tbucket_store $store;
             tbucket_refill $refill;
             access_log off;
@@ -88,9 +100,10 @@ sub start
             server {
                 listen 127.0.0.1:%%PORT%% backlog=1024;
                 tbucket_log_level info;
-                location / { tbucket zone=clients; proxy_pass http://u; }
+                location / { tbucket zone=$name; proxy_pass http://u; }
+                location /all { $limit proxy_pass http://u; }
                 location /free { proxy_pass http://u; }
-                location /clients { tbucket_api zone=clients; }
+                location /clients { tbucket_api zone=$name; }
                 location /upstreams { lb_api; }
                 location /zones { zones_check; }
             }
@@ -98,6 +111,7 @@ END
     };
 
     my $s = {
+        name => $name, shares => $shares,
         text => $text, kills => [], lives => [],
         weight => 1, disabled => 0, extra => 0,
         g => gateway_unstarted($text->('100ms'), workers => 2,
@@ -218,18 +232,20 @@ sub beside
 }
 
 
-# Half of all requests are those of clients that are counted; a part is of
-# new clients all the time.  Whatever was no answer is noted, with its time.
+# Half of all requests are those of clients that are counted, and an eighth is
+# of one that the gateways count together; a part is of new clients all the
+# time.  Whatever was no answer is noted, with its time.
 
 sub traffic
 {
     my ($port) = @_;
 
     my (%admitted, @lost);
+    my @uri = (('/') x (HOT + 1), '/all?key=all', '/free', '/free');
     my ($total, $fresh) = (0, 0);
 
     until (-e $stop) {
-        load($port, sub { $_[0] % 8 > HOT ? '/free' : '/' },
+        load($port, sub { $uri[$_[0] % 8] // '/' },
             connections => CONNS, seconds => 1, retry => 1, timeout => 60,
             headers => sub {
                 my ($i) = @_;
@@ -240,8 +256,8 @@ sub traffic
                 my ($r, $i) = @_;
 
                 $total++;
-                $admitted{ 'hot' . $i % 8 }++
-                    if $i % 8 < HOT && $r->{code} == 200;
+                $admitted{ $i % 8 < HOT ? 'hot' . $i % 8 : $uri[$i % 8] }++
+                    if $r->{code} == 200;
 
                 if ($r->{code} != 200 && $r->{code} != 429) {
                     my $now = time();
@@ -374,7 +390,8 @@ sub kill_redis
 sub seeded
 {
     ok(wait_for(sub {
-        eval { $redis->command('EXISTS', 'tbucket:{clients}:epoch') }
+        eval { 2 == $redis->command('EXISTS', map { "tbucket:{$_}:epoch" }
+                                              qw(first second)) }
     }, 60), 'an empty Redis gets its clients back');
 }
 
@@ -518,11 +535,14 @@ sub missing
 
 sub unsound
 {
-    my ($g, $more) = @_;
+    my ($s, $more) = @_;
 
-    for my $zone ('tbucket=clients', 'lb=lb:u' . ($more // '')) {
+    for my $zone ("tbucket=$s->{name}", ('tbucket=all') x $s->{shares},
+                  'lb=lb:u' . ($more // ''))
+    {
         my $r;
-        wait_for(sub { ($r = get($g, "/zones?$zone"))->{code} == 200 }, 30);
+        wait_for(sub { ($r = get($s->{g}, "/zones?$zone"))->{code} == 200 },
+                 30);
         return "$zone: $r->{code} $r->{body}" if $r->{body} ne 'sound';
     }
 
@@ -559,7 +579,7 @@ while (time() < $end) {
     $event->($gateways[rand @gateways]);
     $done{$name}++;
     push @unsound, map { "after $name: $_" } grep { $_ ne '' }
-                   map { unsound($_->{g}) } @gateways;
+                   map { unsound($_) } @gateways;
 }
 
 open(my $file, '>', $stop) or die "$stop: $!\n";
@@ -569,11 +589,27 @@ note(join ', ', "seed $seed", map { "$_ $done{$_}" } sort keys %done);
 is(join("\n", @unsound), '', 'shared memory is sound all the time');
 
 for my $s (@gateways) {
-    my $g = $s->{g};
-    my $traffic = $s->{traffic}->();
-    my $edits = $s->{edits}->();
-
+    $s->{traffic} = $s->{traffic}->();
+    $s->{edits} = $s->{edits}->();
     $s->{lives}[-1][1] = time();
+}
+
+# what they admit together; a generation has no limit of its own here
+
+my @sharing = grep { $_->{shares} } @gateways;
+my $together = sum(map { $_->{traffic}{admitted}{'/all?key=all'} // 0 }
+                   @sharing);
+my $most = RATE * (1 + max(map { $_->{lives}[-1][1] } @sharing)
+                   - min(map { $_->{lives}[0][0] } @sharing)) + 1;
+
+cmp_ok($together, '<=', $most,
+       "two gateways together: $together of no more than $most");
+cmp_ok($together, '>', 0.1 * RATE * $seconds, 'and not too few');
+
+for my $s (@gateways) {
+    my $g = $s->{g};
+    my $traffic = $s->{traffic};
+    my $edits = $s->{edits};
 
     my ($limit, $span) = (0, 0);
 
@@ -582,13 +618,14 @@ for my $s (@gateways) {
         $span += $life->[1] - $life->[0];
     }
 
-    for my $client (sort keys %{ $traffic->{admitted} }) {
+    for my $client (grep { /^hot/ } sort keys %{ $traffic->{admitted} }) {
         my $n = $traffic->{admitted}{$client};
         cmp_ok($n, '<=', $limit, "$client: $n of no more than $limit");
         cmp_ok($n, '>', 0.1 * RATE * $seconds, "$client: not too few");
     }
 
-    is(scalar keys %{ $traffic->{admitted} }, HOT, 'all of them were admitted');
+    is(scalar(grep { /^hot/ } keys %{ $traffic->{admitted} }), HOT,
+       'all of them were admitted');
 
     # a killed worker takes what it had under way with it, with modules or not
 
@@ -624,8 +661,8 @@ for my $s (@gateways) {
     my %account = map { $_ => $s->{$_} } qw(weight disabled extra);
     is_deeply(present($s), \%account, 'and every change of servers');
 
-    wait_for(sub { !unsound($g, '&quiet=1') }, 30);
-    is(unsound($g, '&quiet=1'), '', 'no request is counted that is not there');
+    wait_for(sub { !unsound($s, '&quiet=1') }, 30);
+    is(unsound($s, '&quiet=1'), '', 'no request is counted that is not there');
 
     my $log = $g->log;
     my @bad = grep { /\[(?:emerg|alert)\]/
