@@ -63,6 +63,29 @@ END2
 };
 
 
+subtest 'TLS or not: an idle connection is of use for its own kind' => sub {
+    my $g = gateway(<<"END" . server(<<'END2'));
+        server {
+            listen 127.0.0.1:%%PORT_a%% ssl;
+            ssl_certificate $dir/cert; ssl_certificate_key $dir/key;
+            location / { return 200 "\$scheme \$connection_requests"; }
+        }
+        upstream u { lb round_robin; server 127.0.0.1:%%PORT_a%%
+                                            max_fails=0; }
+END
+            proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_pass $arg_s://u;
+END2
+
+    my @said = map { my $r = get($g, "/?s=$_");
+                     $r->{code} == 200 ? $r->{body} : $r->{code} }
+               qw(https https http https http https);
+
+    is(join(',', @said), 'https 1,https 2,400,https 3,400,https 4',
+       'requests in clear text take connections of their own');
+};
+
+
 subtest 'gRPC' => sub {
     my $http2 = join '', map { <<"END" } qw(a b);
         server { listen 127.0.0.1:%%PORT_$_%% http2;
