@@ -147,6 +147,15 @@ sub finish
 }
 
 
+# Asks all to end, for what tools have to say at the exit of a process.
+
+sub end_well
+{
+    kill('TERM', $_) for keys %live;
+    wait_for(sub { reap($_) for keys %live; return !%live }, 10);
+}
+
+
 sub children
 {
     my ($parent) = @_;
@@ -168,6 +177,7 @@ END {
     if ($$ == $owner) {
         my $exit = $?;
 
+        end_well() if $ENV{TEST_GRACEFUL};
         finish($_) for keys %live;
 
         if ($exit == 0 && Test::More->builder->is_passing) {
