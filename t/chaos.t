@@ -142,7 +142,7 @@ sub launch
 
     wait_for(sub {
         $g->{pid} = $g->master_pid;
-        return 0 if !$g->{pid} || !$g->listening;
+        return 0 if !$g->{pid} || !$g->listening || !gone($s->{group});
         my @workers = $g->workers;
         return @workers >= 2;
     }, 60) or die "nginx does not start:\n" . $g->log;
