@@ -212,6 +212,7 @@ work_with_leases(void *data)
 
     for (i = 0; i < OPERATIONS; i++) {
         key = (int) tb_random_in(&w->rnd, 0, KEYS - 1);
+        key = (i % 4 == 0) ? key : 0;
         h = fixture_key((uint64_t) key);
         now = clock_ms() - tb_random_in(&w->rnd, 0, 5);
 
