@@ -51,7 +51,9 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
     zone->shpool = shpool;
 
-    if (old) {
+    /* since 1.28 nginx tells of the old zone also when the memory is new */
+
+    if (old && !shm_zone->noreuse) {
         zone->shared = old->shared;
         return NGX_OK;
     }
