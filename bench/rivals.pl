@@ -1,8 +1,9 @@
 #!/usr/bin/env perl
 
 # Proxied requests a second and latency: nginx alone, with limit_req, with
-# both modules, and what else limits and balances: HAProxy with a stick table,
-# and a reverse proxy in Go (rivals/proxy.go), where they are installed.
+# both modules, and what else limits and balances: nginx with a bucket in Lua
+# (rivals/bucket.lua), HAProxy with a stick table, and a reverse proxy in Go
+# (rivals/proxy.go), where they are installed.
 #
 # How: all of them run all the time, with one process or thread each, in front
 # of the same backend, and wrk asks them in turns; the ratio to nginx alone is
@@ -56,6 +57,7 @@ my @rivals = (
               . 'capacity=1000000;',
         location => 'tbucket zone=t;',
         upstream => "lb round_robin;\n$servers")->{port} ],
+    lua(),
     haproxy(),
     go(),
 );
@@ -127,6 +129,20 @@ sub run {
 
 
 # Rows of what is installed.
+
+sub lua {
+    my @modules = map { "/usr/lib/nginx/modules/$_.so" } qw(ndk_http_module
+                                                         ngx_http_lua_module);
+
+    return () if grep { !-e } @modules;
+
+    return [ 'nginx, Lua' => gateway(workers => 1, modules => \@modules,
+        http => "lua_shared_dict buckets 10m;\n"
+              . 'lua_package_path "/usr/share/lua/5.1/?.lua;;";',
+        location => "access_by_lua_file $Bin/rivals/bucket.lua;",
+        upstream => $own)->{port} ];
+}
+
 
 sub haproxy {
     my ($program) = grep { -x } qw(/usr/sbin/haproxy /usr/bin/haproxy);

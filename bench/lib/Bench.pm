@@ -8,14 +8,15 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
 our @EXPORT_OK = qw(ask backend contents count counted exchange free_port
-                    gateway instructions module profiled refused servers stop
-                    total);
+                    gateway get instructions module passes profiled put refused
+                    servers stop total watched);
 
 use constant BATCH => 50;
 
@@ -256,6 +257,81 @@ sub ask {
 
     exchange($self, 204, BATCH,
              map { "GET /?k=$_ HTTP/1.1\r\nHost: a\r\n\r\n" } 0 .. $n - 1);
+}
+
+
+# The body of the answer to a GET; puts a JSON text, which has to succeed.
+
+sub get {
+    my ($url) = @_;
+
+    return call('GET', $url, '') =~ s/\A.*?\r\n\r\n//sr;
+}
+
+
+sub put {
+    my ($url, $json) = @_;
+    my $answer = call('PUT', $url, $json);
+
+    die "PUT $url: $answer\n" if $answer !~ m{\AHTTP/1\.[01] 20};
+}
+
+
+sub call {
+    my ($method, $url, $body) = @_;
+    my ($to, $path) = $url =~ m{^http://([^/]+)(/.*)$} or die "$url\n";
+    my $sock = IO::Socket::INET->new($to) or die "$to: $!\n";
+    local $/;
+
+    print $sock "$method $path HTTP/1.0\r\n"
+        . "Content-Type: application/json\r\n"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+
+    return <$sock> // '';
+}
+
+
+# Starts an nginx, by calling start, whose passes of the event loop are
+# measured; see passes.c.
+
+my $passes;
+
+sub watched {
+    my ($start) = @_;
+
+    if (!$passes) {
+        $passes = tempdir(CLEANUP => 1);
+
+        system($ENV{CC} || 'cc', '-O2', '-shared', '-fPIC', '-o',
+               "$passes/passes.so", dirname(__FILE__) . '/passes.c', '-ldl')
+            == 0 or die "passes.c does not compile\n";
+    }
+
+    local $ENV{PASSES} = tempdir(CLEANUP => 1) . '/passes';
+    local $ENV{LD_PRELOAD} = "$passes/passes.so";
+
+    my $self = $start->();
+
+    $self->{passes} = $ENV{PASSES};
+
+    return $self;
+}
+
+
+# The longest pass and all together, in ms, and their number, since the last
+# time that was asked.
+
+sub passes {
+    my ($self) = @_;
+
+    open my $file, '+<:raw', $self->{passes}
+        or die "$self->{passes}: $!\n";
+
+    sysread $file, my $figures, 24;
+    sysseek $file, 0, 0;
+    syswrite $file, pack 'ddQ', 0, 0, 0;
+
+    return unpack 'ddQ', $figures;
 }
 
 
