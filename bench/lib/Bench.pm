@@ -427,7 +427,8 @@ sub total {
 sub instructions {
     my ($self, @functions) = @_;
     my $sum = 0;
-    my $listing = `callgrind_annotate --inclusive=yes --threshold=100 $self->{profile} 2>&1`;
+    my $annotate = 'callgrind_annotate --inclusive=yes --threshold=100';
+    my $listing = `$annotate $self->{profile} 2>&1`;
 
     for my $function (@functions) {
         $listing =~ /^\s*([\d,]+) \([^)]*\)\s+\S*?\Q$function\E\b/m
