@@ -175,22 +175,20 @@ step_through(lb_roster_t *roster, uint64_t size)
 static void
 a_view_is_whole_at_every_instruction_of_the_next_build(void **state)
 {
-    void          *block;
-    uint64_t       size;
-    lb_roster_t   *roster;
-    lb_fixture_t  *f;
+    void         *block;
+    uint64_t      size;
+    lb_roster_t  *roster;
+
+    static lb_fixture_t  f;
 
     (void) state;
-
-    f = calloc(1, sizeof(lb_fixture_t));
-    assert_non_null(f);
 
     size = lb_roster_size(SERVERS, ROWS, STEPS_MAX);
     block = mmap(NULL, size, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(block, MAP_FAILED);
 
-    roster = prepare(block, size, f);
+    roster = prepare(block, size, &f);
 
     /* the first one, in memory that has never been a view */
 
@@ -208,7 +206,6 @@ a_view_is_whole_at_every_instruction_of_the_next_build(void **state)
     step_through(roster, size);
 
     (void) munmap(block, size);
-    free(f);
 }
 
 
