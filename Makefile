@@ -77,8 +77,9 @@ PROBE =		$(OBJ)-probe
 # Units that would take minutes under valgrind, and what of the suite runs
 # there.
 
-SLOW_UNITS =	$(addprefix t/unit/,test_tb_table_interleave.c \
-		test_tb_table_flood.c test_tb_table_kill.c test_lb_methods.c)
+SLOW_UNITS =	$(addprefix t/unit/,test_tb_bucket.c \
+		test_tb_table_interleave.c test_tb_table_flood.c \
+		test_tb_table_kill.c test_lb_methods.c)
 VALGRIND_TESTS ?= $(addprefix t/,lb_api.t lb_round_robin.t tbucket_api.t \
 		tbucket_headers.t tbucket_keys.t tbucket_limit.t \
 		tbucket_phases.t tbucket_refusal.t tbucket_several.t)
