@@ -296,6 +296,44 @@ subtest 'limits changed through the API hold on all nodes' => sub {
 };
 
 
+subtest 'the API shows what is left on all nodes' => sub {
+    my $r = redis();
+    my @g = nodes(3, redis => $r, zone => 'rate=1r/h capacity=30');
+
+    my $shown = sub {
+        my ($g, $key) = @_;
+        my $body = get($g, "/clients/$key")->{body};
+        return eval { int(decode_json($body)->{tokens}) } // $body;
+    };
+    my $code = sub { get($_[0], "/clients/$_[1]")->{code} };
+
+    is(admitted($g[0], 'a', 12), 12, 'some are used on one node');
+
+    for my $g (@g) {
+        ok(wait_for(sub { $shown->($g, 'a') eq 18 }), 'all show the rest')
+            or diag($shown->($g, 'a'));
+    }
+
+    like(get($g[1], '/clients/a')->{body}, qr/"registered":false/,
+         'of a client that is not registered');
+    is($code->($g[2], 'nobody'), 404, 'nothing is made up');
+
+    is(api($g[0], 'PUT', '/clients/u',
+           { capacity => 50, rate_per_sec => 0.001 })->{code}, 201, 'one is');
+    ok(wait_for(sub { !grep { $shown->($_, 'u') ne 50 } @g }),
+       'and has a full bucket');
+    is(admitted($g[2], 'u', 20), 20, 'of which some are used');
+    ok(wait_for(sub { !grep { $shown->($_, 'u') ne 30 } @g }),
+       'as all nodes know');
+
+    $r->kill;
+    ok(wait_for(sub { $shown->($g[2], 'u') =~ /^[0-9]+$/ }),
+       'without Redis what was seen last is shown');
+    unlike($_->log, qr/\[alert\]|exited on signal/, 'nothing has broken')
+        for @g;
+};
+
+
 subtest 'costs, dry run, several limits' => sub {
     my $r = redis();
     my @g = nodes(2, redis => $r, zone => 'rate=1r/h capacity=20');

@@ -99,7 +99,8 @@ typedef enum {
     TB_LEASE_TAKE = 0,           /* report, give back, ask */
     TB_LEASE_SET,                /* the bucket has "want" tokens now, and
                                     whoever holds some has none */
-    TB_LEASE_LOOK                /* change nothing */
+    TB_LEASE_LOOK                /* change nothing; "delta" is what others
+                                    hold, at most */
 } tb_lease_op_e;
 
 
@@ -120,7 +121,8 @@ typedef struct {
 typedef struct {
     tb_lease_status_e  status;
     uint32_t           gen;      /* whose tokens "delta" are */
-    int64_t            delta;    /* to add to the word, or to take out */
+    int64_t            delta;    /* to add to the word, or to take out; or
+                                    see TB_LEASE_LOOK */
     uint64_t           left;     /* in Redis after it */
 } tb_lease_answer_t;
 

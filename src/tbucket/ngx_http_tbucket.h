@@ -230,6 +230,7 @@ typedef struct {
 typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
 typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
 typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
+typedef struct ngx_http_tbucket_look_s  ngx_http_tbucket_look_t;
 
 
 extern ngx_module_t  ngx_http_tbucket_module;
@@ -352,6 +353,24 @@ uint64_t ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c);
 
 uint64_t ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
     const tb_hash_t *h, const tb_result_t *bucket);
+
+/*
+ * Asks Redis for a client's tokens beside those that this node holds.
+ * NGX_OK: done() is called later, within the store's timeout, unless forget()
+ * has come first; NGX_ERROR: it is not, Redis cannot be asked.
+ */
+
+struct ngx_http_tbucket_look_s {
+    void                      (*done)(ngx_http_tbucket_look_t *look);
+    uint64_t                    elsewhere;   /* µtok, at most */
+    unsigned                    known:1;     /* there has been an answer */
+};
+
+ngx_int_t ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_look_t *look, ngx_pool_t *pool, ngx_str_t *id,
+    tb_limits_t limits);
+void ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_look_t *look);
 
 /*
  * Has the access phase of the request go on when there is an answer about

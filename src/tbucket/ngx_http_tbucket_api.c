@@ -18,6 +18,23 @@ static ngx_int_t ngx_http_tbucket_api_item(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api, ngx_str_t *id);
 static ngx_int_t ngx_http_tbucket_api_get(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+static ngx_int_t ngx_http_tbucket_api_show(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    ngx_http_tbucket_look_t *look);
+static ngx_int_t ngx_http_tbucket_api_ask(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+static void ngx_http_tbucket_api_told(ngx_http_tbucket_look_t *look);
+static void ngx_http_tbucket_api_gone(ngx_gw_task_t *task);
+
+
+/* A client of scope=global is shown when Redis has been asked. */
+
+typedef struct {
+    ngx_http_tbucket_look_t   look;
+    ngx_gw_task_t             task;
+    ngx_http_tbucket_zone_t  *zone;
+    ngx_str_t                 id;
+} ngx_http_tbucket_api_look_t;
 
 
 char *
@@ -221,15 +238,122 @@ static ngx_int_t
 ngx_http_tbucket_api_get(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
     ngx_str_t *id)
 {
+    ngx_int_t  rc;
+
+    if (zone->global && id->len <= GW_ID_MAX) {
+        rc = ngx_http_tbucket_api_ask(r, zone, id);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return ngx_http_tbucket_api_show(r, zone, id, NULL);
+}
+
+
+/* look: what Redis knows of it, or NULL. */
+
+static ngx_int_t
+ngx_http_tbucket_api_show(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    ngx_http_tbucket_look_t *look)
+{
+    uint64_t                   full;
+    ngx_int_t                  rc;
     ngx_http_tbucket_client_t  client;
 
-    if (ngx_http_tbucket_client_get(zone, id, &client) != NGX_OK) {
+    rc = ngx_http_tbucket_client_get(zone, id, &client);
+
+    if (look != NULL) {
+        full = tb_limits_full(client.entry.limits);
+        client.tokens = ngx_min(client.held + look->elsewhere, full);
+
+        /* somebody else's bucket that is full is no bucket */
+
+        if (client.tokens < full) {
+            rc = NGX_OK;
+        }
+    }
+
+    if (rc != NGX_OK) {
         return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
                                  "client_id \"%V\" is not registered and has "
                                  "no bucket", id);
     }
 
     return ngx_http_tbucket_api_send_client(r, NGX_HTTP_OK, &client);
+}
+
+
+/* NGX_DECLINED: Redis cannot be asked, or else NGX_DONE or a status. */
+
+static ngx_int_t
+ngx_http_tbucket_api_ask(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
+    ngx_str_t *id)
+{
+    ngx_http_tbucket_client_t     client;
+    ngx_http_tbucket_api_look_t  *ask;
+
+    ask = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_api_look_t));
+    if (ask == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ask->look.done = ngx_http_tbucket_api_told;
+    ask->task.gone = ngx_http_tbucket_api_gone;
+    ask->zone = zone;
+    ask->id = *id;
+
+    (void) ngx_http_tbucket_client_get(zone, id, &client);
+
+    if (ngx_gw_task_start(&ask->task, r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_tbucket_global_ask(zone, &ask->look, r->pool, id,
+                                    client.entry.limits)
+        != NGX_OK)
+    {
+        ask->task.gone = NULL;
+        return NGX_DECLINED;
+    }
+
+    ngx_gw_task_wait(&ask->task);
+    r->main->count++;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_tbucket_api_told(ngx_http_tbucket_look_t *look)
+{
+    ngx_http_request_t           *r;
+    ngx_http_tbucket_api_look_t  *ask;
+
+    ask = (ngx_http_tbucket_api_look_t *)
+          ((u_char *) look - offsetof(ngx_http_tbucket_api_look_t, look));
+
+    r = ask->task.request;
+
+    ngx_http_set_log_request(r->connection->log, r);
+
+    ngx_gw_task_end(&ask->task,
+                    ngx_http_tbucket_api_show(r, ask->zone, &ask->id,
+                                              look->known ? look : NULL));
+}
+
+
+static void
+ngx_http_tbucket_api_gone(ngx_gw_task_t *task)
+{
+    ngx_http_tbucket_api_look_t  *ask;
+
+    ask = (ngx_http_tbucket_api_look_t *)
+          ((u_char *) task - offsetof(ngx_http_tbucket_api_look_t, task));
+
+    ngx_http_tbucket_global_forget(ask->zone, &ask->look);
 }
 
 

@@ -17,10 +17,8 @@ static void ngx_http_tbucket_client_begin(ngx_http_tbucket_zone_t *zone,
     tb_hash_t *h);
 static void ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone);
 static void ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone);
-static void ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
+static ngx_int_t ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_client_t *client);
-static uint64_t ngx_http_tbucket_client_tokens(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, const tb_result_t *bucket);
 
 
 ngx_http_tbucket_outcome_e
@@ -112,8 +110,7 @@ ngx_int_t
 ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     ngx_http_tbucket_client_t *client)
 {
-    tb_hash_t    h;
-    tb_result_t  bucket;
+    tb_hash_t  h;
 
     h = tb_hash(id->data, id->len, zone->shared->secret);
 
@@ -125,25 +122,20 @@ ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (client->registered) {
-        ngx_http_tbucket_client_fill(zone, client);
+        (void) ngx_http_tbucket_client_fill(zone, client);
         return NGX_OK;
     }
 
-    if (id->len > GW_ID_MAX
-        || tb_table_read(zone->shared->table, &h, ngx_current_msec,
-                         zone->limits, &bucket)
-           != TB_PASS)
-    {
+    if (id->len > GW_ID_MAX) {
         return NGX_DECLINED;
     }
 
     client->entry.hash = h;
-    client->entry.limits = bucket.limits;
+    client->entry.limits = zone->limits;
     client->entry.len = id->len;
     ngx_memcpy(client->entry.id, id->data, id->len);
-    client->tokens = ngx_http_tbucket_client_tokens(zone, &h, &bucket);
 
-    return NGX_OK;
+    return ngx_http_tbucket_client_fill(zone, client);
 }
 
 
@@ -178,7 +170,7 @@ ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone, uint64_t *after,
 
     for (*n = i, i = 0; i < *n; i++) {
         clients[i].registered = 1;
-        ngx_http_tbucket_client_fill(zone, &clients[i]);
+        (void) ngx_http_tbucket_client_fill(zone, &clients[i]);
     }
 
     return more ? NGX_OK : budget == 0 ? NGX_AGAIN : NGX_DONE;
@@ -259,7 +251,9 @@ ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone)
 }
 
 
-static void
+/* The rest of what hash and limits say, from its bucket if it has one. */
+
+static ngx_int_t
 ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_client_t *client)
 {
@@ -267,23 +261,21 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
 
     if (tb_table_read(zone->shared->table, &client->entry.hash,
                       ngx_current_msec, zone->limits, &bucket)
-        == TB_PASS)
+        != TB_PASS)
     {
-        client->entry.limits = bucket.limits;
-        client->tokens = ngx_http_tbucket_client_tokens(zone,
-                                                        &client->entry.hash,
-                                                        &bucket);
-        return;
+        client->tokens = tb_limits_full(client->entry.limits);
+        client->held = 0;
+
+        return NGX_DECLINED;
     }
 
-    client->tokens = tb_limits_full(client->entry.limits);
-}
+    client->entry.limits = bucket.limits;
+    client->held = bucket.left;
+    client->tokens = zone->global
+                     ? ngx_http_tbucket_global_tokens(zone,
+                                                      &client->entry.hash,
+                                                      &bucket)
+                     : bucket.left;
 
-
-static uint64_t
-ngx_http_tbucket_client_tokens(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, const tb_result_t *bucket)
-{
-    return zone->global ? ngx_http_tbucket_global_tokens(zone, h, bucket)
-                        : bucket->left;
+    return NGX_OK;
 }

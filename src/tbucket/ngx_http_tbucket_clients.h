@@ -34,6 +34,7 @@ typedef enum {
 typedef struct {
     tb_registry_entry_t         entry;     /* id, hash; limits in force */
     uint64_t                    tokens;    /* µtok, live */
+    uint64_t                    held;      /* of these by this node */
     unsigned                    registered:1;
 } ngx_http_tbucket_client_t;
 
@@ -59,7 +60,8 @@ ngx_http_tbucket_outcome_e ngx_http_tbucket_client_remove(
 
 /*
  * A registered client, or one of the others that has a live bucket; NGX_OK
- * or NGX_DECLINED.  Takes the mutex.
+ * or NGX_DECLINED: then client is what it would be with a full one.  Takes
+ * the mutex.
  */
 
 ngx_int_t ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone,

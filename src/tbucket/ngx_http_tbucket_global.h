@@ -7,6 +7,7 @@
  *     _global_wait.c    those that wait for a lease
  *     _global_call.c    calls to Redis and their replies
  *     _global_join.c    becoming a holder, and the end
+ *     _global_client.c  one bucket's tokens, for the clients API
  *
  * A decision that finds enough tokens in its bucket needs none of this.
  */
@@ -308,17 +309,25 @@ void ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a);
 
 void ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a);
 
+/* Gives everything back, in a process that exits; blocks. */
+
+ngx_int_t ngx_http_tbucket_global_finish(redisContext *context,
+    ngx_http_tbucket_rzone_t *rz);
+
+/* With the mutex held: takes all tokens out of a bucket, and frees it. */
+
+void ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone,
+    tb_slot_t *slot, const tb_hash_t *h);
+
+
+/* ngx_http_tbucket_global_client.c */
+
 /*
  * The rest of a write that Redis has acknowledged and that has been applied:
  * sets tokens, if it is one about tokens, and calls its done().
  */
 
 void ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write);
-
-/* Gives everything back, in a process that exits; blocks. */
-
-ngx_int_t ngx_http_tbucket_global_finish(redisContext *context,
-    ngx_http_tbucket_rzone_t *rz);
 
 
 #endif /* NGX_HTTP_TBUCKET_GLOBAL_H */

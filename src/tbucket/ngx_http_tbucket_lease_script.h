@@ -214,6 +214,7 @@ static const char  ngx_http_tbucket_script_lease[] =
     "  if settled then free = room > 0 and room or 0 end\n"
     "  local state, delta = 0, 0\n"
     "  if op == 2 then\n"
+    "    delta = min(held, full)\n"
     "  elseif op == 0 and done >= seq then\n"
     "    state = 1\n"
     "  else\n"

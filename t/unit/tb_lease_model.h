@@ -524,7 +524,10 @@ model_part(model_t *m, model_holder_t *me, model_bucket_t *b,
     if (a.op == TB_LEASE_TAKE && a.done >= seq) {
         state = TB_LEASE_STALE;
 
-    } else if (a.op != TB_LEASE_LOOK) {
+    } else if (a.op == TB_LEASE_LOOK) {
+        a.delta = fmin(a.held, a.full);
+
+    } else {
 
         if (a.op == TB_LEASE_SET) {
             model_set(&a);
