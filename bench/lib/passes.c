@@ -101,7 +101,9 @@ epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
 
     n = real_wait(epfd, events, maxevents, timeout);
 
-    began = passes_now();
+    /* nginx waits for one event when it tries epoll out; its start follows */
+
+    began = maxevents > 1 ? passes_now() : -1;
 
     return n;
 }
