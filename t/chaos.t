@@ -110,12 +110,16 @@ sub start
 END
     };
 
+    # what a sanitizer needs has to reach the binary of an upgrade
+
+    my $env = join "\n", map { "env $_;" } qw(LD_PRELOAD ASAN_OPTIONS
+                                              LSAN_OPTIONS UBSAN_OPTIONS);
     my $s = {
         name => $name, shares => $shares,
         text => $text, kills => [], lives => [],
         weight => 1, disabled => 0, extra => 0,
         g => gateway_unstarted($text->('100ms'), workers => 2,
-                               log_level => 'notice',
+                               log_level => 'notice', main => $env,
                                modules => [Gateway::modules(), $zones]),
     };
 
