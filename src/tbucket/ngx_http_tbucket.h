@@ -341,9 +341,18 @@ ngx_int_t ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 ngx_int_t ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
     ngx_uint_t last, ngx_uint_t take);
 
-/* Makes the tokens left those of all nodes, as last seen. */
+/* What is left in a charge's bucket on all nodes, as last seen; µtok. */
 
-void ngx_http_tbucket_global_seen(ngx_http_tbucket_charge_t *c);
+uint64_t ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c);
+
+/* What clients are told is left, µtok: most requests are not asked about it. */
+
+static ngx_inline uint64_t
+ngx_http_tbucket_left(ngx_http_tbucket_charge_t *c)
+{
+    return c->zone->global ? ngx_http_tbucket_global_left(c)
+                           : c->result.left;
+}
 
 /* Milliseconds until a refused request may come again. */
 

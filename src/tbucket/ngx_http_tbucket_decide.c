@@ -69,7 +69,7 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 
     ngx_http_tbucket_take(charge);
 
-    if (charge->zone->global
+    if (charge->zone->global && charge->verdict != TB_PASS
         && ngx_http_tbucket_lease(charge, ctx, 1) != NGX_OK)
     {
         return NGX_AGAIN;
@@ -88,25 +88,22 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 
 
 /*
- * For scope=global: what else there is to a decision; NGX_AGAIN: it cannot
- * be made yet.
+ * For scope=global: too few tokens are leased; NGX_AGAIN: there is no
+ * decision yet.
  */
 
 static ngx_int_t
 ngx_http_tbucket_lease(ngx_http_tbucket_charge_t *charge,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take)
 {
-    if (charge->verdict != TB_PASS
-        && ngx_http_tbucket_global_decide(charge,
-                                          ngx_http_tbucket_global_waited(ctx),
-                                          take)
-           != NGX_OK)
-    {
+    ngx_uint_t  last;
+
+    last = ngx_http_tbucket_global_waited(ctx);
+
+    if (ngx_http_tbucket_global_decide(charge, last, take) != NGX_OK) {
         ctx->charge = *charge;
         return NGX_AGAIN;
     }
-
-    ngx_http_tbucket_global_seen(charge);
 
     return NGX_OK;
 }
@@ -206,7 +203,8 @@ ngx_http_tbucket_look(ngx_http_tbucket_charge_t *c,
                                      ngx_current_msec, zone->limits, c->cost,
                                      &c->result);
 
-    return ngx_http_tbucket_lease(c, ctx, 0);
+    return c->verdict == TB_PASS ? NGX_OK
+                                 : ngx_http_tbucket_lease(c, ctx, 0);
 }
 
 
@@ -219,15 +217,20 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     ngx_http_tbucket_charge_t  *c;
 
     for (i = 0; i < n; i++) {
-        ngx_http_tbucket_take(&charges[i]);
+        c = &charges[i];
 
-        if (charges[i].verdict != TB_PASS) {
-            charges[i].verdict = TB_REFUSE;
-            break;
+        ngx_http_tbucket_take(c);
+
+        if (c->verdict == TB_ABSENT) {
+
+            /* of a leased bucket: nothing to pay, or gone since the look */
+
+            (void) ngx_http_tbucket_global_decide(c, 1, 1);
         }
 
-        if (charges[i].zone->global) {
-            ngx_http_tbucket_global_seen(&charges[i]);
+        if (c->verdict != TB_PASS) {
+            c->verdict = TB_REFUSE;
+            break;
         }
     }
 
@@ -282,7 +285,8 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
             }
 
         } else if (!refused) {
-            more = charges[i].result.left / ngx_max(charges[i].cost, 1);
+            more = ngx_http_tbucket_left(&charges[i])
+                   / ngx_max(charges[i].cost, 1);
 
             if (i == 0 || more < least) {
                 tightest = i;

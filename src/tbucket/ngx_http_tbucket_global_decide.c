@@ -190,17 +190,16 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
 }
 
 
-void
-ngx_http_tbucket_global_seen(ngx_http_tbucket_charge_t *c)
+uint64_t
+ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 {
     ngx_http_tbucket_lease_t  *l;
 
     l = ngx_http_tbucket_global_lease(c);
 
-    if (l != NULL) {
-        c->result.left = tb_lease_remainder(&l->lease, c->result.limits,
-                                            c->result.left);
-    }
+    return l ? tb_lease_remainder(&l->lease, c->result.limits,
+                                  c->result.left)
+             : c->result.left;
 }
 
 

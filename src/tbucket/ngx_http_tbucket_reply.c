@@ -164,7 +164,7 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
     h->value.data = p;
 
     p = ngx_cpymem(p, zone->remaining.data, zone->remaining.len);
-    p = gw_digits(p, c->result.left / TB_TOKEN);
+    p = gw_digits(p, ngx_http_tbucket_left(c) / TB_TOKEN);
     p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
     p = gw_digits(p, ngx_http_tbucket_reset(ctx));
 
@@ -192,7 +192,7 @@ ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
 
     if (ngx_http_tbucket_add_number(r,
                                ngx_http_tbucket_name("X-RateLimit-Remaining"),
-                               c->result.left / TB_TOKEN)
+                               ngx_http_tbucket_left(c) / TB_TOKEN)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -319,24 +319,25 @@ ngx_http_tbucket_seconds(uint64_t ms)
 uint64_t
 ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t      ms;
-    tb_result_t  *result;
+    uint64_t     ms, left;
+    tb_limits_t  limits;
 
     if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
         return ngx_http_tbucket_seconds(ctx->wait);
     }
 
-    result = &ctx->charge.result;
+    limits = ctx->charge.result.limits;
+    left = ngx_http_tbucket_left(&ctx->charge);
 
-    if (result->left < tb_limits_full(result->limits)
-        && tb_limits_rate(result->limits) >= TB_STEPS_A_SECOND)
+    if (left < tb_limits_full(limits)
+        && tb_limits_rate(limits) >= TB_STEPS_A_SECOND)
     {
         /* a token comes within a second, as with most limits */
 
         return 1;
     }
 
-    ms = tb_bucket_next(result->limits, result->left);
+    ms = tb_bucket_next(limits, left);
 
     return ms ? ngx_http_tbucket_seconds(ms) : 0;
 }

@@ -177,7 +177,7 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_TBUCKET_VAR_REMAINING:
-        p = ngx_sprintf(p, "%uL", c->result.left / TB_TOKEN);
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_left(c) / TB_TOKEN);
         break;
 
     case NGX_HTTP_TBUCKET_VAR_RESET:
