@@ -345,7 +345,7 @@ ngx_int_t ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
 
 uint64_t ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c);
 
-/* What clients are told is left, µtok: most requests are not asked about it. */
+/* What a client is told is left, µtok; looked up only where it is told. */
 
 static ngx_inline uint64_t
 ngx_http_tbucket_left(ngx_http_tbucket_charge_t *c)
