@@ -425,7 +425,8 @@ uint64_t ngx_http_tbucket_seconds(uint64_t ms);
 
 /* Seconds until the next token, or until a refused request would pass. */
 
-uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx);
+uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx,
+    uint64_t left);
 
 /* The RateLimit-Policy value for limits; an empty string without memory. */
 

@@ -126,6 +126,7 @@ static ngx_int_t
 ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
     u_char                     *p;
+    uint64_t                    left;
     ngx_str_t                   policy;
     ngx_table_elt_t            *h;
     ngx_http_tbucket_zone_t    *zone;
@@ -163,10 +164,12 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 
     h->value.data = p;
 
+    left = ngx_http_tbucket_left(c);
+
     p = ngx_cpymem(p, zone->remaining.data, zone->remaining.len);
-    p = gw_digits(p, ngx_http_tbucket_left(c) / TB_TOKEN);
+    p = gw_digits(p, left / TB_TOKEN);
     p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
-    p = gw_digits(p, ngx_http_tbucket_reset(ctx));
+    p = gw_digits(p, ngx_http_tbucket_reset(ctx, left));
 
     h->value.len = p - h->value.data;
 
@@ -178,9 +181,11 @@ static ngx_int_t
 ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
+    uint64_t                    left;
     ngx_http_tbucket_charge_t  *c;
 
     c = &ctx->charge;
+    left = ngx_http_tbucket_left(c);
 
     if (ngx_http_tbucket_add_number(r,
                                    ngx_http_tbucket_name("X-RateLimit-Limit"),
@@ -192,7 +197,7 @@ ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
 
     if (ngx_http_tbucket_add_number(r,
                                ngx_http_tbucket_name("X-RateLimit-Remaining"),
-                               ngx_http_tbucket_left(c) / TB_TOKEN)
+                               left / TB_TOKEN)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -200,7 +205,7 @@ ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
 
     return ngx_http_tbucket_add_number(r,
                                    ngx_http_tbucket_name("X-RateLimit-Reset"),
-                                   ngx_http_tbucket_reset(ctx));
+                                   ngx_http_tbucket_reset(ctx, left));
 }
 
 
@@ -317,9 +322,9 @@ ngx_http_tbucket_seconds(uint64_t ms)
 
 
 uint64_t
-ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx)
+ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx, uint64_t left)
 {
-    uint64_t     ms, left;
+    uint64_t     ms;
     tb_limits_t  limits;
 
     if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
@@ -327,7 +332,6 @@ ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx)
     }
 
     limits = ctx->charge.result.limits;
-    left = ngx_http_tbucket_left(&ctx->charge);
 
     if (left < tb_limits_full(limits)
         && tb_limits_rate(limits) >= TB_STEPS_A_SECOND)

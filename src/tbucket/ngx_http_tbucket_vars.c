@@ -181,7 +181,8 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_TBUCKET_VAR_RESET:
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_reset(ctx));
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_reset(ctx,
+                                                 ngx_http_tbucket_left(c)));
         break;
 
     default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */
