@@ -423,7 +423,10 @@ void ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status);
 
 uint64_t ngx_http_tbucket_seconds(uint64_t ms);
 
-/* Seconds until the next token, or until a refused request would pass. */
+/*
+ * Seconds until the next token, with that left (µtok), or until a refused
+ * request would pass.
+ */
 
 uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx,
     uint64_t left);
