@@ -17,17 +17,19 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 
-# One gateway of several; %o: zone, redis (or a URL), more (of http), workers.
+# One gateway of several; %o: zone, key, redis (or a URL), more (of http),
+# workers.
 
 sub node
 {
     my ($name, %o) = @_;
 
     my $zone = $o{zone} // 'rate=100r/s capacity=100';
+    my $key  = $o{key} // '$http_x_api_key';
     my $url  = ref $o{redis} ? $o{redis}->url : $o{redis};
     my $more = $o{more} // '';
     my $text = <<"END";
-        tbucket_zone \$http_x_api_key zone=g:2m $zone scope=global;
+        tbucket_zone $key zone=g:2m $zone scope=global;
         tbucket_zone \$http_x_api_key zone=local:1m rate=1r/h capacity=3;
         tbucket_store $url node=$name;
         tbucket_log_level info;
@@ -39,6 +41,7 @@ sub node
             location /five { tbucket zone=g cost=5; }
             location /dry { tbucket zone=g; tbucket_dry_run on; }
             location /both { tbucket zone=g; tbucket zone=local; }
+            location /free { tbucket zone=g cost=0; tbucket zone=local; }
             location /clients { tbucket_api zone=g; }
             location /metrics { tbucket_metrics; }
         }
@@ -347,6 +350,11 @@ subtest 'costs, dry run, several limits' => sub {
     like(get($g[0], '/metrics')->{body} . get($g[1], '/metrics')->{body},
          qr/zone="g",result="dry_run"\} [1-9]/, 'but counts');
 
+    is(admitted($g[1], 'f', 10, '/free'), 3,
+       'a cost of nothing needs no bucket, beside another limit');
+    unlike(join(' ', @{ $r->command('KEYS', '*:bucket:*') }),
+           qr/bucket.* .*bucket.* .*bucket/, 'and gets none');
+
     is(admitted($g[0], 'e', 10, '/both'), 3, 'the smaller of two limits');
     my $left = 0;
     for (1 .. 5) { $left += admitted($_, 'e', 20) for @g; sleep 0.1 }
@@ -397,6 +405,69 @@ subtest 'requests that wait for a lease' => sub {
        'a client that goes away is let go');
     is(admitted($g, 'after', 3), 3, 'and the worker goes on');
     unlike($g->log, qr/\[alert\]|exited on signal/, 'nothing has broken');
+};
+
+
+subtest 'calls to Redis do not grow with requests' => sub {
+    my $r = redis();
+    my ($g) = nodes(1, redis => $r, zone => 'rate=1000r/s capacity=100',
+                    key => '$connection-$each',
+                    more => 'map $arg_each $each { 1 $connection_requests; }');
+
+    # each connection is a client, or each request is
+
+    for my $case ([20000, 16, '/none'], [500, 2, '/none?each=1']) {
+        my ($n, $connections, $uri) = @$case;
+        my $begin = time();
+        my $before = figure($g, 'lease_calls_total');
+        my $codes = load($g, $uri, requests => $n, timeout => 60,
+                         connections => $connections)->{codes};
+        my $calls = figure($g, 'lease_calls_total') - $before;
+        my $ticks = (time() - $begin) / 0.005;
+
+        is($codes->{404} + ($codes->{429} // 0), $n, "$n requests");
+        cmp_ok($calls, '<=', $ticks + 5, 'cause a call a tick, at most');
+        cmp_ok($calls, '>', 2, 'but some');
+        note(sprintf('%d calls in %.0f ticks', $calls, $ticks));
+    }
+};
+
+
+subtest 'who asks for too much is refused at once on all nodes' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, more => <<'END');
+        log_format times '$status $request_time';
+        access_log %%DIR%%/times.log times if=$http_x_api_key;
+END
+    my @pids;
+
+    for my $g (@g) {
+        my $pid = fork() // die "fork: $!";
+
+        if ($pid == 0) {
+            load($g, '/none', requests => 3000, connections => 20,
+                 timeout => 60, headers => { key('x') });
+            POSIX::_exit(0);
+        }
+
+        push @pids, $pid;
+    }
+
+    waitpid($_, 0) for @pids;
+
+    for my $g (@g) {
+        my @lines;
+
+        ok(wait_for(sub {
+            open(my $in, '<', $g->dir . '/times.log') or return;
+            return 3000 == (@lines = readline($in));
+        }), 'all are logged');
+
+        my @times = sort { $a <=> $b } map { /^429 (\S+)/ ? $1 : () } @lines;
+        cmp_ok(@times, '>', 1500, 'most are refused');
+        cmp_ok($times[@times * 0.9] // 'none', '<', 0.05,
+               'which takes no time');
+    }
 };
 
 

@@ -47,7 +47,8 @@
 #define TB_LEASE_ALONE     350
 #define TB_LEASE_DOUBT     50         /* processes' clocks differ by less */
 
-#define TB_LEASE_PERIOD    5          /* ms between calls about a bucket */
+#define TB_LEASE_PERIOD    5          /* ms between calls about a bucket, and
+                                         a holder's tick */
 #define TB_LEASE_IDLE      300        /* ms without use: all goes back */
 
 #define TB_LEASE_ALL       1000000    /* a share, in parts per million */
@@ -176,6 +177,8 @@ typedef struct {
     uint32_t           pace;     /* use, µtok a ms, average */
     uint32_t           gen;
     bool               warm;     /* an answer has been here */
+    bool               rationed; /* it granted less than was wanted: what is
+                                    left is for others */
 } tb_lease_t;
 
 
@@ -235,6 +238,20 @@ uint64_t tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
 
 uint32_t tb_lease_period(tb_limits_t limits, uint32_t refill,
     uint32_t spacing);
+
+/*
+ * The calls of one holder, of all its processes: one in TB_LEASE_PERIOD for
+ * each TB_LEASE_BATCH buckets in use, or part of so many (the generic cell
+ * rate algorithm of ITU-T I.371).  *turn is the time from which on the next
+ * one may go, us of a clock that all share, 0 at first.
+ *
+ * tb_lease_rest(): us from now until then, 0 if it is now.  tb_lease_called():
+ * a call goes now, and who goes before its turn makes later ones wait for
+ * longer.  Atomic both; of two that look at once both may go.
+ */
+
+uint64_t tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now);
+void tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now);
 
 /*
  * Whether a call about the bucket is due.  tokens: what the word holds;

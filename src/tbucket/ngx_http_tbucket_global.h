@@ -6,6 +6,8 @@
  *     _global_decide.c  requests that find too few tokens
  *     _global_wait.c    those that wait for a lease
  *     _global_call.c    calls to Redis and their replies
+ *     _global_turn.c    how often a node calls, and which of its workers
+ *     _global_round.c   what goes into a call
  *     _global_join.c    becoming a holder, and the end
  *     _global_client.c  one bucket's tokens, for the clients API
  *
@@ -26,6 +28,9 @@
 
 /* ms until requests look whether another worker's call has been answered */
 #define NGX_HTTP_TBUCKET_GLOBAL_POLL  3
+
+/* ms until a worker tells again what its requests wait for */
+#define NGX_HTTP_TBUCKET_GLOBAL_TELL  20
 
 /* leases that were displaced and are to be reported, of a zone */
 #define NGX_HTTP_TBUCKET_DROPPED  64
@@ -79,8 +84,9 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint64_t              degraded;  /* ms on our own */
     uint8_t                       secret[TB_SECRET_SIZE];
 
-    /* by anybody: Redis does not know us */
+    /* by anybody: Redis does not know us; and when to call: tb_lease.h */
     _Atomic uint32_t              unknown;
+    _Atomic uint64_t              turn;
 
     /* counters, µtok; atomic adds */
     _Alignas(64) _Atomic uint64_t  asked;
@@ -92,6 +98,10 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint32_t              n;
     uint32_t                     *list;      /* indices of slots */
     ngx_http_tbucket_lease_t     *leases;    /* of all slots */
+
+    /* under the mutex: slots that workers ask for whose turn it is not */
+    _Atomic uint32_t              ntold;
+    uint32_t                      told[TB_LEASE_BATCH];
 
     /* under the mutex */
     uint32_t                      ndropped;
@@ -115,6 +125,8 @@ typedef struct {
     ngx_queue_t                   queue;     /* among those to ask for */
     ngx_queue_t                   waiters;
     tb_hash_t                     hash;
+    uint32_t                      answered;  /* as of the lease, then */
+    ngx_msec_t                    told;      /* when; see _turn.c */
     unsigned                      queued:1;
 } ngx_http_tbucket_asker_t;
 
@@ -287,6 +299,17 @@ ngx_int_t ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
     ngx_cycle_t *cycle);
 
 
+/* ngx_http_tbucket_global_turn.c */
+
+/*
+ * Whether the worker is to wait with its calls.  It will be called again if
+ * there is something to send, and the one that sees to all leases is told
+ * what requests wait for.
+ */
+
+ngx_uint_t ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a);
+
+
 /* ngx_http_tbucket_global_round.c */
 
 /* Begins a round when one is due: as often as the smallest bucket needs. */
@@ -294,11 +317,13 @@ ngx_int_t ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
 void ngx_http_tbucket_global_look(ngx_http_tbucket_asking_t *a);
 
 /*
- * These add to the call: what requests wait for; what displaced buckets held,
- * which is nobody's; what is due, as far as the round gets in one pass.
+ * These add to the call: what requests wait for, here and in other workers;
+ * what displaced buckets held, which is nobody's; what is due, as far as the
+ * round gets in one pass.
  */
 
 void ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a);
+void ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a);
 void ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a);
 void ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a);
 

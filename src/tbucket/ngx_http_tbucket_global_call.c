@@ -185,13 +185,14 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 
     a->n = 0;
     a->beat = 0;
-    a->seq = atomic_fetch_add(&g->seq, 1) + 1;
 
     if (atomic_load(&g->holder.contact) == 0 || atomic_load(&g->unknown)) {
 
         if (!a->rz->holder) {
             return;
         }
+
+        a->seq = atomic_fetch_add(&g->seq, 1) + 1;
 
         ngx_http_tbucket_global_join(a);
 
@@ -202,14 +203,21 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         return;
     }
 
+    a->beat = a->rz->holder
+              && (ngx_msec_t) (ngx_current_msec - a->beaten) >= TB_LEASE_BEAT;
+
+    if (!a->beat && ngx_http_tbucket_global_rests(a)) {
+        return;
+    }
+
+    a->seq = atomic_fetch_add(&g->seq, 1) + 1;
+
     ngx_http_tbucket_global_askers(a);
 
     if (a->rz->holder) {
+        ngx_http_tbucket_global_told(a);
         ngx_http_tbucket_global_dropped(a);
         ngx_http_tbucket_global_round(a);
-
-        a->beat = ((ngx_msec_t) (ngx_current_msec - a->beaten)
-                   >= TB_LEASE_BEAT);
     }
 
     if (a->n > 0 || a->beat) {
@@ -282,6 +290,7 @@ ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a)
     a->sent = ngx_http_tbucket_usec();
 
     (void) atomic_fetch_add(&a->global->calls, 1);
+    tb_lease_called(&a->global->turn, atomic_load(&a->global->n), a->sent);
 
     if (a->beat) {
         a->beaten = ngx_current_msec;

@@ -34,7 +34,7 @@ static ngx_uint_t ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
 static void ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone,
     uint32_t place, tb_hash_t *h);
 static ngx_uint_t ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
-    ngx_http_tbucket_lease_t *l, ngx_http_tbucket_asker_t *asker);
+    ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit);
 
 
 void
@@ -70,6 +70,7 @@ ngx_http_tbucket_global_look(ngx_http_tbucket_asking_t *a)
 void
 ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
 {
+    uint64_t                    need, unit;
     ngx_queue_t                *q, *next;
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_asker_t   *asker;
@@ -83,19 +84,64 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
         asker = ngx_queue_data(q, ngx_http_tbucket_asker_t, queue);
         l = &a->global->leases[asker->node.key];
 
-        if (!ngx_http_tbucket_global_owns(l, &asker->hash)) {
+        if (l->lease.answered != asker->answered
+            || !ngx_http_tbucket_global_owns(l, &asker->hash))
+        {
+            /* another worker's call was about it, or it has gone */
+
             ngx_http_tbucket_global_wake(a, (uint32_t) asker->node.key);
 
-        } else if (ngx_http_tbucket_global_busy(a, l)
-                   || ngx_http_tbucket_global_early(a, l)
-                   || !ngx_http_tbucket_global_claim(a, l, asker))
-        {
-            continue;
+        } else {
+            unit = atomic_load(&l->unit);
+            need = ngx_http_tbucket_global_need(asker, &unit);
+
+            if (ngx_http_tbucket_global_busy(a, l)
+                || ngx_http_tbucket_global_early(a, l)
+                || !ngx_http_tbucket_global_claim(a, l, need, unit))
+            {
+                continue;
+            }
         }
 
         asker->queued = 0;
         ngx_queue_remove(q);
     }
+}
+
+
+void
+ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a)
+{
+    uint64_t                    unit;
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+
+    if (atomic_load(&g->ntold) == 0) {
+        return;
+    }
+
+    mutex = &a->rz->zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    while (g->ntold > 0 && a->n < TB_LEASE_BATCH) {
+        l = &g->leases[g->told[--g->ntold]];
+        unit = atomic_load(&l->unit);
+
+        /* each of them wants one unit at least; who has more asks again */
+
+        if (atomic_load(&l->wanted)
+            && !ngx_http_tbucket_global_busy(a, l)
+            && !ngx_http_tbucket_global_early(a, l))
+        {
+            (void) ngx_http_tbucket_global_claim(a, l, unit, unit);
+        }
+    }
+
+    ngx_shmtx_unlock(mutex);
 }
 
 
@@ -224,7 +270,7 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
     if (tb_lease_is_due(&l->lease, limits, tokens, unit ? unit : TB_TOKEN,
                         period, now))
     {
-        (void) ngx_http_tbucket_global_claim(a, l, NULL);
+        (void) ngx_http_tbucket_global_claim(a, l, 0, unit);
     }
 }
 
@@ -325,14 +371,17 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone, uint32_t place,
 }
 
 
-/* Adds the bucket to the call, if no other call is about it. */
+/*
+ * Adds the bucket to the call, if no other call is about it.  need, unit: see
+ * tb_lease_plan().
+ */
 
 static ngx_uint_t
 ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
-    ngx_http_tbucket_lease_t *l, ngx_http_tbucket_asker_t *asker)
+    ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit)
 {
     uint32_t                   period;
-    uint64_t                   need, none, tokens, unit;
+    uint64_t                   none, tokens;
     tb_word_t                  word;
     tb_limits_t                limits;
     ngx_http_tbucket_zone_t   *zone;
@@ -341,8 +390,6 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     zone = a->rz->zone;
     e = &a->entries[a->n];
 
-    unit = atomic_load(&l->unit);
-    need = asker ? ngx_http_tbucket_global_need(asker, &unit) : 0;
     none = 0;
 
     atomic_store(&l->claimed, (uint32_t) ngx_current_msec);

@@ -80,6 +80,7 @@ ngx_http_tbucket_global_wait(ngx_http_request_t *r,
 
     if (!asker->queued) {
         asker->queued = 1;
+        asker->answered = a->global->leases[slot].lease.answered;
         ngx_queue_insert_tail(&a->queue, &asker->queue);
     }
 
@@ -227,6 +228,7 @@ ngx_http_tbucket_global_new_asker(ngx_http_tbucket_asking_t *a, uint32_t slot,
     asker->node.key = slot;
     asker->hash = *h;
     asker->queued = 0;
+    asker->told = ngx_current_msec - NGX_HTTP_TBUCKET_GLOBAL_TELL;
     ngx_queue_init(&asker->waiters);
 
     ngx_rbtree_insert(&a->askers, &asker->node);

@@ -319,8 +319,14 @@ test_who_waits(void **state)
 
     /* Redis had some left */
 
-    leased(&l, FAST, TB_TOKEN, TB_TOKEN, NOW);
+    leased(&l, FAST, 9 * TB_TOKEN, TB_TOKEN, NOW);
     assert_true(tb_lease_waits(&l, FAST, 0, TB_TOKEN, 5, NOW + 1));
+
+    /* but gave us less than we wanted: until the next call that is all */
+
+    leased(&l, FAST, 8 * TB_TOKEN, TB_TOKEN, NOW);
+    assert_false(tb_lease_waits(&l, FAST, 0, TB_TOKEN, 5, NOW + 4));
+    assert_true(tb_lease_waits(&l, FAST, 0, TB_TOKEN, 5, NOW + 5));
 
     /* or none, and the next call is not due */
 
@@ -366,6 +372,65 @@ test_grants_are_void_after_refill_alone(void **state)
 }
 
 
+/* Calls that go in a second in which somebody looks each "step" us. */
+
+static unsigned
+calls_in_a_second(uint32_t buckets, uint64_t step)
+{
+    uint64_t          us;
+    unsigned          n;
+    _Atomic uint64_t  turn;
+
+    n = 0;
+    turn = 0;
+
+    for (us = 0; us < 1000000; us += step) {
+        if (tb_lease_rest(&turn, NOW + us) == 0) {
+            tb_lease_called(&turn, buckets, NOW + us);
+            n++;
+        }
+    }
+
+    return n;
+}
+
+
+static void
+test_calls_take_turns(void **state)
+{
+    unsigned          i;
+    _Atomic uint64_t  turn;
+
+    (void) state;
+
+    /* one a tick and 500 buckets, and no less, where looks are rare */
+
+    assert_int_equal(calls_in_a_second(1, 10), 200);
+    assert_int_equal(calls_in_a_second(499, 10), 200);
+    assert_in_range(calls_in_a_second(500, 10), 400, 402);
+    assert_in_range(calls_in_a_second(1250, 10), 600, 603);
+    assert_in_range(calls_in_a_second(1250, 1000), 600, 603);
+    assert_int_equal(calls_in_a_second(1, 20000), 50);
+
+    /* a long rest does not make up for what did not go */
+
+    turn = 0;
+    tb_lease_called(&turn, 1, NOW);
+    assert_int_equal(tb_lease_rest(&turn, NOW + 1000), 4000);
+    assert_int_equal(tb_lease_rest(&turn, NOW + 5000), 0);
+    tb_lease_called(&turn, 1, NOW + 900000);
+    assert_int_equal(tb_lease_rest(&turn, NOW + 900000), 5000);
+
+    /* who does not wait makes the others wait */
+
+    for (i = 0; i < 3; i++) {
+        tb_lease_called(&turn, 1, NOW + 900000);
+    }
+
+    assert_int_equal(tb_lease_rest(&turn, NOW + 900000), 20000);
+}
+
+
 int
 main(void)
 {
@@ -380,7 +445,8 @@ main(void)
         cmocka_unit_test(test_gives_back_what_is_idle),
         cmocka_unit_test(test_when_a_call_is_due),
         cmocka_unit_test(test_who_waits),
-        cmocka_unit_test(test_grants_are_void_after_refill_alone)
+        cmocka_unit_test(test_grants_are_void_after_refill_alone),
+        cmocka_unit_test(test_calls_take_turns)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
