@@ -433,6 +433,53 @@ subtest 'calls to Redis do not grow with requests' => sub {
 };
 
 
+subtest 'keys without room share a bucket of the node' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, zone => 'rate=40r/s capacity=60');
+
+    # as many clients as there is room for
+
+    my $n = 0;
+    for my $many (1000, 100, 10, 1) {
+        for (my $full = 0; $full < 20; ) {
+            my @new = map { { client_id => 'r' . $n++, capacity => 1,
+                              rate_per_sec => 1 } } 1 .. $many;
+            $full++ if api($g[0], 'POST', '/clients', \@new)->{code} != 200;
+        }
+    }
+
+    my $begin = time();
+    my ($code, $policy, @crowded) = ('', '');
+    for (my $i = 0; $i < 3000 && @crowded < 3; $i++) {
+        my $res = get($g[0], '/none', headers => { key("new$i") });
+        push @crowded, "new$i"
+            if ($res->{headers}{'ratelimit-policy'} // '') =~ /;q=30;/;
+    }
+    is(scalar(@crowded), 3, 'some keys are charged to half of the limit')
+        or diag("$n clients");
+
+    my $used = 0;
+    $used += admitted($g[0], $_, 80) for @crowded;
+    cmp_ok($used, '<=', 30 + 20 * (time() - $begin), 'of which all share one');
+
+    $begin = time();
+    $used = 0;
+    while (time() < $begin + 2) {
+        $used += admitted($g[0], $_, 20) for @crowded;
+    }
+    my $most = 20 * (time() - $begin) + 1;
+    cmp_ok($used, '<=', $most, 'no more than refills');
+    cmp_ok($used, '>=', 0.8 * $most, 'and most of it');
+
+    my $res = get($g[0], '/none', headers => { key($crowded[0]) });
+    $res = get($g[0], '/none', headers => { key($crowded[0]) })
+        if $res->{code} != 429;
+    is($res->{headers}{'retry-after'}, 1, 'the rest are told when to return');
+    unlike($_->log, qr/\[alert\]|exited on signal/, 'nothing has broken')
+        for @g;
+};
+
+
 subtest 'who asks for too much is refused at once on all nodes' => sub {
     my $r = redis();
     my @g = nodes(2, redis => $r, more => <<'END');

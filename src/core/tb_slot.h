@@ -32,11 +32,6 @@ typedef struct {
 void tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_reach_t *reach);
 
-/* The decision on the overflow bucket; only looks unless take. */
-
-tb_verdict_t tb_table_take_overflow(tb_table_t *t, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take);
-
 
 /*
  * The groups of a hash: two halves of it scaled to the number of groups

@@ -156,6 +156,7 @@ tb_table_slot(const tb_table_t *t, uint32_t i)
  * TB_LIMITS_LEASED in dflt is for all buckets.  Leased buckets are brought in
  * by tb_table_put() and empty; they earn nothing, are never freed for being
  * full, and their tokens are changed by tb_table_add() and decisions only.
+ * The overflow bucket is not leased: the caller sees to it.
  */
 
 /*
@@ -201,6 +202,24 @@ tb_verdict_t tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 tb_verdict_t tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
+/*
+ * The decision on the overflow bucket; only looks unless take.  Sets *result
+ * but for its slot.  Lock-free.
+ */
+
+tb_verdict_t tb_table_take_overflow(tb_table_t *t, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take);
+
+/*
+ * Credits its refill exactly, so that limits can change after it, and keeps
+ * its stamp from getting too old to be told from one ahead; tb_table_tick()
+ * does it, unless buckets are leased.  begin: where nobody has used it yet
+ * it becomes an empty bucket, instead of a full one later.  Lock-free.
+ */
+
+void tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    bool begin);
 
 /*
  * Gives back what was taken, up to the capacity, if the bucket is still

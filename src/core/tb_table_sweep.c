@@ -9,8 +9,6 @@
 #include "src/core/tb_slot.h"
 
 
-static void tb_table_tick_overflow(tb_table_t *t, uint64_t now,
-    tb_limits_t dflt);
 static bool tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
     tb_limits_t dflt);
 
@@ -119,8 +117,8 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
     tb_word_t     next, word;
     tb_limits_t   limits;
 
-    if (from == 0) {
-        tb_table_tick_overflow(t, now, dflt);
+    if (from == 0 && !(dflt & TB_LIMITS_LEASED)) {
+        tb_table_tick_overflow(t, now, dflt, false);
     }
 
     for (i = from; i < from + n && i < tb_table_slots(t); i++) {
@@ -172,21 +170,30 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
 }
 
 
-/* Keeps its stamp from getting too old to be told from one ahead. */
-
-static void
-tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt)
+void
+tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    bool begin)
 {
-    tb_word_t  word;
+    tb_word_t  next, word;
 
     word = atomic_load_explicit(&t->overflow, memory_order_acquire);
 
-    if (!tb_word_is_vacant(word)) {
-        (void) atomic_compare_exchange_strong_explicit(&t->overflow, &word,
-                                              tb_word_tick(word, dflt, now),
-                                              memory_order_acq_rel,
-                                              memory_order_relaxed);
-    }
+    do {
+        if (!tb_word_is_vacant(word)) {
+            next = tb_word_tick(word, dflt, now);
+
+        } else if (begin) {
+            next = tb_word(0, now);
+
+        } else {
+            return;
+        }
+
+    } while (next != word
+             && !atomic_compare_exchange_strong_explicit(&t->overflow, &word,
+                                                      next,
+                                                      memory_order_acq_rel,
+                                                      memory_order_acquire));
 }
 
 

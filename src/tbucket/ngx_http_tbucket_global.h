@@ -5,6 +5,7 @@
  *     _global.c         leases in shared memory, beside the table
  *     _global_decide.c  requests that find too few tokens
  *     _global_wait.c    those that wait for a lease
+ *     _global_overflow.c  those for whose bucket there is no room
  *     _global_call.c    calls to Redis and their replies
  *     _global_turn.c    how often a node calls, and which of its workers
  *     _global_round.c   what goes into a call
@@ -82,6 +83,9 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint64_t              nodes;     /* holders, as last told */
     _Atomic uint64_t              share;     /* ppm; the last that was told */
     _Atomic uint64_t              degraded;  /* ms on our own */
+
+    /* by who holds the refill lease; ppm: the share at the last tick */
+    _Atomic uint64_t              credited;
     uint8_t                       secret[TB_SECRET_SIZE];
 
     /* by anybody: Redis does not know us; and when to call: tb_lease.h */
@@ -264,6 +268,19 @@ ngx_http_tbucket_asker_t *ngx_http_tbucket_global_asker(
 
 ngx_uint_t ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone,
     uint64_t *share, uint64_t *since);
+
+
+/* Its share now, in ppm, for what refills by the clock. */
+
+uint64_t ngx_http_tbucket_global_share(ngx_http_tbucket_zone_t *zone);
+
+
+/* ngx_http_tbucket_global_overflow.c */
+
+/* The decision where there is no room for a bucket; only looks unless take. */
+
+void ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
+    ngx_uint_t take);
 
 
 /* ngx_http_tbucket_global_call.c */

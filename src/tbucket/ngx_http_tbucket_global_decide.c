@@ -9,8 +9,6 @@
 #include "src/tbucket/ngx_http_tbucket_global.h"
 
 
-static ngx_int_t ngx_http_tbucket_global_crowded(
-    ngx_http_tbucket_charge_t *c);
 static void ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_lease_t *l, uint64_t share, uint64_t since);
 static void ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c,
@@ -47,7 +45,8 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
         l = ngx_http_tbucket_global_enter(zone, &c->hash, &c->client);
 
         if (l == NULL) {
-            return ngx_http_tbucket_global_crowded(c);
+            ngx_http_tbucket_global_overflow(c, take);
+            return NGX_OK;
         }
 
         ngx_http_tbucket_global_try(c, take);
@@ -86,21 +85,6 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
 }
 
 
-/* Everything in reach is registered: there is no bucket to lease for. */
-
-static ngx_int_t
-ngx_http_tbucket_global_crowded(ngx_http_tbucket_charge_t *c)
-{
-    c->verdict = TB_REFUSE;
-    c->result.slot = tb_table_slot(c->zone->shared->table, 0);
-    c->result.word = tb_word(0, ngx_current_msec);
-    c->result.limits = c->zone->limits;
-    c->result.left = 0;
-
-    return NGX_OK;
-}
-
-
 ngx_uint_t
 ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
     uint64_t *since)
@@ -110,8 +94,7 @@ ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
     g = zone->shared->global;
 
     if (tb_holder_is_alone(&g->holder, ngx_current_msec, since)) {
-        *share = atomic_load_explicit(&g->holder.share,
-                                      memory_order_relaxed);
+        *share = ngx_http_tbucket_global_share(zone);
         return 1;
     }
 
@@ -122,13 +105,36 @@ ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
         return 0;
     }
 
-    /* no holder, and Redis is away: as many nodes as were seen last */
-
-    *share = atomic_load_explicit(&g->share, memory_order_relaxed);
-    *share = *share ? *share : TB_LEASE_ALL;
+    *share = ngx_http_tbucket_global_share(zone);
     *since = 0;
 
     return 1;
+}
+
+
+uint64_t
+ngx_http_tbucket_global_share(ngx_http_tbucket_zone_t *zone)
+{
+    uint64_t                    share;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) != 0) {
+        return atomic_load_explicit(&g->holder.share, memory_order_relaxed);
+    }
+
+    if (!atomic_load_explicit(&zone->shared->mirror.lost,
+                              memory_order_relaxed))
+    {
+        return 0;
+    }
+
+    /* no holder, and Redis is away: as many nodes as were seen last */
+
+    share = atomic_load_explicit(&g->share, memory_order_relaxed);
+
+    return share ? share : TB_LEASE_ALL;
 }
 
 
@@ -185,7 +191,7 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
     }
 
     if (c->verdict == TB_ABSENT) {
-        (void) ngx_http_tbucket_global_crowded(c);
+        ngx_http_tbucket_global_overflow(c, take);
     }
 }
 
@@ -215,8 +221,9 @@ ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
     l = ngx_http_tbucket_global_lease(c);
 
     if (l == NULL) {
-        return tb_word_wait(tb_word(0, ngx_current_msec), limits,
-                            ngx_current_msec, c->cost);
+        return tb_word_wait((limits & TB_LIMITS_LEASED)
+                            ? tb_word(0, ngx_current_msec) : c->result.word,
+                            limits, ngx_current_msec, c->cost);
     }
 
     return tb_lease_wait(&l->lease, limits, c->result.left,

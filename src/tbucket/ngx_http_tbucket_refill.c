@@ -101,6 +101,10 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
     ngx_http_tbucket_clients_mend(zone);
 
+    if (zone->global) {
+        ngx_http_tbucket_global_tick(zone);
+    }
+
     shared = zone->shared;
     table = shared->table;
     slots = tb_table_slots(table);

@@ -217,6 +217,52 @@ sweeps_keep_buckets_and_only_empty_ones_are_forgotten(void **state)
 }
 
 
+static void
+the_overflow_bucket_has_limits_of_its_own_and_begins_empty(void **state)
+{
+    uint64_t     now;
+    tb_sweep_t   seen;
+    tb_table_t  *t;
+    tb_limits_t  half;
+
+    (void) state;
+
+    t = fixture_create(fixture_size(2));
+    half = tb_limits(5, 5 * R_SECOND, 0);
+    seen = (tb_sweep_t) { 0, 0, 0 };
+
+    tb_table_tick_overflow(t, NOW, half, true);
+    assert_int_equal(tb_table_take_overflow(t, NOW, half, TB_TOKEN, &res,
+                                            true), TB_REFUSE);
+
+    /* the tick of all other buckets, which earn nothing, costs it nothing */
+
+    for (now = NOW; now <= NOW + 400; now += 7) {
+        tb_table_tick(t, 0, 64, now, DFLT, &seen);
+        tb_table_tick_overflow(t, now, half, true);
+    }
+
+    assert_int_equal(tb_table_take_overflow(t, NOW + 400, half, 2 * TB_TOKEN,
+                                            &res, false), TB_PASS);
+    assert_int_equal(res.left, 0);
+    assert_int_equal(tb_table_take_overflow(t, NOW + 400, half, 2 * TB_TOKEN,
+                                            &res, true), TB_PASS);
+    assert_int_equal(tb_table_take_overflow(t, NOW + 400, half, TB_TOKEN,
+                                            &res, true), TB_REFUSE);
+
+    /* without a rate the time that passes earns nothing, later either */
+
+    tb_table_tick_overflow(t, NOW + 2400, tb_limits(10, 0, 0), true);
+    assert_int_equal(tb_table_take_overflow(t, NOW + 2400, half, TB_TOKEN,
+                                            &res, true), TB_REFUSE);
+    assert_int_equal(tb_table_take_overflow(t, NOW + 9400, half, 6 * TB_TOKEN,
+                                            &res, true), TB_REFUSE);
+    assert_int_equal(res.left, 5 * TB_TOKEN);
+
+    free(t);
+}
+
+
 int
 main(void)
 {
@@ -228,7 +274,9 @@ main(void)
         cmocka_unit_test(registration_neither_gives_nor_takes_tokens),
         cmocka_unit_test(a_newcomer_gets_no_tokens_of_whom_it_displaces),
         cmocka_unit_test(
-            sweeps_keep_buckets_and_only_empty_ones_are_forgotten)
+            sweeps_keep_buckets_and_only_empty_ones_are_forgotten),
+        cmocka_unit_test(
+            the_overflow_bucket_has_limits_of_its_own_and_begins_empty)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
