@@ -37,7 +37,7 @@ DEPS_DEMO =	python3-minimal libpython3-stdlib
 DEPS_UNIT =	libcmocka-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
-		openssl prometheus redis-server redis-sentinel
+		libfaketime openssl prometheus redis-server redis-sentinel
 DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
 		libpython3-stdlib
 DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make

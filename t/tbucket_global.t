@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 
 
 # One gateway of several; %o: zone, key, redis (or a URL), more (of http),
-# workers.
+# workers, env.
 
 sub node
 {
@@ -48,7 +48,9 @@ sub node
 END
 
     return $text if $o{text};
-    return gateway($text, workers => $o{workers} // 2, log_level => 'notice');
+    return gateway($text, workers => $o{workers} // 2, log_level => 'notice',
+                   env => $o{env} // {},
+                   main => join("\n", map { "env $_;" } keys %{ $o{env} }));
 }
 
 sub figure
@@ -471,10 +473,12 @@ subtest 'keys without room share a bucket of the node' => sub {
     cmp_ok($used, '<=', $most, 'no more than refills');
     cmp_ok($used, '>=', 0.8 * $most, 'and most of it');
 
-    my $res = get($g[0], '/none', headers => { key($crowded[0]) });
-    $res = get($g[0], '/none', headers => { key($crowded[0]) })
-        if $res->{code} != 429;
-    is($res->{headers}{'retry-after'}, 1, 'the rest are told when to return');
+    my $refused = wait_for(sub {
+        my $res = get($g[0], '/none', headers => { key($crowded[0]) });
+        return $res->{code} == 429 && $res;
+    });
+    is($refused && $refused->{headers}{'retry-after'}, 1,
+       'the rest are told when to return');
     unlike($_->log, qr/\[alert\]|exited on signal/, 'nothing has broken')
         for @g;
 };
@@ -512,7 +516,7 @@ END
 
         my @times = sort { $a <=> $b } map { /^429 (\S+)/ ? $1 : () } @lines;
         cmp_ok(@times, '>', 1500, 'most are refused');
-        cmp_ok($times[@times * 0.9] // 'none', '<', 0.05,
+        cmp_ok($times[@times * 0.9] // 'none', '<', 0.2,
                'which takes no time');
     }
 };
@@ -566,6 +570,55 @@ subtest 'one node is cut off from Redis alone' => sub {
            figure($g[0], 'degraded_seconds_total'), 'the others were not');
 
     unwire($wire);
+};
+
+
+subtest 'the clock of a node is stepped by an hour' => sub {
+    my ($lib) = glob('/usr/lib/*/faketime/libfaketime.so.1');
+    ok($lib, 'libfaketime is installed') or return;
+
+    my $r = redis();
+    my $file = temp_dir() . '/time';
+    my $step = sub {
+        open(my $out, '>', "$file.new") or die "$file.new: $!";
+        print $out "$_[0]\n";
+        close($out);
+        rename("$file.new", $file) or die "$file: $!";
+    };
+
+    # what "date -s" changes; the monotonic clock cannot be set
+
+    $step->('+0');
+    my @g = (node('n1', redis => $r,
+                  env => { LD_PRELOAD => $lib, FAKETIME_NO_CACHE => 1,
+                           FAKETIME_DONT_FAKE_MONOTONIC => 1,
+                           DONT_FAKE_MONOTONIC => 1,
+                           FAKETIME_TIMESTAMP_FILE => $file }),
+             map { node("n$_", redis => $r) } 2 .. 3);
+    ok(joined(3, @g), 'three nodes');
+
+    my $ahead = sub {
+        my $date = get($g[0], '/metrics')->{headers}{date} // '';
+        my ($h, $m) = $date =~ /(\d\d):(\d\d):\d\d/ or return -1;
+        my @now = gmtime;
+        return ($h * 60 + $m - $now[2] * 60 - $now[1]) % 1440;
+    };
+
+    my @seen;
+    my $res = hammer(\@g, 'x', 6, 'even', sub {
+        for my $to ('+3600', '+0', '-3600', '+0') {
+            sleep 1;
+            $step->($to);
+            wait_for(sub { push @seen, $ahead->(); $seen[-1] % 60 < 2 });
+        }
+    });
+
+    ok((grep { $_ >= 60 && $_ <= 61 } @seen), 'forth');
+    ok((grep { $_ >= 1380 && $_ <= 1381 } @seen), 'and back');
+    is_strict($res, 100, 100, 0.5, 'stepped');
+    cmp_ok(figure($g[0], 'degraded_seconds_total'), '<', 2,
+           'it was not on its own');
+    unlike($g[0]->log, qr/\[alert\]|exited on signal/, 'nothing has broken');
 };
 
 
