@@ -42,41 +42,6 @@ tb_lease_period(tb_limits_t limits, uint32_t refill, uint32_t spacing)
 }
 
 
-uint64_t
-tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now)
-{
-    uint64_t  next;
-
-    next = atomic_load_explicit(turn, memory_order_relaxed);
-
-    return next > now ? next - now : 0;
-}
-
-
-void
-tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
-{
-    uint64_t  begin, next, slack, spacing;
-
-    spacing = TB_LEASE_PERIOD * 1000 / (1 + buckets / TB_LEASE_BATCH);
-
-    /* what a tick has room for may go at any time of it */
-
-    slack = TB_LEASE_PERIOD * 1000 - spacing;
-    begin = now > slack ? now - slack : 0;
-
-    next = atomic_load_explicit(turn, memory_order_relaxed);
-
-    while (!atomic_compare_exchange_weak_explicit(turn, &next,
-                                       (next > begin ? next : begin) + spacing,
-                                       memory_order_relaxed,
-                                       memory_order_relaxed))
-    {
-        /* another process calls as well */
-    }
-}
-
-
 bool
 tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     uint64_t unit, uint32_t period, uint64_t now)

@@ -214,6 +214,20 @@ void tb_holder_replied(tb_holder_t *h, uint64_t seq,
 void tb_holder_settled(tb_holder_t *h);
 
 /*
+ * The calls of one holder, of all its processes: one in TB_LEASE_PERIOD for
+ * each TB_LEASE_BATCH buckets in use, or part of so many (the generic cell
+ * rate algorithm of ITU-T I.371).  *turn is the time from which on the next
+ * one may go, us of a clock that all share, 0 at first.
+ *
+ * tb_lease_rest(): us from now until then, 0 if it is now.  tb_lease_called():
+ * a call goes now, and who goes before its turn makes later ones wait for
+ * longer.  Atomic both; of two that look at once both may go.
+ */
+
+uint64_t tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now);
+void tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now);
+
+/*
  * Whether the holder is on its own, and since when (*since, ms): words
  * refill by tb_lease_alone() from then on.
  */
@@ -238,20 +252,6 @@ uint64_t tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
 
 uint32_t tb_lease_period(tb_limits_t limits, uint32_t refill,
     uint32_t spacing);
-
-/*
- * The calls of one holder, of all its processes: one in TB_LEASE_PERIOD for
- * each TB_LEASE_BATCH buckets in use, or part of so many (the generic cell
- * rate algorithm of ITU-T I.371).  *turn is the time from which on the next
- * one may go, us of a clock that all share, 0 at first.
- *
- * tb_lease_rest(): us from now until then, 0 if it is now.  tb_lease_called():
- * a call goes now, and who goes before its turn makes later ones wait for
- * longer.  Atomic both; of two that look at once both may go.
- */
-
-uint64_t tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now);
-void tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now);
 
 /*
  * Whether a call about the bucket is due.  tokens: what the word holds;

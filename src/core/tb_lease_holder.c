@@ -1,7 +1,7 @@
 
 /*
- * The holder: what its calls say of it, what it learns from replies, and
- * when it is on its own.
+ * The holder: when it calls, what its calls say of it, what it learns from
+ * replies, and when it is on its own.
  */
 
 
@@ -102,6 +102,41 @@ tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since)
     *since = contact + TB_LEASE_ALONE;
 
     return true;
+}
+
+
+uint64_t
+tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now)
+{
+    uint64_t  next;
+
+    next = atomic_load_explicit(turn, memory_order_relaxed);
+
+    return next > now ? next - now : 0;
+}
+
+
+void
+tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
+{
+    uint64_t  begin, next, slack, spacing;
+
+    spacing = TB_LEASE_PERIOD * 1000 / (1 + buckets / TB_LEASE_BATCH);
+
+    /* what a tick has room for may go at any time of it */
+
+    slack = TB_LEASE_PERIOD * 1000 - spacing;
+    begin = now > slack ? now - slack : 0;
+
+    next = atomic_load_explicit(turn, memory_order_relaxed);
+
+    while (!atomic_compare_exchange_weak_explicit(turn, &next,
+                                       (next > begin ? next : begin) + spacing,
+                                       memory_order_relaxed,
+                                       memory_order_relaxed))
+    {
+        /* another process calls as well */
+    }
 }
 
 
