@@ -451,7 +451,7 @@ subtest 'keys without room share a bucket of the node' => sub {
     }
 
     my $begin = time();
-    my ($code, $policy, @crowded) = ('', '');
+    my @crowded;
     for (my $i = 0; $i < 3000 && @crowded < 3; $i++) {
         my $res = get($g[0], '/none', headers => { key("new$i") });
         push @crowded, "new$i"

@@ -378,12 +378,12 @@ struct ngx_http_tbucket_look_s {
 ngx_int_t ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_look_t *look, ngx_pool_t *pool, ngx_str_t *id,
     tb_limits_t limits);
+void ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_look_t *look);
+
 /* The refill tick's part: the overflow bucket, whose share may change. */
 
 void ngx_http_tbucket_global_tick(ngx_http_tbucket_zone_t *zone);
-
-void ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_look_t *look);
 
 /*
  * Has the access phase of the request go on when there is an answer about

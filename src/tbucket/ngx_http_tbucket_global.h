@@ -2,15 +2,15 @@
 /*
  * Zones of scope=global: buckets whose tokens are leased from Redis.
  *
- *     _global.c         leases in shared memory, beside the table
- *     _global_decide.c  requests that find too few tokens
- *     _global_wait.c    those that wait for a lease
+ *     _global.c           leases in shared memory, beside the table
+ *     _global_decide.c    requests that find too few tokens
+ *     _global_wait.c      those that wait for a lease
  *     _global_overflow.c  those for whose bucket there is no room
- *     _global_call.c    calls to Redis and their replies
- *     _global_turn.c    how often a node calls, and which of its workers
- *     _global_round.c   what goes into a call
- *     _global_join.c    becoming a holder, and the end
- *     _global_client.c  one bucket's tokens, for the clients API
+ *     _global_call.c      calls to Redis and their replies
+ *     _global_turn.c      how often a node calls, and which of its workers
+ *     _global_round.c     what goes into a call
+ *     _global_join.c      becoming a holder, and the end
+ *     _global_client.c    one bucket's tokens, for the clients API
  *
  * A decision that finds enough tokens in its bucket needs none of this.
  */
@@ -83,10 +83,10 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint64_t              nodes;     /* holders, as last told */
     _Atomic uint64_t              share;     /* ppm; the last that was told */
     _Atomic uint64_t              degraded;  /* ms on our own */
+    uint8_t                       secret[TB_SECRET_SIZE];
 
     /* by who holds the refill lease; ppm: the share at the last tick */
     _Atomic uint64_t              credited;
-    uint8_t                       secret[TB_SECRET_SIZE];
 
     /* by anybody: Redis does not know us; and when to call: tb_lease.h */
     _Atomic uint32_t              unknown;
@@ -268,7 +268,6 @@ ngx_http_tbucket_asker_t *ngx_http_tbucket_global_asker(
 
 ngx_uint_t ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone,
     uint64_t *share, uint64_t *since);
-
 
 /* Its share now, in ppm, for what refills by the clock. */
 

@@ -61,11 +61,13 @@ ngx_http_tbucket_global_tick(ngx_http_tbucket_zone_t *zone)
 
     limits = ngx_http_tbucket_global_part(zone, ngx_min(share, credited));
 
+    /* no share for now: what it holds stays, and time earns nothing */
+
     if (tb_limits_capacity(limits) == 0) {
         limits = tb_limits(tb_limits_capacity(zone->limits), 0, 0);
     }
 
-    tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, 1);
+    tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, true);
 
     atomic_store(&g->credited, share);
 }

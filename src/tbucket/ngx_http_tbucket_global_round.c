@@ -91,14 +91,16 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
 
             ngx_http_tbucket_global_wake(a, (uint32_t) asker->node.key);
 
+        } else if (ngx_http_tbucket_global_busy(a, l)
+                   || ngx_http_tbucket_global_early(a, l))
+        {
+            continue;
+
         } else {
             unit = atomic_load(&l->unit);
             need = ngx_http_tbucket_global_need(asker, &unit);
 
-            if (ngx_http_tbucket_global_busy(a, l)
-                || ngx_http_tbucket_global_early(a, l)
-                || !ngx_http_tbucket_global_claim(a, l, need, unit))
-            {
+            if (!ngx_http_tbucket_global_claim(a, l, need, unit)) {
                 continue;
             }
         }

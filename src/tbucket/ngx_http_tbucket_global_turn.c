@@ -37,18 +37,13 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
         return 0;
     }
 
-    if (a->rz->holder) {
-
-        if (ngx_queue_empty(&a->queue) && !a->round
-            && atomic_load(&g->ntold) == 0)
-        {
-            return 1;
-        }
-
-    } else if (ngx_queue_empty(&a->queue)) {
+    if (ngx_queue_empty(&a->queue)
+        && (!a->rz->holder || (!a->round && atomic_load(&g->ntold) == 0)))
+    {
         return 1;
+    }
 
-    } else {
+    if (!a->rz->holder) {
         ngx_http_tbucket_global_tell(a);
     }
 
