@@ -448,7 +448,9 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
         {
             return NGX_ERROR;
         }
+    }
 
+    for (i = 0; i < mcf->zones.nelts; i++) {
         ngx_http_tbucket_inherit_zone(cycle, zones[i]);
     }
 

@@ -128,6 +128,41 @@ subtest 'a reload that fails changes nothing' => sub {
     is(codes($g, 'a', 1), '429', 'still drained');
 };
 
+# A write that an old worker has begun to read when the zone is replaced.
+
+for my $store ('', 'tbucket_store file:%%DIR%%/store;') {
+    subtest "a change to a zone that a reload replaces ($store)" => sub {
+        my $api = "$store server { listen unix:%%DIR%%/api; location /c { "
+                  . 'tbucket_api zone=z; } }';
+        my $g = gateway(config(more => $api));
+        my $sock = 'unix:' . $g->dir . '/api';
+        my $body = '{"capacity":5,"rate_per_sec":1}';
+        my %json = (headers => { 'Content-Type' => 'application/json' });
+
+        is(request($sock, 'PUT', '/c/before', %json,
+                   body => $body)->{code}, 201, 'before it is kept');
+
+        my $old = client($sock);
+        $old->send("PUT /c/late HTTP/1.1\r\nHost: a\r\n"
+                   . "Content-Type: application/json\r\nContent-Length: "
+                   . length($body) . "\r\n\r\n" . substr($body, 0, 9));
+        is(request($sock, 'GET', '/c/before')->{code}, 200, 'it is read');
+
+        ok($g->reload(config(size => '1m', more => $api)), 'reloaded');
+        $old->send(substr($body, 9));
+        my $r = $old->response;
+
+        is($r->{code}, 503, 'after it is refused');
+        like($r->{body}, qr/ is being replaced by a reload, nothing was changed/,
+             'with the reason') if $store eq '';
+        is(request($sock, 'GET', '/c/late')->{code}, 404, 'and not there');
+        is(request($sock, 'GET', '/c/before')->{code}, 200,
+           'the one before is');
+        is(request($sock, 'PUT', '/c/late', %json, body => $body)->{code},
+           201, 'and can be made again');
+    };
+}
+
 subtest 'nginx -t beside a running instance' => sub {
     my $g = gateway(config());
 

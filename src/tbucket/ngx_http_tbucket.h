@@ -80,6 +80,12 @@ typedef struct {
     _Alignas(64) _Atomic uint64_t  edited_lo;
     _Atomic uint64_t             edited_hi;
 
+    /*
+     * A zone of another size has taken over what this one held, so a change
+     * that is made here is lost.  Set by the master, once; under the mutex.
+     */
+    _Atomic uint32_t             superseded;
+
     /* who has a large write under way; other writes wait for its end */
     ngx_gw_lease_t               bulk;
 

@@ -549,6 +549,12 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body)
                                  "nothing was changed: enlarge the zone",
                                  &write->zone->name);
 
+    case NGX_HTTP_TBUCKET_SUPERSEDED:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "zone \"%V\" is being replaced by a reload, "
+                                 "nothing was changed: try again",
+                                 &write->zone->name);
+
     case NGX_HTTP_TBUCKET_STORE_DOWN:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "the store is unreachable, nothing was "

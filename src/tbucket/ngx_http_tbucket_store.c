@@ -37,8 +37,12 @@ static ngx_uint_t ngx_http_tbucket_store_take(ngx_str_t *arg,
     const ngx_str_t *name, ngx_str_t *value);
 static void ngx_http_tbucket_memory_write(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_memory_check(
+    ngx_http_tbucket_write_t *write, ngx_uint_t from, ngx_uint_t n);
 static void ngx_http_tbucket_memory_apply(ngx_http_tbucket_write_t *write,
     ngx_int_t rc);
+static ngx_int_t ngx_http_tbucket_memory_slice(
+    ngx_http_tbucket_write_t *write, ngx_uint_t from, ngx_uint_t n);
 static void ngx_http_tbucket_memory_done(ngx_http_tbucket_write_t *write,
     ngx_int_t rc);
 
@@ -405,7 +409,7 @@ ngx_http_tbucket_memory_write(ngx_http_tbucket_store_t *store,
     ngx_slab_pool_t  *shpool;
 
     if (write->n > NGX_HTTP_TBUCKET_WRITE_SMALL) {
-        ngx_http_tbucket_write_each(write, ngx_http_tbucket_write_check,
+        ngx_http_tbucket_write_each(write, ngx_http_tbucket_memory_check,
                                     ngx_http_tbucket_memory_apply);
         return;
     }
@@ -414,13 +418,25 @@ ngx_http_tbucket_memory_write(ngx_http_tbucket_store_t *store,
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    if (ngx_http_tbucket_write_check(write, 0, write->n) == NGX_OK) {
+    if (ngx_http_tbucket_memory_check(write, 0, write->n) == NGX_OK) {
         (void) ngx_http_tbucket_write_apply(write, 0, write->n);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
 
     write->done(write);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_memory_check(ngx_http_tbucket_write_t *write,
+    ngx_uint_t from, ngx_uint_t n)
+{
+    if (ngx_http_tbucket_write_superseded(write) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_tbucket_write_check(write, from, n);
 }
 
 
@@ -432,8 +448,23 @@ ngx_http_tbucket_memory_apply(ngx_http_tbucket_write_t *write, ngx_int_t rc)
         return;
     }
 
-    ngx_http_tbucket_write_each(write, ngx_http_tbucket_write_apply,
+    ngx_http_tbucket_write_each(write, ngx_http_tbucket_memory_slice,
                                 ngx_http_tbucket_memory_done);
+}
+
+
+/* The zone that took over may have some of a write's slices and not all. */
+
+static ngx_int_t
+ngx_http_tbucket_memory_slice(ngx_http_tbucket_write_t *write,
+    ngx_uint_t from, ngx_uint_t n)
+{
+    if (ngx_http_tbucket_write_superseded(write) != NGX_OK) {
+        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_tbucket_write_apply(write, from, n);
 }
 
 

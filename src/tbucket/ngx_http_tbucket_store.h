@@ -201,6 +201,14 @@ ngx_int_t ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write,
     ngx_uint_t from, ngx_uint_t n);
 
 /*
+ * Whether another zone has taken over from the write's, so that nothing may
+ * be changed in it any more: sets write->outcome and returns NGX_DECLINED,
+ * or NGX_OK.  For stores that check and apply under the mutex, which is held.
+ */
+
+ngx_int_t ngx_http_tbucket_write_superseded(ngx_http_tbucket_write_t *write);
+
+/*
  * Applies changes [from, from + n), counts them and sets write->outcome.
  * Mutex held.  Always NGX_OK.
  */

@@ -375,7 +375,11 @@ ngx_http_tbucket_file_check(ngx_http_tbucket_write_t *write)
 
         ngx_shmtx_lock(&write->zone->shpool->mutex);
 
-        rc = ngx_http_tbucket_write_check(write, i, n);
+        rc = ngx_http_tbucket_write_superseded(write);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_tbucket_write_check(write, i, n);
+        }
 
         ngx_shmtx_unlock(&write->zone->shpool->mutex);
     }
@@ -478,10 +482,18 @@ ngx_http_tbucket_file_append(ngx_http_tbucket_file_zone_t *fz, ngx_fd_t fd,
 }
 
 
+/*
+ * A zone that takes over while this goes on reads the journal, unless that
+ * fails: then the change is on the disk, but not in force.
+ */
+
 static void
 ngx_http_tbucket_file_apply(ngx_http_tbucket_write_t *write)
 {
+    ngx_int_t   rc;
     ngx_uint_t  i, n;
+
+    rc = NGX_OK;
 
     for (i = 0; i < write->n; i += n) {
         n = ngx_min(write->n - i, NGX_HTTP_TBUCKET_WRITE_SLICE);
@@ -489,11 +501,15 @@ ngx_http_tbucket_file_apply(ngx_http_tbucket_write_t *write)
         ngx_shmtx_lock(&write->zone->shpool->mutex);
 
         (void) ngx_http_tbucket_write_apply(write, i, n);
+        rc = ngx_http_tbucket_write_superseded(write);
 
         ngx_shmtx_unlock(&write->zone->shpool->mutex);
     }
 
-    if (write->outcome == NGX_HTTP_TBUCKET_NO_ROOM) {
+    if (rc != NGX_OK) {
+        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
+
+    } else if (write->outcome == NGX_HTTP_TBUCKET_NO_ROOM) {
 
         /* the journal says more than there is now */
 

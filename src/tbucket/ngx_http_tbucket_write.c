@@ -237,6 +237,19 @@ ngx_http_tbucket_check_change(ngx_http_tbucket_write_t *write,
 
 
 ngx_int_t
+ngx_http_tbucket_write_superseded(ngx_http_tbucket_write_t *write)
+{
+    if (!atomic_load_explicit(&write->zone->shared->superseded,
+                              memory_order_relaxed))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_SUPERSEDED);
+}
+
+
+ngx_int_t
 ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write,
     ngx_uint_t from, ngx_uint_t n)
 {

@@ -20,6 +20,9 @@
 /* clients that are copied with the old zone's mutex held once */
 #define NGX_HTTP_TBUCKET_COPY   64
 
+/* ms that a reload waits for a large write to the old zone to be over */
+#define NGX_HTTP_TBUCKET_COPY_WAIT  2000
+
 
 typedef struct {
     ngx_uint_t  kept;
@@ -27,6 +30,7 @@ typedef struct {
 } ngx_http_tbucket_copied_t;
 
 
+static void ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old);
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool);
 static void ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *clients);
@@ -177,7 +181,7 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
         old->shm_zone->noreuse = 1;
     }
 
-    ngx_time_update();
+    ngx_http_tbucket_supersede(old);
 
     ngx_memcpy(zone->shared->secret, old->shared->secret, TB_SECRET_SIZE);
 
@@ -199,6 +203,43 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
                   "%ui lost", &zone->name,
                   old->shm_zone->shm.size, zone->shm_zone->shm.size,
                   clients.kept, clients.lost, buckets.kept, buckets.lost);
+}
+
+
+/*
+ * Old workers go on for a while, with the old zone.  A change that they make
+ * before this is copied, one that they would make after it is refused.
+ */
+
+static void
+ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old)
+{
+    ngx_uint_t       i;
+    ngx_gw_lease_t  *bulk;
+
+    bulk = &old->shared->bulk;
+
+    ngx_time_update();
+
+    /* between the slices of a large write is not the time to copy */
+
+    for (i = 0; i < NGX_HTTP_TBUCKET_COPY_WAIT; i++) {
+
+        if (ngx_gw_lease_hold(bulk, NGX_HTTP_TBUCKET_COPY_WAIT)) {
+            break;
+        }
+
+        ngx_msleep(1);
+        ngx_time_update();
+    }
+
+    ngx_shmtx_lock(&old->shpool->mutex);
+
+    atomic_store_explicit(&old->shared->superseded, 1, memory_order_relaxed);
+
+    ngx_shmtx_unlock(&old->shpool->mutex);
+
+    ngx_gw_lease_release(bulk);
 }
 
 
