@@ -136,6 +136,34 @@ isnt($by{'127.0.0.1'}, $by{'127.0.0.3'},
 is((split ' ', get($g, '/bind?from=127.0.0.3')->{body})[1],
    $by{'127.0.0.3'}, 'one from the same address is');
 
+# a request has all of its time, whatever was before
+
+{
+    my $slow = backend(name => 'slow');
+    my $g = gateway(<<"_EOC_");
+    upstream u { lb round_robin; @{[ $slow->server ]} }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / {
+            proxy_pass http://u;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_read_timeout 600ms;
+            proxy_next_upstream off;
+        }
+    }
+_EOC_
+
+    for (1 .. 3) {
+        get($g, '/');
+        sleep(0.28);
+        is(get($g, '/?delay=0.4')->{code}, 200,
+           'a request on a kept connection has all of proxy_read_timeout');
+    }
+
+    $g->quit;
+}
+
 # a server that closes idle connections just as they are used again
 
 my $flaky = gateway(<<"_EOC_");

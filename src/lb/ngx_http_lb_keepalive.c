@@ -47,7 +47,6 @@ static ngx_uint_t ngx_http_lb_idle_matches(ngx_http_lb_idle_t *idle,
     ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc, u_char *name);
 static ngx_uint_t ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
-static ngx_uint_t ngx_http_lb_sends_body(ngx_http_lb_ctx_t *ctx);
 static ngx_uint_t ngx_http_lb_is_tls(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_tls_name(ngx_http_request_t *r, u_char *digest);
 static void ngx_http_lb_idle_expire(ngx_event_t *ev);
@@ -174,10 +173,6 @@ found:
     c->write->log = pc->log;
     c->pool->log = pc->log;
 
-    if (c->read->timer_set && ngx_http_lb_sends_body(ctx)) {
-        ngx_del_timer(c->read);
-    }
-
     pc->connection = c;
     pc->cached = 1;
 
@@ -253,10 +248,11 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     c->read->delayed = 0;
 
-    /*
-     * The timer for reading stays: as a rule the next request comes soon
-     * and sets it anew, which costs nothing while it is about the same.
-     */
+    /* nginx would take a timer that is about right for that of a new request */
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
 
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
@@ -404,24 +400,6 @@ ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 }
 
 
-/*
- * Whether it may be long before nginx has sent the request and sets the timer
- * for reading, so that it must not be left from the request before.
- */
-
-static ngx_uint_t
-ngx_http_lb_sends_body(ngx_http_lb_ctx_t *ctx)
-{
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    return r->request_body_no_buffering
-           || r->upstream->request_bufs == NULL
-           || r->upstream->request_bufs->next != NULL;
-}
-
-
 static ngx_uint_t
 ngx_http_lb_is_tls(ngx_http_lb_ctx_t *ctx)
 {
@@ -537,10 +515,6 @@ ngx_http_lb_idle_read(ngx_event_t *ev)
     ngx_connection_t  *c;
 
     c = ev->data;
-
-    /* of the request before, see ngx_http_lb_keepalive_put() */
-
-    ev->timedout = 0;
 
     if (!c->close) {
         n = recv(c->fd, buf, 1, MSG_PEEK);
