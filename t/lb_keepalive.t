@@ -126,8 +126,8 @@ my @now = map { (split ' ', get($g, '/')->{body})[1] } 1 .. 4;
 is(distinct(@now), 1, 'the connection used last is used next');
 
 my $mine = (split ' ', get($g, '/')->{body})[1];
-isnt((split ' ', get($g, '/other')->{body})[1], $mine,
-     'a connection stays with the location that opened it');
+is((split ' ', get($g, '/other')->{body})[1], $mine,
+   'a connection serves every location');
 
 my %by = map { $_ => (split ' ', get($g, "/bind?from=$_")->{body})[1] }
          qw(127.0.0.1 127.0.0.3);
@@ -135,6 +135,42 @@ isnt($by{'127.0.0.1'}, $by{'127.0.0.3'},
      'a connection from another address is not taken');
 is((split ' ', get($g, '/bind?from=127.0.0.3')->{body})[1],
    $by{'127.0.0.3'}, 'one from the same address is');
+
+# what a connection is counts, not the place that opened it
+
+{
+    my $places = join '', map { <<"_EOC_" } 1 .. 40;
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        server_name h$_;
+        location / { proxy_pass http://u; }
+        location /named/ { proxy_pass http://\$arg_u; }
+        location /memcached/ { set \$memcached_key a; memcached_pass u; }
+    }
+_EOC_
+
+    my $g = gateway(<<"_EOC_");
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    upstream u { lb round_robin; server 127.0.0.1:$a max_fails=0; }
+    $places
+_EOC_
+
+    my $at = sub { get($g, $_[0], headers => { Host => "h$_[1]" })->{body} };
+
+    is(distinct(map { (split ' ', $at->('/', $_ % 40 + 1))[1] } 1 .. 120), 1,
+       'forty places have one connection');
+
+    my $http = (split ' ', $at->('/', 1))[1];
+
+    is((split ' ', $at->('/named/?u=u', 2))[1], $http,
+       'so has one whose upstream is a variable');
+
+    $at->('/memcached/', 3);
+    is((split ' ', $at->('/', 4))[1], $http,
+       'another protocol takes a connection of its own');
+    $g->quit;
+}
 
 # a request has all of its time, whatever was before
 

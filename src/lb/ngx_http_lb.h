@@ -38,6 +38,7 @@ typedef struct ngx_http_lb_check_conf_s  ngx_http_lb_check_conf_t;
 typedef struct ngx_http_lb_checker_s     ngx_http_lb_checker_t;
 typedef struct ngx_http_lb_target_s      ngx_http_lb_target_t;
 typedef struct ngx_http_lb_state_s       ngx_http_lb_state_t;
+typedef struct ngx_http_lb_conn_key_s    ngx_http_lb_conn_key_t;
 
 
 /* a method that "lb" knows by name */
@@ -46,18 +47,6 @@ typedef struct {
     ngx_str_t                     name;
     lb_pick_pt                    pick;
 } ngx_http_lb_method_t;
-
-
-#if (NGX_HTTP_SSL)
-
-/* a TLS session to resume, of the server that had the slot's generation */
-
-typedef struct {
-    ngx_ssl_session_t            *session;
-    uint32_t                      generation;
-} ngx_http_lb_session_t;
-
-#endif
 
 
 /* the idle connections to the server of a slot */
@@ -89,6 +78,10 @@ typedef struct {
 typedef struct {
     ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
     ngx_http_lb_checker_t        *checker;    /* NULL: no health checks */
+#if (NGX_HTTP_SSL)
+    struct ngx_http_lb_settings_s
+                                 *settings;   /* of this process */
+#endif
 } ngx_http_lb_main_conf_t;
 
 
@@ -134,7 +127,7 @@ struct ngx_http_lb_srv_conf_s {
     ngx_http_lb_target_t         *targets;    /* of checks, by slot */
     uint64_t                      surveyed;   /* roster's generation then */
 #if (NGX_HTTP_SSL)
-    ngx_http_lb_session_t        *sessions;   /* by slot */
+    ngx_queue_t                  *sessions;   /* by slot */
 #endif
 };
 
@@ -169,6 +162,8 @@ typedef struct {
     /* the failure that the next attempt follows, failed.len 0: none */
     ngx_str_t                     failed;
     uint32_t                      failed_index;
+
+    ngx_http_lb_conn_key_t       *key;        /* of a kept connection */
 
     ngx_str_t                     reason;     /* as nginx has logged it */
     u_char                       *text;       /* LB_REASON_MAX, or NULL */
@@ -375,7 +370,7 @@ void ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx,
 
 #if (NGX_HTTP_SSL)
 
-/* ngx_http_lb_session.c: TLS sessions are kept per worker and server */
+/* ngx_http_lb_session.c: TLS sessions are kept per worker, server and key */
 
 ngx_int_t ngx_http_lb_session_init(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);

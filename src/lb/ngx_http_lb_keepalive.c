@@ -5,18 +5,15 @@
  * depends on neither the number of servers nor that of connections.
  *
  * A connection is given to a request only if that would have opened the same
- * one: the same server (slot and generation), the same place of the
- * configuration, TLS or not, and the same local address and TLS name where
- * these are made of variables.
+ * one: to the same server (slot and generation) and with the same key, which
+ * the connection has in its pool.
  *
  * All have the same time to live, so that the oldest is the next to close:
  * one timer for an upstream serves them all, and no request touches it.
  */
 
 
-#include "src/lb/ngx_http_lb.h"
-
-#include <ngx_sha1.h>
+#include "src/lb/ngx_http_lb_conn_key.h"
 
 
 #define NGX_HTTP_LB_IDLE_BLOCK  32       /* records allocated at a time */
@@ -29,12 +26,8 @@ typedef struct {
     ngx_connection_t          *connection;
     ngx_http_lb_srv_conf_t    *conf;
     ngx_http_lb_stack_t       *stack;
+    ngx_http_lb_conn_key_t    *key;          /* in the connection's pool */
     uint32_t                   generation;   /* of the slot */
-
-    ngx_http_upstream_conf_t  *place;
-    ngx_sockaddr_t             local;
-    socklen_t                  local_len;    /* 0: chosen by the system */
-    u_char                     name[20];     /* digest, see below; of TLS */
 } ngx_http_lb_idle_t;
 
 
@@ -43,12 +36,10 @@ static ngx_http_lb_idle_t *ngx_http_lb_idle_alloc(
 static void ngx_http_lb_idle_free(void *data);
 static void ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle);
 static void ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle);
-static ngx_uint_t ngx_http_lb_idle_matches(ngx_http_lb_idle_t *idle,
-    ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc, u_char *name);
+static ngx_http_lb_conn_key_t *ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
 static ngx_uint_t ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
-static ngx_uint_t ngx_http_lb_is_tls(ngx_http_lb_ctx_t *ctx);
-static ngx_int_t ngx_http_lb_tls_name(ngx_http_request_t *r, u_char *digest);
 static void ngx_http_lb_idle_expire(ngx_event_t *ev);
 static void ngx_http_lb_idle_dummy(ngx_event_t *ev);
 static void ngx_http_lb_idle_read(ngx_event_t *ev);
@@ -115,11 +106,11 @@ ngx_http_lb_idle_free(void *data)
 ngx_int_t
 ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
-    u_char                name[20];
-    ngx_queue_t          *q, *next;
-    ngx_connection_t     *c;
-    ngx_http_lb_idle_t   *idle;
-    ngx_http_lb_stack_t  *stack;
+    ngx_queue_t             *q, *next;
+    ngx_connection_t        *c;
+    ngx_http_lb_idle_t      *idle;
+    ngx_http_lb_stack_t     *stack;
+    ngx_http_lb_conn_key_t   key;
 
     if (ctx->conf->keepalive.stacks == NULL) {
         return NGX_DECLINED;
@@ -128,8 +119,7 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     stack = &ctx->conf->keepalive.stacks[ctx->index];
 
     if (stack->number == 0
-        || (ngx_http_lb_is_tls(ctx)
-            && ngx_http_lb_tls_name(ctx->request, name) != NGX_OK))
+        || ngx_http_lb_conn_key(ctx->request, pc, &key) != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -149,7 +139,7 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
             continue;
         }
 
-        if (ngx_http_lb_idle_matches(idle, ctx, pc, name)) {
+        if (ngx_http_lb_conn_key_equal(idle->key, &key)) {
             goto found;
         }
     }
@@ -159,6 +149,7 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 found:
 
     c = idle->connection;
+    ctx->key = idle->key;
 
     ngx_http_lb_idle_remove(idle);
 
@@ -183,10 +174,11 @@ found:
 void
 ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
-    ngx_connection_t         *c;
-    ngx_http_lb_idle_t       *idle;
-    ngx_http_lb_stack_t      *stack;
-    ngx_http_lb_srv_conf_t   *lcf;
+    ngx_connection_t        *c;
+    ngx_http_lb_idle_t      *idle;
+    ngx_http_lb_stack_t     *stack;
+    ngx_http_lb_srv_conf_t  *lcf;
+    ngx_http_lb_conn_key_t  *key;
 
     lcf = ctx->conf;
     c = pc->connection;
@@ -195,16 +187,15 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         return;
     }
 
-    idle = ngx_http_lb_idle_alloc(lcf);
+    key = ngx_http_lb_idle_key(ctx, pc);
 
-    if (idle == NULL) {
+    if (key == NULL) {
         return;
     }
 
-    if (ngx_http_lb_is_tls(ctx)
-        && ngx_http_lb_tls_name(ctx->request, idle->name) != NGX_OK)
-    {
-        ngx_queue_insert_head(&lcf->keepalive.free, &idle->queue);
+    idle = ngx_http_lb_idle_alloc(lcf);
+
+    if (idle == NULL) {
         return;
     }
 
@@ -227,13 +218,7 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     idle->stack = stack;
     idle->expires = ngx_current_msec + lcf->keepalive.timeout;
     idle->generation = ctx->generation;
-    idle->place = ctx->request->upstream->conf;
-    idle->local_len = 0;
-
-    if (pc->local) {
-        idle->local_len = pc->local->socklen;
-        ngx_memcpy(&idle->local, pc->local->sockaddr, idle->local_len);
-    }
+    idle->key = key;
 
     ngx_queue_insert_head(&stack->queue, &idle->queue);
     stack->number++;
@@ -327,34 +312,22 @@ ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle)
 }
 
 
-static ngx_uint_t
-ngx_http_lb_idle_matches(ngx_http_lb_idle_t *idle, ngx_http_lb_ctx_t *ctx,
-    ngx_peer_connection_t *pc, u_char *name)
+/* A connection keeps the key that it has been opened with. */
+
+static ngx_http_lb_conn_key_t *
+ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
-    if (idle->place != ctx->request->upstream->conf) {
-        return 0;
+    ngx_http_lb_conn_key_t  key;
+
+    if (ctx->key) {
+        return ctx->key;
     }
 
-    if (idle->local_len != (pc->local ? pc->local->socklen : 0)
-        || (pc->local && ngx_memcmp(&idle->local, pc->local->sockaddr,
-                                    idle->local_len)
-                         != 0))
-    {
-        return 0;
+    if (ngx_http_lb_conn_key(ctx->request, pc, &key) != NGX_OK) {
+        return NULL;
     }
 
-#if (NGX_HTTP_SSL)
-
-    /* the scheme may be a variable, too */
-
-    if ((idle->connection->ssl != NULL) != ngx_http_lb_is_tls(ctx)) {
-        return 0;
-    }
-
-#endif
-
-    return !ngx_http_lb_is_tls(ctx)
-           || ngx_memcmp(idle->name, name, sizeof(idle->name)) == 0;
+    return ngx_http_lb_conn_key_copy(pc->connection->pool, &key);
 }
 
 
@@ -397,67 +370,6 @@ ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     }
 
     return ngx_handle_read_event(c->read, 0) == NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_lb_is_tls(ngx_http_lb_ctx_t *ctx)
-{
-#if (NGX_HTTP_SSL)
-
-    return ctx->request->upstream->ssl != 0;
-
-#else
-
-    return 0;
-
-#endif
-}
-
-
-/*
- * A digest of what a TLS connection of this request is opened with, as far
- * as that is made of variables: the name for SNI and verification; all zeros
- * if the configuration settles everything.  NGX_DECLINED: it cannot be told,
- * so the connection must not be shared.
- */
-
-static ngx_int_t
-ngx_http_lb_tls_name(ngx_http_request_t *r, u_char *digest)
-{
-#if (NGX_HTTP_SSL)
-
-    ngx_str_t             name;
-    ngx_sha1_t            sha1;
-    ngx_http_upstream_t  *u;
-
-    ngx_memzero(digest, 20);
-
-    u = r->upstream;
-
-    if (u->conf->ssl_certificate && u->conf->ssl_certificate->lengths) {
-        return NGX_DECLINED;
-    }
-
-    if (u->conf->ssl_name == NULL || u->conf->ssl_name->lengths == NULL) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_complex_value(r, u->conf->ssl_name, &name) != NGX_OK) {
-        return NGX_DECLINED;
-    }
-
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, name.data, name.len);
-    ngx_sha1_final(digest, &sha1);
-
-#else
-
-    ngx_memzero(digest, 20);
-
-#endif
-
-    return NGX_OK;
 }
 
 

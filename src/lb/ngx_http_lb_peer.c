@@ -43,6 +43,7 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ctx->how = LB_USUAL;
     ctx->attempts = 0;
     ctx->text = NULL;
+    ctx->key = NULL;
     ctx->ask.row = lcf->row;
     ctx->ask.random = &lcf->random;
     ctx->ask.last = 0;
@@ -107,6 +108,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     pc->cached = 0;
     pc->connection = NULL;
+    ctx->key = NULL;
 
     ngx_http_lb_drop(ctx);
 
