@@ -12,16 +12,28 @@
 
 #define LB_PROBE_NAMELESS  0xff
 
+/* the largest number of a version that nginx takes */
+#define LB_PROBE_VERSION_MAX  99
+
 
 static void lb_probe_response(lb_probe_t *probe);
 static void lb_probe_status(lb_probe_t *probe, unsigned char ch);
+static bool lb_probe_version(lb_probe_t *probe, unsigned char ch);
+static bool lb_probe_code(lb_probe_t *probe, unsigned char ch);
+static bool lb_probe_number(lb_probe_t *probe, unsigned char ch);
+static void lb_probe_bare(lb_probe_t *probe);
 static void lb_probe_field(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_name(lb_probe_t *probe, unsigned char ch);
+static void lb_probe_name_end(lb_probe_t *probe);
 static void lb_probe_value(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_digit(lb_probe_t *probe, unsigned char ch);
+static void lb_probe_coding(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_value_end(lb_probe_t *probe);
 static void lb_probe_header_end(lb_probe_t *probe);
-static lb_probe_field_t lb_probe_which(const lb_probe_t *probe);
+static bool lb_probe_accepts(lb_probe_t *probe);
+static bool lb_probe_is(const lb_probe_t *probe, const char *name,
+    size_t length);
+static unsigned char lb_probe_lower(unsigned char ch);
 
 
 void
@@ -42,7 +54,7 @@ lb_probe_feed(lb_probe_t *probe, const unsigned char *data, size_t length)
 
     i = 0;
 
-    while (i < length && probe->verdict == LB_PROBE_MORE) {
+    while (i < length && probe->state != LB_PROBE_OVER) {
 
         if (probe->state >= LB_PROBE_SIZED) {
             i += lb_probe_body(probe, data + i, length - i);
@@ -67,10 +79,6 @@ lb_probe_feed(lb_probe_t *probe, const unsigned char *data, size_t length)
 lb_verdict_t
 lb_probe_end(lb_probe_t *probe)
 {
-    if (probe->verdict != LB_PROBE_MORE) {
-        return probe->verdict;
-    }
-
     if (probe->state == LB_PROBE_UNTIL_CLOSE) {
         lb_probe_fail(probe, "text is not in the body");
 
@@ -88,62 +96,112 @@ lb_probe_end(lb_probe_t *probe)
 }
 
 
+bool
+lb_probe_over(const lb_probe_t *probe)
+{
+    return probe->state == LB_PROBE_OVER;
+}
+
+
 /* interim responses count into the same limit of the header */
 
 static void
 lb_probe_response(lb_probe_t *probe)
 {
-    probe->state = LB_PROBE_VERSION;
+    probe->state = LB_PROBE_PROTOCOL;
     probe->at = 0;
     probe->status = 0;
     probe->chunked = false;
     probe->sized = false;
     probe->length = 0;
+    probe->matched = 0;
 }
 
+
+/* as long as this may be a body, the text is looked for in it */
 
 static void
 lb_probe_status(lb_probe_t *probe, unsigned char ch)
 {
-    static const char  version[] = "HTTP/1.";
+    bool  valid;
+
+    if (probe->expect->length != 0) {
+        (void) lb_expect_find(probe->expect, &probe->matched, &ch, 1);
+    }
+
+    valid = (probe->state < LB_PROBE_CODE) ? lb_probe_version(probe, ch)
+                                           : lb_probe_code(probe, ch);
+
+    if (!valid) {
+        lb_probe_bare(probe);
+    }
+}
+
+
+static bool
+lb_probe_version(lb_probe_t *probe, unsigned char ch)
+{
+    static const char  protocol[] = "HTTP/";
 
     switch (probe->state) {
 
-    case LB_PROBE_VERSION:
+    case LB_PROBE_PROTOCOL:
 
-        if (ch != (unsigned char) version[probe->at]) {
-            break;
+        if (ch != (unsigned char) protocol[probe->at]) {
+            return false;
         }
 
-        if (version[++probe->at] == '\0') {
+        if (protocol[++probe->at] == '\0') {
+            probe->state = LB_PROBE_MAJOR;
+            probe->version = 0;
+        }
+
+        return true;
+
+    case LB_PROBE_MAJOR:
+        probe->state = LB_PROBE_MAJOR_MORE;
+        return ch != '0' && lb_probe_number(probe, ch);
+
+    case LB_PROBE_MAJOR_MORE:
+
+        if (ch == '.') {
             probe->state = LB_PROBE_MINOR;
+            probe->version = 0;
+            return true;
         }
 
-        return;
+        return lb_probe_number(probe, ch);
 
     case LB_PROBE_MINOR:
+        probe->state = LB_PROBE_MINOR_MORE;
+        return lb_probe_number(probe, ch);
 
-        if (ch < '0' || ch > '9') {
-            break;
+    default: /* LB_PROBE_MINOR_MORE */
+
+        if (ch == ' ') {
+            probe->state = LB_PROBE_CODE;
+            probe->at = 0;
+            return true;
         }
 
-        probe->state = LB_PROBE_SPACE;
-        return;
+        return lb_probe_number(probe, ch);
+    }
+}
 
-    case LB_PROBE_SPACE:
 
-        if (ch != ' ') {
-            break;
-        }
-
-        probe->at = 0;
-        probe->state = LB_PROBE_CODE;
-        return;
+static bool
+lb_probe_code(lb_probe_t *probe, unsigned char ch)
+{
+    switch (probe->state) {
 
     case LB_PROBE_CODE:
 
+        if (ch == ' ') {
+            return true;
+        }
+
         if (ch < '0' || ch > '9') {
-            break;
+            return false;
         }
 
         probe->status = (uint16_t) (probe->status * 10 + (ch - '0'));
@@ -152,23 +210,58 @@ lb_probe_status(lb_probe_t *probe, unsigned char ch)
             probe->state = LB_PROBE_CODE_END;
         }
 
-        return;
+        return true;
+
+    case LB_PROBE_STATUS_LF:
+        probe->state = LB_PROBE_LINE;
+        return ch == '\n';
 
     case LB_PROBE_CODE_END:
 
-        if (ch != ' ' && ch != '\r' && ch != '\n') {
-            break;
+        /* IIS sends codes as 403.1 */
+
+        if (ch != ' ' && ch != '.' && ch != '\r' && ch != '\n') {
+            return false;
         }
 
         /* fall through */
 
     default: /* LB_PROBE_PHRASE */
 
-        probe->state = (ch == '\n') ? LB_PROBE_LINE : LB_PROBE_PHRASE;
-        return;
+        probe->state = (ch == '\n') ? LB_PROBE_LINE
+                       : (ch == '\r') ? LB_PROBE_STATUS_LF : LB_PROBE_PHRASE;
+        return true;
+    }
+}
+
+
+static bool
+lb_probe_number(lb_probe_t *probe, unsigned char ch)
+{
+    if (ch < '0' || ch > '9') {
+        return false;
     }
 
-    lb_probe_fail(probe, "no HTTP status line");
+    probe->version = probe->version * 10 + (ch - '0');
+
+    return probe->version <= LB_PROBE_VERSION_MAX;
+}
+
+
+/* all that has come and will come is the body */
+
+static void
+lb_probe_bare(lb_probe_t *probe)
+{
+    probe->status = 200;
+    probe->body = probe->header;
+    probe->state = LB_PROBE_UNTIL_CLOSE;
+
+    if (lb_probe_accepts(probe)
+        && probe->matched == probe->expect->length)
+    {
+        probe->verdict = LB_PROBE_PASS;
+    }
 }
 
 
@@ -180,7 +273,7 @@ lb_probe_field(lb_probe_t *probe, unsigned char ch)
     case LB_PROBE_LINE:
 
         if (ch == '\r') {
-            probe->state = LB_PROBE_LAST_LINE;
+            probe->state = LB_PROBE_LAST_LF;
             return;
         }
 
@@ -194,30 +287,46 @@ lb_probe_field(lb_probe_t *probe, unsigned char ch)
         lb_probe_name(probe, ch);
         return;
 
-    case LB_PROBE_LAST_LINE:
+    case LB_PROBE_LAST_LF:
 
-        if (ch != '\n') {
-            lb_probe_fail(probe, "invalid header line");
+        if (ch == '\n') {
+            lb_probe_header_end(probe);
             return;
         }
 
-        lb_probe_header_end(probe);
-        return;
+        break;
 
     case LB_PROBE_NAME:
         lb_probe_name(probe, ch);
         return;
 
-    default: /* LB_PROBE_VALUE */
+    case LB_PROBE_VALUE:
+        lb_probe_value(probe, ch);
+        return;
 
-        if (ch != '\n') {
-            lb_probe_value(probe, ch);
+    case LB_PROBE_VALUE_LF:
+
+        if (ch == '\r') {
             return;
         }
 
-        lb_probe_value_end(probe);
-        probe->state = LB_PROBE_LINE;
+        if (ch == '\n') {
+            lb_probe_value_end(probe);
+            return;
+        }
+
+        break;
+
+    default: /* LB_PROBE_IGNORED */
+
+        if (ch == '\n') {
+            probe->state = LB_PROBE_LINE;
+        }
+
+        return;
     }
+
+    lb_probe_fail(probe, "invalid header line");
 }
 
 
@@ -226,14 +335,22 @@ lb_probe_field(lb_probe_t *probe, unsigned char ch)
 static void
 lb_probe_name(lb_probe_t *probe, unsigned char ch)
 {
-    if (ch == ':' && probe->name_length != 0) {
-        probe->state = LB_PROBE_VALUE;
-        probe->field = (uint8_t) lb_probe_which(probe);
-        probe->other = 0;
-        probe->at = 0;
-        probe->ended = false;
+    if (probe->name_length != 0 && (ch == ':' || ch == '\r' || ch == '\n')) {
+        lb_probe_name_end(probe);
 
-        memset(probe->tail, 0, sizeof(probe->tail));
+        if (ch != ':') {
+            lb_probe_value(probe, ch);
+        }
+
+        return;
+    }
+
+    /* IIS sends the status line twice */
+
+    if (ch == '/' && probe->name_length == 4
+        && memcmp(probe->name, "HTTP", 4) == 0)
+    {
+        probe->state = LB_PROBE_IGNORED;
         return;
     }
 
@@ -247,81 +364,97 @@ lb_probe_name(lb_probe_t *probe, unsigned char ch)
         return;
     }
 
-    if (ch >= 'A' && ch <= 'Z') {
-        ch = ch - 'A' + 'a';
-    }
-
     probe->name[probe->name_length++] = (char) ch;
+}
+
+
+static void
+lb_probe_name_end(lb_probe_t *probe)
+{
+    probe->state = LB_PROBE_VALUE;
+    probe->field = lb_probe_is(probe, "content-length", 14) ? LB_PROBE_LENGTH
+                   : lb_probe_is(probe, "transfer-encoding", 17)
+                     ? LB_PROBE_CODING : LB_PROBE_OTHER;
+    probe->at = 0;
+
+    if (probe->field == LB_PROBE_LENGTH) {
+        probe->ended = false;
+        probe->invalid = false;
+        probe->length = 0;
+    }
 }
 
 
 static void
 lb_probe_value(lb_probe_t *probe, unsigned char ch)
 {
-    if (ch == '\0') {
+    if (ch == '\n') {
+        lb_probe_value_end(probe);
+
+    } else if (ch == '\r') {
+        probe->state = LB_PROBE_VALUE_LF;
+
+    } else if (ch == '\0') {
         lb_probe_fail(probe, "invalid header line");
-        return;
-    }
 
-    if (probe->field == LB_PROBE_LENGTH) {
+    } else if (probe->field == LB_PROBE_LENGTH) {
         lb_probe_digit(probe, ch);
-        return;
+
+    } else if (probe->field == LB_PROBE_CODING) {
+        lb_probe_coding(probe, ch);
     }
-
-    if (probe->field == LB_PROBE_OTHER
-        || ch == ' ' || ch == '\t' || ch == '\r') {
-        return;
-    }
-
-    /* the last coding is what frames the body */
-
-    memmove(probe->tail, probe->tail + 1, sizeof(probe->tail) - 1);
-
-    if (ch >= 'A' && ch <= 'Z') {
-        ch = ch - 'A' + 'a';
-    }
-
-    probe->tail[sizeof(probe->tail) - 1] = (char) ch;
 }
 
 
 static void
 lb_probe_digit(lb_probe_t *probe, unsigned char ch)
 {
-    if (ch == ' ' || ch == '\t' || ch == '\r') {
+    if (ch == ' ') {
         probe->ended = (probe->at != 0);
         return;
     }
 
     if (ch < '0' || ch > '9' || probe->ended
-        || probe->other > (INT64_MAX - 9) / 10)
+        || probe->length > (INT64_MAX - 9) / 10)
     {
-        lb_probe_fail(probe, "invalid Content-Length");
+        probe->invalid = true;
         return;
     }
 
     probe->at = 1;
-    probe->other = probe->other * 10 + (ch - '0');
+    probe->length = probe->length * 10 + (ch - '0');
+}
+
+
+/* the word may stand among others */
+
+static void
+lb_probe_coding(lb_probe_t *probe, unsigned char ch)
+{
+    static const char  chunked[] = "chunked";
+
+    ch = lb_probe_lower(ch);
+
+    if (ch != (unsigned char) chunked[probe->at]) {
+        probe->at = 0;
+    }
+
+    if (ch == (unsigned char) chunked[probe->at]
+        && chunked[++probe->at] == '\0')
+    {
+        probe->chunked = true;
+        probe->at = 0;
+    }
 }
 
 
 static void
 lb_probe_value_end(lb_probe_t *probe)
 {
+    probe->state = LB_PROBE_LINE;
+
     if (probe->field == LB_PROBE_LENGTH) {
-
-        if (probe->at == 0 || (probe->sized && probe->other != probe->length))
-        {
-            lb_probe_fail(probe, "invalid Content-Length");
-            return;
-        }
-
-        probe->sized = true;
-        probe->length = probe->other;
-
-    } else if (probe->field == LB_PROBE_CODING) {
-        probe->chunked = (memcmp(probe->tail, "\0chunked", 8) == 0
-                          || memcmp(probe->tail, ",chunked", 8) == 0);
+        probe->sized = (probe->at != 0 && !probe->invalid);
     }
 }
 
@@ -329,31 +462,19 @@ lb_probe_value_end(lb_probe_t *probe)
 static void
 lb_probe_header_end(lb_probe_t *probe)
 {
-    const lb_expect_t  *expect;
-
-    expect = probe->expect;
-
     if (probe->status >= 100 && probe->status < 200 && probe->status != 101) {
         lb_probe_response(probe);
-        return;
-    }
-
-    if (!lb_expect_accepts(expect, probe->status)) {
-        probe->verdict = LB_PROBE_FAIL;
-        (void) snprintf(probe->reason, LB_PROBE_REASON_MAX, "status %03u",
-                        (unsigned) probe->status);
-        return;
-    }
-
-    if (expect->length == 0) {
-        probe->verdict = LB_PROBE_PASS;
         return;
     }
 
     probe->matched = 0;
     probe->left = probe->length;
 
-    if (expect->head || probe->status == 204 || probe->status == 304
+    if (lb_probe_accepts(probe) && probe->expect->length == 0) {
+        probe->verdict = LB_PROBE_PASS;
+    }
+
+    if (probe->expect->head || probe->status == 204 || probe->status == 304
         || (!probe->chunked && probe->sized && probe->length == 0))
     {
         lb_probe_fail(probe, "text is not in the body");
@@ -367,29 +488,67 @@ lb_probe_header_end(lb_probe_t *probe)
 }
 
 
-static lb_probe_field_t
-lb_probe_which(const lb_probe_t *probe)
+static bool
+lb_probe_accepts(lb_probe_t *probe)
 {
-    if (probe->name_length == 14
-        && memcmp(probe->name, "content-length", 14) == 0)
-    {
-        return LB_PROBE_LENGTH;
+    char  failure[LB_PROBE_REASON_MAX];
+
+    if (lb_expect_accepts(probe->expect, probe->status)) {
+        return true;
     }
 
-    if (probe->name_length == 17
-        && memcmp(probe->name, "transfer-encoding", 17) == 0)
-    {
-        return LB_PROBE_CODING;
+    (void) snprintf(failure, sizeof(failure), "status %03u",
+                    (unsigned) probe->status);
+    lb_probe_judge(probe, failure);
+
+    return false;
+}
+
+
+/* name is in lower case */
+
+static bool
+lb_probe_is(const lb_probe_t *probe, const char *name, size_t length)
+{
+    size_t  i;
+
+    for (i = 0; i < length && probe->name_length == length; i++) {
+
+        if (lb_probe_lower((unsigned char) probe->name[i])
+            != (unsigned char) name[i])
+        {
+            return false;
+        }
     }
 
-    return LB_PROBE_OTHER;
+    return probe->name_length == length;
+}
+
+
+static unsigned char
+lb_probe_lower(unsigned char ch)
+{
+    return (ch >= 'A' && ch <= 'Z') ? ch - 'A' + 'a' : ch;
 }
 
 
 void
-lb_probe_fail(lb_probe_t *probe, const char *reason)
+lb_probe_judge(lb_probe_t *probe, const char *failure)
 {
+    if (probe->verdict != LB_PROBE_MORE) {
+        return;
+    }
+
     probe->verdict = LB_PROBE_FAIL;
 
-    (void) snprintf(probe->reason, LB_PROBE_REASON_MAX, "%s", reason);
+    (void) snprintf(probe->reason, LB_PROBE_REASON_MAX, "%s", failure);
+}
+
+
+void
+lb_probe_fail(lb_probe_t *probe, const char *failure)
+{
+    lb_probe_judge(probe, failure);
+
+    probe->state = LB_PROBE_OVER;
 }

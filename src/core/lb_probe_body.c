@@ -10,6 +10,7 @@
 static void lb_probe_chunk(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_size(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_size_end(lb_probe_t *probe);
+static void lb_probe_trailer(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_look(lb_probe_t *probe, const unsigned char *data,
     size_t length);
 static int lb_probe_hex(unsigned char ch);
@@ -35,7 +36,7 @@ lb_probe_body(lb_probe_t *probe, const unsigned char *data, size_t length)
     lb_probe_look(probe, data, length);
     probe->left -= length;
 
-    if (probe->left == 0 && probe->verdict == LB_PROBE_MORE) {
+    if (probe->left == 0) {
 
         if (probe->state == LB_PROBE_CHUNK) {
             probe->state = LB_PROBE_CHUNK_END;
@@ -49,12 +50,22 @@ lb_probe_body(lb_probe_t *probe, const unsigned char *data, size_t length)
 }
 
 
-/* what stands between the data of chunks */
+/* what stands between the data of chunks, within the limit of the body */
 
 static void
 lb_probe_chunk(lb_probe_t *probe, unsigned char ch)
 {
+    if (++probe->body > LB_PROBE_BODY_MAX) {
+        lb_probe_fail(probe, "invalid chunk");
+        return;
+    }
+
     switch (probe->state) {
+
+    case LB_PROBE_TRAILER:
+    case LB_PROBE_TRAILER_LINE:
+        lb_probe_trailer(probe, ch);
+        return;
 
     case LB_PROBE_CHUNK_END:
 
@@ -75,12 +86,6 @@ lb_probe_chunk(lb_probe_t *probe, unsigned char ch)
         break;
 
     case LB_PROBE_EXTENSION:
-
-        /* as long as it likes, within the limit of the body */
-
-        if (++probe->body > LB_PROBE_BODY_MAX) {
-            break;
-        }
 
         if (ch == '\n') {
             lb_probe_size_end(probe);
@@ -113,11 +118,7 @@ lb_probe_size(lb_probe_t *probe, unsigned char ch)
         probe->at += (probe->left != 0 || digit != 0);
         probe->left = probe->left * 16 + (uint64_t) digit;
         probe->state = LB_PROBE_SIZE_MORE;
-        probe->body++;
-
-        if (probe->body <= LB_PROBE_BODY_MAX) {
-            return;
-        }
+        return;
     }
 
     if (probe->state == LB_PROBE_SIZE_MORE && digit < 0) {
@@ -141,11 +142,29 @@ static void
 lb_probe_size_end(lb_probe_t *probe)
 {
     if (probe->left == 0) {
-        lb_probe_fail(probe, "text is not in the body");
+        lb_probe_judge(probe, "text is not in the body");
+        probe->state = LB_PROBE_TRAILER;
         return;
     }
 
     probe->state = LB_PROBE_CHUNK;
+}
+
+
+/* lines that nobody reads, and an empty one */
+
+static void
+lb_probe_trailer(lb_probe_t *probe, unsigned char ch)
+{
+    if (ch == '\n' && probe->state == LB_PROBE_TRAILER) {
+        probe->state = LB_PROBE_OVER;
+
+    } else if (ch == '\n') {
+        probe->state = LB_PROBE_TRAILER;
+
+    } else if (ch != '\r') {
+        probe->state = LB_PROBE_TRAILER_LINE;
+    }
 }
 
 
@@ -158,10 +177,13 @@ lb_probe_look(lb_probe_t *probe, const unsigned char *data, size_t length)
 
     probe->body += (uint32_t) length;
 
-    if (lb_expect_find(probe->expect, &probe->matched, data, length)) {
+    if (probe->verdict == LB_PROBE_MORE
+        && lb_expect_find(probe->expect, &probe->matched, data, length))
+    {
         probe->verdict = LB_PROBE_PASS;
+    }
 
-    } else if (probe->body == LB_PROBE_BODY_MAX) {
+    if (probe->body == LB_PROBE_BODY_MAX) {
         lb_probe_fail(probe, "text is not in the first 1M of the body");
     }
 }

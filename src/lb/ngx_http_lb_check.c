@@ -216,7 +216,7 @@ ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
     /* an answer proves that the server is there: who waits since before? */
 
     if (passed) {
-        ngx_http_lb_probe_cancel(target, began);
+        ngx_http_lb_probe_outrun(target, began);
 
     } else {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
@@ -403,7 +403,7 @@ ngx_http_lb_check_end(ngx_http_lb_target_t *target)
         ngx_del_timer(&target->timer);
     }
 
-    ngx_http_lb_probe_cancel(target, 0);
+    ngx_http_lb_probe_cancel(target);
 }
 
 

@@ -87,7 +87,8 @@ struct ngx_http_lb_target_s {
     lb_pace_t                     pace;
     uint32_t                      index;
     uint32_t                      generation; /* of the slot */
-    uint32_t                      nprobes;    /* under way */
+    uint32_t                      nprobes;    /* without a verdict yet */
+    uint32_t                      nopen;      /* and those that end */
     unsigned                      running:1;
 };
 
@@ -100,8 +101,12 @@ typedef struct {
     ngx_msec_t                    began;
     ngx_msec_t                    deadline;
     ngx_msec_t                    lag;        /* when deadline was set */
+    ngx_uint_t                    graces;     /* how often that was moved */
     size_t                        sent;
-    ngx_uint_t                    connected;
+    size_t                        received;
+    unsigned                      connected:1;
+    unsigned                      judged:1;   /* nobody waits for a result */
+    unsigned                      shut:1;     /* nothing more is sent */
     lb_probe_t                    answer;
 } ngx_http_lb_probe_t;
 
@@ -124,12 +129,12 @@ void ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker);
 /* Starts a probe of the target's server. */
 void ngx_http_lb_probe_start(ngx_http_lb_target_t *target);
 
-/*
- * Ends the target's probes that began before the given time, all of them if
- * it is 0, without a result.
- */
-void ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target,
-    ngx_msec_t before);
+/* Ends all of the target's probes, without a result. */
+void ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target);
+
+/* Leaves those that began before the given time without a result. */
+void ngx_http_lb_probe_outrun(ngx_http_lb_target_t *target,
+    ngx_msec_t began);
 
 /* The timer by which the lag of the event loop is measured. */
 void ngx_http_lb_probe_beat(ngx_event_t *ev);

@@ -3,6 +3,10 @@
  * One probe: connect, send, read, judge, within its time.  The time counts
  * from connect; when it is over, the socket is looked at once more, and a
  * probe whose process was busy or stopped meanwhile gets that time back.
+ *
+ * When the verdict has been entered, the answer is read to its end and the
+ * connection shut down in order, within the same time: to reset it would be
+ * an error for the server.
  */
 
 
@@ -12,6 +16,15 @@
 
 
 #define NGX_HTTP_LB_PROBE_BUFFER  8192
+
+/* buffers that are read in one pass of the event loop */
+#define NGX_HTTP_LB_PROBE_READS   16
+
+/* bytes after which the connection is closed, whatever comes */
+#define NGX_HTTP_LB_PROBE_MAX     (LB_PROBE_HEADER_MAX + LB_PROBE_BODY_MAX)
+
+/* how often a probe gets more time: a process may be busy without end */
+#define NGX_HTTP_LB_PROBE_GRACES  3
 
 
 static ngx_http_lb_probe_t *ngx_http_lb_probe_create(
@@ -24,13 +37,18 @@ static ngx_int_t ngx_http_lb_probe_go(ngx_http_lb_probe_t *probe);
 static ngx_int_t ngx_http_lb_probe_test(ngx_http_lb_probe_t *probe);
 static ngx_int_t ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe);
 static ngx_int_t ngx_http_lb_probe_read(ngx_http_lb_probe_t *probe);
+static ngx_int_t ngx_http_lb_probe_closed(ngx_http_lb_probe_t *probe,
+    ssize_t n);
+static ngx_int_t ngx_http_lb_probe_feed(ngx_http_lb_probe_t *probe,
+    u_char *data, size_t size);
 static void ngx_http_lb_probe_expire(ngx_event_t *ev);
 static ngx_uint_t ngx_http_lb_probe_ready(ngx_connection_t *c);
 static ngx_msec_t ngx_http_lb_probe_lag(ngx_http_lb_checker_t *checker);
 static void ngx_http_lb_probe_failed(ngx_http_lb_probe_t *probe,
     const char *what, ngx_err_t err);
 static void ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe,
-    ngx_uint_t passed, ngx_str_t *reason);
+    ngx_uint_t passed, ngx_str_t *reason, ngx_uint_t read_on);
+static void ngx_http_lb_probe_judged(ngx_http_lb_probe_t *probe);
 static void ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe);
 
 
@@ -84,7 +102,27 @@ ngx_http_lb_probe_start(ngx_http_lb_target_t *target)
 
 
 void
-ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target, ngx_msec_t before)
+ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target)
+{
+    ngx_queue_t          *q, *next;
+    ngx_http_lb_probe_t  *probe;
+
+    for (q = ngx_queue_head(&target->checker->probes);
+         target->nopen && q != ngx_queue_sentinel(&target->checker->probes);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
+
+        if (probe->target == target) {
+            ngx_http_lb_probe_end(probe);
+        }
+    }
+}
+
+
+void
+ngx_http_lb_probe_outrun(ngx_http_lb_target_t *target, ngx_msec_t began)
 {
     ngx_queue_t          *q, *next;
     ngx_http_lb_probe_t  *probe;
@@ -96,10 +134,17 @@ ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target, ngx_msec_t before)
         next = ngx_queue_next(q);
         probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
 
-        if (probe->target == target
-            && (before == 0 || (ngx_msec_int_t) (probe->began - before) < 0))
+        if (probe->target != target || probe->judged
+            || (ngx_msec_int_t) (probe->began - began) >= 0)
         {
+            continue;
+        }
+
+        if (probe->sent == 0) {
             ngx_http_lb_probe_end(probe);
+
+        } else {
+            ngx_http_lb_probe_judged(probe);
         }
     }
 }
@@ -177,6 +222,7 @@ ngx_http_lb_probe_create(ngx_http_lb_target_t *target)
 
     ngx_queue_insert_tail(&checker->probes, &probe->queue);
     target->nprobes++;
+    target->nopen++;
 
     probe->target = target;
     probe->began = ngx_current_msec;
@@ -297,11 +343,11 @@ ngx_http_lb_probe_go(ngx_http_lb_probe_t *probe)
     }
 
     if (probe->target->conf->check->tcp) {
-        ngx_http_lb_probe_done(probe, 1, NULL);
+        ngx_http_lb_probe_done(probe, 1, NULL, 0);
         return NGX_DONE;
     }
 
-    if (ngx_http_lb_probe_send(probe) != NGX_OK) {
+    if (!probe->judged && ngx_http_lb_probe_send(probe) != NGX_OK) {
         return NGX_DONE;
     }
 
@@ -374,15 +420,15 @@ static ngx_int_t
 ngx_http_lb_probe_read(ngx_http_lb_probe_t *probe)
 {
     ssize_t            n;
-    ngx_str_t          reason;
-    lb_verdict_t       verdict;
+    ngx_int_t          rc;
+    ngx_uint_t         i;
     ngx_connection_t  *c;
 
     static u_char  buffer[NGX_HTTP_LB_PROBE_BUFFER];
 
     c = probe->connection;
 
-    do {
+    for (i = 0; i < NGX_HTTP_LB_PROBE_READS; i++) {
         n = c->recv(c, buffer, NGX_HTTP_LB_PROBE_BUFFER);
 
         if (n == NGX_AGAIN) {
@@ -395,22 +441,98 @@ ngx_http_lb_probe_read(ngx_http_lb_probe_t *probe)
             return NGX_AGAIN;
         }
 
-        if (n == NGX_ERROR) {
-            ngx_http_lb_probe_failed(probe, "recv() failed",
-                                     probe->target->checker->err);
-            return NGX_DONE;
+        if (n <= 0) {
+            return ngx_http_lb_probe_closed(probe, n);
         }
 
-        verdict = (n == 0) ? lb_probe_end(&probe->answer)
-                           : lb_probe_feed(&probe->answer, buffer, n);
+        rc = ngx_http_lb_probe_feed(probe, buffer, n);
 
-    } while (verdict == LB_PROBE_MORE);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    /* others are to have their turn */
+
+    ngx_post_event(c->read, &ngx_posted_next_events);
+
+    return NGX_AGAIN;
+}
+
+
+/* the server has closed the connection, or reset it */
+
+static ngx_int_t
+ngx_http_lb_probe_closed(ngx_http_lb_probe_t *probe, ssize_t n)
+{
+    ngx_str_t     reason;
+    lb_verdict_t  verdict;
+
+    if (probe->judged) {
+        ngx_http_lb_probe_end(probe);
+        return NGX_DONE;
+    }
+
+    if (n == NGX_ERROR) {
+        ngx_http_lb_probe_failed(probe, "recv() failed",
+                                 probe->target->checker->err);
+        return NGX_DONE;
+    }
+
+    verdict = lb_probe_end(&probe->answer);
 
     reason.data = (u_char *) lb_probe_reason(&probe->answer);
     reason.len = ngx_strlen(reason.data);
 
-    ngx_http_lb_probe_done(probe, verdict == LB_PROBE_PASS, &reason);
+    ngx_http_lb_probe_done(probe, verdict == LB_PROBE_PASS, &reason, 0);
 
+    return NGX_DONE;
+}
+
+
+/* NGX_OK: read on */
+
+static ngx_int_t
+ngx_http_lb_probe_feed(ngx_http_lb_probe_t *probe, u_char *data, size_t size)
+{
+    ngx_str_t          reason;
+    lb_verdict_t       verdict;
+    ngx_connection_t  *c;
+
+    c = probe->connection;
+
+    verdict = lb_probe_feed(&probe->answer, data, size);
+
+    probe->received += size;
+
+    if (lb_probe_over(&probe->answer) && !probe->shut) {
+        probe->shut = 1;
+
+        if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
+            ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, ngx_socket_errno,
+                           "lb check: shutdown() failed");
+        }
+    }
+
+    if (probe->judged || verdict == LB_PROBE_MORE) {
+
+        if (probe->received > NGX_HTTP_LB_PROBE_MAX) {
+            ngx_http_lb_probe_end(probe);
+            return NGX_DONE;
+        }
+
+        return NGX_OK;
+    }
+
+    reason.data = (u_char *) lb_probe_reason(&probe->answer);
+    reason.len = ngx_strlen(reason.data);
+
+    ngx_post_event(c->read, &ngx_posted_next_events);
+
+    /* without a timer there is no time left to read on */
+
+    ngx_http_lb_probe_done(probe, verdict == LB_PROBE_PASS, &reason,
+                           probe->timer.timer_set);
     return NGX_DONE;
 }
 
@@ -425,6 +547,11 @@ ngx_http_lb_probe_expire(ngx_event_t *ev)
 
     probe = ngx_queue_data(ev, ngx_http_lb_probe_t, timer);
     c = probe->connection;
+
+    if (probe->judged) {
+        ngx_http_lb_probe_end(probe);
+        return;
+    }
 
     if (ngx_http_lb_probe_ready(c)) {
         c->read->available = -1;
@@ -443,7 +570,7 @@ ngx_http_lb_probe_expire(ngx_event_t *ev)
 
     grace = lb_pace_grace(now - probe->deadline, lag - probe->lag);
 
-    if (grace) {
+    if (grace && probe->graces++ < NGX_HTTP_LB_PROBE_GRACES) {
         ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                        "lb check %p gets %M ms more", probe,
                        (ngx_msec_t) grace);
@@ -524,21 +651,25 @@ ngx_http_lb_probe_failed(ngx_http_lb_probe_t *probe, const char *what,
     reason.data = text;
     reason.len = p - text;
 
-    ngx_http_lb_probe_done(probe, 0, &reason);
+    ngx_http_lb_probe_done(probe, 0, &reason, 0);
 }
 
 
+/* enters the result, which may be the end of all probes: nothing may follow */
+
 static void
 ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe, ngx_uint_t passed,
-    ngx_str_t *reason)
+    ngx_str_t *reason, ngx_uint_t read_on)
 {
     u_char                 text[LB_REASON_MAX];
     ngx_str_t              why;
     ngx_msec_t             began;
+    ngx_uint_t             judged;
     ngx_http_lb_target_t  *target;
 
     target = probe->target;
     began = probe->began;
+    judged = probe->judged;
 
     why.len = reason ? ngx_min(reason->len, LB_REASON_MAX) : 0;
     why.data = text;
@@ -547,9 +678,26 @@ ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe, ngx_uint_t passed,
         ngx_memcpy(text, reason->data, why.len);
     }
 
-    ngx_http_lb_probe_end(probe);
+    if (read_on) {
+        ngx_http_lb_probe_judged(probe);
 
-    ngx_http_lb_check_result(target, passed, &why, began);
+    } else {
+        ngx_http_lb_probe_end(probe);
+    }
+
+    if (!judged) {
+        ngx_http_lb_check_result(target, passed, &why, began);
+    }
+}
+
+
+/* its result has been entered, or is not asked for any more */
+
+static void
+ngx_http_lb_probe_judged(ngx_http_lb_probe_t *probe)
+{
+    probe->judged = 1;
+    probe->target->nprobes--;
 }
 
 
@@ -569,7 +717,11 @@ ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe)
         probe->connection = NULL;
     }
 
-    probe->target->nprobes--;
+    if (!probe->judged) {
+        ngx_http_lb_probe_judged(probe);
+    }
+
+    probe->target->nopen--;
 
     ngx_queue_remove(&probe->queue);
     ngx_queue_insert_head(&checker->spare, &probe->queue);
