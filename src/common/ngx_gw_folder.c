@@ -1,0 +1,373 @@
+
+/*
+ * The folder: looked at and, where its parent is theirs, made by a child with
+ * the rights of the workers' user; else made by root, in parents that this
+ * user has no say in.
+ */
+
+
+#include "src/common/ngx_gw_child.h"
+#include "src/common/ngx_gw_folder.h"
+
+#include <limits.h>
+
+
+#define NGX_GW_FOLDER_FLAGS  (O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC)
+#define NGX_GW_FOLDER_LINKS  16      /* that are followed */
+
+
+typedef struct {
+    const char      *name;
+    ngx_str_t       *path;
+    ngx_str_t       *lock;
+    ngx_core_conf_t *ccf;
+    ngx_uint_t       is_root;      /* the master, and the workers are not */
+} ngx_gw_folder_t;
+
+
+static ngx_int_t ngx_gw_folder_child(ngx_gw_child_t *child);
+static ngx_int_t ngx_gw_folder_exists(ngx_gw_folder_t *folder,
+    ngx_log_t *log);
+static ngx_int_t ngx_gw_folder_make(ngx_str_t *path);
+static ngx_int_t ngx_gw_folder_give(ngx_gw_folder_t *folder, ngx_log_t *log);
+static ngx_int_t ngx_gw_folder_failed(ngx_gw_folder_t *folder,
+    const char *part, ngx_log_t *log);
+static ngx_uint_t ngx_gw_folder_part(char *rest, char *part);
+static ngx_fd_t ngx_gw_folder_link(ngx_fd_t fd, const char *part, char *rest);
+static ngx_uint_t ngx_gw_folder_is_safe(ngx_gw_folder_t *folder, ngx_fd_t fd);
+static const char *ngx_gw_folder_user(ngx_gw_folder_t *folder, char *buf,
+    size_t size);
+
+
+ngx_fd_t
+ngx_gw_folder_open(ngx_cycle_t *cycle, const char *name, ngx_str_t *path,
+    ngx_str_t *lock)
+{
+    ngx_int_t        rc;
+    ngx_gw_child_t   child;
+    ngx_gw_folder_t  folder;
+
+    folder.name = name;
+    folder.path = path;
+    folder.lock = lock;
+    folder.ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx,
+                                                  ngx_core_module);
+
+    folder.is_root = ngx_gw_child_drops_rights(cycle);
+
+    child.name = name;
+    child.run = ngx_gw_folder_child;
+    child.data = &folder;
+    child.cycle = cycle;
+
+    rc = ngx_gw_child_run(&child);
+
+    if (rc == NGX_DECLINED
+        && ngx_gw_folder_give(&folder, cycle->log) == NGX_OK)
+    {
+        (void) ngx_gw_child_run(&child);
+    }
+
+    return child.fd;
+}
+
+
+/* NGX_DECLINED: it is missing, and to make it takes other rights. */
+
+static ngx_int_t
+ngx_gw_folder_child(ngx_gw_child_t *child)
+{
+    ngx_int_t         rc;
+    struct stat       st;
+    ngx_gw_folder_t  *folder;
+
+    folder = child->data;
+
+    rc = ngx_gw_folder_exists(folder, child->cycle->log);
+
+    if (rc == NGX_DECLINED) {
+
+        if (ngx_gw_folder_make(folder->path) == NGX_OK) {
+            rc = ngx_gw_folder_exists(folder, child->cycle->log);
+
+        } else if (folder->is_root) {
+            return NGX_DECLINED;
+        }
+
+        if (rc == NGX_DECLINED) {
+            ngx_log_error(ngx_gw_child_level(), child->cycle->log, ngx_errno,
+                          "%s: mkdir() \"%V\" failed", folder->name,
+                          folder->path);
+        }
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    child->fd = ngx_gw_folder_file((char *) folder->lock->data,
+                                   O_RDWR|O_CREAT, &st);
+
+    if (child->fd == NGX_INVALID_FILE) {
+        ngx_log_error(ngx_gw_child_level(), child->cycle->log, ngx_errno,
+                      "%s: open() \"%V\" failed", folder->name, folder->lock);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_gw_folder_exists(ngx_gw_folder_t *folder, ngx_log_t *log)
+{
+    char         user[NGX_INT_T_LEN + 1];
+    const char  *path;
+    struct stat  st;
+
+    path = (char *) folder->path->data;
+
+    if (stat(path, &st) == -1) {
+
+        if (ngx_errno == NGX_ENOENT) {
+            return NGX_DECLINED;
+        }
+
+        ngx_log_error(ngx_gw_child_level(), log, ngx_errno,
+                      "%s: stat() \"%s\" failed for user \"%s\"", folder->name,
+                      path, ngx_gw_folder_user(folder, user, sizeof(user)));
+        return NGX_ERROR;
+    }
+
+    if (!S_ISDIR(st.st_mode)) {
+        ngx_log_error(ngx_gw_child_level(), log, 0,
+                      "%s: \"%s\" is not a folder", folder->name, path);
+        return NGX_ERROR;
+    }
+
+    if (access(path, R_OK|W_OK|X_OK) == -1) {
+        ngx_log_error(ngx_gw_child_level(), log, ngx_errno,
+                      "%s: folder \"%s\" is not one that user \"%s\" may "
+                      "write to", folder->name, path,
+                      ngx_gw_folder_user(folder, user, sizeof(user)));
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static const char *
+ngx_gw_folder_user(ngx_gw_folder_t *folder, char *buf, size_t size)
+{
+    if (folder->ccf->username && geteuid() == folder->ccf->user) {
+        return folder->ccf->username;
+    }
+
+    (void) snprintf(buf, size, "%u", (unsigned) geteuid());
+
+    return buf;
+}
+
+
+/* NGX_ERROR: errno is set. */
+
+static ngx_int_t
+ngx_gw_folder_make(ngx_str_t *path)
+{
+    ngx_err_t  err;
+
+    err = ngx_create_full_path(path->data, 0755);
+
+    if (err == 0 && mkdir((char *) path->data, 0700) == -1
+        && ngx_errno != NGX_EEXIST)
+    {
+        err = ngx_errno;
+    }
+
+    ngx_set_errno(err);
+
+    return err == 0 ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * With root's rights: from one folder to the next, through none, and no
+ * symbolic link, that the workers' user could exchange for another one.
+ */
+
+static ngx_int_t
+ngx_gw_folder_give(ngx_gw_folder_t *folder, ngx_log_t *log)
+{
+    char        rest[PATH_MAX], part[NAME_MAX + 1];
+    ngx_fd_t    fd, next;
+    ngx_uint_t  made, links;
+
+    if (folder->path->len >= PATH_MAX) {
+        ngx_set_errno(NGX_ENAMETOOLONG);
+        return ngx_gw_folder_failed(folder, "", log);
+    }
+
+    ngx_memcpy(rest, folder->path->data, folder->path->len + 1);
+
+    made = 0;
+    links = 0;
+    part[0] = '\0';
+    fd = open("/", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    while (fd != -1 && ngx_gw_folder_part(rest, part)) {
+        made = 0;
+        next = openat(fd, part, NGX_GW_FOLDER_FLAGS);
+
+        if (next == -1 && ngx_errno == NGX_ENOENT) {
+            made = (mkdirat(fd, part, 0755) == 0);
+            next = made ? openat(fd, part, NGX_GW_FOLDER_FLAGS) : -1;
+        }
+
+        if (next == -1 && links++ < NGX_GW_FOLDER_LINKS) {
+            next = ngx_gw_folder_link(fd, part, rest);
+        }
+
+        if (next != -1 && !ngx_gw_folder_is_safe(folder, next)) {
+            (void) close(next);
+            next = -1;
+            ngx_set_errno(NGX_EPERM);
+        }
+
+        (void) close(fd);
+        fd = next;
+    }
+
+    if (fd == -1) {
+        return ngx_gw_folder_failed(folder, part, log);
+    }
+
+    if (!made) {
+        ngx_set_errno(NGX_EEXIST);
+    }
+
+    if (!made || fchmod(fd, 0700) == -1
+        || fchown(fd, folder->ccf->user, folder->ccf->group) == -1)
+    {
+        (void) close(fd);
+        return ngx_gw_folder_failed(folder, part, log);
+    }
+
+    (void) close(fd);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_gw_folder_failed(ngx_gw_folder_t *folder, const char *part,
+    ngx_log_t *log)
+{
+    ngx_log_error(ngx_gw_child_level(), log, ngx_errno,
+                  "%s: folder \"%V\" is missing and could not be made, "
+                  "at \"%s\"", folder->name, folder->path, part);
+
+    return NGX_ERROR;
+}
+
+
+/* Moves the first part of rest to part; 0: there is none. */
+
+static ngx_uint_t
+ngx_gw_folder_part(char *rest, char *part)
+{
+    size_t  len, slashes;
+
+    slashes = strspn(rest, "/");
+    len = strcspn(rest + slashes, "/");
+
+    if (len == 0) {
+        return 0;
+    }
+
+    /* a longer one is cut, and not found */
+
+    (void) snprintf(part, NAME_MAX + 1, "%.*s", (int) len, rest + slashes);
+    ngx_memmove(rest, rest + slashes + len, strlen(rest + slashes + len) + 1);
+
+    return 1;
+}
+
+
+/*
+ * If part is a symbolic link of root's, puts where it leads before rest;
+ * returns the folder to go on from, or -1.
+ */
+
+static ngx_fd_t
+ngx_gw_folder_link(ngx_fd_t fd, const char *part, char *rest)
+{
+    char         path[PATH_MAX];
+    size_t       len;
+    ssize_t      n;
+    struct stat  st;
+
+    if (fstatat(fd, part, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+        return -1;
+    }
+
+    if (!S_ISLNK(st.st_mode) || st.st_uid != 0) {
+        ngx_set_errno(S_ISLNK(st.st_mode) ? NGX_EPERM : NGX_ENOTDIR);
+        return -1;
+    }
+
+    len = strlen(rest);
+    n = readlinkat(fd, part, path, sizeof(path));
+
+    if (n <= 0 || n + len >= PATH_MAX) {
+        ngx_set_errno(NGX_ENAMETOOLONG);
+        return -1;
+    }
+
+    ngx_memmove(rest + n, rest, len + 1);
+    ngx_memcpy(rest, path, n);
+
+    return openat(fd, path[0] == '/' ? "/" : ".", NGX_GW_FOLDER_FLAGS);
+}
+
+
+static ngx_uint_t
+ngx_gw_folder_is_safe(ngx_gw_folder_t *folder, ngx_fd_t fd)
+{
+    struct stat  st;
+
+    return fstat(fd, &st) == 0 && st.st_uid != folder->ccf->user
+           && (!(st.st_mode & (S_IWGRP|S_IWOTH)) || (st.st_mode & S_ISVTX));
+}
+
+
+ngx_fd_t
+ngx_gw_folder_file(const char *path, int flags, struct stat *st)
+{
+    ngx_fd_t   fd;
+    ngx_err_t  err;
+
+    fd = open(path, flags|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+        return NGX_INVALID_FILE;
+    }
+
+    if (fstat(fd, st) == -1) {
+        err = ngx_errno;
+
+    } else if (!S_ISREG(st->st_mode)) {
+        err = NGX_EINVAL;
+
+    } else if (st->st_nlink != 1) {
+        err = NGX_EMLINK;
+
+    } else {
+        return fd;
+    }
+
+    (void) close(fd);
+    ngx_set_errno(err);
+
+    return NGX_INVALID_FILE;
+}
