@@ -39,6 +39,8 @@ sub start { my (%o) = @_;
 
 sub slurp { my ($path) = @_; open(my $in, '<:raw', $path) or return '';
             local $/; return <$in> }
+sub truncate_to { my ($path, $size) = @_; spew($path, '');
+                  truncate($path, $size) or die $! }
 sub spew  { my ($path, $text) = @_; open(my $out, '>:raw', $path) or die $!;
             print $out $text; close($out) or die $! }
 
@@ -69,6 +71,34 @@ sub listed { my ($g) = @_; return { map { $_->{client_id} => $_ }
 sub crash { my ($g) = @_; $g->kill; $g->start }
 
 sub restart { my ($g) = @_; $g->quit; $g->start }
+
+# nginx does not start with such a file, says why, and leaves it alone; then
+# the file is as it was.
+
+sub refused
+{
+    my ($g, $name, $text, $why, $what) = @_;
+
+    my $path = store($g) . "/$name";
+    my $old = -e $path ? slurp($path) : undef;
+    my %before = map { $_ => 1 } glob(store($g) . '/*'), $path;
+
+    $g->quit if $g->running;
+    %before = map { $_ => 1 } glob(store($g) . '/*'), $path;
+    $old = slurp($path) if defined $old;
+    ref $text ? $text->($path) : spew($path, $text);
+    $g->mark;
+
+    eval { $g->start };
+    like($@, qr/\[emerg\] .*\Q$name\E/, "$what keeps nginx from starting");
+    like($@, $why, 'with the reason');
+    is(slurp($path), $text, 'and is left alone') if !ref $text;
+    is_deeply([grep { !$before{$_} } glob(store($g) . '/*')], [],
+              'with nothing beside it');
+
+    unlink($path);
+    spew($path, $old) if defined $old;
+}
 
 # How many of n requests are admitted.
 
@@ -315,12 +345,9 @@ subtest 'people edit the clients' => sub {
          'is told with its client and the range');
     is(registered($g)->{b}, '99/1', 'and nothing of the edit is in force');
 
-    $g->quit;
-    spew($path, slurp($path) =~ s/"b","capacity":99/"b","capacity":1.5/r);
-    $g->start;
-    is_deeply([sort keys %{ registered($g) }], ['a', 'e', 'f'],
-              'at a start the other entries are in force');
-    ok(-e "$path.3.bad", 'and the file is kept');
+    my $wrong = slurp($path) =~ s/"b","capacity":99/"b","capacity":1.5/r;
+    refused($g, 'clients.json', $wrong, qr/client "b": capacity is 1.5, must be an integer/,
+            'a wrong value at a start');
 };
 
 subtest 'broken files' => sub {
@@ -332,33 +359,44 @@ subtest 'broken files' => sub {
     my $path = store($g) . '/clients.json';
     my $text = slurp($path);
 
-    spew($path, substr($text, 0, length($text) - 20));
-    $g->start;
-    like($g->log, qr/clients.json" is not a file of clients: line \d+/,
-         'a torn file of clients is told');
-    like($g->log, qr/set aside as ".*clients.json.bad"/, 'and set aside');
-    is_deeply(registered($g), {}, 'nothing of it is used');
-    is(put($g, 'n', 1, 1), 201, 'writes go on');
-    $g->quit;
+    refused($g, 'clients.json', substr($text, 0, length($text) - 20),
+            qr/clients.json" is not a file of clients: line \d+/,
+            'a torn file of clients');
+    refused($g, 'clients.json', "\x7fELF\0\1\2", qr/not a file of clients/,
+            'a foreign file');
+    refused($g, 'clients.json', '{"zone":"other","clients":[]}',
+            qr/clients.json" is a file of zone "other"/,
+            'a file of another zone');
+    refused($g, 'clients.json', sub { truncate_to($_[0], 3 << 30) },
+            qr/larger than one of this zone can be/, 'a file of 3 GB');
+    refused($g, 'clients.json', sub { unlink($_[0]);
+                                      symlink('/etc/passwd', $_[0]) },
+            qr/Too many levels of symbolic links/, 'a symbolic link');
 
-    spew($path, "\x7fELF\0\1\2");
+    # journals hold changes that were answered
+
+    $g->start;
+    is_deeply([sort keys %{ registered($g) }], ['a', 'b', 'c'],
+              'without them all is there');
+    $g->kill;
+
+    my ($last) = map { /(\d+)$/ } sort glob(store($g) . '/clients.journal.*');
+    my $journal = slurp(store($g) . "/clients.journal.$last");
+    refused($g, 'clients.journal.' . ($last + 1), "\x7fELF\0\1\2" x 10,
+            qr/no journal of ours/, 'a foreign journal');
+    refused($g, 'clients.journal.' . ($last + 9), $journal,
+            qr/a journal without the one before/, 'a stray number');
+    refused($g, "clients.journal.9223372036854775807", $journal,
+            qr/a number that no journal of ours has/, 'the largest number');
+    refused($g, "clients.journal.99999999999999999999", $journal,
+            qr/a number that no journal of ours has/, 'a larger one');
+
     spew(store($g) . '/clients.tokens', "\x7fELF\0\1\2");
-    spew(store($g) . '/clients.journal.99', "\x7fELF\0\1\2" x 10);
     $g->mark;
     $g->start;
-    like($g->log, qr/clients.json.2.bad/, 'a foreign file');
-    like($g->log, qr/clients.tokens.bad"/, 'a foreign file of tokens');
-    like($g->log, qr/clients.journal.99.bad"/, 'a foreign journal');
+    like($g->log, qr/clients.tokens.bad"/,
+         'a foreign file of tokens is set aside');
     is(put($g, 'n', 1, 1), 201, 'and writes go on');
-
-    # of another zone
-
-    $g->quit;
-    spew($path, '{"zone":"other","clients":[]}');
-    $g->mark;
-    $g->start;
-    like($g->log, qr/clients.json" is a file of zone "other"/,
-         'a file of another zone');
 
     # a record that was being appended
 

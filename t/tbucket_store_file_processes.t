@@ -291,6 +291,146 @@ subtest 'one process only' => sub {
     is_deeply(listed($g), { a => 5, b => 6 }, 'after a graceful stop as well');
 };
 
+# As the rights of the master and of the workers' user differ.
+
+sub owner { my @st = lstat($_[0]); return @st ? scalar getpwuid($st[4]) : 'none' }
+sub mode  { return sprintf('%04o', (stat($_[0]))[2] & 07777) }
+sub slurp { open(my $in, '<', $_[0]) or die "$_[0]: $!\n"; local $/;
+            return <$in> }
+sub spew  { open(my $out, '>', $_[0]) or die "$_[0]: $!\n"; print $out $_[1];
+            close($out) or die $! }
+
+sub other_user
+{
+    my ($url) = @_;
+
+    my $g = gateway_unstarted($text =~ s/file:\S+;/$url;/r,
+                              user => 'www-data', workers => 2);
+    chmod(0755, $g->dir);
+    mkdir($g->dir . '/theirs', 0755);
+    chown((getpwnam('www-data'))[2, 3], $g->dir . '/theirs');
+    mkdir($g->dir . '/roots', 0755);
+    spew($g->dir . '/roots/secret', "secret\n");
+    chmod(0600, $g->dir . '/roots/secret');
+
+    return $g;
+}
+
+sub is_untouched
+{
+    my ($g) = @_;
+
+    my $secret = $g->dir . '/roots/secret';
+
+    is(join(' ', owner($secret), mode($secret), slurp($secret)),
+       "root 0600 secret\n", 'the file of root is as it was');
+    is(join(' ', map { s{.*/}{}r } glob($g->dir . '/roots/*')), 'secret',
+       'and nothing is beside it');
+}
+
+sub starts_not
+{
+    my ($g, $why, $what) = @_;
+
+    eval { $g->start };
+    like($@, $why, $what);
+    is_untouched($g);
+}
+
+SKIP: {
+    skip('needs root', 3) if $> != 0;
+
+    subtest 'workers of another user' => sub {
+        for my $where (qw(roots/new/store theirs/new/store)) {
+            my $g = other_user("file:%%DIR%%/$where");
+            my $store = $g->dir . "/$where";
+
+            $g->start;
+            is(put($g, '/clients/a', 5), 201, "$where: a write");
+            is(join(' ', owner($store), mode($store)), 'www-data 0700',
+               'the folder is theirs');
+            is(owner($g->dir . '/roots'), 'root', 'its parents are not');
+            is_deeply([grep { owner($_) ne 'www-data' } glob("$store/*")], [],
+                      'what is in it is theirs');
+            ok($g->reload, 'a reload');
+            is(put($g, '/clients/b', 6), 201, 'another write');
+            $g->quit;
+            $g->start;
+            is_deeply(listed($g), { a => 5, b => 6 }, 'both are kept');
+        }
+    };
+
+    subtest 'a folder that the workers may not write to' => sub {
+        my $g = other_user('file:%%DIR%%/roots');
+
+        starts_not($g, qr/roots" is not one that user "www-data" may write to/,
+                   'is refused, with its name and the user');
+        is(owner($g->dir . '/roots'), 'root', 'and keeps its owner');
+
+        # a parent of theirs leads elsewhere
+
+        $g = other_user('file:%%DIR%%/theirs/link/store');
+        symlink($g->dir . '/roots', $g->dir . '/theirs/link');
+        starts_not($g, qr/could not be made, at "theirs"/,
+                   'nor is one made where they say');
+
+        # root's own links are followed
+
+        $g = other_user('file:%%DIR%%/link/store');
+        symlink('roots', $g->dir . '/link');
+        $g->start;
+        is(owner($g->dir . '/roots/store'), 'www-data', 'but where root does');
+    };
+
+    subtest 'what the workers\' user puts into its folder' => sub {
+        my $g = other_user('file:%%DIR%%/theirs');
+        my $theirs = $g->dir . '/theirs';
+        my $secret = $g->dir . '/roots/secret';
+
+        $g->start;
+        is(put($g, '/clients/a', 5), 201, 'a write');
+
+        # at a reload, and at a start
+
+        unlink("$theirs/lock");
+        symlink($secret, "$theirs/lock");
+        $g->mark;
+        ok($g->reload, 'a reload with a link for the lock');
+        like($g->wait_log(qr/open\(\) ".*lock" failed/), qr/symbolic/,
+             'is told');
+        is_untouched($g);
+        is(put($g, '/clients/b', 5), 503, 'and no write is taken');
+        $g->quit;
+        starts_not($g, qr/open\(\) ".*lock" failed .*symbolic/,
+                   'nor does nginx start');
+
+        unlink("$theirs/lock");
+        link($secret, "$theirs/lock");
+        starts_not($g, qr/open\(\) ".*lock" failed \(13:/,
+                   'nor with a hard link');
+        unlink("$theirs/lock");
+
+        for my $name (qw(clients.json clients.tokens)) {
+            rename("$theirs/$name", $g->dir . "/$name");
+            symlink($secret, "$theirs/$name");
+            starts_not($g, qr/open\(\) ".*$name" failed .*symbolic/,
+                       "nor with a link for $name");
+            unlink("$theirs/$name");
+            rename($g->dir . "/$name", "$theirs/$name");
+        }
+
+        symlink($secret, "$theirs/clients.$_.new") for qw(json tokens);
+        $g->start;
+        is_untouched($g);
+        $g->quit;
+        is_untouched($g);
+
+        unlink("$theirs/clients.$_.new") for qw(json tokens);
+        $g->start;
+        is(capacity($g, 'a'), 5, 'without them nginx starts with all');
+    };
+}
+
 subtest 'a reload while writes go on' => sub {
     my $g = gateway($text, workers => 2);
 

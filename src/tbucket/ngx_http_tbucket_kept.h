@@ -57,6 +57,9 @@ typedef struct {
     _Atomic uint32_t             fenced;   /* another nginx took over */
     ngx_http_tbucket_print_t     clients;
 
+    /* when somebody last waited for a lock, ms since 1970; anybody */
+    _Atomic uint64_t             waited;
+
     /* ms since 1970, and entries of the file: the lock for token states */
     _Atomic uint64_t             patched;  /* last tokens in the journal */
     uint64_t                     saved_at;

@@ -5,11 +5,11 @@
  */
 
 
+#include "src/common/ngx_gw_child.h"
 #include "src/tbucket/ngx_http_tbucket_store_file.h"
 
 #define NGX_HTTP_TBUCKET_FILE_TICK    100      /* ms */
 #define NGX_HTTP_TBUCKET_FILE_TERM    5000     /* ms of the saver's lease */
-#define NGX_HTTP_TBUCKET_FILE_GUARD   10000    /* ms */
 
 /* a save is followed by a pause of so many times as long as it took */
 #define NGX_HTTP_TBUCKET_FILE_REST    20
@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_tbucket_file_prepare(
 static ngx_int_t ngx_http_tbucket_file_prepare_zone(
     ngx_http_tbucket_file_zone_t *fz, ngx_cycle_t *cycle);
 static void ngx_http_tbucket_file_close(void *data);
+static ngx_int_t ngx_http_tbucket_file_load_zones(ngx_gw_child_t *child);
+static void ngx_http_tbucket_file_refuse(ngx_http_tbucket_file_zone_t *fz);
 
 static ngx_int_t ngx_http_tbucket_file_load(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle);
@@ -29,6 +31,7 @@ static void ngx_http_tbucket_file_stop(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle);
 static void ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_tbucket_file_finish_zones(ngx_gw_child_t *child);
 static void ngx_http_tbucket_file_write(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write);
 
@@ -43,13 +46,6 @@ static void ngx_http_tbucket_file_run_tokens(void *data);
 static void ngx_http_tbucket_file_saved(void *data);
 static void ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz,
     uint32_t bit, ngx_uint_t ok, ngx_http_tbucket_file_error_t *error);
-
-static void ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job);
-#if (NGX_THREADS)
-static void ngx_http_tbucket_file_thread(void *data, ngx_log_t *log);
-static void ngx_http_tbucket_file_posted(ngx_event_t *ev);
-static void ngx_http_tbucket_file_guard(ngx_event_t *ev);
-#endif
 
 
 static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_file = {
@@ -133,17 +129,12 @@ ngx_http_tbucket_file_prepare(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
     ngx_uint_t                      i;
-    ngx_core_conf_t                *ccf;
     ngx_pool_cleanup_t             *cln;
     ngx_http_tbucket_zone_t       **zones;
     ngx_http_tbucket_file_t        *file;
     ngx_http_tbucket_file_zone_t   *fz;
 
     file = store->data;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-    file->user = geteuid() == 0 ? ccf->user
-                                : (ngx_uid_t) NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cycle->pool, 0);
     if (cln == NULL) {
@@ -168,6 +159,9 @@ ngx_http_tbucket_file_prepare(ngx_http_tbucket_store_t *store,
         fz->store = store;
         fz->file = file;
         fz->log = cycle->log;
+        fz->patience = ngx_is_init_cycle(ngx_cycle)
+                       ? NGX_HTTP_TBUCKET_FILE_START_WAIT
+                       : NGX_HTTP_TBUCKET_FILE_RELOAD_WAIT;
 
         if (ngx_http_tbucket_file_prepare_zone(fz, cycle) != NGX_OK) {
             return NGX_ERROR;
@@ -253,6 +247,7 @@ ngx_http_tbucket_file_load(ngx_http_tbucket_store_t *store,
 {
     ngx_int_t                 rc;
     ngx_uint_t                i;
+    ngx_gw_child_t            child;
     ngx_http_tbucket_file_t  *file;
 
     file = store->data;
@@ -263,20 +258,61 @@ ngx_http_tbucket_file_load(ngx_http_tbucket_store_t *store,
 
     rc = ngx_http_tbucket_file_open_folder(file, cycle);
 
-    for (i = 0; i < file->nzones; i++) {
+    if (rc == NGX_OK) {
+        child.name = "tbucket_store";
+        child.run = ngx_http_tbucket_file_load_zones;
+        child.data = file;
+        child.cycle = cycle;
 
-        if (rc != NGX_OK
-            || ngx_http_tbucket_file_load_zone(&file->zones[i], cycle)
-               != NGX_OK)
-        {
-            file->zones[i].zone->shared->kept.fenced = 1;
-            ngx_http_tbucket_store_down(file->zones[i].zone,
-                                        NGX_HTTP_TBUCKET_DOWN_WRITE);
-            rc = NGX_ERROR;
+        rc = ngx_gw_child_run(&child);
+    }
+
+    if (ngx_is_init_cycle(ngx_cycle)) {
+        return rc == NGX_OK ? NGX_OK : NGX_ERROR;
+    }
+
+    for (i = 0; rc != NGX_OK && i < file->nzones; i++) {
+        if (rc != NGX_DECLINED) {
+            ngx_http_tbucket_file_refuse(&file->zones[i]);
         }
     }
 
-    return ngx_is_init_cycle(ngx_cycle) ? rc : NGX_OK;
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: some could not be loaded, and take no writes. */
+
+static ngx_int_t
+ngx_http_tbucket_file_load_zones(ngx_gw_child_t *child)
+{
+    ngx_int_t                 rc;
+    ngx_uint_t                i;
+    ngx_http_tbucket_file_t  *file;
+
+    file = child->data;
+    rc = NGX_OK;
+
+    for (i = 0; i < file->nzones; i++) {
+
+        if (ngx_http_tbucket_file_load_zone(&file->zones[i], child->cycle)
+            != NGX_OK)
+        {
+            ngx_http_tbucket_file_refuse(&file->zones[i]);
+            rc = NGX_DECLINED;
+        }
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_tbucket_file_refuse(ngx_http_tbucket_file_zone_t *fz)
+{
+    fz->zone->shared->kept.fenced = 1;
+
+    ngx_http_tbucket_store_down(fz->zone, NGX_HTTP_TBUCKET_DOWN_WRITE);
 }
 
 
@@ -284,6 +320,7 @@ static ngx_int_t
 ngx_http_tbucket_file_start(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
+    ngx_uint_t                i;
     ngx_http_tbucket_file_t  *file;
 
     file = store->data;
@@ -293,6 +330,10 @@ ngx_http_tbucket_file_start(ngx_http_tbucket_store_t *store,
         /* the folder is the master's as long as that lives */
 
         ngx_http_tbucket_file_close(file);
+    }
+
+    for (i = 0; i < file->nzones; i++) {
+        file->zones[i].patience = NGX_HTTP_TBUCKET_FILE_SAVE_WAIT;
     }
 
     file->ticker.handler = ngx_http_tbucket_file_tick;
@@ -329,13 +370,27 @@ static void
 ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
+    ngx_gw_child_t  child;
+
+    child.name = "tbucket_store";
+    child.run = ngx_http_tbucket_file_finish_zones;
+    child.data = store->data;
+    child.cycle = cycle;
+
+    (void) ngx_gw_child_run(&child);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_file_finish_zones(ngx_gw_child_t *child)
+{
     ngx_int_t                       tokens, clients;
     ngx_uint_t                      i;
     ngx_http_tbucket_file_t        *file;
     ngx_http_tbucket_file_zone_t   *fz;
     ngx_http_tbucket_file_error_t   error;
 
-    file = store->data;
+    file = child->data;
 
     ngx_time_update();
 
@@ -343,16 +398,19 @@ ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
         fz = &file->zones[i];
 
         error.text[0] = '\0';
+        fz->patience = NGX_HTTP_TBUCKET_FILE_START_WAIT;
 
         tokens = ngx_http_tbucket_file_save_tokens(fz, 1, &error);
         clients = ngx_http_tbucket_file_fold(fz, 1, &error);
 
         if (tokens == NGX_ERROR || clients == NGX_ERROR) {
-            ngx_log_error(NGX_LOG_ERR, cycle->log, error.err,
+            ngx_log_error(NGX_LOG_ERR, child->cycle->log, error.err,
                           "tbucket_store: zone \"%V\" could not be saved: %s",
                           &fz->zone->name, error.text);
         }
     }
+
+    return NGX_OK;
 }
 
 
@@ -614,85 +672,3 @@ ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz, uint32_t bit,
                       ? "clients" : "token states", error->text);
     }
 }
-
-
-#if (NGX_THREADS)
-
-static void
-ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job)
-{
-    ngx_str_t           name = ngx_string("default");
-    ngx_thread_pool_t  *pool;
-
-    job->busy = 1;
-
-    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
-
-    job->task.ctx = job;
-    job->task.handler = ngx_http_tbucket_file_thread;
-    job->task.event.data = job;
-    job->task.event.handler = ngx_http_tbucket_file_posted;
-    job->task.event.log = ngx_cycle->log;
-
-    if (pool == NULL || ngx_thread_task_post(pool, &job->task) != NGX_OK) {
-        job->run(job->data);
-        job->busy = 0;
-        job->done(job->data);
-        return;
-    }
-
-    /* a worker that exits waits for timers, but not for threads */
-
-    job->guard.handler = ngx_http_tbucket_file_guard;
-    job->guard.data = job;
-    job->guard.log = ngx_cycle->log;
-
-    ngx_add_timer(&job->guard, NGX_HTTP_TBUCKET_FILE_GUARD);
-}
-
-
-static void
-ngx_http_tbucket_file_thread(void *data, ngx_log_t *log)
-{
-    ngx_http_tbucket_file_job_t  *job = data;
-
-    (void) log;
-
-    job->run(job->data);
-}
-
-
-static void
-ngx_http_tbucket_file_posted(ngx_event_t *ev)
-{
-    ngx_http_tbucket_file_job_t  *job = ev->data;
-
-    if (job->guard.timer_set) {
-        ngx_del_timer(&job->guard);
-    }
-
-    job->busy = 0;
-    job->done(job->data);
-}
-
-
-static void
-ngx_http_tbucket_file_guard(ngx_event_t *ev)
-{
-    ngx_http_tbucket_file_job_t  *job = ev->data;
-
-    if (job->busy) {
-        ngx_add_timer(ev, NGX_HTTP_TBUCKET_FILE_GUARD);
-    }
-}
-
-#else
-
-static void
-ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job)
-{
-    job->run(job->data);
-    job->done(job->data);
-}
-
-#endif

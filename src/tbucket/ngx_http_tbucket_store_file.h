@@ -32,6 +32,14 @@
 
 #define NGX_HTTP_TBUCKET_FILE_BATCH  64        /* writes that share a sync */
 
+/*
+ * ms that is waited for a lock: by a start and an exit; by a reload, for the
+ * workers that it replaces; and for saves, of which some take as long.
+ */
+#define NGX_HTTP_TBUCKET_FILE_START_WAIT   4000
+#define NGX_HTTP_TBUCKET_FILE_RELOAD_WAIT  20000
+#define NGX_HTTP_TBUCKET_FILE_SAVE_WAIT    30000
+
 /* kept->edited: why the file of clients is not to be written */
 #define NGX_HTTP_TBUCKET_FILE_EDITED    1
 #define NGX_HTTP_TBUCKET_FILE_TOO_MANY  2
@@ -61,7 +69,6 @@ typedef struct {
     ngx_str_t                     lock;     /* of the lock file, as well */
     ngx_fd_t                      fd;       /* of the lock file: while it is
                                                open, the folder is ours */
-    ngx_uid_t                     user;     /* whose the files are */
     ngx_uint_t                    nzones;
     struct ngx_http_tbucket_file_zone_s  *zones;
     ngx_event_t                   ticker;
@@ -89,6 +96,7 @@ typedef struct ngx_http_tbucket_file_zone_s {
     ngx_http_tbucket_store_t     *store;
     ngx_http_tbucket_file_t      *file;
     ngx_log_t                    *log;
+    ngx_msec_t                    patience;  /* for locks but of a write */
 
     ngx_str_t                     stem;     /* "/path/ZONE" */
     uint64_t                      byte;     /* of the lock file; + lock_e */
@@ -126,10 +134,18 @@ typedef struct ngx_http_tbucket_file_zone_s {
 ngx_int_t ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
     ngx_cycle_t *cycle);
 
-/* Blocks.  What it returns is closed to unlock; or NGX_INVALID_FILE. */
+/*
+ * Blocks, for wait ms at most.  What it returns is closed to unlock; or
+ * NGX_INVALID_FILE.
+ */
 
 ngx_fd_t ngx_http_tbucket_file_lock(ngx_http_tbucket_file_zone_t *fz,
-    ngx_http_tbucket_file_lock_e which, ngx_http_tbucket_file_error_t *error);
+    ngx_http_tbucket_file_lock_e which, ngx_msec_t wait,
+    ngx_http_tbucket_file_error_t *error);
+
+/* For who takes a lock again and again: makes room for those who wait. */
+
+void ngx_http_tbucket_file_yield(ngx_http_tbucket_file_zone_t *fz);
 
 /* Sets *error to "what "path" failed", unless something is there already. */
 
@@ -145,13 +161,18 @@ char *ngx_http_tbucket_file_journal(ngx_http_tbucket_file_zone_t *fz,
 
 /* All of a file in memory of ngx_alloc(); NGX_DECLINED: there is none. */
 
-ngx_int_t ngx_http_tbucket_file_read(const char *path, ngx_str_t *text,
-    struct stat *st, ngx_http_tbucket_file_error_t *error);
+ngx_int_t ngx_http_tbucket_file_read(ngx_http_tbucket_file_zone_t *fz,
+    const char *path, ngx_str_t *text, struct stat *st,
+    ngx_http_tbucket_file_error_t *error);
 
-/* Opens a file for writing, empty, 0600 and of the workers' user. */
+/* What a file of the zone has at most, bytes. */
 
-ngx_fd_t ngx_http_tbucket_file_create(ngx_http_tbucket_file_zone_t *fz,
-    const char *path, int flags, ngx_http_tbucket_file_error_t *error);
+uint64_t ngx_http_tbucket_file_limit(ngx_http_tbucket_file_zone_t *fz);
+
+/* Opens a regular file for reading and writing, 0600 if it is made. */
+
+ngx_fd_t ngx_http_tbucket_file_open(const char *path, int flags,
+    ngx_http_tbucket_file_error_t *error);
 
 ngx_int_t ngx_http_tbucket_file_put(ngx_fd_t fd, const void *data,
     size_t len, off_t offset);
@@ -210,6 +231,11 @@ ngx_int_t ngx_http_tbucket_file_fold(ngx_http_tbucket_file_zone_t *fz,
 
 ngx_int_t ngx_http_tbucket_file_save_tokens(ngx_http_tbucket_file_zone_t *fz,
     ngx_uint_t final, ngx_http_tbucket_file_error_t *error);
+
+
+/* ngx_http_tbucket_store_file_job.c: runs in a thread, then is done */
+
+void ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job);
 
 
 /* ngx_http_tbucket_store_file_load.c; in the master, logs */

@@ -5,6 +5,8 @@
  */
 
 
+#include "src/common/ngx_gw_child.h"
+#include "src/common/ngx_gw_folder.h"
 #include "src/tbucket/ngx_http_tbucket_store_file.h"
 
 #include <dirent.h>
@@ -15,10 +17,21 @@
 #define NGX_HTTP_TBUCKET_FILE_TRIES  25
 #define NGX_HTTP_TBUCKET_FILE_DELAY  100       /* ms */
 
+/* us between two questions for a lock: so many of the first kind at first */
+#define NGX_HTTP_TBUCKET_FILE_BRISK        50
+#define NGX_HTTP_TBUCKET_FILE_BRISK_DELAY  200
+#define NGX_HTTP_TBUCKET_FILE_LOCK_DELAY   2000
 
-static ngx_int_t ngx_http_tbucket_file_make_folder(
-    ngx_http_tbucket_file_t *file, ngx_log_t *log);
+/* a file that is read at most, beside NGX_HTTP_TBUCKET_FILE_RATIO x zone */
+#define NGX_HTTP_TBUCKET_FILE_SMALL  (16 * 1024 * 1024)
+#define NGX_HTTP_TBUCKET_FILE_RATIO  8
+
+#define NGX_HTTP_TBUCKET_FILE_READ   (1024 * 1024)
+
+
 static ngx_fd_t ngx_http_tbucket_file_inherited(ngx_fd_t fd);
+static void ngx_http_tbucket_file_wait(ngx_http_tbucket_file_zone_t *fz,
+    ngx_uint_t n);
 
 
 ngx_int_t
@@ -28,24 +41,9 @@ ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
     ngx_fd_t    fd;
     ngx_uint_t  i;
 
-    if (ngx_http_tbucket_file_make_folder(file, cycle->log) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    fd = ngx_gw_folder_open(cycle, "tbucket_store", &file->path, &file->lock);
 
-    fd = open((char *) file->lock.data, O_RDWR|O_CREAT, 0600);
-
-    if (fd == -1) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                      "open() \"%V\" failed", &file->lock);
-        return NGX_ERROR;
-    }
-
-    if (file->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-        && fchown(fd, file->user, -1) == -1)
-    {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                      "fchown() \"%V\" failed", &file->lock);
-        (void) close(fd);
+    if (fd == NGX_INVALID_FILE) {
         return NGX_ERROR;
     }
 
@@ -72,7 +70,7 @@ ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
     }
 
     if (file->fd == NGX_INVALID_FILE) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+        ngx_log_error(ngx_gw_child_level(), cycle->log, 0,
                       "tbucket_store: folder \"%V\" is in use by another "
                       "nginx", &file->path);
     }
@@ -80,52 +78,6 @@ ngx_http_tbucket_file_open_folder(ngx_http_tbucket_file_t *file,
     (void) close(fd);
 
     return file->fd == NGX_INVALID_FILE ? NGX_ERROR : NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_file_make_folder(ngx_http_tbucket_file_t *file,
-    ngx_log_t *log)
-{
-    ngx_err_t        err;
-    struct stat      st;
-
-    err = ngx_create_full_path(file->path.data, 0755);
-
-    if (err == 0 && mkdir((char *) file->path.data, 0700) == -1
-        && ngx_errno != NGX_EEXIST)
-    {
-        err = ngx_errno;
-    }
-
-    if (err != 0) {
-        ngx_log_error(NGX_LOG_EMERG, log, err, "mkdir() \"%V\" failed",
-                      &file->path);
-        return NGX_ERROR;
-    }
-
-    if (stat((char *) file->path.data, &st) == -1) {
-        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "stat() \"%V\" failed",
-                      &file->path);
-        return NGX_ERROR;
-    }
-
-    if (!S_ISDIR(st.st_mode)) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "tbucket_store: \"%V\" is not a folder", &file->path);
-        return NGX_ERROR;
-    }
-
-    if (file->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-        && st.st_uid != file->user
-        && chown((char *) file->path.data, file->user, -1) == -1)
-    {
-        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "chown(\"%V\", %d) failed",
-                      &file->path, file->user);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }
 
 
@@ -176,17 +128,21 @@ ngx_http_tbucket_file_inherited(ngx_fd_t fd)
 
 ngx_fd_t
 ngx_http_tbucket_file_lock(ngx_http_tbucket_file_zone_t *fz,
-    ngx_http_tbucket_file_lock_e which, ngx_http_tbucket_file_error_t *error)
+    ngx_http_tbucket_file_lock_e which, ngx_msec_t wait,
+    ngx_http_tbucket_file_error_t *error)
 {
-    int           rc;
+    char         *path;
     ngx_fd_t      fd;
+    uint64_t      until;
+    ngx_uint_t    n;
+    struct stat   st;
     struct flock  range;
 
-    fd = open((char *) fz->file->lock.data, O_RDWR|O_CLOEXEC);
+    path = (char *) fz->file->lock.data;
+    fd = ngx_gw_folder_file(path, O_RDWR, &st);
 
-    if (fd == -1) {
-        ngx_http_tbucket_file_fail(error, ngx_errno, "open()",
-                                   (char *) fz->file->lock.data);
+    if (fd == NGX_INVALID_FILE) {
+        ngx_http_tbucket_file_fail(error, ngx_errno, "open()", path);
         return NGX_INVALID_FILE;
     }
 
@@ -197,18 +153,71 @@ ngx_http_tbucket_file_lock(ngx_http_tbucket_file_zone_t *fz,
     range.l_start = (off_t) (fz->byte + which);
     range.l_len = 1;
 
-    do {
-        rc = fcntl(fd, F_OFD_SETLKW, &range);
-    } while (rc == -1 && ngx_errno == NGX_EINTR);
+    until = ngx_http_tbucket_usec() + (uint64_t) wait * 1000;
 
-    if (rc == -1) {
-        ngx_http_tbucket_file_fail(error, ngx_errno, "fcntl(F_OFD_SETLKW)",
-                                   (char *) fz->file->lock.data);
-        (void) close(fd);
-        return NGX_INVALID_FILE;
+    /* asks again and again: to wait in the kernel has no end */
+
+    for (n = 0; fcntl(fd, F_OFD_SETLK, &range) == -1; n++) {
+
+        if (ngx_errno != NGX_EAGAIN && ngx_errno != NGX_EACCES
+            && ngx_errno != NGX_EINTR)
+        {
+            ngx_http_tbucket_file_fail(error, ngx_errno, "fcntl(F_OFD_SETLK)",
+                                       path);
+            goto failed;
+        }
+
+        if (ngx_http_tbucket_usec() >= until) {
+            ngx_http_tbucket_file_fail(error, 0, "waiting for a lock that "
+                                       "another process holds on", path);
+            goto failed;
+        }
+
+        ngx_http_tbucket_file_wait(fz, n);
     }
 
     return fd;
+
+failed:
+
+    (void) close(fd);
+
+    return NGX_INVALID_FILE;
+}
+
+
+/* Who has asked for long has those who have not asked yet let it pass. */
+
+static void
+ngx_http_tbucket_file_wait(ngx_http_tbucket_file_zone_t *fz, ngx_uint_t n)
+{
+    ngx_gw_child_alive();
+
+    if (n < NGX_HTTP_TBUCKET_FILE_BRISK) {
+        (void) usleep(NGX_HTTP_TBUCKET_FILE_BRISK_DELAY);
+        return;
+    }
+
+    atomic_store_explicit(&fz->zone->shared->kept.waited,
+                          ngx_http_tbucket_file_now(), memory_order_relaxed);
+
+    (void) usleep(NGX_HTTP_TBUCKET_FILE_LOCK_DELAY);
+}
+
+
+void
+ngx_http_tbucket_file_yield(ngx_http_tbucket_file_zone_t *fz)
+{
+    uint64_t  waited;
+
+    waited = atomic_load_explicit(&fz->zone->shared->kept.waited,
+                                  memory_order_relaxed);
+
+    if (ngx_http_tbucket_file_now() - waited
+        <= NGX_HTTP_TBUCKET_FILE_LOCK_DELAY / 1000 * 2)
+    {
+        (void) usleep(NGX_HTTP_TBUCKET_FILE_LOCK_DELAY * 2);
+    }
 }
 
 
@@ -246,8 +255,9 @@ ngx_http_tbucket_file_journal(ngx_http_tbucket_file_zone_t *fz, char *buf,
 
 
 ngx_int_t
-ngx_http_tbucket_file_read(const char *path, ngx_str_t *text,
-    struct stat *st, ngx_http_tbucket_file_error_t *error)
+ngx_http_tbucket_file_read(ngx_http_tbucket_file_zone_t *fz,
+    const char *path, ngx_str_t *text, struct stat *st,
+    ngx_http_tbucket_file_error_t *error)
 {
     ssize_t   n;
     size_t    len;
@@ -255,20 +265,20 @@ ngx_http_tbucket_file_read(const char *path, ngx_str_t *text,
 
     ngx_str_null(text);
 
-    fd = open(path, O_RDONLY|O_CLOEXEC|O_NONBLOCK);
+    fd = ngx_gw_folder_file(path, O_RDONLY, st);
 
-    if (fd == -1 && ngx_errno == NGX_ENOENT) {
+    if (fd == NGX_INVALID_FILE && ngx_errno == NGX_ENOENT) {
         return NGX_DECLINED;
     }
 
-    if (fd == -1 || fstat(fd, st) == -1) {
+    if (fd == NGX_INVALID_FILE) {
         ngx_http_tbucket_file_fail(error, ngx_errno, "open()", path);
-        goto failed;
+        return NGX_ERROR;
     }
 
-    if (!S_ISREG(st->st_mode)) {
-        ngx_http_tbucket_file_fail(error, 0, "reading a file that is none:",
-                                   path);
+    if ((uint64_t) st->st_size > ngx_http_tbucket_file_limit(fz)) {
+        ngx_http_tbucket_file_fail(error, 0, "reading a file that is larger "
+                                   "than one of this zone can be,", path);
         goto failed;
     }
 
@@ -280,7 +290,11 @@ ngx_http_tbucket_file_read(const char *path, ngx_str_t *text,
     }
 
     for (len = 0; len < (size_t) st->st_size; len += (size_t) n) {
-        n = read(fd, text->data + len, (size_t) st->st_size - len);
+        ngx_gw_child_alive();
+
+        n = read(fd, text->data + len,
+                 ngx_min((size_t) st->st_size - len,
+                         NGX_HTTP_TBUCKET_FILE_READ));
 
         if (n == -1 && ngx_errno == NGX_EINTR) {
             n = 0;
@@ -307,33 +321,37 @@ failed:
     free(text->data);
     ngx_str_null(text);
 
-    if (fd != -1) {
-        (void) close(fd);
-    }
+    (void) close(fd);
 
     return NGX_ERROR;
 }
 
 
-ngx_fd_t
-ngx_http_tbucket_file_create(ngx_http_tbucket_file_zone_t *fz,
-    const char *path, int flags, ngx_http_tbucket_file_error_t *error)
+/*
+ * What a zone's clients take in a file: an id's bytes six times as many, and
+ * a line around it, for at least 60 bytes in the zone.
+ */
+
+uint64_t
+ngx_http_tbucket_file_limit(ngx_http_tbucket_file_zone_t *fz)
 {
-    ngx_fd_t  fd;
+    return NGX_HTTP_TBUCKET_FILE_SMALL
+           + NGX_HTTP_TBUCKET_FILE_RATIO
+             * (uint64_t) fz->zone->shm_zone->shm.size;
+}
 
-    fd = open(path, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW|flags, 0600);
 
-    if (fd == -1) {
+ngx_fd_t
+ngx_http_tbucket_file_open(const char *path, int flags,
+    ngx_http_tbucket_file_error_t *error)
+{
+    ngx_fd_t     fd;
+    struct stat  st;
+
+    fd = ngx_gw_folder_file(path, O_RDWR|flags, &st);
+
+    if (fd == NGX_INVALID_FILE) {
         ngx_http_tbucket_file_fail(error, ngx_errno, "open()", path);
-        return NGX_INVALID_FILE;
-    }
-
-    if (geteuid() == 0 && fz->file->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-        && fchown(fd, fz->file->user, -1) == -1)
-    {
-        ngx_http_tbucket_file_fail(error, ngx_errno, "fchown()", path);
-        (void) close(fd);
-        return NGX_INVALID_FILE;
     }
 
     return fd;

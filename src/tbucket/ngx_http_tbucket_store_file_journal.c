@@ -56,7 +56,7 @@ ngx_http_tbucket_file_fence(ngx_http_tbucket_file_zone_t *fz,
         return NGX_ERROR;
     }
 
-    rc = ngx_http_tbucket_file_read(path, &text, &st, error);
+    rc = ngx_http_tbucket_file_read(fz, path, &text, &st, error);
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
@@ -104,7 +104,7 @@ ngx_http_tbucket_file_begin(ngx_http_tbucket_file_zone_t *fz,
 
     ngx_http_tbucket_file_journal(fz, path, number);
 
-    fd = ngx_http_tbucket_file_create(fz, path, O_EXCL, error);
+    fd = ngx_http_tbucket_file_open(path, O_CREAT|O_EXCL, error);
 
     if (fd == NGX_INVALID_FILE) {
         return NGX_ERROR;
@@ -156,8 +156,10 @@ ngx_http_tbucket_file_commit(void *data)
         fz->batch[n]->outcome = outcome;
     }
 
+    ngx_http_tbucket_file_yield(fz);
+
     lock = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                      &fz->commit_error);
+                                      fz->store->timeout, &fz->commit_error);
 
     if (lock == NGX_INVALID_FILE) {
         return;
@@ -222,10 +224,9 @@ ngx_http_tbucket_file_append_to(ngx_http_tbucket_file_zone_t *fz,
 
     ngx_http_tbucket_file_journal(fz, path, kept->journal);
 
-    fd = open(path, O_RDWR|O_CLOEXEC);
+    fd = ngx_http_tbucket_file_open(path, 0, error);
 
-    if (fd == -1) {
-        ngx_http_tbucket_file_fail(error, ngx_errno, "open()", path);
+    if (fd == NGX_INVALID_FILE) {
         kept->failed = 1;
         return NGX_INVALID_FILE;
     }
@@ -447,6 +448,12 @@ ngx_http_tbucket_file_append(ngx_http_tbucket_file_zone_t *fz, ngx_fd_t fd,
 
     kept = &fz->zone->shared->kept;
     ngx_http_tbucket_file_journal(fz, path, kept->journal);
+
+    if (kept->end + size > ngx_http_tbucket_file_limit(fz)) {
+        ngx_http_tbucket_file_fail(&fz->commit_error, 0, "no more can be "
+                                   "appended until a reload to", path);
+        return NGX_HTTP_TBUCKET_STORE_DOWN;
+    }
 
     kept->dirty = 1;
 

@@ -1,12 +1,13 @@
 
 /*
  * Files into memory: at a start, after a person's edit, and for a zone that
- * takes over from another one.  Runs in the master with the zone's locks, so
- * that no worker writes meanwhile, and logs.
+ * takes over from another one.  Runs in a child of the master with the zone's
+ * locks, so that no worker writes meanwhile, and logs.
  */
 
 
 #include "src/tbucket/ngx_http_tbucket_store_file_load.h"
+#include "src/common/ngx_gw_child.h"
 #include "src/core/tb_tokens.h"
 
 #include <sys/random.h>
@@ -48,11 +49,11 @@ ngx_http_tbucket_file_load_zone(ngx_http_tbucket_file_zone_t *fz,
     l->log = cycle->log;
 
     compact = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_COMPACT,
-                                         &l->error);
+                                         fz->patience, &l->error);
 
     if (compact != NGX_INVALID_FILE) {
         write = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                           &l->error);
+                                           fz->patience, &l->error);
     }
 
     if (write != NGX_INVALID_FILE) {
@@ -74,7 +75,7 @@ ngx_http_tbucket_file_load_zone(ngx_http_tbucket_file_zone_t *fz,
     }
 
     if (l->error.text[0] != '\0') {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, l->error.err,
+        ngx_log_error(ngx_gw_child_level(), cycle->log, l->error.err,
                       "tbucket_store: zone \"%V\": %s", &fz->zone->name,
                       l->error.text);
     }
@@ -161,16 +162,15 @@ ngx_http_tbucket_file_load(ngx_http_tbucket_file_loader_t *l,
         return NGX_ERROR;
     }
 
-    if (clients == NGX_ABORT
-        || (clients == NGX_DECLINED && l->journals.nelts == 0))
-    {
+    if (clients == NGX_DECLINED && l->journals.nelts == 0) {
+
         /* nothing to read: what memory holds is what there is */
 
     } else if (ngx_http_tbucket_file_read_journals(l) != NGX_OK) {
         free(text.data);
         return NGX_ERROR;
 
-    } else if (l->live) {
+    } else if (l->live && clients == NGX_OK) {
         ngx_http_tbucket_file_remove_others(l);
     }
 
@@ -207,7 +207,7 @@ ngx_http_tbucket_file_read_tokens(ngx_http_tbucket_file_loader_t *l,
 
     ngx_http_tbucket_file_path(l->fz, l->path, ".tokens");
 
-    rc = ngx_http_tbucket_file_read(l->path, text, &st, &l->error);
+    rc = ngx_http_tbucket_file_read(l->fz, l->path, text, &st, &l->error);
 
     if (rc != NGX_OK || tb_tokens_init(tokens, text->data, text->len)) {
         return rc;
@@ -243,6 +243,7 @@ ngx_http_tbucket_file_restore(ngx_http_tbucket_file_loader_t *l,
     lost = 0;
 
     while (tb_tokens_next(tokens, &h, &left, &at)) {
+        ngx_gw_child_alive();
 
         ngx_shmtx_lock(&zone->shpool->mutex);
 

@@ -46,7 +46,7 @@ typedef struct {
 
 /*
  * NGX_OK: the clients of the file are in memory; NGX_DECLINED: there is no
- * file to use; NGX_ABORT: there is one, but what memory holds is better.
+ * file; NGX_ABORT: there was one, but what memory holds is better; NGX_ERROR.
  */
 
 ngx_int_t ngx_http_tbucket_file_read_clients(

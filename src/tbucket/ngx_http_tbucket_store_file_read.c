@@ -5,6 +5,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_store_file_load.h"
+#include "src/common/ngx_gw_child.h"
 #include "src/core/tb_journal.h"
 #include "src/core/tb_tokens.h"
 
@@ -14,12 +15,22 @@
 /* wrong entries that get a line each in the log */
 #define NGX_HTTP_TBUCKET_FILE_WRONG_MAX  10
 
+/* of a journal: what counting up from 1 never comes to */
+#define NGX_HTTP_TBUCKET_FILE_NUMBER_MAX  1000000000000000
 
+/* journals that could not be removed, and are not used any more */
+#define NGX_HTTP_TBUCKET_FILE_GAP_MAX     1000000
+
+
+static ngx_int_t ngx_http_tbucket_file_check_clients(
+    ngx_http_tbucket_file_loader_t *l, ngx_str_t *text);
 static ngx_int_t ngx_http_tbucket_file_parse_clients(
     ngx_http_tbucket_file_loader_t *l, ngx_str_t *text);
 static void ngx_http_tbucket_file_entry(tb_snapshot_t *s, void *data);
 static int ngx_libc_cdecl ngx_http_tbucket_file_compare(const void *one,
     const void *two);
+static ngx_int_t ngx_http_tbucket_file_check_journals(
+    ngx_http_tbucket_file_loader_t *l);
 static void ngx_http_tbucket_file_read_journal(
     ngx_http_tbucket_file_loader_t *l, ngx_str_t *text, uint64_t number);
 static void ngx_http_tbucket_file_change(ngx_http_tbucket_file_loader_t *l,
@@ -38,7 +49,7 @@ ngx_http_tbucket_file_read_clients(ngx_http_tbucket_file_loader_t *l)
 
     ngx_http_tbucket_file_path(l->fz, l->path, ".json");
 
-    rc = ngx_http_tbucket_file_read(l->path, &text, &st, &l->error);
+    rc = ngx_http_tbucket_file_read(l->fz, l->path, &text, &st, &l->error);
 
     if (rc != NGX_OK) {
         ngx_memzero(&l->fz->zone->shared->kept.clients,
@@ -48,45 +59,17 @@ ngx_http_tbucket_file_read_clients(ngx_http_tbucket_file_loader_t *l)
 
     ngx_http_tbucket_file_print(&l->fz->zone->shared->kept.clients, &st);
 
-    if (ngx_http_tbucket_file_parse_clients(l, &text) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, l->log, 0,
-                      "tbucket_store: \"%s\" is not a file of clients: "
-                      "line %uz: %s", l->path, l->snapshot.line,
-                      l->snapshot.json.error);
-
-        rc = l->live ? NGX_ABORT : NGX_DECLINED;
-
-    } else if (l->snapshot.zone_len != 0
-               && (l->snapshot.zone_len != l->fz->zone->name.len
-                   || ngx_memcmp(l->snapshot.zone, l->fz->zone->name.data,
-                                 l->snapshot.zone_len) != 0))
-    {
-        ngx_log_error(NGX_LOG_ERR, l->log, 0,
-                      "tbucket_store: \"%s\" is a file of zone \"%*s\"",
-                      l->path, l->snapshot.zone_len, l->snapshot.zone);
-
-        l->snapshot.journal = 0;
-        rc = l->live ? NGX_ABORT : NGX_DECLINED;
-
-    } else if (l->wrong && l->live) {
-        rc = NGX_ABORT;
-    }
+    rc = ngx_http_tbucket_file_check_clients(l, &text);
 
     if (rc != NGX_OK) {
-        ngx_http_tbucket_file_bad(l, "file",
-                                  l->live ? "the clients in force remain"
-                                          : "none of its clients is in force");
         free(text.data);
         return rc;
     }
 
-    l->first = l->snapshot.journal;
-    l->last = ngx_max(l->last, l->first);
-    l->apply = 1;
+    /* one that names a later journal than there is came from elsewhere */
 
-    if (l->wrong) {
-        ngx_http_tbucket_file_bad(l, "file", "its other clients are in force");
-    }
+    l->first = l->snapshot.journal <= l->last ? l->snapshot.journal : 0;
+    l->apply = 1;
 
     (void) ngx_http_tbucket_file_parse_clients(l, &text);
 
@@ -100,6 +83,52 @@ ngx_http_tbucket_file_read_clients(ngx_http_tbucket_file_loader_t *l)
     free(text.data);
 
     return NGX_OK;
+}
+
+
+/*
+ * Clients that were acknowledged are in it, so a file that cannot be read, or
+ * not as a whole, is never passed over: if memory has them it is set aside,
+ * else it stays where it is and nothing begins.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_file_check_clients(ngx_http_tbucket_file_loader_t *l,
+    ngx_str_t *text)
+{
+    ngx_uint_t  level;
+
+    level = l->live ? NGX_LOG_ERR : ngx_gw_child_level();
+
+    if (ngx_http_tbucket_file_parse_clients(l, text) != NGX_OK) {
+        ngx_log_error(level, l->log, 0,
+                      "tbucket_store: \"%s\" is not a file of clients: "
+                      "line %uz: %s", l->path, l->snapshot.line,
+                      l->snapshot.json.error);
+
+    } else if (l->snapshot.zone_len != 0
+               && (l->snapshot.zone_len != l->fz->zone->name.len
+                   || ngx_memcmp(l->snapshot.zone, l->fz->zone->name.data,
+                                 l->snapshot.zone_len) != 0))
+    {
+        ngx_log_error(level, l->log, 0,
+                      "tbucket_store: \"%s\" is a file of zone \"%*s\"",
+                      l->path, l->snapshot.zone_len, l->snapshot.zone);
+
+    } else if (l->wrong == 0) {
+        return NGX_OK;
+    }
+
+    if (l->live) {
+        ngx_http_tbucket_file_bad(l, "file", "the clients in force remain");
+        return NGX_ABORT;
+    }
+
+    ngx_log_error(ngx_gw_child_level(), l->log, 0,
+                  "tbucket_store: \"%s\" must be mended, or moved away; it is "
+                  "left as it is, and nothing is written", l->path);
+
+    return NGX_ERROR;
 }
 
 
@@ -188,10 +217,20 @@ ngx_http_tbucket_file_find_journals(ngx_http_tbucket_file_loader_t *l,
         }
 
         p = entry->d_name + len + 9;
+
+        if (p[strspn(p, "0123456789")] != '\0') {
+            continue;
+        }
+
         n = ngx_atoi((u_char *) p, ngx_strlen(p));
 
-        if (n <= 0) {
-            continue;
+        if (n <= 0 || n > NGX_HTTP_TBUCKET_FILE_NUMBER_MAX) {
+            ngx_http_tbucket_file_path(l->fz, l->path, entry->d_name + len);
+            ngx_http_tbucket_file_fail(&l->error, 0, "a number that no "
+                                       "journal of ours has: reading",
+                                       l->path);
+            (void) closedir(dir);
+            return NGX_ERROR;
         }
 
         number = ngx_array_push(&l->journals);
@@ -233,6 +272,10 @@ ngx_http_tbucket_file_read_journals(ngx_http_tbucket_file_loader_t *l)
     ngx_uint_t   i;
     struct stat  st;
 
+    if (ngx_http_tbucket_file_check_journals(l) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     numbers = l->journals.elts;
 
     for (i = 0; i < l->journals.nelts; i++) {
@@ -243,7 +286,8 @@ ngx_http_tbucket_file_read_journals(ngx_http_tbucket_file_loader_t *l)
 
         ngx_http_tbucket_file_journal(l->fz, l->path, numbers[i]);
 
-        rc = ngx_http_tbucket_file_read(l->path, &text, &st, &l->error);
+        rc = ngx_http_tbucket_file_read(l->fz, l->path, &text, &st,
+                                        &l->error);
 
         if (rc == NGX_DECLINED) {
             continue;
@@ -267,13 +311,40 @@ ngx_http_tbucket_file_read_journals(ngx_http_tbucket_file_loader_t *l)
             (void) unlink(l->path);
 
         } else {
-            ngx_log_error(NGX_LOG_ERR, l->log, 0,
-                          "tbucket_store: \"%s\" is not a journal of it",
-                          l->path);
-            ngx_http_tbucket_file_bad(l, "file", "nothing of it is used");
+            ngx_http_tbucket_file_fail(&l->error, 0, "what is no journal of "
+                                       "ours, and must be moved away: reading",
+                                       l->path);
+            free(text.data);
+            return NGX_ERROR;
         }
 
         free(text.data);
+    }
+
+    return NGX_OK;
+}
+
+
+/* A journal follows on the one before, or one is missing, or a stray. */
+
+static ngx_int_t
+ngx_http_tbucket_file_check_journals(ngx_http_tbucket_file_loader_t *l)
+{
+    uint64_t    *numbers;
+    ngx_uint_t   i;
+
+    numbers = l->journals.elts;
+
+    for (i = 1; i < l->journals.nelts; i++) {
+
+        if ((numbers[i - 1] >= l->first && numbers[i] != numbers[i - 1] + 1)
+            || numbers[i] - numbers[i - 1] > NGX_HTTP_TBUCKET_FILE_GAP_MAX)
+        {
+            ngx_http_tbucket_file_journal(l->fz, l->path, numbers[i]);
+            ngx_http_tbucket_file_fail(&l->error, 0, "a journal without the "
+                                       "one before: reading", l->path);
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;
@@ -285,6 +356,7 @@ ngx_http_tbucket_file_read_journal(ngx_http_tbucket_file_loader_t *l,
     ngx_str_t *text, uint64_t owner)
 {
     size_t               records;
+    ngx_fd_t             fd;
     tb_change_t          change;
     tb_journal_t         journal;
     tb_journal_status_t  status;
@@ -300,6 +372,8 @@ ngx_http_tbucket_file_read_journal(ngx_http_tbucket_file_loader_t *l,
         }
 
         records++;
+
+        ngx_gw_child_alive();
 
         while (tb_journal_change(&journal, &change)) {
             ngx_http_tbucket_file_change(l, &change, journal.at);
@@ -317,9 +391,16 @@ ngx_http_tbucket_file_read_journal(ngx_http_tbucket_file_loader_t *l,
                   "after its %uz whole ones are cut", l->path,
                   text->len - journal.offset, records);
 
-    if (truncate(l->path, (off_t) journal.offset) == -1) {
-        ngx_log_error(NGX_LOG_ERR, l->log, ngx_errno,
-                      "truncate() \"%s\" failed", l->path);
+    fd = ngx_http_tbucket_file_open(l->path, 0, &l->error);
+
+    if (fd != NGX_INVALID_FILE) {
+
+        if (ftruncate(fd, (off_t) journal.offset) == -1) {
+            ngx_http_tbucket_file_fail(&l->error, ngx_errno, "ftruncate()",
+                                       l->path);
+        }
+
+        (void) close(fd);
     }
 }
 
@@ -382,6 +463,8 @@ ngx_http_tbucket_file_set(ngx_http_tbucket_file_loader_t *l, const char *id,
     ngx_http_tbucket_outcome_e   outcome;
 
     zone = l->fz->zone;
+
+    ngx_gw_child_alive();
 
     name.data = (u_char *) id;
     name.len = len;

@@ -7,6 +7,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_store_file.h"
+#include "src/common/ngx_gw_child.h"
 #include "src/core/tb_snapshot.h"
 #include "src/core/tb_tokens.h"
 
@@ -87,7 +88,7 @@ ngx_http_tbucket_file_write_clients(ngx_http_tbucket_file_zone_t *fz,
 
     } else if (rc == NGX_OK) {
         lock = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                          error);
+                                          fz->patience, error);
 
         rc = NGX_ERROR;
 
@@ -122,13 +123,13 @@ ngx_http_tbucket_file_fold(ngx_http_tbucket_file_zone_t *fz,
     records = 0;
 
     lock = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_COMPACT,
-                                      error);
+                                      fz->patience, error);
     if (lock == NGX_INVALID_FILE) {
         return NGX_ERROR;
     }
 
     write = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                       error);
+                                       fz->patience, error);
     if (write == NGX_INVALID_FILE) {
         (void) close(lock);
         return NGX_ERROR;
@@ -190,7 +191,7 @@ ngx_http_tbucket_file_save_tokens(ngx_http_tbucket_file_zone_t *fz,
     kept = &fz->zone->shared->kept;
 
     lock = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_TOKENS,
-                                      error);
+                                      fz->patience, error);
     if (lock == NGX_INVALID_FILE) {
         return NGX_ERROR;
     }
@@ -221,7 +222,7 @@ ngx_http_tbucket_file_save_tokens(ngx_http_tbucket_file_zone_t *fz,
 
     if (rc == NGX_OK) {
         write = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                           error);
+                                           fz->patience, error);
         rc = NGX_ERROR;
 
         if (write != NGX_INVALID_FILE) {
@@ -284,7 +285,7 @@ ngx_http_tbucket_file_open_writer(ngx_http_tbucket_file_zone_t *fz,
         return NULL;
     }
 
-    w->fd = ngx_http_tbucket_file_create(fz, w->path, O_TRUNC, error);
+    w->fd = ngx_http_tbucket_file_open(w->path, O_CREAT|O_TRUNC, error);
 
     if (w->fd == NGX_INVALID_FILE) {
         free(w);
@@ -367,6 +368,7 @@ static ngx_int_t
 ngx_http_tbucket_file_pause(ngx_http_tbucket_file_writer_t *w)
 {
     if (w->final) {
+        ngx_gw_child_alive();
         return NGX_OK;
     }
 

@@ -48,7 +48,7 @@ has an C<http {> of its own; load_module, pid, error_log, events and the like
 are added.  In it %%PORT%%, %%PORT_x%% (any x) are free ports, %%DIR%% is a
 directory of its own, with C<html> in it.  Options: workers (1), master (1),
 log_level (info), main (lines of main context), events, modules (list of
-paths), env (hash), connections (4096).
+paths), env (hash), connections (4096), user (of the workers, root).
 
 =item check(TEXT, OPTIONS)
 
@@ -157,6 +157,7 @@ sub new
         main        => '',
         events      => '',
         modules     => [modules()],
+        user        => 'root',
         env         => {},
         %option,
         position    => 0,
@@ -232,7 +233,7 @@ sub write
     my $load   = join "\n", map { 'load_module ' . absolute($_) . ';' }
                  @{ $self->{modules} };
     my $master = $self->{master} ? 'on' : 'off';
-    my $user   = $> == 0 ? 'user root;' : '';
+    my $user   = $> == 0 ? "user $self->{user};" : '';
     my $files  = $self->{connections} + 256;
     my $temp   = join "\n", map { "${_}_temp_path $dir/$_;" }
                  qw(client_body proxy fastcgi scgi uwsgi);
