@@ -387,7 +387,9 @@ subtest 'what is no Redis does no harm' => sub {
 
 subtest 'a Redis that goes mad later does no harm' => sub {
     my ($pid, $port) = fake_server(sub {
-        return $_[0] =~ /PING/ ? "+PONG\r\n" : "+A\r\n+B\r\n*1000000000\r\n";
+        return $_[0] =~ /ROLE/ ? "*1\r\n\$6\r\nmaster\r\n+PONG\r\n"
+             : $_[0] =~ /PING/ ? "+PONG\r\n"
+             : "+A\r\n+B\r\n*1000000000\r\n";
     });
     my $g = probe_gateway("redis://127.0.0.1:$port timeout=2s");
 

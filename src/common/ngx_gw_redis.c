@@ -9,6 +9,7 @@
 
 
 #include "src/common/ngx_gw_redis.h"
+#include "src/core/gw_redis_reason.h"
 
 
 #define NGX_GW_REDIS_DELAY_MIN  100     /* ms, between attempts */
@@ -23,6 +24,8 @@ static ngx_msec_t ngx_gw_redis_delay(ngx_uint_t attempt);
 static ngx_int_t ngx_gw_redis_greet(ngx_gw_redis_t *redis);
 static ngx_int_t ngx_gw_redis_greet_send(ngx_gw_redis_t *redis,
     redisCallbackFn *fn, int argc, const char **argv, const size_t *argvlen);
+static void ngx_gw_redis_admitted(redisAsyncContext *ac, void *reply,
+    void *data);
 static void ngx_gw_redis_greeted(redisAsyncContext *ac, void *reply,
     void *data);
 static void ngx_gw_redis_role(redisAsyncContext *ac, void *reply, void *data);
@@ -262,7 +265,7 @@ ngx_gw_redis_greet(ngx_gw_redis_t *redis)
         argv[argc] = (char *) conf->password.data;
         argvlen[argc++] = conf->password.len;
 
-        if (ngx_gw_redis_greet_send(redis, ngx_gw_redis_greeted, argc, argv,
+        if (ngx_gw_redis_greet_send(redis, ngx_gw_redis_admitted, argc, argv,
                                     argvlen)
             != NGX_OK)
         {
@@ -288,9 +291,8 @@ ngx_gw_redis_greet(ngx_gw_redis_t *redis)
     argv[0] = "ROLE";
     argvlen[0] = 4;
 
-    if (conf->master.len
-        && ngx_gw_redis_greet_send(redis, ngx_gw_redis_role, 1, argv, argvlen)
-           != NGX_OK)
+    if (ngx_gw_redis_greet_send(redis, ngx_gw_redis_role, 1, argv, argvlen)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -313,9 +315,28 @@ ngx_gw_redis_greet_send(ngx_gw_redis_t *redis, redisCallbackFn *fn, int argc,
 }
 
 
+/* The reply to AUTH, which may repeat the password. */
+
+static void
+ngx_gw_redis_admitted(redisAsyncContext *ac, void *reply, void *data)
+{
+    redisReply      *answer = reply;
+    ngx_gw_redis_t  *redis = data;
+
+    if (answer != NULL && answer->type == REDIS_REPLY_ERROR) {
+        ngx_gw_redis_link_close(&redis->link,
+                           gw_redis_reason_auth(answer->str, answer->len));
+        return;
+    }
+
+    ngx_gw_redis_greeted(ac, reply, data);
+}
+
+
 static void
 ngx_gw_redis_greeted(redisAsyncContext *ac, void *reply, void *data)
 {
+    char             reason[NGX_GW_REDIS_REASON];
     const char      *expected;
     redisReply      *answer = reply;
     ngx_gw_redis_t  *redis = data;
@@ -333,10 +354,8 @@ ngx_gw_redis_greeted(redisAsyncContext *ac, void *reply, void *data)
     if (answer->type != REDIS_REPLY_STATUS
         || ngx_strcmp(answer->str, expected) != 0)
     {
-        ngx_gw_redis_link_close(&redis->link,
-                                (answer->type == REDIS_REPLY_ERROR)
-                                ? answer->str
-                                : "answers to the greeting make no sense");
+        ngx_gw_redis_told(redis->conf, answer, reason);
+        ngx_gw_redis_link_close(&redis->link, reason);
         return;
     }
 
@@ -344,30 +363,64 @@ ngx_gw_redis_greeted(redisAsyncContext *ac, void *reply, void *data)
 }
 
 
-/* Who may not ask for the role has to take what Sentinel says. */
+void
+ngx_gw_redis_told(ngx_gw_redis_conf_t *conf, redisReply *reply, char *reason)
+{
+    if (reply->type != REDIS_REPLY_ERROR) {
+        (void) ngx_cpystrn((u_char *) reason, (u_char *) "the reply makes no "
+                           "sense", NGX_GW_REDIS_REASON);
+        return;
+    }
+
+    gw_redis_reason(reason, NGX_GW_REDIS_REASON, reply->str, reply->len);
+    gw_redis_reason_hide(reason, (char *) conf->password.data);
+}
+
 
 static void
 ngx_gw_redis_role(redisAsyncContext *ac, void *reply, void *data)
 {
-    redisReply      *answer = reply;
+    char             reason[NGX_GW_REDIS_REASON];
     ngx_gw_redis_t  *redis = data;
 
     (void) ac;
 
-    if (answer == NULL) {
+    if (reply == NULL) {
         return;
     }
 
-    if (answer->type == REDIS_REPLY_ARRAY
-        && answer->elements > 0
-        && answer->element[0]->type == REDIS_REPLY_STRING
-        && ngx_strcmp(answer->element[0]->str, "master") != 0)
-    {
-        ngx_gw_redis_link_close(&redis->link, "not the master");
+    if (!ngx_gw_redis_is_master(reply, reason)) {
+        ngx_gw_redis_link_close(&redis->link, reason);
         return;
     }
 
     ngx_gw_redis_greeting_done(redis);
+}
+
+
+ngx_uint_t
+ngx_gw_redis_is_master(redisReply *reply, char *reason)
+{
+    u_char  *p;
+    char     role[32];
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || ngx_strcmp(reply->element[0]->str, "master") == 0)
+    {
+        return 1;
+    }
+
+    gw_redis_reason(role, sizeof(role), reply->element[0]->str,
+                    reply->element[0]->len);
+
+    p = ngx_snprintf((u_char *) reason, NGX_GW_REDIS_REASON - 1,
+                     "%sits role is \"%s\", not \"master\"",
+                     ngx_strcmp(role, "slave") == 0 ? "READONLY: " : "",
+                     role);
+    *p = '\0';
+
+    return 0;
 }
 
 

@@ -134,11 +134,18 @@ void ngx_gw_redis_drain(ngx_gw_redis_t *redis, ngx_msec_t msec);
  * Sends a command of argc binary arguments.  NGX_OK: callback (may be NULL)
  * is called once, later, within conf->timeout.  NGX_ERROR: nothing was sent,
  * redis->reason says why, and callback is not called.  A worker that exits
- * gracefully waits for the reply.
+ * gracefully waits for the reply.  One of more than NGX_GW_REDIS_REPLY bytes
+ * is none, and ends the connection; so does that of a demoted master.
  */
 
 ngx_int_t ngx_gw_redis_command(ngx_gw_redis_t *redis,
     ngx_gw_redis_reply_pt callback, void *data, ngx_uint_t argc,
+    const char **argv, const size_t *argvlen);
+
+/* The same for replies of up to so many bytes of memory. */
+
+ngx_int_t ngx_gw_redis_query(ngx_gw_redis_t *redis,
+    ngx_gw_redis_reply_pt callback, void *data, size_t most, ngx_uint_t argc,
     const char **argv, const size_t *argvlen);
 
 /*
@@ -147,12 +154,39 @@ ngx_int_t ngx_gw_redis_command(ngx_gw_redis_t *redis,
  */
 
 ngx_int_t ngx_gw_redis_background(ngx_gw_redis_t *redis,
-    ngx_gw_redis_reply_pt callback, void *data, ngx_msec_t timeout,
-    ngx_uint_t argc, const char **argv, const size_t *argvlen);
+    ngx_gw_redis_reply_pt callback, void *data, size_t most,
+    ngx_msec_t timeout, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen);
 
 /* Commands sent with this data call back no more. */
 
 void ngx_gw_redis_forget(ngx_gw_redis_t *redis, void *data);
+
+
+/*
+ * What may be told of a reply that was not what was to come, in reason of
+ * NGX_GW_REDIS_REASON bytes.
+ */
+
+void ngx_gw_redis_told(ngx_gw_redis_conf_t *conf, redisReply *reply,
+    char *reason);
+
+/*
+ * Whether a reply to ROLE is that of a master; else reason is set, likewise.
+ * A server that does not tell is taken for one.
+ */
+
+ngx_uint_t ngx_gw_redis_is_master(redisReply *reply, char *reason);
+
+
+/*
+ * Whether a reply is that of a server which has been a master and is one no
+ * more; the connection ends with it.
+ */
+
+ngx_uint_t ngx_gw_redis_is_demoted(redisReply *reply);
+
+#define NGX_GW_REDIS_DEMOTED  "READONLY: it is not the master any more"
 
 
 /* Between the parts of this: */

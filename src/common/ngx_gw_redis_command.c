@@ -6,6 +6,7 @@
 
 
 #include "src/common/ngx_gw_redis.h"
+#include "src/core/gw_redis_reason.h"
 
 
 /* ms: how late a timer has to be for the worker to have been busy */
@@ -18,6 +19,7 @@ typedef struct {
     ngx_gw_redis_reply_pt   callback;   /* NULL: nobody asks any more */
     void                   *data;
     ngx_msec_t              deadline;
+    size_t                  most;       /* bytes of the reply */
     unsigned                background:1;
 } ngx_gw_redis_command_t;
 
@@ -68,27 +70,15 @@ ngx_int_t
 ngx_gw_redis_command(ngx_gw_redis_t *redis, ngx_gw_redis_reply_pt callback,
     void *data, ngx_uint_t argc, const char **argv, const size_t *argvlen)
 {
-    ngx_gw_redis_command_t  *command;
-
-    command = ngx_gw_redis_command_get(redis);
-
-    if (command == NULL) {
-        return NGX_ERROR;
-    }
-
-    command->callback = callback;
-    command->data = data;
-    command->background = 0;
-
-    return ngx_gw_redis_send(redis, command, redis->conf->timeout, argc, argv,
-                             argvlen);
+    return ngx_gw_redis_query(redis, callback, data, NGX_GW_REDIS_REPLY, argc,
+                              argv, argvlen);
 }
 
 
 ngx_int_t
-ngx_gw_redis_background(ngx_gw_redis_t *redis,
-    ngx_gw_redis_reply_pt callback, void *data, ngx_msec_t timeout,
-    ngx_uint_t argc, const char **argv, const size_t *argvlen)
+ngx_gw_redis_query(ngx_gw_redis_t *redis, ngx_gw_redis_reply_pt callback,
+    void *data, size_t most, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen)
 {
     ngx_gw_redis_command_t  *command;
 
@@ -100,6 +90,31 @@ ngx_gw_redis_background(ngx_gw_redis_t *redis,
 
     command->callback = callback;
     command->data = data;
+    command->most = most;
+    command->background = 0;
+
+    return ngx_gw_redis_send(redis, command, redis->conf->timeout, argc, argv,
+                             argvlen);
+}
+
+
+ngx_int_t
+ngx_gw_redis_background(ngx_gw_redis_t *redis,
+    ngx_gw_redis_reply_pt callback, void *data, size_t most,
+    ngx_msec_t timeout, ngx_uint_t argc, const char **argv,
+    const size_t *argvlen)
+{
+    ngx_gw_redis_command_t  *command;
+
+    command = ngx_gw_redis_command_get(redis);
+
+    if (command == NULL) {
+        return NGX_ERROR;
+    }
+
+    command->callback = callback;
+    command->data = data;
+    command->most = most;
     command->background = 1;
 
     return ngx_gw_redis_send(redis, command, timeout, argc, argv, argvlen);
@@ -220,13 +235,13 @@ ngx_gw_redis_answered(redisAsyncContext *ac, void *reply, void *data)
         callback(redis, answer, user);
     }
 
-    /* a master that was demoted goes on answering; Sentinel knows better */
+    /*
+     * It goes on answering, although its address, or what Sentinel says,
+     * leads to another one by now.
+     */
 
-    if (answer != NULL && answer->type == REDIS_REPLY_ERROR
-        && redis->conf->master.len
-        && ngx_strncmp(answer->str, "READONLY", 8) == 0)
-    {
-        ngx_gw_redis_link_close(&redis->link, "not the master any more");
+    if (answer != NULL && ngx_gw_redis_is_demoted(answer)) {
+        ngx_gw_redis_link_close(&redis->link, NGX_GW_REDIS_DEMOTED);
     }
 
     if (redis->link.leaving && redis->nholding == 0) {
@@ -247,7 +262,27 @@ ngx_gw_redis_no_answer(ngx_gw_redis_t *redis)
 }
 
 
-/* Only commands that somebody waits for keep an exiting worker alive. */
+ngx_uint_t
+ngx_gw_redis_is_demoted(redisReply *reply)
+{
+    char  reason[NGX_GW_REDIS_REASON];
+
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return 0;
+    }
+
+    gw_redis_reason(reason, sizeof(reason), reply->str, reply->len);
+
+    return gw_redis_reason_is(reason, "READONLY")
+           || gw_redis_reason_is(reason, "UNBLOCKED");
+}
+
+
+/*
+ * The first command sent is the next to be answered: when and at what length
+ * at the latest.  Only those that somebody waits for keep an exiting worker
+ * alive.
+ */
 
 static void
 ngx_gw_redis_set_deadline(ngx_gw_redis_t *redis)
@@ -256,6 +291,7 @@ ngx_gw_redis_set_deadline(ngx_gw_redis_t *redis)
     ngx_gw_redis_command_t  *command;
 
     redis->deadline.cancelable = (redis->nholding == 0);
+    redis->link.bound.most = NGX_GW_REDIS_REPLY;
 
     if (ngx_queue_empty(&redis->sent)) {
 
@@ -268,6 +304,8 @@ ngx_gw_redis_set_deadline(ngx_gw_redis_t *redis)
 
     command = ngx_queue_data(ngx_queue_head(&redis->sent),
                              ngx_gw_redis_command_t, queue);
+
+    redis->link.bound.most = command->most;
 
     left = (ngx_msec_int_t) (command->deadline - ngx_current_msec);
 

@@ -15,15 +15,6 @@
 #include <poll.h>
 
 
-#define NGX_GW_REDIS_ELEMENTS_MAX  1000000      /* of one array */
-
-#if (HIREDIS_MAJOR >= 1)
-typedef size_t  ngx_gw_redis_count_t;
-#else
-typedef int     ngx_gw_redis_count_t;
-#endif
-
-
 static redisAsyncContext *ngx_gw_redis_link_connect(ngx_sockaddr_t *sockaddr,
     socklen_t socklen);
 static void ngx_gw_redis_link_enter(ngx_gw_redis_link_t *link,
@@ -42,27 +33,6 @@ static void ngx_gw_redis_link_del_write(void *data);
 static void ngx_gw_redis_link_cleanup(void *data);
 static void ngx_gw_redis_link_event(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t add);
-
-static void ngx_gw_redis_link_guard(redisAsyncContext *ac);
-static ngx_uint_t ngx_gw_redis_link_unasked(const redisReadTask *task);
-static void *ngx_gw_redis_link_string(const redisReadTask *task, char *str,
-    size_t len);
-static void *ngx_gw_redis_link_array(const redisReadTask *task,
-    ngx_gw_redis_count_t elements);
-static void *ngx_gw_redis_link_integer(const redisReadTask *task,
-    long long value);
-static void *ngx_gw_redis_link_nil(const redisReadTask *task);
-#if (HIREDIS_MAJOR >= 1)
-static void *ngx_gw_redis_link_double(const redisReadTask *task,
-    double value, char *str, size_t len);
-static void *ngx_gw_redis_link_bool(const redisReadTask *task, int value);
-#endif
-
-
-/* hiredis' own functions, the same for all connections, and ours */
-
-static redisReplyObjectFunctions  ngx_gw_redis_link_theirs;
-static redisReplyObjectFunctions  ngx_gw_redis_link_ours;
 
 
 ngx_int_t
@@ -117,7 +87,8 @@ ngx_gw_redis_link_open(ngx_gw_redis_link_t *link, ngx_sockaddr_t *sockaddr,
     ac->ev.delWrite = ngx_gw_redis_link_del_write;
     ac->ev.cleanup = ngx_gw_redis_link_cleanup;
 
-    ngx_gw_redis_link_guard(ac);
+    link->bound.ac = ac;
+    ngx_gw_redis_bound(&link->bound, ac->c.reader);
 
     return NGX_OK;
 }
@@ -162,7 +133,7 @@ const char *
 ngx_gw_redis_link_reason(ngx_gw_redis_link_t *link)
 {
     if (link->reason[0] == '\0' && link->ac != NULL && link->ac->c.err) {
-        return link->ac->c.errstr;
+        return link->bound.error ? link->bound.error : link->ac->c.errstr;
     }
 
     return link->reason;
@@ -225,6 +196,14 @@ ngx_gw_redis_link_enter(ngx_gw_redis_link_t *link,
 
     if (handle != NULL) {
         handle(link->ac);
+    }
+
+    if (link->ac != NULL && !link->closing
+        && ngx_gw_redis_bound_check(&link->bound, link->ac->c.reader)
+           != NGX_OK)
+    {
+        ngx_gw_redis_link_set_reason(link, link->bound.error);
+        link->closing = 1;
     }
 
     if (link->ac != NULL && link->closing) {
@@ -368,7 +347,7 @@ ngx_gw_redis_link_cleanup(void *data)
     ngx_connection_t  *c;
 
     if (link->reason[0] == '\0' && link->ac->c.err) {
-        ngx_gw_redis_link_set_reason(link, link->ac->c.errstr);
+        ngx_gw_redis_link_set_reason(link, ngx_gw_redis_link_reason(link));
     }
 
     c = link->c;
@@ -403,140 +382,3 @@ ngx_gw_redis_link_cleanup(void *data)
     link->c = NULL;
     link->ac = NULL;
 }
-
-
-/*
- * hiredis asserts that every reply was asked for, and makes room for as many
- * elements as an array says it has.  A server that is no Redis must not
- * bring the worker down, so such replies are not made, which hiredis takes
- * for a lack of memory: it closes the connection.
- */
-
-static void
-ngx_gw_redis_link_guard(redisAsyncContext *ac)
-{
-    redisReader  *reader;
-
-    reader = ac->c.reader;
-
-    if (ngx_gw_redis_link_theirs.createString == NULL) {
-        ngx_gw_redis_link_theirs = *reader->fn;
-        ngx_gw_redis_link_ours = *reader->fn;
-
-        ngx_gw_redis_link_ours.createString = ngx_gw_redis_link_string;
-        ngx_gw_redis_link_ours.createArray = ngx_gw_redis_link_array;
-        ngx_gw_redis_link_ours.createInteger = ngx_gw_redis_link_integer;
-        ngx_gw_redis_link_ours.createNil = ngx_gw_redis_link_nil;
-
-#if (HIREDIS_MAJOR >= 1)
-        ngx_gw_redis_link_ours.createDouble = ngx_gw_redis_link_double;
-        ngx_gw_redis_link_ours.createBool = ngx_gw_redis_link_bool;
-#endif
-    }
-
-    reader->fn = &ngx_gw_redis_link_ours;
-    reader->privdata = ac;
-}
-
-
-static ngx_uint_t
-ngx_gw_redis_link_unasked(const redisReadTask *task)
-{
-    redisAsyncContext    *ac;
-    ngx_gw_redis_link_t  *link;
-
-    ac = task->privdata;
-
-    if (task->parent != NULL || ac->replies.head != NULL
-        || task->type == REDIS_REPLY_ERROR)
-    {
-        return 0;
-    }
-
-    link = ac->data;
-    ngx_gw_redis_link_set_reason(link, "reply to no command");
-
-    return 1;
-}
-
-
-static void *
-ngx_gw_redis_link_string(const redisReadTask *task, char *str, size_t len)
-{
-    if (ngx_gw_redis_link_unasked(task)) {
-        return NULL;
-    }
-
-    return ngx_gw_redis_link_theirs.createString(task, str, len);
-}
-
-
-static void *
-ngx_gw_redis_link_array(const redisReadTask *task,
-    ngx_gw_redis_count_t elements)
-{
-    redisAsyncContext  *ac;
-
-    if (ngx_gw_redis_link_unasked(task)) {
-        return NULL;
-    }
-
-    if (elements > NGX_GW_REDIS_ELEMENTS_MAX) {
-        ac = task->privdata;
-        ngx_gw_redis_link_set_reason(ac->data, "reply is too long");
-        return NULL;
-    }
-
-    return ngx_gw_redis_link_theirs.createArray(task, elements);
-}
-
-
-static void *
-ngx_gw_redis_link_integer(const redisReadTask *task, long long value)
-{
-    if (ngx_gw_redis_link_unasked(task)) {
-        return NULL;
-    }
-
-    return ngx_gw_redis_link_theirs.createInteger(task, value);
-}
-
-
-static void *
-ngx_gw_redis_link_nil(const redisReadTask *task)
-{
-    if (ngx_gw_redis_link_unasked(task)) {
-        return NULL;
-    }
-
-    return ngx_gw_redis_link_theirs.createNil(task);
-}
-
-
-#if (HIREDIS_MAJOR >= 1)
-
-/* Types of RESP3, which is never asked for. */
-
-static void *
-ngx_gw_redis_link_double(const redisReadTask *task, double value, char *str,
-    size_t len)
-{
-    (void) task;
-    (void) value;
-    (void) str;
-    (void) len;
-
-    return NULL;
-}
-
-
-static void *
-ngx_gw_redis_link_bool(const redisReadTask *task, int value)
-{
-    (void) task;
-    (void) value;
-
-    return NULL;
-}
-
-#endif

@@ -15,6 +15,8 @@
 
 #include <hiredis/async.h>
 
+#include "src/common/ngx_gw_redis_bound.h"
+
 
 #define NGX_GW_REDIS_REASON  160    /* bytes, with the NUL */
 
@@ -36,6 +38,9 @@ struct ngx_gw_redis_link_s {
 
     /* the worker begins to exit gracefully; may be NULL */
     ngx_gw_redis_link_pt   on_leave;
+
+    /* what may be read; "most" is the owner's, for the next reply */
+    ngx_gw_redis_bound_t   bound;
 
     unsigned               busy;        /* hiredis is on the stack */
     unsigned               closing:1;   /* close once it is not */

@@ -115,6 +115,7 @@ ngx_gw_redis_sentinel_question(ngx_gw_redis_t *redis)
 static void
 ngx_gw_redis_sentinel_answer(redisAsyncContext *ac, void *reply, void *data)
 {
+    char             reason[NGX_GW_REDIS_REASON];
     socklen_t        socklen;
     redisReply      *answer = reply;
     ngx_gw_redis_t  *redis = data;
@@ -129,7 +130,8 @@ ngx_gw_redis_sentinel_answer(redisAsyncContext *ac, void *reply, void *data)
     }
 
     if (answer->type == REDIS_REPLY_ERROR) {
-        ngx_gw_redis_link_close(&redis->sentinel, answer->str);
+        ngx_gw_redis_told(redis->conf, answer, reason);
+        ngx_gw_redis_link_close(&redis->sentinel, reason);
         return;
     }
 

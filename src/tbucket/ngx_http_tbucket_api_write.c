@@ -556,6 +556,12 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body)
                                  &write->zone->name);
 
     case NGX_HTTP_TBUCKET_STORE_DOWN:
+        if (write->reason.len) {
+            return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "the store takes no writes, nothing was "
+                                     "changed: %V", &write->reason);
+        }
+
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "the store is unreachable, nothing was "
                                  "changed");

@@ -23,6 +23,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "src/common/ngx_gw_redis_sync.h"
 #include "src/core/tb_lease.h"
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
@@ -352,7 +353,7 @@ void ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a);
 
 /* Gives everything back, in a process that exits; blocks. */
 
-ngx_int_t ngx_http_tbucket_global_finish(redisContext *context,
+ngx_int_t ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
     ngx_http_tbucket_rzone_t *rz);
 
 /* With the mutex held: takes all tokens out of a bucket, and frees it. */

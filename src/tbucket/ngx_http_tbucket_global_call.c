@@ -172,7 +172,9 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 
     g = a->global;
 
-    if (a->busy || !ngx_gw_redis_is_up(a->rz->redis->command)) {
+    if (a->busy || !ngx_gw_redis_is_up(a->rz->redis->command)
+        || ngx_http_tbucket_redis_rest(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE))
+    {
         return;
     }
 
@@ -323,7 +325,7 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    a->text = ngx_http_tbucket_redis_unknown(reply);
+    a->text = ngx_http_tbucket_redis_unknown(reply, a->text);
 
     if (reply->type == REDIS_REPLY_STRING
         && tb_lease_read((unsigned char *) reply->str, (size_t) reply->len,
@@ -337,11 +339,9 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
     } else {
 
         if (!a->text) {
-            ngx_http_tbucket_redis_trouble(a->rz,
-                                   NGX_HTTP_TBUCKET_TROUBLE_LEASE,
-                                   "tokens cannot be leased",
-                                   reply->type == REDIS_REPLY_ERROR
-                                   ? reply->str : "the reply makes no sense");
+            ngx_http_tbucket_redis_refused(a->rz,
+                                           NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                           "tokens cannot be leased", reply);
         }
 
         if (a->beat) {

@@ -18,6 +18,8 @@
 static ngx_uint_t ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone,
     ngx_uint_t n);
 static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
+static void ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
 static void ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a);
@@ -156,8 +158,8 @@ ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a)
                                           - hex);
     ngx_http_tbucket_redis_literal(args, "NX");
 
-    if (ngx_gw_redis_command(command, NULL, NULL, args->n, args->value,
-                             args->len)
+    if (ngx_gw_redis_command(command, ngx_http_tbucket_global_on_proposed, a,
+                             args->n, args->value, args->len)
         != NGX_OK)
     {
         return;
@@ -173,6 +175,23 @@ ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a)
         == NGX_OK)
     {
         a->joining = 1;
+    }
+}
+
+
+/* It says nil if there is a secret already. */
+
+static void
+ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_asking_t  *a = data;
+
+    (void) link;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        ngx_http_tbucket_redis_refused(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                       "tokens cannot be leased", reply);
     }
 }
 
@@ -196,12 +215,18 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
+    if (reply->type == REDIS_REPLY_NIL) {
+
+        /* Redis did not take the one that was proposed, and has said why */
+
+        ngx_http_tbucket_redis_pause(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE);
+        return;
+    }
+
     if (reply->type != REDIS_REPLY_STRING || reply->len != 2 * TB_SECRET_SIZE)
     {
-        ngx_http_tbucket_redis_trouble(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE,
-                                   "tokens cannot be leased",
-                                   reply->type == REDIS_REPLY_ERROR
-                                   ? reply->str : "the secret makes no sense");
+        ngx_http_tbucket_redis_refused(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                       "tokens cannot be leased", reply);
         return;
     }
 
@@ -235,7 +260,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
 
 
 ngx_int_t
-ngx_http_tbucket_global_finish(redisContext *context,
+ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
     ngx_http_tbucket_rzone_t *rz)
 {
     ngx_uint_t                  leave;
@@ -265,8 +290,8 @@ ngx_http_tbucket_global_finish(redisContext *context,
 
         ngx_http_tbucket_global_args(a, leave);
 
-        reply = ngx_gw_redis_sync_command(context, args->n, args->value,
-                                          args->len);
+        reply = ngx_gw_redis_sync_command(sync, NGX_GW_REDIS_REPLY, args->n,
+                                          args->value, args->len);
         ngx_time_update();
 
         if (reply == NULL) {

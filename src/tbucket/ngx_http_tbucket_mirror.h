@@ -23,16 +23,34 @@
 #define NGX_HTTP_TBUCKET_TOKEN_SIZE  16     /* characters, no NUL */
 
 
-/* What may go wrong with Redis, for one log line each time it changes. */
+/* Kinds of commands, each of which Redis may refuse while others work. */
 
 typedef enum {
     NGX_HTTP_TBUCKET_TROUBLE_WRITE = 0,
-    NGX_HTTP_TBUCKET_TROUBLE_SYNC,
+    NGX_HTTP_TBUCKET_TROUBLE_STREAM,
+    NGX_HTTP_TBUCKET_TROUBLE_SCAN,
+    NGX_HTTP_TBUCKET_TROUBLE_WALK,
+    NGX_HTTP_TBUCKET_TROUBLE_SEED,
+    NGX_HTTP_TBUCKET_TROUBLE_BEAT,
     NGX_HTTP_TBUCKET_TROUBLE_SAVE,
-    NGX_HTTP_TBUCKET_TROUBLE_ROOM,
+    NGX_HTTP_TBUCKET_TROUBLE_STATES,
     NGX_HTTP_TBUCKET_TROUBLE_LEASE,
     NGX_HTTP_TBUCKET_TROUBLES
 } ngx_http_tbucket_trouble_e;
+
+
+/* Reasons that are told while a kind of command fails; more are not. */
+
+#define NGX_HTTP_TBUCKET_REASONS  4
+
+/* One kind of trouble; any worker, atomic. */
+
+typedef struct {
+    _Atomic uint32_t             active;   /* the last one was refused */
+    _Atomic uint64_t             since;    /* ms, when that began */
+    _Atomic uint32_t             told[NGX_HTTP_TBUCKET_REASONS];  /* hashes */
+    _Atomic uint64_t             at;       /* ms, of the last refusal */
+} ngx_http_tbucket_trouble_t;
 
 
 /* Zeroed at first.  Written under the zone's mutex; atomic ones without. */
@@ -59,7 +77,16 @@ typedef struct {
     _Atomic uint32_t             restored; /* token states were read */
     _Atomic uint32_t             lost;     /* the loss of Redis was logged */
     _Atomic uint32_t             taken;    /* so was that of the node's name */
-    _Atomic uint32_t             trouble[NGX_HTTP_TBUCKET_TROUBLES];
+    _Atomic uint32_t             crowded;  /* and that the zone has no room */
+
+    /* Redis said READONLY: how often, and whether it has not taken a write
+       since */
+    _Atomic uint32_t             demotions;
+    _Atomic uint32_t             demoted;
+
+    ngx_http_tbucket_trouble_t   trouble[NGX_HTTP_TBUCKET_TROUBLES];
+    _Atomic uint32_t             troubled; /* a line was logged, and none that
+                                              it is over */
 } ngx_http_tbucket_mirror_t;
 
 

@@ -78,8 +78,9 @@ struct ngx_http_tbucket_write_s {
     ngx_http_tbucket_change_t   *changes;  /* no two with the same id */
     ngx_uint_t                   n;
 
-    /* set before done() */
+    /* set before done(); reason: of STORE_DOWN, empty if there is none */
     ngx_http_tbucket_outcome_e   outcome;
+    ngx_str_t                    reason;
     ngx_uint_t                   created;
     ngx_uint_t                   updated;
 

@@ -30,6 +30,7 @@ static void ngx_http_tbucket_redis_stream_up(ngx_gw_redis_t *link);
 static void ngx_http_tbucket_redis_stream_down(ngx_gw_redis_t *link);
 static void ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link);
 static void ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis);
+static void ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis);
 
 
 static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_redis = {
@@ -114,6 +115,9 @@ ngx_http_tbucket_redis_start(ngx_http_tbucket_store_t *store,
 
     ngx_queue_init(&redis->pending);
 
+    redis->demotions = atomic_load_explicit(&redis->zones[0].mirror->demotions,
+                                            memory_order_relaxed);
+
     redis->command->data = redis;
     redis->command->on_up = ngx_http_tbucket_redis_changed;
     redis->command->on_down = ngx_http_tbucket_redis_changed;
@@ -147,7 +151,9 @@ ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
     rz->stream->quiet = 1;
 
     rz->scan.done = 1;
+    rz->scan.kind = NGX_HTTP_TBUCKET_TROUBLE_SCAN;
     rz->walk.done = 1;
+    rz->walk.kind = NGX_HTTP_TBUCKET_TROUBLE_WALK;
 
     rz->retry.handler = ngx_http_tbucket_redis_retry;
     rz->retry.data = rz;
@@ -217,6 +223,7 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
         }
     }
 
+    ngx_http_tbucket_redis_renew(redis);
     ngx_http_tbucket_redis_report(redis);
     ngx_http_tbucket_redis_pending(redis);
 
@@ -347,17 +354,22 @@ ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
 }
 
 
-/* The worker with the lease of the first zone speaks for all. */
+/*
+ * The worker with the lease of the first zone speaks for all.  A server that
+ * said READONLY counts as lost until one has taken a write.
+ */
 
 static void
 ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
 {
     ngx_uint_t                  i, up;
+    ngx_http_tbucket_rzone_t   *rz;
     ngx_http_tbucket_mirror_t  *mirror;
 
-    mirror = redis->zones[0].mirror;
+    rz = redis->zones;
+    mirror = rz->mirror;
 
-    if (!redis->zones[0].holder) {
+    if (!rz->holder) {
         return;
     }
 
@@ -373,6 +385,8 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
                       &redis->conf.name, redis->command->reason);
     }
 
+    up = up && !atomic_load_explicit(&mirror->demoted, memory_order_relaxed);
+
     if (up && atomic_exchange(&mirror->lost, 0)) {
         ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
                       "tbucket_store: redis %V is reachable again",
@@ -380,36 +394,36 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
     }
 
     for (i = 0; i < redis->nzones; i++) {
-        ngx_http_tbucket_store_down(redis->zones[i].zone, !up);
+        ngx_http_tbucket_store_down(rz[i].zone,
+                             !up || ngx_http_tbucket_redis_is_down(&rz[i]));
     }
 }
 
 
-void
-ngx_http_tbucket_redis_trouble(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind, const char *what, const char *reason)
+/*
+ * Another worker, or another connection, was told READONLY: all begin anew,
+ * as the address may lead elsewhere by now.
+ */
+
+static void
+ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis)
 {
-    uint32_t  hash;
+    uint32_t    n;
+    ngx_uint_t  i;
 
-    hash = ngx_crc32_short((u_char *) reason, ngx_strlen(reason)) | 1;
+    n = atomic_load_explicit(&redis->zones[0].mirror->demotions,
+                             memory_order_relaxed);
 
-    if (atomic_exchange(&rz->mirror->trouble[kind], hash) == hash) {
+    if (n == redis->demotions) {
         return;
     }
 
-    ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
-                  "tbucket_store: zone \"%V\": %s: %s", &rz->zone->name,
-                  what, reason);
-}
+    redis->demotions = n;
 
+    ngx_gw_redis_link_close(&redis->command->link, NGX_GW_REDIS_DEMOTED);
 
-void
-ngx_http_tbucket_redis_fine(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind)
-{
-    if (atomic_load_explicit(&rz->mirror->trouble[kind],
-                             memory_order_relaxed))
-    {
-        atomic_store(&rz->mirror->trouble[kind], 0);
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_gw_redis_link_close(&redis->zones[i].stream->link,
+                                NGX_GW_REDIS_DEMOTED);
     }
 }

@@ -9,6 +9,7 @@
  *     _redis_seed.c    a Redis that is empty
  *     _redis_apply.c   what was read, into shared memory
  *     _redis_tokens.c  the states of buckets that are not full
+ *     _redis_trouble.c what Redis refuses, and when it is asked again
  *     _redis_load.c    start and end, in the master
  *
  * Every worker has a connection for commands.  One of them holds the lease
@@ -44,6 +45,13 @@
 
 /* entries that the stream is trimmed to, about */
 #define NGX_HTTP_TBUCKET_REDIS_STREAM 100000
+
+/*
+ * Bytes that a reply with so many clients takes at most.  Redis may find some
+ * more than it was asked for; what a person has put there is cut to some
+ * hundred bytes by the scripts.
+ */
+#define NGX_HTTP_TBUCKET_REDIS_MOST(n)  (((size_t) (n) + 1024) * 4096)
 
 
 typedef enum {
@@ -103,7 +111,18 @@ typedef struct {
     unsigned                      busy:1;       /* a page was asked for */
     unsigned                      full:1;       /* pages follow each other */
     unsigned                      done:1;       /* until the next round */
+    unsigned                      text:1;       /* READ is to be sent as one */
+    ngx_uint_t                    declined;     /* pages in a row */
+    ngx_http_tbucket_trouble_e    kind;
 } ngx_http_tbucket_pass_t;
+
+
+/* When a kind of command is to be tried again, after it was refused. */
+
+typedef struct {
+    ngx_msec_t                    until;
+    ngx_msec_t                    delay;    /* 0: at once */
+} ngx_http_tbucket_pause_t;
 
 
 typedef struct {
@@ -155,9 +174,13 @@ typedef struct {
     unsigned                      seeded:1;     /* some clients were sent */
     unsigned                      ending:1;     /* and that was all */
     unsigned                      crowded:1;    /* too many ids at once */
-    unsigned                      text:1;       /* READ is to be sent as one */
+    unsigned                      text:1;       /* scripts are to be sent */
+    unsigned                      skip:1;       /* what the stream has */
     ngx_gw_redis_t               *stream;
     ngx_event_t                   retry;
+    ngx_msec_t                    asked;        /* for entries, since when */
+    ngx_msec_t                    begun;        /* anew in Redis; 0: never */
+    ngx_uint_t                    declined;     /* changes, in a row */
 
     char                          seen[NGX_HTTP_TBUCKET_EPOCH_SIZE];
     uint64_t                      after;        /* of the registry, seeding */
@@ -169,6 +192,9 @@ typedef struct {
     ngx_http_tbucket_save_t       save;
     uint32_t                      reported[64]; /* malformed values */
     ngx_uint_t                    nreported;
+
+    /* of every worker */
+    ngx_http_tbucket_pause_t      pause[NGX_HTTP_TBUCKET_TROUBLES];
 } ngx_http_tbucket_rzone_t;
 
 
@@ -187,6 +213,7 @@ struct ngx_http_tbucket_redis_s {
     ngx_queue_t                   pending;      /* writes */
     ngx_event_t                   ticker;
     ngx_msec_t                    tick;         /* of a holder */
+    uint32_t                      demotions;    /* that were seen to */
     char                          page[NGX_INT_T_LEN + 1];
 };
 
@@ -205,12 +232,53 @@ void ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz);
 
 void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
 
-/* Once for each kind of trouble until it is over. */
+
+/* ngx_http_tbucket_store_redis_trouble.c */
+
+/*
+ * A command of that kind was refused, or its reply made no sense: what this
+ * means and the reason are logged, each reason once until it is over, and
+ * the worker is to let some time pass before it sends the next one.
+ */
+
+void ngx_http_tbucket_redis_refused(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind, const char *what, redisReply *reply);
+
+/* The same with a reason that is no reply of Redis. */
 
 void ngx_http_tbucket_redis_trouble(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_trouble_e kind, const char *what, const char *reason);
+
+/* A command of that kind was done. */
+
 void ngx_http_tbucket_redis_fine(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_trouble_e kind);
+
+/* Lets some time pass before the next one of that kind, more each time. */
+
+void ngx_http_tbucket_redis_pause(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind);
+
+/* ms until a command of that kind may be sent; 0: now. */
+
+ngx_msec_t ngx_http_tbucket_redis_rest(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind);
+
+/*
+ * Whether Redis refuses something that a store has to do; leases only if it
+ * has done so for some time.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_is_down(ngx_http_tbucket_rzone_t *rz);
+
+/* Why, for people: in reason of NGX_GW_REDIS_REASON bytes. */
+
+void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,
+    redisReply *reply, char *reason);
+
+/* There is no room for a client: logged once as long as the zone is. */
+
+void ngx_http_tbucket_redis_crowded(ngx_http_tbucket_rzone_t *rz);
 
 
 /* ngx_http_tbucket_store_redis_script.c */
@@ -249,9 +317,12 @@ ngx_http_tbucket_redis_put(ngx_http_tbucket_args_t *args, const void *value,
 void ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *what);
 
-/* Whether a reply says that the script has to be sent as a text. */
+/*
+ * Whether a reply says that the script has to be sent as a text, which it
+ * was not (text).
+ */
 
-ngx_uint_t ngx_http_tbucket_redis_unknown(redisReply *reply);
+ngx_uint_t ngx_http_tbucket_redis_unknown(redisReply *reply, ngx_uint_t text);
 
 /* Whether a reply is that word. */
 

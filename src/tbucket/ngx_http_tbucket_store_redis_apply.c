@@ -183,9 +183,7 @@ ngx_http_tbucket_redis_set(ngx_http_tbucket_rzone_t *rz,
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (outcome == NGX_HTTP_TBUCKET_NO_ROOM) {
-        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_ROOM,
-                                       "clients are left out",
-                                       "the zone has no room, enlarge it");
+        ngx_http_tbucket_redis_crowded(rz);
     }
 }
 

@@ -10,19 +10,22 @@
 #include "src/tbucket/ngx_http_tbucket_global.h"
 
 
-#define NGX_HTTP_TBUCKET_REDIS_OPEN  5000     /* ms, for all addresses */
+/* ms that a start or reload, and the end, wait for Redis at most */
+#define NGX_HTTP_TBUCKET_REDIS_LOAD    10000
+#define NGX_HTTP_TBUCKET_REDIS_FINISH  4000
+
+#define NGX_HTTP_TBUCKET_REDIS_LARGE   1000     /* in a page, about */
 
 
-/* One zone that is being loaded. */
+/* One zone that is being loaded, or whose last states are saved. */
 
 typedef struct {
-    redisContext              *context;
+    ngx_gw_redis_sync_t       *sync;
     ngx_http_tbucket_rzone_t  *rz;
     ngx_uint_t                 unused;   /* nothing has been counted yet */
     ngx_uint_t                 clients;  /* there were some */
     ngx_uint_t                 secret;   /* of the states is ours */
-    const char                *error;
-    char                       text[128];
+    char                       error[NGX_GW_REDIS_REASON];
 } ngx_http_tbucket_rload_t;
 
 
@@ -41,18 +44,20 @@ static ngx_int_t ngx_http_tbucket_redis_load_clients(
     ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_states(
     ngx_http_tbucket_rload_t *l, ngx_uint_t *n);
-static redisReply *ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l);
-static ngx_int_t ngx_http_tbucket_redis_finish_zone(redisContext *context,
-    ngx_http_tbucket_rzone_t *rz);
+static redisReply *ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l,
+    size_t most);
+static void ngx_http_tbucket_redis_away(ngx_http_tbucket_redis_t *redis,
+    const char *reason);
+static ngx_int_t ngx_http_tbucket_redis_finish_zone(
+    ngx_http_tbucket_rload_t *l);
 
 
 ngx_int_t
 ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
-    char                       reason[NGX_GW_REDIS_REASON];
     ngx_uint_t                 i, due;
-    redisContext              *context;
+    ngx_gw_redis_sync_t        sync;
     ngx_http_tbucket_rload_t   l;
     ngx_http_tbucket_redis_t  *redis;
 
@@ -72,46 +77,61 @@ ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
         return NGX_OK;
     }
 
-    context = ngx_gw_redis_sync_open(&redis->conf,
-                                     NGX_HTTP_TBUCKET_REDIS_OPEN, reason);
-    if (context == NULL) {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                      "tbucket_store: redis %V is unreachable: %s",
-                      &redis->conf.name, reason);
-
-        redis->zones[0].mirror->lost = 1;
-
-        for (i = 0; i < redis->nzones; i++) {
-            ngx_http_tbucket_store_down(redis->zones[i].zone, 1);
-        }
-
+    if (ngx_gw_redis_sync_open(&sync, &redis->conf,
+                               NGX_HTTP_TBUCKET_REDIS_LOAD)
+        != NGX_OK)
+    {
+        ngx_http_tbucket_redis_away(redis, sync.reason);
         return NGX_OK;
     }
 
     for (i = 0; i < redis->nzones; i++) {
         ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
 
-        l.context = context;
+        l.sync = &sync;
         l.rz = &redis->zones[i];
 
-        if (l.rz->mirror->epoch[0] == '\0'
-            && ngx_http_tbucket_redis_load_zone(&l) == NGX_ERROR)
+        if (l.rz->mirror->epoch[0] != '\0'
+            || ngx_http_tbucket_redis_load_zone(&l) != NGX_ERROR)
         {
-            ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                          "tbucket_store: zone \"%V\" could not be read from "
-                          "redis %V: %s", &l.rz->zone->name,
-                          &redis->conf.name,
-                          l.error ? l.error : "the reply makes no sense");
-
-            if (context->err) {
-                break;
-            }
+            continue;
         }
+
+        if (!ngx_gw_redis_sync_is_open(&sync)) {
+            ngx_http_tbucket_redis_away(redis, sync.reason);
+            break;
+        }
+
+        ngx_http_tbucket_redis_trouble(l.rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM,
+                                       "clients could not be read",
+                                       l.error[0] ? l.error
+                                       : "the reply makes no sense");
+        ngx_http_tbucket_store_down(l.rz->zone, 1);
     }
 
-    redisFree(context);
+    ngx_gw_redis_sync_close(&sync);
 
     return NGX_OK;
+}
+
+
+/* The workers go on with it, and tell when Redis is back. */
+
+static void
+ngx_http_tbucket_redis_away(ngx_http_tbucket_redis_t *redis,
+    const char *reason)
+{
+    ngx_uint_t  i;
+
+    ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                  "tbucket_store: redis %V is unreachable: %s",
+                  &redis->conf.name, reason);
+
+    redis->zones[0].mirror->lost = 1;
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_http_tbucket_store_down(redis->zones[i].zone, 1);
+    }
 }
 
 
@@ -190,6 +210,9 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
         mirror->position.seq = 0;
         mirror->restored = 0;
         tb_recent_clear(&mirror->recent);
+        ngx_memzero(mirror->trouble, sizeof(mirror->trouble));
+        atomic_store(&mirror->troubled, 0);
+        atomic_store(&mirror->demoted, 0);
 
         if (rz->zone->global) {
 
@@ -240,6 +263,10 @@ ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
 
     zone = l->rz->zone;
     restored = 0;
+
+    /* what is not read now is for the workers to compare */
+
+    atomic_store(&l->rz->mirror->stale, 1);
 
     ngx_time_update();
 
@@ -302,7 +329,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
     for (i = 0; i < 3; i++) {
         ngx_http_tbucket_redis_read(rz, args, 1, "get");
 
-        reply = ngx_http_tbucket_redis_ask(l);
+        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -332,7 +359,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
         ngx_http_tbucket_redis_new_epoch(epoch, 1);
         ngx_http_tbucket_redis_seed_args(rz, args, 1, epoch);
 
-        reply = ngx_http_tbucket_redis_ask(l);
+        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -368,7 +395,7 @@ ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
     ngx_http_tbucket_redis_literal(args, "GET");
     ngx_http_tbucket_redis_str(args, &l->rz->secret);
 
-    reply = ngx_http_tbucket_redis_ask(l);
+    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
     if (reply == NULL) {
         return NGX_ERROR;
@@ -417,9 +444,11 @@ ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
     do {
         ngx_http_tbucket_redis_read(rz, args, 0, "scan");
         ngx_http_tbucket_redis_put(args, cursor, ngx_strlen(cursor));
-        ngx_http_tbucket_redis_literal(args, "1000");
+        ngx_http_tbucket_redis_literal(args, ngx_value(
+                                           NGX_HTTP_TBUCKET_REDIS_LARGE));
 
-        reply = ngx_http_tbucket_redis_ask(l);
+        reply = ngx_http_tbucket_redis_ask(l, NGX_HTTP_TBUCKET_REDIS_MOST(
+                                              NGX_HTTP_TBUCKET_REDIS_LARGE));
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -466,9 +495,11 @@ ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l,
         ngx_http_tbucket_redis_str(args, &l->rz->tokens);
         ngx_http_tbucket_redis_put(args, cursor, ngx_strlen(cursor));
         ngx_http_tbucket_redis_literal(args, "COUNT");
-        ngx_http_tbucket_redis_literal(args, "1000");
+        ngx_http_tbucket_redis_literal(args, ngx_value(
+                                           NGX_HTTP_TBUCKET_REDIS_LARGE));
 
-        reply = ngx_http_tbucket_redis_ask(l);
+        reply = ngx_http_tbucket_redis_ask(l, NGX_HTTP_TBUCKET_REDIS_MOST(
+                                              NGX_HTTP_TBUCKET_REDIS_LARGE));
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -499,26 +530,25 @@ ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l,
 /* Sends what was put together; a reply that is an error is none. */
 
 static redisReply *
-ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l)
+ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l, size_t most)
 {
     redisReply               *reply;
     ngx_http_tbucket_args_t  *args;
 
     args = &l->rz->redis->scratch->args;
 
-    reply = ngx_gw_redis_sync_command(l->context, args->n, args->value,
+    reply = ngx_gw_redis_sync_command(l->sync, most, args->n, args->value,
                                       args->len);
     ngx_time_update();
 
     if (reply == NULL) {
-        l->error = l->context->errstr;
+        (void) ngx_cpystrn((u_char *) l->error, (u_char *) l->sync->reason,
+                           sizeof(l->error));
         return NULL;
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        (void) ngx_cpystrn((u_char *) l->text, (u_char *) reply->str,
-                           sizeof(l->text));
-        l->error = l->text;
+        ngx_http_tbucket_redis_told(l->rz, reply, l->error);
         freeReplyObject(reply);
         return NULL;
     }
@@ -531,9 +561,9 @@ void
 ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
-    char                       reason[NGX_GW_REDIS_REASON];
     ngx_uint_t                 i;
-    redisContext              *context;
+    ngx_gw_redis_sync_t        sync;
+    ngx_http_tbucket_rload_t   l;
     ngx_http_tbucket_redis_t  *redis;
 
     redis = store->data;
@@ -544,50 +574,51 @@ ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
 
     ngx_time_update();
 
-    context = ngx_gw_redis_sync_open(&redis->conf, redis->conf.timeout,
-                                     reason);
-    if (context == NULL) {
+    if (ngx_gw_redis_sync_open(&sync, &redis->conf,
+                               NGX_HTTP_TBUCKET_REDIS_FINISH)
+        != NGX_OK)
+    {
         ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
                       "tbucket_store: the last token states are not saved: "
                       "redis %V is unreachable: %s", &redis->conf.name,
-                      reason);
+                      sync.reason);
         return;
     }
 
     for (i = 0; i < redis->nzones; i++) {
-        if (ngx_http_tbucket_redis_finish_zone(context, &redis->zones[i])
-            != NGX_OK)
-        {
+        ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
+
+        l.sync = &sync;
+        l.rz = &redis->zones[i];
+
+        if (ngx_http_tbucket_redis_finish_zone(&l) != NGX_OK) {
             ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
                           "tbucket_store: the last token states of zone "
-                          "\"%V\" are not saved",
-                          &redis->zones[i].zone->name);
+                          "\"%V\" are not saved: %s", &l.rz->zone->name,
+                          l.error[0] ? l.error
+                          : !ngx_gw_redis_sync_is_open(&sync) ? sync.reason
+                          : "the name of the node is in use");
         }
 
-        ngx_http_tbucket_redis_save_done(&redis->zones[i]);
+        ngx_http_tbucket_redis_save_done(l.rz);
     }
 
-    redisFree(context);
+    ngx_gw_redis_sync_close(&sync);
 }
 
 
 static ngx_int_t
-ngx_http_tbucket_redis_finish_zone(redisContext *context,
-    ngx_http_tbucket_rzone_t *rz)
+ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
 {
     ngx_int_t                  rc;
     redisReply                *reply;
-    ngx_http_tbucket_rload_t   l;
     ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *rz;
 
-    ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
-
-    l.context = context;
-    l.rz = rz;
-
+    rz = l->rz;
     args = &rz->redis->scratch->args;
 
-    if (rz->zone->global && ngx_http_tbucket_global_finish(context, rz)
+    if (rz->zone->global && ngx_http_tbucket_global_finish(l->sync, rz)
                             != NGX_OK)
     {
         return NGX_ERROR;
@@ -606,7 +637,7 @@ ngx_http_tbucket_redis_finish_zone(redisContext *context,
     ngx_http_tbucket_redis_str(args, &rz->staged);
 
     do {
-        reply = ngx_http_tbucket_redis_ask(&l);
+        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -618,7 +649,7 @@ ngx_http_tbucket_redis_finish_zone(redisContext *context,
 
     ngx_http_tbucket_redis_save_args(rz, args, 1, "leave");
 
-    reply = ngx_http_tbucket_redis_ask(&l);
+    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
     if (reply == NULL) {
         return NGX_ERROR;

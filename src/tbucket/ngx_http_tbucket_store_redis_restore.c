@@ -12,6 +12,9 @@
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
 
+#define NGX_HTTP_TBUCKET_REDIS_STATES  200      /* in a page, about */
+
+
 static void ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static ngx_int_t ngx_http_tbucket_redis_hash(ngx_http_tbucket_rzone_t *rz,
@@ -37,11 +40,14 @@ ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz)
     ngx_http_tbucket_redis_str(args, &rz->tokens);
     ngx_http_tbucket_redis_put(args, save->cursor, ngx_strlen(save->cursor));
     ngx_http_tbucket_redis_literal(args, "COUNT");
-    ngx_http_tbucket_redis_literal(args, "200");
+    ngx_http_tbucket_redis_literal(args, ngx_value(
+                                          NGX_HTTP_TBUCKET_REDIS_STATES));
 
-    if (ngx_gw_redis_command(rz->redis->command,
-                             ngx_http_tbucket_redis_on_states, rz, args->n,
-                             args->value, args->len)
+    if (ngx_gw_redis_query(rz->redis->command,
+                           ngx_http_tbucket_redis_on_states, rz,
+                           NGX_HTTP_TBUCKET_REDIS_MOST(
+                                          NGX_HTTP_TBUCKET_REDIS_STATES),
+                           args->n, args->value, args->len)
         == NGX_OK)
     {
         save->busy = 1;
@@ -70,12 +76,12 @@ ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link, redisReply *reply,
         || reply->element[0]->type != REDIS_REPLY_STRING
         || reply->element[0]->len > 20)
     {
-        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
-                                   "token states cannot be read",
-                                   reply->type == REDIS_REPLY_ERROR
-                                   ? reply->str : "the reply makes no sense");
+        ngx_http_tbucket_redis_refused(rz, NGX_HTTP_TBUCKET_TROUBLE_STATES,
+                                       "token states cannot be read", reply);
         return;
     }
+
+    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_STATES);
 
     (void) ngx_http_tbucket_redis_restore(rz, reply->element[1], 0);
 

@@ -118,7 +118,8 @@ static const char  ngx_http_tbucket_script_bulk[] =
 
 /*
  * Clients as of the stream's last entry.  KEYS: clients, changes, epoch.
- * ARGV: "scan", cursor and count; or "get" and ids.
+ * ARGV: "scan", cursor and count; or "get" and ids.  What is longer than any
+ * id or value may be is cut, and is wrong all the same.
  */
 
 static const char  ngx_http_tbucket_script_read[] =
@@ -139,10 +140,14 @@ static const char  ngx_http_tbucket_script_read[] =
     "if ARGV[1] == 'scan' then\n"
     "  local page = redis.call('HSCAN', KEYS[1], ARGV[2], 'COUNT', ARGV[3])\n"
     "  cursor, items = page[1], page[2]\n"
+    "  for i = 1, #items do\n"
+    "    if #items[i] > 1024 then items[i] = items[i]:sub(1, 1024) end\n"
+    "  end\n"
     "elseif #ARGV > 1 then\n"
     "  local values = redis.call('HMGET', KEYS[1], unpack(ARGV, 2))\n"
     "  for i = 1, #values do\n"
-    "    items[2 * i - 1], items[2 * i] = ARGV[i + 1], values[i]\n"
+    "    local v = values[i]\n"
+    "    items[2 * i - 1], items[2 * i] = ARGV[i + 1], v and v:sub(1, 1024)\n"
     "  end\n"
     "end\n"
     "return {last, first, length, redis.call('GET', KEYS[3]) or '', now,\n"
@@ -173,8 +178,10 @@ static const char  ngx_http_tbucket_script_seed[] =
 
 
 /*
- * Replaces the token states of a node, if the name is its own.  KEYS: tokens,
- * secret, node, the states that were sent, those that the API has set.
+ * Replaces the token states of a node, if the name is its own; or only shows
+ * that the node is alive ("beat"), and tries whether Redis would take what the
+ * API may write.  KEYS: tokens, secret, node, the states that were sent, those
+ * that the API has set, clients, changes.
  * ARGV: token, ms that the name is kept, mode, how many states, secret, ms
  * that states are kept, and the time (ms) by which what the API had set was
  * in the states that were sent: what it set later wins.
@@ -183,12 +190,19 @@ static const char  ngx_http_tbucket_script_seed[] =
 static const char  ngx_http_tbucket_script_save[] =
     "if redis.replicate_commands then redis.replicate_commands() end\n"
     "local holder = redis.call('GET', KEYS[3])\n"
-    "if holder and holder ~= ARGV[1] then\n"
+    "local taken = holder and holder ~= ARGV[1]\n"
+    "if not taken then\n"
+    "  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])\n"
+    "end\n"
+    "if ARGV[3] == 'beat' then\n"
+    "  redis.call('HDEL', KEYS[6], '\\0')\n"
+    "  redis.call('XTRIM', KEYS[7], 'MAXLEN', '~', 100000)\n"
+    "  return taken and 'TAKEN' or 'OK'\n"
+    "end\n"
+    "if taken then\n"
     "  redis.call('DEL', KEYS[4])\n"
     "  return 'TAKEN'\n"
     "end\n"
-    "redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])\n"
-    "if ARGV[3] == 'beat' then return 'OK' end\n"
     "if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[4]) then\n"
     "  redis.call('DEL', KEYS[4])\n"
     "  return 'LOST'\n"
@@ -347,9 +361,9 @@ ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
 
 
 ngx_uint_t
-ngx_http_tbucket_redis_unknown(redisReply *reply)
+ngx_http_tbucket_redis_unknown(redisReply *reply, ngx_uint_t text)
 {
-    return reply != NULL && reply->type == REDIS_REPLY_ERROR
+    return !text && reply->type == REDIS_REPLY_ERROR
            && ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0;
 }
 

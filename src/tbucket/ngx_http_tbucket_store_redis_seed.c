@@ -14,11 +14,15 @@
 /* ms until it is looked again whether another node is done */
 #define NGX_HTTP_TBUCKET_REDIS_AGAIN  100
 
+/* ms between log lines about a zone that was begun anew */
+#define NGX_HTTP_TBUCKET_REDIS_BEGUN  10000
+
 
 static ngx_int_t ngx_http_tbucket_redis_seed_send(
-    ngx_http_tbucket_rzone_t *rz, ngx_uint_t text);
+    ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz);
 
 
 ngx_int_t
@@ -70,7 +74,16 @@ ngx_http_tbucket_redis_judge(ngx_http_tbucket_rzone_t *rz,
 void
 ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
 {
+    ngx_msec_t  rest;
+
     if (rz->seeding) {
+        return;
+    }
+
+    rest = ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
+
+    if (rest > 0) {
+        ngx_add_timer(&rz->retry, rest);
         return;
     }
 
@@ -78,7 +91,7 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
     rz->seeded = 0;
     rz->after = 0;
 
-    if (ngx_http_tbucket_redis_seed_send(rz, 0) != NGX_OK) {
+    if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
         rz->seeding = 0;
     }
 }
@@ -87,8 +100,7 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
 /* Another page of clients, or the end. */
 
 static ngx_int_t
-ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz,
-    ngx_uint_t text)
+ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
 {
     char                         epoch[NGX_HTTP_TBUCKET_EPOCH_SIZE];
     size_t                       len;
@@ -111,7 +123,7 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz,
         ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded);
     }
 
-    ngx_http_tbucket_redis_seed_args(rz, args, text, epoch);
+    ngx_http_tbucket_redis_seed_args(rz, args, rz->text, epoch);
 
     for (i = 0; i < n; i++) {
         entry = &scratch->entries[i];
@@ -178,7 +190,6 @@ static void
 ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
 {
-    ngx_uint_t                 unknown;
     ngx_http_tbucket_rzone_t  *rz = data;
 
     (void) link;
@@ -188,24 +199,20 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    unknown = ngx_http_tbucket_redis_unknown(reply);
+    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
 
-    if (unknown || ngx_http_tbucket_redis_is(reply, "OK")) {
+    if (rz->text || ngx_http_tbucket_redis_is(reply, "OK")) {
 
-        if (!unknown) {
+        if (!rz->text) {
             rz->after = rz->next;
 
             if (rz->ending) {
-                ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
-                              "tbucket_store: zone \"%V\" was begun anew in "
-                              "Redis", &rz->zone->name);
-                rz->seeding = 0;
-                ngx_http_tbucket_redis_follow(rz);
+                ngx_http_tbucket_redis_begun(rz);
                 return;
             }
         }
 
-        if (ngx_http_tbucket_redis_seed_send(rz, unknown) != NGX_OK) {
+        if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
             rz->seeding = 0;
         }
 
@@ -215,16 +222,43 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
     rz->seeding = 0;
 
     if (ngx_http_tbucket_redis_is(reply, "DONE")) {
+        ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
         ngx_http_tbucket_redis_follow(rz);
         return;
     }
 
-    if (!ngx_http_tbucket_redis_is(reply, "BUSY")) {
-        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC,
-                                "clients cannot be given to Redis",
-                                reply->type == REDIS_REPLY_ERROR
-                                ? reply->str : "the reply makes no sense");
+    if (ngx_http_tbucket_redis_is(reply, "BUSY")) {
+        ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_AGAIN);
+        return;
     }
 
-    ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_AGAIN);
+    ngx_http_tbucket_redis_refused(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED,
+                                   "clients cannot be given to Redis", reply);
+
+    ngx_add_timer(&rz->retry,
+                  ngx_http_tbucket_redis_rest(rz,
+                                           NGX_HTTP_TBUCKET_TROUBLE_SEED));
+}
+
+
+/* A Redis that loses it again at once does not get it at once again. */
+
+static void
+ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz)
+{
+    if (rz->begun == 0
+        || (ngx_msec_t) (ngx_current_msec - rz->begun)
+           >= NGX_HTTP_TBUCKET_REDIS_BEGUN)
+    {
+        ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
+                      "tbucket_store: zone \"%V\" was begun anew in Redis",
+                      &rz->zone->name);
+
+        rz->begun = ngx_max(ngx_current_msec, 1);
+    }
+
+    rz->seeding = 0;
+
+    ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
+    ngx_http_tbucket_redis_follow(rz);
 }

@@ -10,15 +10,17 @@
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
 
-#define NGX_HTTP_TBUCKET_REDIS_BLOCK  "1000"    /* ms, of XREAD */
-#define NGX_HTTP_TBUCKET_REDIS_BATCH  "100"     /* entries of the stream */
+#define NGX_HTTP_TBUCKET_REDIS_BLOCK  1000      /* ms, of XREAD */
+#define NGX_HTTP_TBUCKET_REDIS_BATCH  100       /* entries of the stream */
 
-/* ms until another attempt, when Redis does not like what it was asked */
-#define NGX_HTTP_TBUCKET_REDIS_RETRY  1000
+/* bytes of a batch: ids of 255 bytes, a hundred of them in an entry */
+#define NGX_HTTP_TBUCKET_REDIS_ENTRIES  (NGX_HTTP_TBUCKET_REDIS_BATCH * 65536)
+
+/* views in a row that may be too old to be judged */
+#define NGX_HTTP_TBUCKET_REDIS_DECLINED  10
 
 
-static void ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz,
-    ngx_uint_t text);
+static void ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
@@ -34,6 +36,7 @@ static void ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_redis_odd(ngx_http_tbucket_rzone_t *rz,
     const char *what, redisReply *reply);
+static void ngx_http_tbucket_redis_later(ngx_http_tbucket_rzone_t *rz);
 
 static void ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz);
@@ -44,7 +47,8 @@ static void ngx_http_tbucket_redis_on_scan(ngx_gw_redis_t *link,
 static void ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static ngx_int_t ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_view_t *view, redisReply *reply);
+    ngx_http_tbucket_pass_t *pass, ngx_http_tbucket_view_t *view,
+    redisReply *reply);
 static void ngx_http_tbucket_redis_round(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_pass_t *pass);
 
@@ -57,7 +61,7 @@ ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz)
     rz->following = 0;
 
     if (!rz->seeding) {
-        ngx_http_tbucket_redis_hello(rz, 0);
+        ngx_http_tbucket_redis_hello(rz);
     }
 }
 
@@ -65,13 +69,13 @@ ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz)
 /* If a command cannot be sent, the link goes down, and comes up again. */
 
 static void
-ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz, ngx_uint_t text)
+ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz)
 {
     ngx_http_tbucket_args_t  *args;
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, text, "get");
+    ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
 
     (void) ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_hello,
                                 rz, args->n, args->value, args->len);
@@ -92,8 +96,10 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    if (ngx_http_tbucket_redis_unknown(reply)) {
-        ngx_http_tbucket_redis_hello(rz, 1);
+    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
+
+    if (rz->text) {
+        ngx_http_tbucket_redis_hello(rz);
         return;
     }
 
@@ -109,6 +115,7 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
+    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
     ngx_http_tbucket_redis_set_time(rz, view.time);
 
     ngx_http_tbucket_redis_resume(rz, &view, rc == NGX_DECLINED);
@@ -130,9 +137,16 @@ ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
 
     ngx_shmtx_lock(&rz->zone->shpool->mutex);
 
-    /* a stream that begins later than we left it may have lost entries */
+    /*
+     * A stream that begins later than we left it may have lost entries; one
+     * that ends before what we have written is another one's.
+     */
+
+    anew |= rz->skip;
+    rz->skip = 0;
 
     if (anew || tb_stream_id_compare(&view->last, &mirror->position) < 0
+        || !tb_recent_covers(&mirror->recent, &view->last)
         || (view->length > 0
             && tb_stream_id_compare(&view->first, &mirror->position) > 0))
     {
@@ -144,8 +158,6 @@ ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
     ngx_shmtx_unlock(&rz->zone->shpool->mutex);
 
     rz->following = 1;
-
-    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC);
 
     if (anew || atomic_load(&mirror->stale)) {
         ngx_http_tbucket_redis_resync(rz);
@@ -170,19 +182,22 @@ ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz)
 
     ngx_http_tbucket_redis_literal(args, "XREAD");
     ngx_http_tbucket_redis_literal(args, "COUNT");
-    ngx_http_tbucket_redis_literal(args, NGX_HTTP_TBUCKET_REDIS_BATCH);
+    ngx_http_tbucket_redis_literal(args, ngx_value(
+                                              NGX_HTTP_TBUCKET_REDIS_BATCH));
     ngx_http_tbucket_redis_literal(args, "BLOCK");
-    ngx_http_tbucket_redis_literal(args, NGX_HTTP_TBUCKET_REDIS_BLOCK);
+    ngx_http_tbucket_redis_literal(args, ngx_value(
+                                              NGX_HTTP_TBUCKET_REDIS_BLOCK));
     ngx_http_tbucket_redis_literal(args, "STREAMS");
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_put(args, position, len);
 
+    rz->asked = ngx_current_msec;
+
     (void) ngx_gw_redis_background(rz->stream,
                                    ngx_http_tbucket_redis_on_entries, rz,
+                                   NGX_HTTP_TBUCKET_REDIS_ENTRIES,
                                    rz->redis->conf.timeout
-                                   + ngx_atoi((u_char *)
-                                              NGX_HTTP_TBUCKET_REDIS_BLOCK,
-                                              4),
+                                   + NGX_HTTP_TBUCKET_REDIS_BLOCK,
                                    args->n, args->value, args->len);
 }
 
@@ -193,13 +208,28 @@ ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link, redisReply *reply,
 {
     ngx_http_tbucket_rzone_t  *rz = data;
 
-    (void) link;
-
     if (reply == NULL) {
+
+        /* of entries that nobody can read only a comparison gets us past */
+
+        rz->skip = (link->link.bound.error != NULL);
         return;
     }
 
     if (reply->type == REDIS_REPLY_NIL) {
+
+        if ((ngx_msec_t) (ngx_current_msec - rz->asked)
+            < NGX_HTTP_TBUCKET_REDIS_BLOCK / 2)
+        {
+            ngx_http_tbucket_redis_trouble(rz,
+                                           NGX_HTTP_TBUCKET_TROUBLE_STREAM,
+                                           "the stream cannot be read",
+                                           "it is not waited for entries");
+            ngx_http_tbucket_redis_later(rz);
+            return;
+        }
+
+        ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM);
 
         if (!rz->scan.full && !rz->walk.full) {
             ngx_http_tbucket_store_synced(rz->zone);
@@ -249,8 +279,13 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
         }
     }
 
-    (void) ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_changes,
-                                rz, args->n, args->value, args->len);
+    if (tb_stream_id_compare(&rz->upcoming, &rz->mirror->position) <= 0) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_gw_redis_query(rz->stream, ngx_http_tbucket_redis_on_changes,
+                              rz, NGX_HTTP_TBUCKET_REDIS_MOST(args->n),
+                              args->n, args->value, args->len);
 
     return NGX_OK;
 }
@@ -318,7 +353,7 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    rz->text = ngx_http_tbucket_redis_unknown(reply);
+    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
 
     if (rz->text) {
         ngx_http_tbucket_redis_wait(rz);
@@ -344,6 +379,8 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
+    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM);
+
     /* more than the stream holds may have been added at once */
 
     ngx_shmtx_lock(&rz->zone->shpool->mutex);
@@ -358,6 +395,15 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
     }
 
     ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+
+    if (rc == NGX_OK) {
+        rz->declined = 0;
+
+    } else if (++rz->declined > NGX_HTTP_TBUCKET_REDIS_DECLINED) {
+        rz->declined = 0;
+        ngx_http_tbucket_redis_restart(rz);
+        return;
+    }
 
     if (gap) {
         ngx_http_tbucket_redis_resync(rz);
@@ -376,13 +422,20 @@ static void
 ngx_http_tbucket_redis_odd(ngx_http_tbucket_rzone_t *rz, const char *what,
     redisReply *reply)
 {
+    ngx_http_tbucket_redis_refused(rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM, what,
+                                   reply);
+    ngx_http_tbucket_redis_later(rz);
+}
+
+
+static void
+ngx_http_tbucket_redis_later(ngx_http_tbucket_rzone_t *rz)
+{
     rz->following = 0;
 
-    ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC, what,
-                                   reply->type == REDIS_REPLY_ERROR
-                                   ? reply->str : "the reply makes no sense");
-
-    ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_RETRY);
+    ngx_add_timer(&rz->retry,
+                  ngx_http_tbucket_redis_rest(rz,
+                                         NGX_HTTP_TBUCKET_TROUBLE_STREAM));
 }
 
 
@@ -409,7 +462,7 @@ static ngx_uint_t
 ngx_http_tbucket_redis_due(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_pass_t *pass)
 {
-    if (pass->busy) {
+    if (pass->busy || ngx_http_tbucket_redis_rest(rz, pass->kind)) {
         return 0;
     }
 
@@ -439,15 +492,18 @@ ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz)
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, rz->text, "scan");
+    ngx_http_tbucket_redis_read(rz, args, rz->scan.text, "scan");
     ngx_http_tbucket_redis_put(args, rz->scan.cursor,
                                ngx_strlen(rz->scan.cursor));
     ngx_http_tbucket_redis_put(args, rz->redis->page,
                                ngx_strlen(rz->redis->page));
 
-    if (ngx_gw_redis_command(rz->redis->command,
-                             ngx_http_tbucket_redis_on_scan, rz, args->n,
-                             args->value, args->len)
+    if (ngx_gw_redis_query(rz->redis->command,
+                           ngx_http_tbucket_redis_on_scan, rz,
+                           NGX_HTTP_TBUCKET_REDIS_MOST(
+                                ngx_atoi((u_char *) rz->redis->page,
+                                         ngx_strlen(rz->redis->page))),
+                           args->n, args->value, args->len)
         == NGX_OK)
     {
         rz->scan.busy = 1;
@@ -479,16 +535,17 @@ ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
+    ngx_http_tbucket_redis_read(rz, args, rz->walk.text, "get");
 
     for (i = 0; i < n; i++) {
         ngx_http_tbucket_redis_put(args, scratch->entries[i].id,
                                    scratch->entries[i].len);
     }
 
-    if (ngx_gw_redis_command(rz->redis->command,
-                             ngx_http_tbucket_redis_on_walk, rz, args->n,
-                             args->value, args->len)
+    if (ngx_gw_redis_query(rz->redis->command,
+                           ngx_http_tbucket_redis_on_walk, rz,
+                           NGX_HTTP_TBUCKET_REDIS_MOST(n), args->n,
+                           args->value, args->len)
         == NGX_OK)
     {
         rz->walk.busy = 1;
@@ -507,7 +564,7 @@ ngx_http_tbucket_redis_on_scan(ngx_gw_redis_t *link, redisReply *reply,
 
     rz->scan.busy = 0;
 
-    if (ngx_http_tbucket_redis_page(rz, &view, reply) != NGX_OK) {
+    if (ngx_http_tbucket_redis_page(rz, &rz->scan, &view, reply) != NGX_OK) {
         return;
     }
 
@@ -533,7 +590,7 @@ ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link, redisReply *reply,
 
     rz->walk.busy = 0;
 
-    if (ngx_http_tbucket_redis_page(rz, &view, reply) != NGX_OK) {
+    if (ngx_http_tbucket_redis_page(rz, &rz->walk, &view, reply) != NGX_OK) {
         return;
     }
 
@@ -549,7 +606,8 @@ ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link, redisReply *reply,
 
 static ngx_int_t
 ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_view_t *view, redisReply *reply)
+    ngx_http_tbucket_pass_t *pass, ngx_http_tbucket_view_t *view,
+    redisReply *reply)
 {
     ngx_int_t  rc;
 
@@ -557,9 +615,9 @@ ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
         return NGX_DECLINED;
     }
 
-    rz->text = ngx_http_tbucket_redis_unknown(reply);
+    pass->text = ngx_http_tbucket_redis_unknown(reply, pass->text);
 
-    if (rz->text) {
+    if (pass->text) {
         return NGX_DECLINED;
     }
 
@@ -581,11 +639,19 @@ ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
     }
 
     if (rc == NGX_ERROR) {
-        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SYNC,
-                                       "clients cannot be compared",
-                                       reply->type == REDIS_REPLY_ERROR
-                                       ? reply->str
-                                       : "the reply makes no sense");
+        ngx_http_tbucket_redis_refused(rz, pass->kind,
+                                       "clients cannot be compared", reply);
+        return NGX_ERROR;
+    }
+
+    ngx_http_tbucket_redis_fine(rz, pass->kind);
+
+    if (rc == NGX_OK) {
+        pass->declined = 0;
+
+    } else if (++pass->declined > NGX_HTTP_TBUCKET_REDIS_DECLINED) {
+        pass->declined = 0;
+        ngx_http_tbucket_redis_restart(rz);
     }
 
     return rc;

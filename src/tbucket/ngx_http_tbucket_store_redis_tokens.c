@@ -33,7 +33,8 @@ static void ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link,
 static void ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static ngx_uint_t ngx_http_tbucket_redis_verdict(
-    ngx_http_tbucket_rzone_t *rz, redisReply *reply);
+    ngx_http_tbucket_rzone_t *rz, ngx_http_tbucket_trouble_e kind,
+    redisReply *reply);
 static void ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz);
 static size_t ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz,
     const tb_hash_t *h, char *name);
@@ -54,10 +55,17 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
 
         /* with own limits, so once all clients are known */
 
-        if (!rz->scan.full && !rz->walk.full) {
+        if (!rz->scan.full && !rz->walk.full
+            && !ngx_http_tbucket_redis_rest(rz,
+                                          NGX_HTTP_TBUCKET_TROUBLE_STATES))
+        {
             ngx_http_tbucket_redis_ask_states(rz);
         }
 
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_BEAT)) {
         return;
     }
 
@@ -69,7 +77,9 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (save->taken || rz->zone->global) {
+    if (save->taken || rz->zone->global
+        || ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE))
+    {
         return;
     }
 
@@ -321,7 +331,8 @@ ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        (void) ngx_http_tbucket_redis_verdict(rz, reply);
+        (void) ngx_http_tbucket_redis_verdict(rz,
+                                      NGX_HTTP_TBUCKET_TROUBLE_SAVE, reply);
         return;
     }
 
@@ -338,12 +349,14 @@ ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
     scratch = rz->redis->scratch;
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "5");
+                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "7");
     ngx_http_tbucket_redis_str(args, &rz->tokens);
     ngx_http_tbucket_redis_str(args, &rz->secret);
     ngx_http_tbucket_redis_str(args, &rz->node);
     ngx_http_tbucket_redis_str(args, &rz->staged);
     ngx_http_tbucket_redis_str(args, &rz->patched);
+    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, &rz->changes);
 
     ngx_http_tbucket_redis_put(args, rz->mirror->token,
                                NGX_HTTP_TBUCKET_TOKEN_SIZE);
@@ -404,7 +417,8 @@ ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link, redisReply *reply,
     rz->save.busy = 0;
 
     if (reply != NULL) {
-        (void) ngx_http_tbucket_redis_verdict(rz, reply);
+        (void) ngx_http_tbucket_redis_verdict(rz,
+                                      NGX_HTTP_TBUCKET_TROUBLE_BEAT, reply);
     }
 }
 
@@ -421,7 +435,10 @@ ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link, redisReply *reply,
     save = &rz->save;
     save->busy = 0;
 
-    if (reply == NULL || !ngx_http_tbucket_redis_verdict(rz, reply)) {
+    if (reply == NULL
+        || !ngx_http_tbucket_redis_verdict(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
+                                           reply))
+    {
         return;
     }
 
@@ -433,9 +450,9 @@ ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link, redisReply *reply,
 
 static ngx_uint_t
 ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
-    redisReply *reply)
+    ngx_http_tbucket_trouble_e kind, redisReply *reply)
 {
-    rz->save.text = ngx_http_tbucket_redis_unknown(reply);
+    rz->save.text = ngx_http_tbucket_redis_unknown(reply, rz->save.text);
 
     if (rz->save.text) {
         rz->save.beat = ngx_current_msec - NGX_HTTP_TBUCKET_REDIS_BEAT;
@@ -443,19 +460,21 @@ ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
     }
 
     if (ngx_http_tbucket_redis_is(reply, "TAKEN")) {
+        ngx_http_tbucket_redis_fine(rz, kind);
         ngx_http_tbucket_redis_taken(rz);
         return 0;
     }
 
+    if (ngx_http_tbucket_redis_is(reply, "LOST")) {
+        return 0;
+    }
+
     if (!ngx_http_tbucket_redis_is(reply, "OK")) {
-
-        if (!ngx_http_tbucket_redis_is(reply, "LOST")) {
-            ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
-                                   "token states cannot be saved",
-                                   reply->type == REDIS_REPLY_ERROR
-                                   ? reply->str : "the reply makes no sense");
-        }
-
+        ngx_http_tbucket_redis_refused(rz, kind,
+                                       kind == NGX_HTTP_TBUCKET_TROUBLE_BEAT
+                                       ? "writes are refused"
+                                       : "token states cannot be saved",
+                                       reply);
         return 0;
     }
 
@@ -468,7 +487,7 @@ ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
                       &rz->redis->store->node);
     }
 
-    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE);
+    ngx_http_tbucket_redis_fine(rz, kind);
 
     return 1;
 }

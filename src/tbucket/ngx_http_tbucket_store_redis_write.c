@@ -47,6 +47,8 @@ static ngx_int_t ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write,
     ngx_uint_t from, ngx_uint_t n);
 static void ngx_http_tbucket_redis_applied(ngx_http_tbucket_write_t *write,
     ngx_int_t rc);
+static void ngx_http_tbucket_redis_why(ngx_http_tbucket_rwrite_t *rw,
+    const char *reason);
 static void ngx_http_tbucket_redis_end(ngx_http_tbucket_rwrite_t *rw,
     ngx_http_tbucket_outcome_e outcome);
 
@@ -117,6 +119,7 @@ ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
                                         ngx_http_tbucket_redis_checked);
 
         } else {
+            ngx_http_tbucket_redis_why(rw, redis->command->reason);
             ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
         }
     }
@@ -290,7 +293,7 @@ ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    if (ngx_http_tbucket_redis_unknown(reply) && !rw->text) {
+    if (ngx_http_tbucket_redis_unknown(reply, rw->text)) {
         rw->text = 1;
 
         if (rw->write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
@@ -438,6 +441,7 @@ ngx_http_tbucket_redis_commit(ngx_http_tbucket_rwrite_t *rw)
 
     if (ngx_gw_redis_background(rz->redis->command,
                                 ngx_http_tbucket_redis_answered, rw,
+                                NGX_GW_REDIS_REPLY,
                                 rz->redis->conf.timeout + rw->write->n / 50,
                                 args->n, args->value, args->len)
         != NGX_OK)
@@ -453,6 +457,7 @@ static void
 ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply)
 {
+    char                       reason[NGX_GW_REDIS_REASON];
     ngx_int_t                  rc;
     ngx_http_tbucket_rzone_t  *rz;
 
@@ -465,11 +470,11 @@ ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
     }
 
     if (rc != NGX_OK) {
-        ngx_http_tbucket_redis_trouble(rz, NGX_HTTP_TBUCKET_TROUBLE_WRITE,
-                                       "writes are refused",
-                                       reply->type == REDIS_REPLY_ERROR
-                                       ? reply->str
-                                       : "the reply makes no sense");
+        ngx_http_tbucket_redis_refused(rz, NGX_HTTP_TBUCKET_TROUBLE_WRITE,
+                                       "writes are refused", reply);
+
+        ngx_http_tbucket_redis_told(rz, reply, reason);
+        ngx_http_tbucket_redis_why(rw, reason);
 
         ngx_http_tbucket_redis_end(rw, reply->type == REDIS_REPLY_ERROR
                                        ? NGX_HTTP_TBUCKET_STORE_DOWN
@@ -514,6 +519,8 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     if (ngx_http_tbucket_redis_is(word, "EPOCH")
         || ngx_http_tbucket_redis_is(word, "LOST"))
     {
+        ngx_http_tbucket_redis_why(rw, "it has lost its data, and gets them "
+                                   "back");
         write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
         return NGX_DECLINED;
     }
@@ -651,11 +658,7 @@ ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write, ngx_uint_t from,
                                         change->rate, tokens)
             == NGX_HTTP_TBUCKET_NO_ROOM)
         {
-            ngx_http_tbucket_redis_trouble(rw->rz,
-                                           NGX_HTTP_TBUCKET_TROUBLE_ROOM,
-                                           "clients are left out",
-                                           "the zone has no room, "
-                                           "enlarge it");
+            ngx_http_tbucket_redis_crowded(rw->rz);
         }
     }
 
@@ -674,6 +677,21 @@ ngx_http_tbucket_redis_applied(ngx_http_tbucket_write_t *write, ngx_int_t rc)
     }
 
     write->done(write);
+}
+
+
+/* Without memory it goes without a reason. */
+
+static void
+ngx_http_tbucket_redis_why(ngx_http_tbucket_rwrite_t *rw, const char *reason)
+{
+    ngx_str_t  s;
+
+    s.data = (u_char *) reason;
+    s.len = ngx_strlen(reason);
+
+    rw->write->reason.data = ngx_pstrdup(rw->write->pool, &s);
+    rw->write->reason.len = rw->write->reason.data ? s.len : 0;
 }
 
 
