@@ -217,6 +217,29 @@ ngx_gw_body_next(ngx_gw_body_t *body, ngx_str_t *piece)
 }
 
 
+ngx_int_t
+ngx_gw_body_feed(ngx_gw_body_t *body, ngx_gw_feed_pt feed, void *reader)
+{
+    ngx_int_t   rc;
+    ngx_str_t   piece;
+    ngx_uint_t  n;
+
+    for (n = 0; n < NGX_GW_BODY_PIECES; n++) {
+        rc = ngx_gw_body_next(body, &piece);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (feed(reader, piece.data, piece.len) != 0) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
 static ngx_int_t
 ngx_gw_body_read(ngx_gw_body_t *body, ngx_buf_t *b, ngx_str_t *piece)
 {

@@ -85,7 +85,8 @@ typedef struct {
     u_char              *buf;       /* for what is read from files */
 } ngx_gw_body_t;
 
-#define NGX_GW_BODY_PIECE  16384    /* bytes a piece at most */
+#define NGX_GW_BODY_PIECE   16384   /* bytes a piece at most */
+#define NGX_GW_BODY_PIECES  4       /* a pass, about a millisecond */
 
 void ngx_gw_body_start(ngx_gw_body_t *body, ngx_http_request_t *r);
 
@@ -95,6 +96,17 @@ void ngx_gw_body_start(ngx_gw_body_t *body, ngx_http_request_t *r);
  */
 
 ngx_int_t ngx_gw_body_next(ngx_gw_body_t *body, ngx_str_t *piece);
+
+/*
+ * Hands feed() as many pieces as one pass of the event loop should take:
+ * NGX_AGAIN, there are more; NGX_DONE, that was the last; NGX_DECLINED, feed()
+ * has returned something else than 0; NGX_ERROR.
+ */
+
+typedef int (*ngx_gw_feed_pt)(void *reader, const void *text, size_t len);
+
+ngx_int_t ngx_gw_body_feed(ngx_gw_body_t *body, ngx_gw_feed_pt feed,
+    void *reader);
 
 
 #endif /* NGX_GW_JSON_H */

@@ -11,6 +11,8 @@
 #define NGX_GW_TASK_GUARD  60000
 
 
+static ngx_int_t ngx_gw_task_init(ngx_gw_task_t *task, ngx_http_request_t *r);
+static void ngx_gw_task_body(ngx_http_request_t *r);
 static void ngx_gw_task_next(ngx_event_t *ev);
 static void ngx_gw_task_guard(ngx_event_t *ev);
 static void ngx_gw_task_gone(void *data);
@@ -18,10 +20,46 @@ static void ngx_gw_task_stop(ngx_gw_task_t *task);
 
 
 ngx_int_t
-ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r)
+ngx_gw_task_run(ngx_gw_task_t *task, ngx_http_request_t *r)
+{
+    if (ngx_gw_task_init(task, r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->main->count++;
+
+    ngx_gw_task_wake(task);
+
+    return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_gw_task_read(ngx_gw_task_t *task, ngx_http_request_t *r)
+{
+    ngx_int_t  rc;
+
+    if (ngx_gw_task_init(task, r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_read_client_request_body(r, ngx_gw_task_body);
+
+    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_gw_task_init(ngx_gw_task_t *task, ngx_http_request_t *r)
 {
     task->cleanup = ngx_http_cleanup_add(r, 0);
+
     if (task->cleanup == NULL) {
+
+        if (task->gone) {
+            task->gone(task);
+        }
+
         return NGX_ERROR;
     }
 
@@ -42,8 +80,10 @@ ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r)
 }
 
 
-ngx_gw_task_t *
-ngx_gw_task_find(ngx_http_request_t *r)
+/* The last task that was started for the request is the one that reads. */
+
+static void
+ngx_gw_task_body(ngx_http_request_t *r)
 {
     ngx_gw_task_t       *task;
     ngx_http_cleanup_t  *cln;
@@ -57,11 +97,10 @@ ngx_gw_task_find(ngx_http_request_t *r)
         task = cln->data;
 
         if (task->request == r) {
-            return task;
+            ngx_gw_task_wake(task);
+            return;
         }
     }
-
-    return NULL;
 }
 
 
@@ -82,8 +121,6 @@ ngx_gw_task_again(ngx_gw_task_t *task)
 void
 ngx_gw_task_wait(ngx_gw_task_t *task)
 {
-    task->waited = 1;
-
     if (!task->guard.timer_set) {
         ngx_add_timer(&task->guard, NGX_GW_TASK_GUARD);
     }
@@ -91,25 +128,27 @@ ngx_gw_task_wait(ngx_gw_task_t *task)
 
 
 void
+ngx_gw_task_wake(ngx_gw_task_t *task)
+{
+    ngx_post_event(&task->next, &ngx_posted_events);
+}
+
+
+void
 ngx_gw_task_end(ngx_gw_task_t *task, ngx_int_t rc)
 {
-    ngx_uint_t           waited;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = task->request;
     c = r->connection;
-    waited = task->waited;
 
     ngx_gw_task_stop(task);
 
     task->cleanup->handler = NULL;
 
     ngx_http_finalize_request(r, rc);
-
-    if (waited) {
-        ngx_http_run_posted_requests(c);
-    }
+    ngx_http_run_posted_requests(c);
 }
 
 

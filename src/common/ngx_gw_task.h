@@ -1,7 +1,13 @@
 
 /*
- * Answers to requests that take more than one pass of the event loop:
- * because there is much to look at, or because a store has to be waited for.
+ * Answers of the APIs: what they say takes a look at much, or a body, or a
+ * store that has to be waited for.
+ *
+ * A task has events of its own, and its request ends in one of them, in
+ * step(), and nowhere else.  To end a request may free it, and others as
+ * well: in the content handler, in the handler of a body, or while a store
+ * goes through its queue, somebody up the stack would go on with what is
+ * gone.  So whoever has what a task waits for wakes it and returns.
  */
 
 
@@ -25,7 +31,7 @@ typedef void (*ngx_gw_task_pt)(ngx_gw_task_t *task);
 struct ngx_gw_task_s {
     ngx_http_request_t  *request;
 
-    /* does a part, and calls one of the functions below at its end */
+    /* does a part; ngx_gw_task_again(), wait() or end() is its last call */
     ngx_gw_task_pt       step;
 
     /* the request goes before the task has ended: what to free; or NULL */
@@ -35,31 +41,35 @@ struct ngx_gw_task_s {
     ngx_http_cleanup_t  *cleanup;
     ngx_event_t          next;
     ngx_event_t          guard;
-    unsigned             waited:1;
 };
 
 
 /*
- * Prepares a task in memory of r->pool that is zeroed but for step and
- * gone.  For content handlers and body handlers, which call step() next
- * and have counted a reference of the request for the task.
+ * For content handlers, which return what these return: has step() called,
+ * at once or when the request's body has been read.  The task is in memory
+ * of r->pool, zeroed but for step and gone; from now on, it ends or gone()
+ * is called, even if it cannot be started.
  */
 
-ngx_int_t ngx_gw_task_start(ngx_gw_task_t *task, ngx_http_request_t *r);
+ngx_int_t ngx_gw_task_run(ngx_gw_task_t *task, ngx_http_request_t *r);
+ngx_int_t ngx_gw_task_read(ngx_gw_task_t *task, ngx_http_request_t *r);
 
-/* The task of a request that has not ended, or NULL; for body handlers. */
-
-ngx_gw_task_t *ngx_gw_task_find(ngx_http_request_t *r);
-
-/* Has step() called in the next pass. */
+/* For step(): to be called again in the next pass. */
 
 void ngx_gw_task_again(ngx_gw_task_t *task);
 
-/* Says that somebody else will call ngx_gw_task_end(). */
+/* For step(): somebody has been asked to call ngx_gw_task_wake(). */
 
 void ngx_gw_task_wait(ngx_gw_task_t *task);
 
-/* Finalizes the request with rc.  Task and request are gone afterwards. */
+/* Has step() called when the caller has returned to the event loop. */
+
+void ngx_gw_task_wake(ngx_gw_task_t *task);
+
+/*
+ * For step(): finalizes the request with rc.  Task and request are gone
+ * afterwards.
+ */
 
 void ngx_gw_task_end(ngx_gw_task_t *task, ngx_int_t rc);
 

@@ -341,15 +341,7 @@ ngx_http_lb_list_start(ngx_http_request_t *r, ngx_http_lb_where_t *where)
 
     list->task.step = ngx_http_lb_list_step;
 
-    if (ngx_gw_task_start(&list->task, r) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    r->main->count++;
-
-    ngx_http_lb_list_step(&list->task);
-
-    return NGX_DONE;
+    return ngx_gw_task_run(&list->task, r);
 }
 
 

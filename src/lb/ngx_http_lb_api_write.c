@@ -1,29 +1,39 @@
 
 /*
- * Changes through the upstreams API: the body is read into a change, which
- * is made, and the outcome is told.
+ * Changes through the upstreams API: the body is read into a change, slice
+ * by slice; the change is made; the outcome is told.
  */
 
 
 #include "src/lb/ngx_http_lb_edit.h"
 
 
-/* Lives as long as the request; the change may outlive it. */
+typedef enum {
+    NGX_HTTP_LB_WRITE_READ = 0,
+    NGX_HTTP_LB_WRITE_MAKE,
+    NGX_HTTP_LB_WRITE_ANSWER
+} ngx_http_lb_write_e;
+
+
+/* Lives as long as the request; a change that is being made may outlive it. */
 
 typedef struct {
     ngx_gw_task_t         task;
+    ngx_http_lb_write_e   state;
     ngx_http_lb_edit_t   *edit;
-    ngx_uint_t            submitted;
+    ngx_gw_body_t         body;
+    lb_entry_reader_t     reader;
 } ngx_http_lb_write_t;
 
 
 static ngx_http_lb_write_t *ngx_http_lb_write_create(ngx_http_request_t *r,
     ngx_http_lb_srv_conf_t *lcf, uint64_t id);
-static void ngx_http_lb_write_body(ngx_http_request_t *r);
+static void ngx_http_lb_write_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_lb_write_read(ngx_http_lb_write_t *write);
+static int ngx_http_lb_write_feed(void *reader, const void *text, size_t len);
 static ngx_int_t ngx_http_lb_write_line(ngx_http_lb_write_t *write);
+static ngx_int_t ngx_http_lb_write_submit(ngx_http_lb_write_t *write);
 static void ngx_http_lb_write_gone(ngx_gw_task_t *task);
-static void ngx_http_lb_write_submit(ngx_http_lb_write_t *write);
 static void ngx_http_lb_write_finish(ngx_http_lb_edit_t *edit);
 static ngx_int_t ngx_http_lb_write_reply(ngx_http_lb_write_t *write);
 static ngx_int_t ngx_http_lb_write_server(ngx_http_lb_write_t *write,
@@ -35,7 +45,6 @@ ngx_int_t
 ngx_http_lb_api_write(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     uint64_t id)
 {
-    ngx_int_t             rc;
     ngx_http_lb_write_t  *write;
 
     if (!(r->method & NGX_HTTP_DELETE) && !ngx_gw_json_is_declared(r)) {
@@ -49,19 +58,9 @@ ngx_http_lb_api_write(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (r->method & NGX_HTTP_DELETE) {
-        r->main->count++;
-
-        ngx_http_lb_write_submit(write);
-
-        return NGX_DONE;
-    }
-
-    ngx_http_set_ctx(r, write, ngx_http_lb_upstream_module);
-
-    rc = ngx_http_read_client_request_body(r, ngx_http_lb_write_body);
-
-    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+    return (write->edit->kind == NGX_HTTP_LB_REMOVE)
+           ? ngx_gw_task_run(&write->task, r)
+           : ngx_gw_task_read(&write->task, r);
 }
 
 
@@ -101,87 +100,90 @@ ngx_http_lb_write_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     write->edit->finish = ngx_http_lb_write_finish;
     write->edit->data = write;
 
+    write->task.step = ngx_http_lb_write_step;
     write->task.gone = ngx_http_lb_write_gone;
 
-    if (ngx_gw_task_start(&write->task, r) != NGX_OK) {
-        ngx_destroy_pool(write->edit->pool);
-        return NULL;
-    }
+    lb_entry_init(&write->reader,
+                  kind == NGX_HTTP_LB_ADD ? &lb_entry_new : &lb_entry_change,
+                  NULL, NULL);
 
     return write;
 }
 
 
 static void
-ngx_http_lb_write_body(ngx_http_request_t *r)
+ngx_http_lb_write_step(ngx_gw_task_t *task)
 {
     ngx_int_t             rc;
     ngx_http_lb_write_t  *write;
 
-    write = ngx_http_get_module_ctx(r, ngx_http_lb_upstream_module);
+    write = (ngx_http_lb_write_t *) task;
 
-    rc = ngx_http_lb_write_read(write);
+    if (write->state == NGX_HTTP_LB_WRITE_READ) {
+        rc = (write->edit->kind == NGX_HTTP_LB_REMOVE)
+             ? ngx_http_lb_write_submit(write)
+             : ngx_http_lb_write_read(write);
 
-    if (rc == NGX_DECLINED) {
-        ngx_http_lb_write_submit(write);
+    } else {
+        rc = ngx_http_lb_write_reply(write);
+    }
+
+    if (rc == NGX_DONE) {
         return;
     }
 
-    ngx_http_lb_write_gone(&write->task);
-    ngx_gw_task_end(&write->task, rc);
+    ngx_destroy_pool(write->edit->pool);
+
+    ngx_gw_task_end(task, rc);
 }
 
 
-/* NGX_DECLINED if the body is fine, or what became of an error's answer */
+/*
+ * What a state comes to is NGX_DONE if the task goes on, or else what became
+ * of the answer.
+ */
 
 static ngx_int_t
 ngx_http_lb_write_read(ngx_http_lb_write_t *write)
 {
-    int                   bad;
-    ngx_int_t             rc;
-    ngx_str_t             piece;
-    ngx_gw_body_t         body;
-    lb_entry_reader_t    *reader;
-    ngx_http_request_t   *r;
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
 
     r = write->task.request;
 
-    reader = ngx_palloc(r->pool, sizeof(lb_entry_reader_t));
-    if (reader == NULL) {
+    if (write->body.request == NULL) {
+        ngx_gw_body_start(&write->body, r);
+    }
+
+    rc = ngx_gw_body_feed(&write->body, ngx_http_lb_write_feed,
+                          &write->reader);
+
+    if (rc == NGX_AGAIN) {
+        ngx_gw_task_again(&write->task);
+        return NGX_DONE;
+    }
+
+    if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    lb_entry_init(reader, write->edit->kind == NGX_HTTP_LB_ADD
-                          ? &lb_entry_new : &lb_entry_change,
-                  NULL, NULL);
-
-    ngx_gw_body_start(&body, r);
-    bad = 0;
-
-    while (!bad) {
-        rc = ngx_gw_body_next(&body, &piece);
-
-        if (rc == NGX_ERROR) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        if (rc == NGX_DONE) {
-            bad = (lb_entry_finish(reader) != 0);
-            break;
-        }
-
-        bad = (lb_entry_feed(reader, piece.data, piece.len) != 0);
-    }
-
-    if (bad) {
+    if (rc == NGX_DECLINED || lb_entry_finish(&write->reader) != 0) {
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s",
-                                 reader->json.error);
+                                 write->reader.json.error);
     }
 
-    write->edit->entry = reader->entry;
+    write->edit->entry = write->reader.entry;
 
     return (write->edit->kind == NGX_HTTP_LB_ADD)
-           ? ngx_http_lb_write_line(write) : NGX_DECLINED;
+           ? ngx_http_lb_write_line(write)
+           : ngx_http_lb_write_submit(write);
+}
+
+
+static int
+ngx_http_lb_write_feed(void *reader, const void *text, size_t len)
+{
+    return lb_entry_feed(reader, text, len);
 }
 
 
@@ -219,7 +221,19 @@ ngx_http_lb_write_line(ngx_http_lb_write_t *write)
 
     edit->line.pending = (edit->conf->check != NULL);
 
-    return NGX_DECLINED;
+    return ngx_http_lb_write_submit(write);
+}
+
+
+static ngx_int_t
+ngx_http_lb_write_submit(ngx_http_lb_write_t *write)
+{
+    write->state = NGX_HTTP_LB_WRITE_MAKE;
+
+    ngx_gw_task_wait(&write->task);
+    ngx_http_lb_edit_submit(write->edit);
+
+    return NGX_DONE;
 }
 
 
@@ -232,7 +246,7 @@ ngx_http_lb_write_gone(ngx_gw_task_t *task)
 
     write = (ngx_http_lb_write_t *) task;
 
-    if (write->submitted) {
+    if (write->state == NGX_HTTP_LB_WRITE_MAKE) {
         write->edit->data = NULL;
         return;
     }
@@ -242,19 +256,8 @@ ngx_http_lb_write_gone(ngx_gw_task_t *task)
 
 
 static void
-ngx_http_lb_write_submit(ngx_http_lb_write_t *write)
-{
-    write->submitted = 1;
-
-    ngx_gw_task_wait(&write->task);
-    ngx_http_lb_edit_submit(write->edit);
-}
-
-
-static void
 ngx_http_lb_write_finish(ngx_http_lb_edit_t *edit)
 {
-    ngx_int_t             rc;
     ngx_http_lb_write_t  *write;
 
     write = edit->data;
@@ -267,11 +270,9 @@ ngx_http_lb_write_finish(ngx_http_lb_edit_t *edit)
         return;
     }
 
-    rc = ngx_http_lb_write_reply(write);
+    write->state = NGX_HTTP_LB_WRITE_ANSWER;
 
-    ngx_destroy_pool(edit->pool);
-
-    ngx_gw_task_end(&write->task, rc);
+    ngx_gw_task_wake(&write->task);
 }
 
 

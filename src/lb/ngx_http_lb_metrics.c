@@ -187,15 +187,7 @@ ngx_http_lb_metrics_handler(ngx_http_request_t *r)
 
     m->task.step = ngx_http_lb_metrics_step;
 
-    if (ngx_gw_task_start(&m->task, r) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    r->main->count++;
-
-    ngx_http_lb_metrics_step(&m->task);
-
-    return NGX_DONE;
+    return ngx_gw_task_run(&m->task, r);
 }
 
 

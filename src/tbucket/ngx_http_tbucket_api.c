@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_tbucket_api_show(ngx_http_request_t *r,
     ngx_http_tbucket_look_t *look);
 static ngx_int_t ngx_http_tbucket_api_ask(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+static void ngx_http_tbucket_api_step(ngx_gw_task_t *task);
 static void ngx_http_tbucket_api_told(ngx_http_tbucket_look_t *look);
 static void ngx_http_tbucket_api_gone(ngx_gw_task_t *task);
 
@@ -34,6 +35,7 @@ typedef struct {
     ngx_gw_task_t             task;
     ngx_http_tbucket_zone_t  *zone;
     ngx_str_t                 id;
+    ngx_uint_t                asked;
 } ngx_http_tbucket_api_look_t;
 
 
@@ -238,14 +240,8 @@ static ngx_int_t
 ngx_http_tbucket_api_get(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
     ngx_str_t *id)
 {
-    ngx_int_t  rc;
-
     if (zone->global && id->len <= GW_ID_MAX) {
-        rc = ngx_http_tbucket_api_ask(r, zone, id);
-
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
+        return ngx_http_tbucket_api_ask(r, zone, id);
     }
 
     return ngx_http_tbucket_api_show(r, zone, id, NULL);
@@ -286,13 +282,10 @@ ngx_http_tbucket_api_show(ngx_http_request_t *r,
 }
 
 
-/* NGX_DECLINED: Redis cannot be asked, or else NGX_DONE or a status. */
-
 static ngx_int_t
 ngx_http_tbucket_api_ask(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
     ngx_str_t *id)
 {
-    ngx_http_tbucket_client_t     client;
     ngx_http_tbucket_api_look_t  *ask;
 
     ask = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_api_look_t));
@@ -301,47 +294,54 @@ ngx_http_tbucket_api_ask(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
     }
 
     ask->look.done = ngx_http_tbucket_api_told;
+    ask->task.step = ngx_http_tbucket_api_step;
     ask->task.gone = ngx_http_tbucket_api_gone;
     ask->zone = zone;
     ask->id = *id;
 
-    (void) ngx_http_tbucket_client_get(zone, id, &client);
+    return ngx_gw_task_run(&ask->task, r);
+}
 
-    if (ngx_gw_task_start(&ask->task, r) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+static void
+ngx_http_tbucket_api_step(ngx_gw_task_t *task)
+{
+    ngx_http_tbucket_client_t     client;
+    ngx_http_tbucket_api_look_t  *ask;
+
+    ask = (ngx_http_tbucket_api_look_t *)
+          ((u_char *) task - offsetof(ngx_http_tbucket_api_look_t, task));
+
+    if (!ask->asked) {
+        ask->asked = 1;
+
+        (void) ngx_http_tbucket_client_get(ask->zone, &ask->id, &client);
+
+        if (ngx_http_tbucket_global_ask(ask->zone, &ask->look,
+                                        task->request->pool, &ask->id,
+                                        client.entry.limits)
+            == NGX_OK)
+        {
+            ngx_gw_task_wait(task);
+            return;
+        }
     }
 
-    if (ngx_http_tbucket_global_ask(zone, &ask->look, r->pool, id,
-                                    client.entry.limits)
-        != NGX_OK)
-    {
-        ask->task.gone = NULL;
-        return NGX_DECLINED;
-    }
-
-    ngx_gw_task_wait(&ask->task);
-    r->main->count++;
-
-    return NGX_DONE;
+    ngx_gw_task_end(task, ngx_http_tbucket_api_show(task->request, ask->zone,
+                                  &ask->id,
+                                  ask->look.known ? &ask->look : NULL));
 }
 
 
 static void
 ngx_http_tbucket_api_told(ngx_http_tbucket_look_t *look)
 {
-    ngx_http_request_t           *r;
     ngx_http_tbucket_api_look_t  *ask;
 
     ask = (ngx_http_tbucket_api_look_t *)
           ((u_char *) look - offsetof(ngx_http_tbucket_api_look_t, look));
 
-    r = ask->task.request;
-
-    ngx_http_set_log_request(r->connection->log, r);
-
-    ngx_gw_task_end(&ask->task,
-                    ngx_http_tbucket_api_show(r, ask->zone, &ask->id,
-                                              look->known ? look : NULL));
+    ngx_gw_task_wake(&ask->task);
 }
 
 

@@ -17,14 +17,22 @@
 #define NGX_HTTP_TBUCKET_WRITE_POOL  1024
 
 
-/* Lives as long as the request; the write may outlive it. */
+typedef enum {
+    NGX_HTTP_TBUCKET_BODY_START = 0,
+    NGX_HTTP_TBUCKET_BODY_READ,
+    NGX_HTTP_TBUCKET_BODY_WRITE,
+    NGX_HTTP_TBUCKET_BODY_ANSWER
+} ngx_http_tbucket_body_e;
+
+
+/* Lives as long as the request; a write that the store has may outlive it. */
 
 typedef struct {
     ngx_gw_task_t               task;
+    ngx_http_tbucket_body_e     state;
     ngx_http_tbucket_write_t   *write;
     ngx_http_tbucket_store_t   *store;
     ngx_str_t                   id;        /* of the URI; empty: none */
-    unsigned                    submitted:1;
 
     ngx_gw_body_t               body;
     tb_client_reader_t         *reader;
@@ -42,19 +50,20 @@ typedef struct {
 
 static ngx_http_tbucket_body_t *ngx_http_tbucket_body_create(
     ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
-static void ngx_http_tbucket_body_handler(ngx_http_request_t *r);
+static void ngx_http_tbucket_body_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body);
-static void ngx_http_tbucket_body_step(ngx_gw_task_t *task);
-static ngx_int_t ngx_http_tbucket_body_finish(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_body_read(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_body_submit(ngx_http_tbucket_body_t *body);
+static int ngx_http_tbucket_body_feed(void *reader, const void *text,
+    size_t len);
 static int ngx_http_tbucket_body_each(tb_client_reader_t *reader,
     void *data);
 static int ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
     ngx_http_tbucket_change_t *change);
 static void ngx_http_tbucket_body_gone(ngx_gw_task_t *task);
 
-static void ngx_http_tbucket_write_send(ngx_http_tbucket_body_t *body);
 static void ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write);
 static ngx_int_t ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_write_shown(ngx_http_tbucket_body_t *body,
@@ -67,7 +76,6 @@ ngx_int_t
 ngx_http_tbucket_api_write(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 {
-    ngx_int_t                 rc;
     ngx_http_tbucket_body_t  *body;
 
     if (!(r->method & NGX_HTTP_DELETE) && !ngx_gw_json_is_declared(r)) {
@@ -81,19 +89,8 @@ ngx_http_tbucket_api_write(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (r->method & NGX_HTTP_DELETE) {
-        body->write->kind = NGX_HTTP_TBUCKET_WRITE_REMOVE;
-
-        r->main->count++;
-
-        ngx_http_tbucket_write_send(body);
-
-        return NGX_DONE;
-    }
-
-    rc = ngx_http_read_client_request_body(r, ngx_http_tbucket_body_handler);
-
-    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+    return (r->method & NGX_HTTP_DELETE) ? ngx_gw_task_run(&body->task, r)
+                                         : ngx_gw_task_read(&body->task, r);
 }
 
 
@@ -152,10 +149,6 @@ ngx_http_tbucket_body_create(ngx_http_request_t *r,
     body->task.step = ngx_http_tbucket_body_step;
     body->task.gone = ngx_http_tbucket_body_gone;
 
-    if (ngx_gw_task_start(&body->task, r) != NGX_OK) {
-        goto failed;
-    }
-
     return body;
 
 failed:
@@ -167,29 +160,42 @@ failed:
 
 
 static void
-ngx_http_tbucket_body_handler(ngx_http_request_t *r)
+ngx_http_tbucket_body_step(ngx_gw_task_t *task)
 {
+    ngx_int_t                 rc;
     ngx_http_tbucket_body_t  *body;
 
-    body = (ngx_http_tbucket_body_t *) ngx_gw_task_find(r);
+    body = (ngx_http_tbucket_body_t *) task;
 
-    if (ngx_http_tbucket_body_start(body) != NGX_OK) {
-        ngx_http_tbucket_body_gone(&body->task);
-        ngx_gw_task_end(&body->task, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    switch (body->state) {
+
+    case NGX_HTTP_TBUCKET_BODY_START:
+        rc = ngx_http_tbucket_body_start(body);
+        break;
+
+    case NGX_HTTP_TBUCKET_BODY_READ:
+        rc = ngx_http_tbucket_body_read(body);
+        break;
+
+    default: /* NGX_HTTP_TBUCKET_BODY_ANSWER */
+        rc = ngx_http_tbucket_write_reply(body);
+        break;
+    }
+
+    if (rc == NGX_DONE) {
         return;
     }
 
-    if (body->max > NGX_HTTP_TBUCKET_WRITE_SMALL) {
+    ngx_destroy_pool(body->write->pool);
 
-        /* to read so much has taken its share of this pass */
-
-        ngx_gw_task_again(&body->task);
-        return;
-    }
-
-    ngx_http_tbucket_body_step(&body->task);
+    ngx_gw_task_end(task, rc);
 }
 
+
+/*
+ * What a state comes to is NGX_DONE if the task goes on, or else what became
+ * of the answer.
+ */
 
 static ngx_int_t
 ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
@@ -201,10 +207,14 @@ ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
 
     body->reader = ngx_palloc(r->pool, sizeof(tb_client_reader_t));
     if (body->reader == NULL) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     switch (r->method) {
+
+    case NGX_HTTP_DELETE:
+        body->write->kind = NGX_HTTP_TBUCKET_WRITE_REMOVE;
+        return ngx_http_tbucket_body_submit(body);
 
     case NGX_HTTP_POST:
         form = &tb_client_bulk;
@@ -223,13 +233,24 @@ ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
     }
 
     if (body->id.len == 0 && ngx_http_tbucket_body_room(body) != NGX_OK) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     tb_client_init(body->reader, form, ngx_http_tbucket_body_each, body);
     ngx_gw_body_start(&body->body, r);
 
-    return NGX_OK;
+    body->state = NGX_HTTP_TBUCKET_BODY_READ;
+
+    if (body->max > NGX_HTTP_TBUCKET_WRITE_SMALL) {
+
+        /* to get so much has taken its share of this pass */
+
+        ngx_gw_task_again(&body->task);
+
+        return NGX_DONE;
+    }
+
+    return ngx_http_tbucket_body_read(body);
 }
 
 
@@ -274,69 +295,59 @@ ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body)
 }
 
 
-static void
-ngx_http_tbucket_body_step(ngx_gw_task_t *task)
-{
-    uint64_t                  until;
-    ngx_int_t                 rc;
-    ngx_str_t                 piece;
-    ngx_http_tbucket_body_t  *body;
-
-    body = (ngx_http_tbucket_body_t *) task;
-    until = ngx_http_tbucket_usec() + NGX_GW_TASK_TIME;
-
-    do {
-        rc = ngx_gw_body_next(&body->body, &piece);
-
-        if (rc == NGX_ERROR) {
-            rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-            goto failed;
-        }
-
-        if (rc == NGX_DONE) {
-
-            if (ngx_http_tbucket_body_finish(body) == NGX_OK) {
-                ngx_http_tbucket_write_send(body);
-                return;
-            }
-
-            goto invalid;
-        }
-
-        if (tb_client_feed(body->reader, piece.data, piece.len) != 0) {
-            goto invalid;
-        }
-
-    } while (ngx_http_tbucket_usec() < until);
-
-    ngx_gw_task_again(task);
-
-    return;
-
-invalid:
-
-    rc = ngx_gw_json_error(task->request, NGX_HTTP_BAD_REQUEST, "%s",
-                           body->reader->json.error);
-
-failed:
-
-    ngx_http_tbucket_body_gone(task);
-    ngx_gw_task_end(task, rc);
-}
-
-
 static ngx_int_t
-ngx_http_tbucket_body_finish(ngx_http_tbucket_body_t *body)
+ngx_http_tbucket_body_read(ngx_http_tbucket_body_t *body)
 {
-    if (tb_client_finish(body->reader) != 0) {
-        return NGX_ERROR;
+    ngx_int_t  rc;
+
+    rc = ngx_gw_body_feed(&body->body, ngx_http_tbucket_body_feed,
+                          body->reader);
+
+    if (rc == NGX_AGAIN) {
+        ngx_gw_task_again(&body->task);
+        return NGX_DONE;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED || tb_client_finish(body->reader) != 0) {
+        return ngx_gw_json_error(body->task.request, NGX_HTTP_BAD_REQUEST,
+                                 "%s", body->reader->json.error);
     }
 
     if (body->reader->is_array) {
         body->write->kind = NGX_HTTP_TBUCKET_WRITE_BULK;
+
+        if (body->write->n == 0) {
+
+            /* nothing that a store would have to be asked about */
+
+            return ngx_http_tbucket_write_counts(body);
+        }
     }
 
-    return NGX_OK;
+    return ngx_http_tbucket_body_submit(body);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_body_submit(ngx_http_tbucket_body_t *body)
+{
+    body->state = NGX_HTTP_TBUCKET_BODY_WRITE;
+
+    ngx_gw_task_wait(&body->task);
+    ngx_http_tbucket_write_submit(body->store, body->write);
+
+    return NGX_DONE;
+}
+
+
+static int
+ngx_http_tbucket_body_feed(void *reader, const void *text, size_t len)
+{
+    return tb_client_feed(reader, text, len);
 }
 
 
@@ -454,7 +465,7 @@ ngx_http_tbucket_body_gone(ngx_gw_task_t *task)
 
     body = (ngx_http_tbucket_body_t *) task;
 
-    if (body->submitted) {
+    if (body->state == NGX_HTTP_TBUCKET_BODY_WRITE) {
         body->write->data = NULL;
         return;
     }
@@ -464,38 +475,23 @@ ngx_http_tbucket_body_gone(ngx_gw_task_t *task)
 
 
 static void
-ngx_http_tbucket_write_send(ngx_http_tbucket_body_t *body)
-{
-    body->submitted = 1;
-
-    ngx_gw_task_wait(&body->task);
-    ngx_http_tbucket_write_submit(body->store, body->write);
-}
-
-
-static void
 ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write)
 {
-    ngx_int_t                 rc;
-    ngx_pool_t               *pool;
     ngx_http_tbucket_body_t  *body;
 
     body = write->data;
-    pool = write->pool;
 
     if (body == NULL) {
         ngx_log_error(NGX_LOG_INFO, write->log, 0,
                       "tbucket: write to zone \"%V\" is done, but its "
                       "client has gone", &write->zone->name);
-        ngx_destroy_pool(pool);
+        ngx_destroy_pool(write->pool);
         return;
     }
 
-    rc = ngx_http_tbucket_write_reply(body);
+    body->state = NGX_HTTP_TBUCKET_BODY_ANSWER;
 
-    ngx_destroy_pool(pool);
-
-    ngx_gw_task_end(&body->task, rc);
+    ngx_gw_task_wake(&body->task);
 }
 
 

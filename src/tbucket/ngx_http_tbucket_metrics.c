@@ -124,15 +124,7 @@ ngx_http_tbucket_metrics_handler(ngx_http_request_t *r)
 
     metrics->task.step = ngx_http_tbucket_metrics_step;
 
-    if (ngx_gw_task_start(&metrics->task, r) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    r->main->count++;
-
-    ngx_http_tbucket_metrics_step(&metrics->task);
-
-    return NGX_DONE;
+    return ngx_gw_task_run(&metrics->task, r);
 }
 
 

@@ -21,6 +21,7 @@ Gateway::Client - HTTP clients, one or hundreds at once
     my $c = client($g);              # one connection, by hand
     $c->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     my $r = $c->response;            # undef when the server closed
+    $c->reset;                       # the client has gone, with a RST
 
 =head1 DESCRIPTION
 
@@ -42,8 +43,8 @@ use warnings;
 use Errno qw(EAGAIN EINPROGRESS EINTR);
 use Exporter qw(import);
 use IO::Poll qw(POLLIN POLLOUT POLLHUP POLLERR);
-use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_ERROR inet_aton
-              pack_sockaddr_in pack_sockaddr_un);
+use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_ERROR SO_LINGER
+              inet_aton pack_sockaddr_in pack_sockaddr_un);
 use Time::HiRes qw(time);
 
 our @EXPORT_OK = qw(client get load request);
@@ -398,6 +399,15 @@ sub send
     $self->{sock}->blocking(0);
 
     return $n;
+}
+
+
+sub reset
+{
+    my ($self) = @_;
+
+    setsockopt($self->{sock}, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0));
+    close($self->{sock});
 }
 
 
