@@ -62,24 +62,25 @@ lb_pick(lb_roster_t *roster, lb_pick_pt method, lb_ask_t *ask, lb_how_t *how)
 
 
 bool
-lb_pick_left(lb_roster_t *roster, const lb_tried_t *tried)
+lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last)
 {
-    uint32_t  i, used, status, against;
+    uint32_t   tier;
+    lb_view_t  view;
 
-    used = atomic_load(&roster->used);
-    against = atomic_load(&roster->panicking) ? LB_PANICKING : LB_UNUSABLE;
+    for (tier = 0; tier < 2; tier++) {
+        (void) lb_roster_view(roster, tier, &view);
 
-    for (i = 0; i < used; i++) {
-        status = lb_roster_status(roster, i);
-
-        if ((status & LB_USED) && !(status & against)
-            && !lb_tried(tried, i))
-        {
+        if (lb_pick_scan(roster, &view, ask, 0) != LB_NONE) {
             return true;
         }
     }
 
-    return false;
+    if (!last || ask->last >= LB_LAST_MAX) {
+        return false;
+    }
+
+    return lb_passive_last(roster, 0, &ask->tried) != LB_NONE
+           || lb_passive_last(roster, 1, &ask->tried) != LB_NONE;
 }
 
 

@@ -68,10 +68,11 @@ uint32_t lb_pick(lb_roster_t *roster, lb_pick_pt method, lb_ask_t *ask,
     lb_how_t *how);
 
 /*
- * Whether a usable server is left that the request has not tried, full ones
- * included.  Looks at all servers: for the failure path.
+ * Whether a further pick of the request would find a server: one of the view
+ * that is not full and not tried, or with last also one that has failed and
+ * would be tried for want of others.  May look at all servers.  Lock-free.
  */
-bool lb_pick_left(lb_roster_t *roster, const lb_tried_t *tried);
+bool lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last);
 
 /*
  * The first server from the given place of the view's set on that may be

@@ -195,7 +195,8 @@ typedef struct {
     alignas(LB_LINE)
     _Atomic uint64_t   generation;   /* view[generation & 1] is in force */
     _Atomic uint32_t   used;         /* slots below it may be in use */
-    _Atomic uint32_t   enabled;      /* servers a request may try */
+    _Atomic uint32_t   pickable;     /* servers in the view */
+    _Atomic uint32_t   limited;      /* some server has max_conns */
     _Atomic uint64_t   trial_at[2];  /* ms; earliest retry_at of the tier */
     _Atomic uint64_t   fingerprint;  /* what the view in force is built of */
     _Atomic uint64_t   config;       /* the last configuration applied */

@@ -86,12 +86,13 @@ lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules)
 static uint32_t
 lb_view_survey(lb_roster_t *roster)
 {
-    bool          first;
-    uint32_t      i, used, status, enabled, usable;
+    bool          first, limited;
+    uint32_t      i, used, status, against, enabled, usable;
     lb_server_t  *server;
 
     enabled = 0;
     usable = 0;
+    limited = false;
     used = atomic_load(&roster->used);
     first = (lb_roster_generation(roster) == 0);
 
@@ -107,13 +108,18 @@ lb_view_survey(lb_roster_t *roster)
 
         enabled += !(status & LB_PANICKING);
         usable += !(status & LB_UNUSABLE);
+        limited |= (server->max_conns != 0);
     }
 
-    atomic_store(&roster->enabled, enabled);
+    against = ((uint64_t) usable * 100
+               < (uint64_t) enabled * atomic_load(&roster->panic))
+              ? LB_PANICKING : LB_UNUSABLE;
 
-    return ((uint64_t) usable * 100
-            < (uint64_t) enabled * atomic_load(&roster->panic))
-           ? LB_PANICKING : LB_UNUSABLE;
+    atomic_store(&roster->pickable,
+                 (against == LB_PANICKING) ? enabled : usable);
+    atomic_store(&roster->limited, limited);
+
+    return against;
 }
 
 
@@ -296,7 +302,8 @@ lb_view_fingerprint(lb_roster_t *roster)
         }
 
         part[0] = i;
-        part[1] = status & ~(uint32_t) LB_SLOW;
+        part[1] = (status & ~(uint32_t) LB_SLOW)
+                  | (uint64_t) (server->max_conns != 0) << 32;
         part[2] = server->weight;
         part[3] = ((uint64_t) server->generation << 32) | server->rank;
 

@@ -157,6 +157,8 @@ typedef struct {
     uint32_t                      generation; /* of the slot */
     lb_how_t                      how;
     ngx_uint_t                    attempts;
+    ngx_uint_t                    stale;      /* attempts that do not count */
+    ngx_uint_t                    fresh;      /* takes no kept connection */
     ngx_str_t                     name;       /* last picked; in r->pool */
 
     /* the failure that the next attempt follows, failed.len 0: none */

@@ -112,7 +112,7 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     ngx_http_lb_stack_t     *stack;
     ngx_http_lb_conn_key_t   key;
 
-    if (ctx->conf->keepalive.stacks == NULL) {
+    if (ctx->conf->keepalive.stacks == NULL || ctx->fresh) {
         return NGX_DECLINED;
     }
 

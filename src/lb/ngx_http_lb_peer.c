@@ -16,6 +16,10 @@ static ngx_int_t ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx,
 static void ngx_http_lb_drop(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx,
     uint32_t index);
+static void ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
+static ngx_uint_t ngx_http_lb_answered(ngx_http_lb_ctx_t *ctx);
+static ngx_uint_t ngx_http_lb_may_try(ngx_http_lb_ctx_t *ctx);
 static ngx_uint_t ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
@@ -42,6 +46,8 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ctx->index = LB_NONE;
     ctx->how = LB_USUAL;
     ctx->attempts = 0;
+    ctx->stale = 0;
+    ctx->fresh = 0;
     ctx->text = NULL;
     ctx->key = NULL;
     ctx->ask.row = lcf->row;
@@ -71,7 +77,7 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     u->peer.data = ctx;
     u->peer.get = ngx_http_lb_get_peer;
     u->peer.free = ngx_http_lb_free_peer;
-    u->peer.tries = atomic_load_explicit(&lcf->roster->enabled,
+    u->peer.tries = atomic_load_explicit(&lcf->roster->pickable,
                                          memory_order_relaxed);
 #if (NGX_HTTP_SSL)
     u->peer.set_session = ngx_http_lb_set_session;
@@ -139,6 +145,18 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ctx->reason.len = 0;
 
+    /*
+     * An answer that another server might do better is passed over only if
+     * there is one.  At first all those of the view are left.
+     */
+
+    if (ctx->attempts > 1 || ctx->how != LB_USUAL
+        || atomic_load_explicit(&lcf->roster->limited, memory_order_relaxed))
+    {
+        pc->tries = 1 + (ngx_http_lb_may_try(ctx)
+                         && lb_pick_left(lcf->roster, &ctx->ask, 0));
+    }
+
     /* NGX_DONE: there is no need to connect */
 
     return ngx_http_lb_keepalive_get(ctx, pc) == NGX_OK ? NGX_DONE : NGX_OK;
@@ -167,32 +185,90 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
         /* a client that went away before the answer says nothing */
 
-        us = ctx->request->upstream->state;
+        if (ngx_http_lb_answered(ctx)) {
+            us = ctx->request->upstream->state;
 
-        if (us && us->header_time != (ngx_msec_t) -1) {
             ngx_http_lb_count(ctx, us);
             ngx_http_lb_passed(ctx, us->header_time);
         }
 
         ngx_http_lb_keepalive_put(ctx, pc);
 
-    } else if (ngx_http_lb_was_stale(ctx, pc)) {
+        if (state & NGX_PEER_NEXT) {
+            pc->tries = ngx_http_lb_may_try(ctx)
+                        && lb_pick_left(ctx->conf->roster, &ctx->ask, 0);
+        }
+
+    } else {
+        ngx_http_lb_free_failed(ctx, pc);
+    }
+
+    ngx_http_lb_drop(ctx);
+}
+
+
+/*
+ * nginx goes on as long as there are tries left, and adds one if a kept
+ * connection was of no use.
+ */
+
+static void
+ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    ngx_uint_t  answered, left;
+
+    answered = ngx_http_lb_answered(ctx);
+
+    /* whatever the reason was: the next attempt is to tell for sure */
+
+    if (pc->cached && !answered) {
+        ctx->fresh = 1;
+    }
+
+    if (ngx_http_lb_was_stale(ctx, pc)) {
 
         /* a fresh connection to the same server is no second attempt */
 
         ctx->ask.tried.number--;
-
-    } else {
-        ngx_http_lb_failed(ctx, pc);
-
-        if (pc->tries == 0
-            && !lb_pick_left(ctx->conf->roster, &ctx->ask.tried))
-        {
-            ngx_http_lb_log_empty(ctx->conf, pc->log);
-        }
+        ctx->stale++;
+        return;
     }
 
-    ngx_http_lb_drop(ctx);
+    pc->cached = 0;
+
+    ngx_http_lb_failed(ctx, pc);
+
+    left = lb_pick_left(ctx->conf->roster, &ctx->ask, !answered);
+
+    if (!left) {
+        ngx_http_lb_log_empty(ctx->conf, pc->log);
+    }
+
+    pc->tries = left && ngx_http_lb_may_try(ctx);
+}
+
+
+static ngx_uint_t
+ngx_http_lb_answered(ngx_http_lb_ctx_t *ctx)
+{
+    ngx_http_upstream_state_t  *state;
+
+    state = ctx->request->upstream->state;
+
+    return state && state->header_time != (ngx_msec_t) -1;
+}
+
+
+/* whether proxy_next_upstream_tries leaves another attempt */
+
+static ngx_uint_t
+ngx_http_lb_may_try(ngx_http_lb_ctx_t *ctx)
+{
+    ngx_uint_t  limit;
+
+    limit = ctx->request->upstream->conf->next_upstream_tries;
+
+    return limit == 0 || ctx->attempts - ctx->stale < limit;
 }
 
 
@@ -297,6 +373,6 @@ ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     return pc->cached
            && c && !c->read->timedout && !c->write->timedout
-           && u->state && u->state->bytes_received == 0
-           && u->state->header_time == (ngx_msec_t) -1;
+           && !ngx_http_lb_answered(ctx)
+           && u->state && u->state->bytes_received == 0;
 }

@@ -545,7 +545,7 @@ in_a_panic_all_but_disabled_and_draining_servers_are_used(void **state)
         lb_roster_build(f->roster);
 
         assert_int_equal(f->roster->panicking, 1);
-        assert_true(lb_pick_left(f->roster, &f->ask.tried));
+        assert_true(lb_pick_left(f->roster, &f->ask, false));
 
         seen = 0;
 

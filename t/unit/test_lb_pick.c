@@ -312,7 +312,50 @@ unhealthy_and_leaving_servers_are_no_last_resort(void **state)
     lb_roster_build(f->roster);
 
     assert_int_equal(lb_fixture_try(f, NULL), LB_NONE);
-    assert_false(lb_pick_left(f->roster, &f->ask.tried));
+    assert_false(lb_pick_left(f->roster, &f->ask, true));
+
+    lb_fixture_stop(f);
+}
+
+
+static void
+what_is_left_for_a_request_is_what_it_would_get(void **state)
+{
+    uint32_t       index;
+    lb_fixture_t  *f = servers(2, 1);
+
+    (void) state;
+
+    lb_roster_server(f->roster, 1)->max_conns = 1;
+    assert_true(lb_roster_stale(f->roster));
+    lb_roster_build(f->roster);
+    assert_int_equal(f->roster->pickable, 3);
+    assert_int_equal(f->roster->limited, 1);
+
+    index = lb_fixture_try(f, NULL);
+    assert_int_equal(index, 0);
+    assert_true(lb_pick_left(f->roster, &f->ask, false));
+
+    /* the other one is full, the backup is not */
+
+    assert_true(lb_load_take(&f->load, f->row, 1, 1));
+    assert_true(lb_pick_left(f->roster, &f->ask, false));
+
+    (void) lb_passive_failed(f->roster, 2, f->ask.now);
+    lb_roster_build(f->roster);
+    assert_int_equal(f->roster->pickable, 2);
+
+    assert_false(lb_pick_left(f->roster, &f->ask, false));
+    assert_true(lb_pick_left(f->roster, &f->ask, true));
+
+    f->ask.last = LB_LAST_MAX;
+    assert_false(lb_pick_left(f->roster, &f->ask, true));
+
+    lb_load_drop(&f->load, f->row, 1);
+    assert_true(lb_pick_left(f->roster, &f->ask, false));
+
+    assert_int_equal(lb_fixture_try(f, NULL), 1);
+    assert_false(lb_pick_left(f->roster, &f->ask, true));
 
     lb_fixture_stop(f);
 }
@@ -356,6 +399,7 @@ main(void)
         cmocka_unit_test(a_last_resort_is_not_declared_up_within_a_second),
         cmocka_unit_test(one_request_tries_few_failed_servers),
         cmocka_unit_test(unhealthy_and_leaving_servers_are_no_last_resort),
+        cmocka_unit_test(what_is_left_for_a_request_is_what_it_would_get),
         cmocka_unit_test(a_view_not_yet_rebuilt_hands_out_nothing_unusable),
     };
 

@@ -111,7 +111,7 @@ backups_and_disabled_servers_are_not_in_the_order(void **state)
     count = lb_roster_count(f->roster);
     assert_int_equal(count.usable, 3);
     assert_int_equal(count.total, 4);
-    assert_int_equal(f->roster->enabled, 3);
+    assert_int_equal(f->roster->pickable, 3);
 
     lb_fixture_stop(f);
 }
