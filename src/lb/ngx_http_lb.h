@@ -359,13 +359,16 @@ ngx_int_t ngx_http_lb_keepalive_init(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
 
 /*
- * Takes an idle connection to the server that ctx holds: NGX_OK, and it is
- * in pc; NGX_DECLINED if there is none.
+ * If connections are kept: takes an idle one to the server that ctx holds:
+ * NGX_OK, and it is in pc; NGX_DECLINED if there is none.
  */
 ngx_int_t ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
-/* Keeps the connection of a request that has succeeded, if it can be. */
+/*
+ * If connections are kept: keeps that of a request that has succeeded, if it
+ * can be.
+ */
 void ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 

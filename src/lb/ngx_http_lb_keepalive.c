@@ -112,10 +112,6 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     ngx_http_lb_stack_t     *stack;
     ngx_http_lb_conn_key_t   key;
 
-    if (ctx->conf->keepalive.stacks == NULL || ctx->fresh) {
-        return NGX_DECLINED;
-    }
-
     stack = &ctx->conf->keepalive.stacks[ctx->index];
 
     if (stack->number == 0
@@ -344,8 +340,7 @@ ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     u = ctx->request->upstream;
     conf = &ctx->conf->keepalive;
 
-    if (conf->stacks == NULL
-        || c == NULL
+    if (c == NULL
         || c->read->eof
         || c->read->error
         || c->read->timedout

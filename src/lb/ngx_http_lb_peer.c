@@ -157,6 +157,10 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
                          && lb_pick_left(lcf->roster, &ctx->ask, 0));
     }
 
+    if (lcf->keepalive.stacks == NULL || ctx->fresh) {
+        return NGX_OK;
+    }
+
     /* NGX_DONE: there is no need to connect */
 
     return ngx_http_lb_keepalive_get(ctx, pc) == NGX_OK ? NGX_DONE : NGX_OK;
@@ -192,7 +196,9 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
             ngx_http_lb_passed(ctx, us->header_time);
         }
 
-        ngx_http_lb_keepalive_put(ctx, pc);
+        if (ctx->conf->keepalive.stacks) {
+            ngx_http_lb_keepalive_put(ctx, pc);
+        }
 
         if (state & NGX_PEER_NEXT) {
             pc->tries = ngx_http_lb_may_try(ctx)
