@@ -549,6 +549,92 @@ subtest 'Redis is paused, killed, and comes back' => sub {
 };
 
 
+# A node that cannot lease from the start: every kind of zone at once.
+
+sub alone
+{
+    my ($g, $name) = @_;
+
+    ok(wait_for(sub { get($g, '/metrics')->{body} =~ /^tbucket_store_up 0$/m }),
+       "$name: is no store that is up");
+
+    for my $uri ('/', '/second', '/local') {
+        is(load($g, "${uri}none", requests => 12, connections => 2,
+                headers => { key('a') })->{codes}{404} // 0, 3,
+           "$name: $uri has the whole limit");
+    }
+
+    ok(wait_for(sub { figure($g, 'degraded_seconds_total') > 0 }),
+       "$name: counts as time on its own");
+    unlike($g->log, qr/\[alert\]|exited on signal/, "$name: nothing breaks");
+}
+
+
+subtest 'no lease from the start, for whatever reason' => sub {
+    my $r = redis();
+    my $replica = redis(replicaof => $r);
+
+    $r->command(qw(ACL SETUSER few reset on >pw ~other:* +@all));
+    $r->command(qw(ACL SETUSER less reset on >pw ~* +@all -mget));
+    ok(wait_for(sub { $replica->command('INFO', 'replication')
+                      =~ /master_link_status:up/ }), 'a replica');
+
+    my $more = <<'END';
+        tbucket_zone $http_x_api_key zone=h:1m rate=1r/h capacity=3
+                     scope=global;
+END
+    my $n = 0;
+    my $start = sub {
+        my ($redis) = @_;
+
+        # the first zone is not a global one, and there are two of those
+
+        my $text = node('n' . $n++, redis => $redis, text => 1,
+                        more => $more, zone => 'rate=1r/h capacity=3');
+        $text =~ s/^(\s*tbucket_zone .* zone=g:.*\n)(.*\n)/$2$1/;
+        $text =~ s/(location \/free)/location \/second { tbucket zone=h; }
+                   location \/local { tbucket zone=local; }
+                   $1/;
+
+        return gateway($text, workers => 2, log_level => 'notice');
+    };
+
+    alone($start->('redis://127.0.0.1:' . free_port()), 'nobody there');
+    alone($start->('redis://few:pw@127.0.0.1:' . $r->port), 'no rights');
+    alone($start->('redis://less:pw@127.0.0.1:' . $r->port), 'no command');
+    alone($start->($replica), 'a replica');
+
+    $r->command(qw(CONFIG SET min-replicas-to-write 5));
+    alone($start->($r), 'too few replicas');
+    $r->command(qw(CONFIG SET min-replicas-to-write 0));
+
+    $r->command(qw(CONFIG SET maxmemory 1));
+    my $g = $start->($r);
+    alone($g, 'no memory');
+
+    $r->command(qw(CONFIG SET maxmemory 0));
+    ok(joined(1, $g), 'when it grants, it is used');
+    ok(wait_for(sub { get($g, '/metrics')->{body} =~ /^tbucket_store_up 1$/m }),
+       'and up');
+};
+
+
+subtest 'a zone that comes with a reload while Redis is away' => sub {
+    my $r = redis();
+    my $g = node('n1', redis => $r, zone => 'rate=1r/h capacity=3');
+    ok(joined(1, $g), 'Redis is there');
+    $r->kill;
+
+    my $text = node('n1', redis => $r, zone => 'rate=1r/h capacity=3',
+                    text => 1);
+    $text =~ s/zone=local:1m rate=1r\/h capacity=3/$& scope=global/;
+    $text =~ s/location \/dry/location \/new { tbucket zone=local; }\n$&/;
+    $g->reload($text);
+
+    is(admitted($g, 'a', 9, '/new'), 3, 'has the whole limit');
+};
+
+
 subtest 'one node is cut off from Redis alone' => sub {
     my $r = redis();
     my $wire = wire($r->port);

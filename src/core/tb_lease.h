@@ -17,8 +17,8 @@
  *     what it has seen (seq), since a call that timed out may yet be
  *     executed.
  *
- *     A holder that has had no reply for TB_LEASE_ALONE ms refills its words
- *     by the clock, with its share of the rate.  The script does not
+ *     A holder that has had no reply for TB_LEASE_ALONE ms, whatever keeps it
+ *     from one, refills its words by the clock, with its share of the rate.  The script does not
  *     refill that part from TB_LEASE_MISSING ms after the last reply that the
  *     holder is known to have got ("ack").  As the holder's clock starts
  *     when the reply has come, that is never later, and the difference of
@@ -149,8 +149,10 @@ typedef struct {
     uint64_t           ack;      /* Redis' time in the reply to confirm */
     _Atomic uint64_t   contact;  /* ms, of the last reply to a head; 0: is
                                     no holder (yet) */
-    _Atomic uint64_t   share;    /* as told, parts per million */
-    uint64_t           former;   /* share, by the last id */
+    _Atomic uint64_t   sought;   /* ms, since when it wants to be one; 0: it
+                                    does not yet; by anybody */
+    _Atomic uint64_t   share;    /* parts per million: as told, by whatever
+                                    id, or as it was begun with */
     bool               known;    /* has been a holder, by another id */
     bool               owing;    /* some words have refilled alone, and
                                     that has not been reported */
@@ -183,11 +185,22 @@ typedef struct {
 
 
 /*
+ * Nobody has heard of the holder.  share: what it may use if it finds itself
+ * alone; all of it unless others are known of.
+ */
+
+void tb_holder_begin(tb_holder_t *h, uint64_t share);
+
+/* The holder is needed from now on, if it was not before.  Lock-free. */
+
+void tb_holder_seek(tb_holder_t *h, uint64_t now);
+
+/*
  * A new holder by this id (random): what was leased before is void, and all
  * words are to be emptied and leases cleared before it asks for anything.
  */
 
-void tb_holder_reset(tb_holder_t *h, const unsigned char *id);
+void tb_holder_reset(tb_holder_t *h, const unsigned char *id, uint64_t now);
 
 /*
  * The head of a call with this seq, into buf of TB_LEASE_HEAD bytes.  beat:
@@ -228,8 +241,9 @@ uint64_t tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now);
 void tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now);
 
 /*
- * Whether the holder is on its own, and since when (*since, ms): words
- * refill by tb_lease_alone() from then on.
+ * Whether the holder is on its own, and since when (*since, ms): there has
+ * been no reply to a head for TB_LEASE_ALONE, or none since it was sought.
+ * Words refill by tb_lease_alone() from then on, with h->share.
  */
 
 bool tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since);

@@ -11,15 +11,36 @@
 
 
 void
-tb_holder_reset(tb_holder_t *h, const unsigned char *id)
+tb_holder_begin(tb_holder_t *h, uint64_t share)
+{
+    memset(h, 0, sizeof(tb_holder_t));
+    atomic_store(&h->share, share);
+}
+
+
+void
+tb_holder_seek(tb_holder_t *h, uint64_t now)
+{
+    uint64_t  none;
+
+    none = 0;
+
+    if (atomic_load_explicit(&h->sought, memory_order_relaxed) == 0) {
+        (void) atomic_compare_exchange_strong(&h->sought, &none,
+                                              now ? now : 1);
+    }
+}
+
+
+void
+tb_holder_reset(tb_holder_t *h, const unsigned char *id, uint64_t now)
 {
     if (atomic_load(&h->contact) != 0) {
         h->known = true;
-        h->former = atomic_load(&h->share);
+        atomic_store(&h->sought, now ? now : 1);
     }
 
     atomic_store(&h->contact, 0);
-    atomic_store(&h->share, 0);
 
     memcpy(h->id, id, TB_HOLDER_ID);
 
@@ -43,12 +64,7 @@ tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
         flags |= TB_LEASE_BEATS;
 
         if (atomic_load(&h->contact) == 0) {
-            flags |= TB_LEASE_JOINS;
-
-            if (h->known) {
-                flags |= TB_LEASE_RETURNS;
-                share = h->former;
-            }
+            flags |= TB_LEASE_JOINS | (h->known ? TB_LEASE_RETURNS : 0);
         }
     }
 
@@ -91,15 +107,19 @@ tb_holder_settled(tb_holder_t *h)
 bool
 tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since)
 {
-    uint64_t  contact;
+    uint64_t  last;
 
-    contact = atomic_load(&h->contact);
+    last = atomic_load(&h->contact);
 
-    if (contact == 0 || now <= contact + TB_LEASE_ALONE) {
+    if (last == 0) {
+        last = atomic_load(&h->sought);
+    }
+
+    if (last == 0 || now <= last + TB_LEASE_ALONE) {
         return false;
     }
 
-    *since = contact + TB_LEASE_ALONE;
+    *since = last + TB_LEASE_ALONE;
 
     return true;
 }
@@ -156,9 +176,9 @@ tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
         return tokens;
     }
 
-    age = now - from < TB_AGE_MAX ? now - from : TB_AGE_MAX;
+    age = now - from;
     rate = tb_limits_rate(limits) * share / TB_LEASE_ALL;
-    tokens += rate * age / TB_STEPS_A_UTOK;
 
-    return tokens < full ? tokens : full;
+    return age < tb_limits_time(tb_limits(0, rate, 0), full - tokens)
+           ? tokens + rate * age / TB_STEPS_A_UTOK : full;
 }

@@ -38,6 +38,8 @@ ngx_http_tbucket_global_create_zone(ngx_http_tbucket_zone_t *zone)
         return NGX_ERROR;
     }
 
+    tb_holder_begin(&g->holder, TB_LEASE_ALL);
+
     zone->shared->global = g;
 
     return NGX_OK;
@@ -70,6 +72,23 @@ ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone)
 #endif
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_global_anew(ngx_http_tbucket_zone_t *zone)
+{
+    uint64_t                    share;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    /* the nodes that were there are likely to come to the other one */
+
+    share = atomic_load(&g->share);
+
+    tb_holder_begin(&g->holder, share ? share : TB_LEASE_ALL);
+    atomic_store(&g->unknown, 1);
 }
 
 

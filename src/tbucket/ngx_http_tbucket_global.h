@@ -89,8 +89,10 @@ struct ngx_http_tbucket_global_s {
     /* by who holds the refill lease; ppm: the share at the last tick */
     _Atomic uint64_t              credited;
 
-    /* by anybody: Redis does not know us; and when to call: tb_lease.h */
+    /* by anybody: Redis does not know us; it refused the last call about
+       buckets; and when to call: tb_lease.h */
     _Atomic uint32_t              unknown;
+    _Atomic uint32_t              refused;
     _Atomic uint64_t              turn;
 
     /* counters, µtok; atomic adds */
@@ -206,6 +208,10 @@ struct ngx_http_tbucket_asking_s {
 ngx_int_t ngx_http_tbucket_global_create_zone(ngx_http_tbucket_zone_t *zone);
 size_t ngx_http_tbucket_global_table(size_t size);
 ngx_int_t ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone);
+
+/* What was leased is another Redis'; mutex held. */
+
+void ngx_http_tbucket_global_anew(ngx_http_tbucket_zone_t *zone);
 
 /* Whether the lease is of that client's bucket. */
 
@@ -343,6 +349,13 @@ void ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a);
 void ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a);
 void ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a);
 void ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a);
+
+/*
+ * Whether a beat may go: where calls about buckets are refused, one without
+ * any would say nothing about leases, so that it gets one; 0: none is free.
+ */
+
+ngx_uint_t ngx_http_tbucket_global_proves(ngx_http_tbucket_asking_t *a);
 
 
 /* ngx_http_tbucket_global_join.c */

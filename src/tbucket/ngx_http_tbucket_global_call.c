@@ -222,6 +222,10 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         ngx_http_tbucket_global_round(a);
     }
 
+    if (a->beat && !ngx_http_tbucket_global_proves(a)) {
+        a->beat = 0;
+    }
+
     if (a->n > 0 || a->beat) {
         ngx_http_tbucket_global_send(a);
 
@@ -333,10 +337,20 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
     {
         a->rtt = (a->rtt * 7 + ngx_http_tbucket_usec() - a->sent) / 8;
 
+        if (a->n > 0) {
+            atomic_store_explicit(&a->global->refused, 0,
+                                  memory_order_relaxed);
+        }
+
         ngx_http_tbucket_redis_fine(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE);
         ngx_http_tbucket_global_replied(a, &r);
 
     } else {
+
+        if (!a->text && a->n > 0) {
+            atomic_store_explicit(&a->global->refused, 1,
+                                  memory_order_relaxed);
+        }
 
         if (!a->text) {
             ngx_http_tbucket_redis_refused(a->rz,

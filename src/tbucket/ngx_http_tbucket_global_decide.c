@@ -89,24 +89,23 @@ ngx_uint_t
 ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
     uint64_t *since)
 {
-    ngx_http_tbucket_global_t  *g;
+    tb_holder_t  *holder;
 
-    g = zone->shared->global;
+    holder = &zone->shared->global->holder;
 
-    if (tb_holder_is_alone(&g->holder, ngx_current_msec, since)) {
-        *share = ngx_http_tbucket_global_share(zone);
-        return 1;
-    }
+    tb_holder_seek(holder, ngx_current_msec);
 
-    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) != 0
-        || !atomic_load_explicit(&zone->shared->mirror.lost,
-                                 memory_order_relaxed))
-    {
+    if (!tb_holder_is_alone(holder, ngx_current_msec, since)) {
         return 0;
     }
 
-    *share = ngx_http_tbucket_global_share(zone);
-    *since = 0;
+    *share = atomic_load_explicit(&holder->share, memory_order_relaxed);
+
+    if (atomic_load_explicit(&holder->contact, memory_order_relaxed) == 0
+        && !holder->known)
+    {
+        *since = 0;
+    }
 
     return 1;
 }
@@ -115,26 +114,18 @@ ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
 uint64_t
 ngx_http_tbucket_global_share(ngx_http_tbucket_zone_t *zone)
 {
-    uint64_t                    share;
-    ngx_http_tbucket_global_t  *g;
+    uint64_t      since;
+    tb_holder_t  *holder;
 
-    g = zone->shared->global;
+    holder = &zone->shared->global->holder;
 
-    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) != 0) {
-        return atomic_load_explicit(&g->holder.share, memory_order_relaxed);
-    }
-
-    if (!atomic_load_explicit(&zone->shared->mirror.lost,
-                              memory_order_relaxed))
+    if (atomic_load_explicit(&holder->contact, memory_order_relaxed) == 0
+        && !tb_holder_is_alone(holder, ngx_current_msec, &since))
     {
         return 0;
     }
 
-    /* no holder, and Redis is away: as many nodes as were seen last */
-
-    share = atomic_load_explicit(&g->share, memory_order_relaxed);
-
-    return share ? share : TB_LEASE_ALL;
+    return atomic_load_explicit(&holder->share, memory_order_relaxed);
 }
 
 
@@ -156,8 +147,10 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
     if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)
         && h.lo == c->hash.lo)
     {
-        tokens = tb_lease_alone(tb_word_tokens(word), limits, share,
-                                ngx_max(since, l->alone), now);
+        tokens = since == 0 && l->alone == 0
+                 ? tb_limits_full(limits)
+                 : tb_lease_alone(tb_word_tokens(word), limits, share,
+                                  ngx_max(since, l->alone), now);
 
         if (tokens > tb_word_tokens(word)) {
             l->lease.alone = (uint32_t) now | 1;

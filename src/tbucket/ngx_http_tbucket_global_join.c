@@ -126,7 +126,7 @@ ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a)
         id[0] ^= (unsigned char) a->seq;
     }
 
-    tb_holder_reset(&a->global->holder, id);
+    tb_holder_reset(&a->global->holder, id, ngx_current_msec);
 
     tag = ngx_crc32_short(node->data, node->len);
     ngx_memcpy(a->global->holder.tag, &tag, TB_HOLDER_TAG);

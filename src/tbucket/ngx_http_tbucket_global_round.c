@@ -9,6 +9,9 @@
 #include "src/core/tb_take.h"
 
 
+/* leases that are looked at for one that is free */
+#define NGX_HTTP_TBUCKET_GLOBAL_PROOF  16
+
 /* leases that are looked at in one pass of the event loop */
 #define NGX_HTTP_TBUCKET_GLOBAL_LOOK   2048
 
@@ -212,6 +215,34 @@ ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a)
     a->spacing = (uint32_t) ngx_min(a->rtt * a->calls
                                     * NGX_HTTP_TBUCKET_GLOBAL_PART / 1000,
                                     10000);
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_global_proves(ngx_http_tbucket_asking_t *a)
+{
+    uint32_t                    i, n;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+    n = atomic_load(&g->n);
+
+    if (a->n > 0 || n == 0 || !atomic_load(&g->refused)) {
+        return 1;
+    }
+
+    for (i = 0; i < n && i < NGX_HTTP_TBUCKET_GLOBAL_PROOF; i++) {
+        l = &g->leases[g->list[n - 1 - i]];
+
+        if (!ngx_http_tbucket_global_busy(a, l)
+            && ngx_http_tbucket_global_claim(a, l, 0, atomic_load(&l->unit)))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -329,7 +329,7 @@ ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
           "Calls to Redis about leases.",
           offsetof(ngx_http_tbucket_global_t, calls), 1, 0 },
         { "tbucket_degraded_seconds_total", "counter",
-          "Time on a share of the limits, because Redis was away.",
+          "Time on a share of the limits, without leases.",
           offsetof(ngx_http_tbucket_global_t, degraded), 1, 3 },
         { "tbucket_lease_nodes", "gauge",
           "Nodes that share the limits, as last seen.",
@@ -379,7 +379,7 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     ngx_http_tbucket_main_conf_t *mcf)
 {
     int64_t                            age, oldest;
-    uint64_t                           synced;
+    uint64_t                           share, since, synced;
     ngx_uint_t                         down, i;
     ngx_http_tbucket_zone_t          **zones;
     ngx_http_tbucket_store_status_t   *status;
@@ -391,7 +391,10 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     for (i = 0; i < mcf->zones.nelts; i++) {
         status = &zones[i]->shared->store;
 
-        down |= atomic_load_explicit(&status->down, memory_order_relaxed);
+        down |= atomic_load_explicit(&status->down, memory_order_relaxed)
+                || (zones[i]->global
+                    && ngx_http_tbucket_global_alone(zones[i], &share,
+                                                     &since));
         synced = atomic_load_explicit(&status->synced, memory_order_relaxed);
 
         if (synced == 0) {
@@ -405,7 +408,8 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     }
 
     ngx_gw_prom_metric(prom, "tbucket_store_up", "gauge",
-                       "Whether the store takes writes; 1 without one.");
+                       "Whether the store takes writes and grants leases; 1 "
+                       "without one.");
     ngx_gw_prom_sample(prom, NULL, 0, down ? 0 : 1, 0);
 
     ngx_gw_prom_metric(prom, "tbucket_store_sync_seconds", "gauge",

@@ -216,11 +216,7 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
 
         if (rz->zone->global) {
 
-            /* what was leased is another one's */
-
-            ngx_memzero(&rz->zone->shared->global->holder,
-                        sizeof(tb_holder_t));
-            atomic_store(&rz->zone->shared->global->unknown, 1);
+            ngx_http_tbucket_global_anew(rz->zone);
         }
 
         ngx_http_tbucket_redis_new_epoch(token, 0);

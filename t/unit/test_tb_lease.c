@@ -30,8 +30,8 @@ holder_join(tb_holder_t *h, uint64_t share)
     unsigned char     head[TB_LEASE_HEAD];
     tb_lease_reply_t  reply = { .share = share, .time = 1000000 };
 
-    memset(h, 0, sizeof(*h));
-    tb_holder_reset(h, (const unsigned char *) "holder");
+    tb_holder_begin(h, TB_LEASE_ALL);
+    tb_holder_reset(h, (const unsigned char *) "holder", NOW);
     tb_holder_call(h, 1, true, false, head);
     assert_int_equal(head[10], TB_LEASE_BEATS | TB_LEASE_JOINS);
     tb_holder_replied(h, 1, &reply, NOW);
@@ -133,14 +133,57 @@ test_alone_after_silence(void **state)
 
     (void) state;
 
-    memset(&h, 0, sizeof(h));
-    tb_holder_reset(&h, (const unsigned char *) "holder");
-    assert_false(tb_holder_is_alone(&h, NOW, &since));
-
     holder_join(&h, 500000);
     assert_false(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE, &since));
     assert_true(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE + 1, &since));
     assert_int_equal(since, NOW + TB_LEASE_ALONE);
+}
+
+
+/* Redis may have refused, or never answered: nobody has told of others. */
+
+static void
+test_alone_from_the_start(void **state)
+{
+    uint64_t     since;
+    tb_holder_t  h;
+
+    (void) state;
+
+    tb_holder_begin(&h, TB_LEASE_ALL);
+    assert_false(tb_holder_is_alone(&h, NOW, &since));
+
+    tb_holder_seek(&h, NOW);
+    tb_holder_seek(&h, NOW + 100);
+
+    /* it may have come as far as to have an id */
+
+    tb_holder_reset(&h, (const unsigned char *) "holder", NOW + 200);
+    assert_false(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE, &since));
+    assert_true(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE + 1, &since));
+    assert_int_equal(since, NOW + TB_LEASE_ALONE);
+    assert_int_equal(atomic_load(&h.share), TB_LEASE_ALL);
+}
+
+
+/* A Redis that has forgotten the holder may not take it back. */
+
+static void
+test_alone_after_being_forgotten(void **state)
+{
+    uint64_t     since;
+    tb_holder_t  h;
+
+    (void) state;
+
+    holder_join(&h, 500000);
+    tb_holder_reset(&h, (const unsigned char *) "second", NOW + 5000);
+    tb_holder_reset(&h, (const unsigned char *) "third", NOW + 5100);
+
+    assert_false(tb_holder_is_alone(&h, NOW + 5000 + TB_LEASE_ALONE, &since));
+    assert_true(tb_holder_is_alone(&h, NOW + 5001 + TB_LEASE_ALONE, &since));
+    assert_int_equal(since, NOW + 5000 + TB_LEASE_ALONE);
+    assert_int_equal(atomic_load(&h.share), 500000);
 }
 
 
@@ -177,11 +220,11 @@ test_back_from_alone(void **state)
 
     /* unknown: it joins anew and says what share it had */
 
-    tb_holder_reset(&h, (const unsigned char *) "second");
+    tb_holder_reset(&h, (const unsigned char *) "second", NOW + 1100);
     tb_holder_call(&h, 10, true, false, head);
     assert_int_equal(head[10],
                      TB_LEASE_BEATS | TB_LEASE_JOINS | TB_LEASE_RETURNS);
-    assert_int_equal(h.former, 250000);
+    assert_int_equal(atomic_load(&h.share), 250000);
 }
 
 
@@ -200,6 +243,11 @@ test_share_of_the_rate(void **state)
     assert_int_equal(tb_lease_alone(0, TEN, 500000, 0, NOW), 50 * TB_TOKEN);
     assert_int_equal(tb_lease_alone(70 * TB_TOKEN, TEN, 500000, 0, NOW),
                      70 * TB_TOKEN);
+
+    /* of a day, in which ten tokens come in */
+
+    assert_int_equal(tb_lease_alone(0, tb_limits(100, 100, 0), TB_LEASE_ALL,
+                                    NOW, NOW + 86400000), 10 * TB_TOKEN);
 
     assert_int_equal(tb_lease_alone(7, TEN, 0, 0, NOW), 7);
     assert_int_equal(tb_lease_alone(7, TEN, 500000, NOW, NOW - 1), 7);
@@ -438,6 +486,8 @@ main(void)
         cmocka_unit_test(test_bytes_of_a_call),
         cmocka_unit_test(test_replies_that_are_none),
         cmocka_unit_test(test_alone_after_silence),
+        cmocka_unit_test(test_alone_from_the_start),
+        cmocka_unit_test(test_alone_after_being_forgotten),
         cmocka_unit_test(test_back_from_alone),
         cmocka_unit_test(test_share_of_the_rate),
         cmocka_unit_test(test_period),

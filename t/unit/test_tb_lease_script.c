@@ -412,8 +412,9 @@ test_same_as_the_model(void **state)
 static void
 test_runs_as_it_is(void **state)
 {
-    size_t              len;
+    size_t              len, lens[3];
     unsigned            which = 0;
+    const char         *args[3];
     server_t           *s;
     unsigned char       buf[512], head[TB_LEASE_HEAD], part[TB_LEASE_PART];
     tb_lease_ask_t      ask;
@@ -442,6 +443,27 @@ test_runs_as_it_is(void **state)
     assert_int_equal(reply.holders, 1);
     assert_int_equal(got.delta, 20 * TB_TOKEN);
     assert_int_equal(got.left, 80 * TB_TOKEN);
+
+    /* somebody's value that is no bucket: as without one */
+
+    args[0] = "SET";
+    lens[0] = 3;
+    args[1] = "bucket0";
+    lens[1] = 7;
+    args[2] = "odd";
+    lens[2] = 3;
+    command(s, 3, args, lens);
+    (void) answer(s, buf, sizeof(buf));
+
+    tb_lease_put_head(head, (const unsigned char *) "abcdef",
+                      (const unsigned char *) "node", TB_LEASE_BEATS, 2,
+                      reply.time, TB_LEASE_ALL);
+
+    len = call(s, ngx_http_tbucket_script_lease, head, part, 1, &which, buf,
+               sizeof(buf));
+
+    assert_true(tb_lease_read(buf, len, 1, &reply, &got));
+    assert_int_equal(got.delta, 20 * TB_TOKEN);
 }
 
 

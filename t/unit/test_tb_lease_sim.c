@@ -212,7 +212,7 @@ redis_time(const sim_t *s)
 
 
 static void
-node_empty(sim_t *s, node_t *n)
+node_empty(sim_t *s, node_t *n, uint64_t now)
 {
     unsigned       i;
     uint64_t       id;
@@ -221,7 +221,7 @@ node_empty(sim_t *s, node_t *n)
     id = ++s->ids;
     memcpy(bytes, &id, sizeof(id));
 
-    tb_holder_reset(&n->holder, bytes);
+    tb_holder_reset(&n->holder, bytes, now);
     memset(n->leases, 0, sizeof(n->leases));
 
     for (i = 0; i < BUCKETS; i++) {
@@ -247,9 +247,11 @@ node_start(sim_t *s, unsigned i)
     n->offset = offset;
     n->drift = (int64_t) tb_random_in(&s->rnd, 0, 100) - 50;
     n->up = true;
+
+    tb_holder_begin(&n->holder, 0);
     n->holder.tag[0] = (unsigned char) i;
 
-    node_empty(s, n);
+    node_empty(s, n, node_ms(s, n));
     event_add(s, tb_random_in(&s->rnd, 1, 20 * MS), TICK, i, 0);
 }
 
@@ -635,7 +637,7 @@ call_reply(sim_t *s, unsigned which)
 
     if (reply.status == TB_LEASE_UNKNOWN) {
         if (memcmp(c->head, n->holder.id, TB_HOLDER_ID) == 0) {
-            node_empty(s, n);
+            node_empty(s, n, now);
         }
 
         call_release(c);
