@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "lb_edit.h"
-#include "lb_sync.h"
+#include "lb_slot.h"
 
 
-static uint32_t lb_edit_takes_over(lb_roster_t *roster,
-    const lb_line_t *line);
+static void lb_edit_names(lb_identity_t *identity, lb_entry_t *entry);
+static void lb_edit_timeout(lb_entry_t *entry, uint64_t ms);
+static void lb_edit_flags(lb_entry_t *entry, uint32_t status);
 
 
 uint32_t
@@ -121,7 +122,7 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
     }
 
     from = 0;
-    index = lb_sync_slot(roster, &from);
+    index = lb_slot_next(roster, &from);
 
     if (index == LB_NONE) {
 
@@ -132,7 +133,7 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
         return LB_NONE;
     }
 
-    lb_sync_add(roster, index, &added, rank);
+    lb_slot_add(roster, index, &added, rank);
 
     identity = lb_roster_identity(roster, index);
     identity->from_line = (old != LB_NONE);
@@ -149,9 +150,7 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
 }
 
 
-/* a server of that address that was deleted and stands for its line */
-
-static uint32_t
+uint32_t
 lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line)
 {
     uint32_t        i, used;
@@ -179,35 +178,21 @@ lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line)
 void
 lb_edit_change(lb_roster_t *roster, uint32_t index, const lb_entry_t *entry)
 {
-    uint32_t      keep, set;
-    lb_entry_t    wanted;
-    lb_server_t  *server;
+    lb_line_t   line;
+    lb_entry_t  wanted;
 
     lb_edit_entry(roster, index, &wanted);
     lb_edit_merge(&wanted, entry);
 
-    server = lb_roster_server(roster, index);
+    memset(&line, 0, sizeof(lb_line_t));
 
-    server->weight = wanted.weight;
-    server->max_conns = wanted.max_conns;
+    line.weight = wanted.weight;
+    line.max_conns = wanted.max_conns;
+    line.max_fails = wanted.max_fails;
+    line.fail_timeout = wanted.fail_timeout;
+    line.status = lb_edit_status(&wanted);
 
-    if (server->max_fails != wanted.max_fails
-        || server->fail_timeout != wanted.fail_timeout)
-    {
-        lb_window_clear(&server->fails);
-        server->max_fails = wanted.max_fails;
-        server->fail_timeout = wanted.fail_timeout;
-
-        if (wanted.max_fails == 0 || wanted.fail_timeout == 0) {
-            atomic_fetch_and(&server->status, ~(uint32_t) LB_FAILED);
-        }
-    }
-
-    set = lb_edit_status(&wanted);
-    keep = ~(uint32_t) (LB_BACKUP | LB_DISABLED | LB_DRAINING) | set;
-
-    atomic_fetch_or(&server->status, set);
-    atomic_fetch_and(&server->status, keep);
+    lb_slot_set(lb_roster_server(roster, index), &line);
 }
 
 
@@ -227,31 +212,62 @@ lb_edit_remove(lb_roster_t *roster, uint32_t index)
 void
 lb_edit_entry(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
 {
-    uint32_t        status;
     lb_server_t    *server;
     lb_identity_t  *identity;
 
     server = lb_roster_server(roster, index);
     identity = lb_roster_identity(roster, index);
-    status = lb_roster_status(roster, index);
 
-    memset(entry, 0, sizeof(lb_entry_t));
+    lb_edit_names(identity, entry);
 
-    entry->members = LB_ENTRY_ADDRESS | LB_ENTRY_ID | LB_ENTRY_SETTINGS;
-
+    entry->members |= LB_ENTRY_ID;
     entry->id = identity->id;
+
     entry->weight = server->weight;
     entry->max_conns = server->max_conns;
     entry->max_fails = server->max_fails;
-    entry->fail_timeout = server->fail_timeout;
 
-    if (entry->fail_timeout > (uint64_t) LB_ENTRY_TIME_MAX * 1000) {
-        entry->fail_timeout = (uint64_t) LB_ENTRY_TIME_MAX * 1000;
+    lb_edit_timeout(entry, server->fail_timeout);
+    lb_edit_flags(entry, lb_roster_status(roster, index));
+}
+
+
+bool
+lb_edit_line(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
+{
+    bool            has;
+    uint32_t        status;
+    lb_identity_t  *identity;
+
+    identity = lb_roster_identity(roster, index);
+    status = lb_roster_status(roster, index);
+
+    has = (status & (LB_REMOVED | LB_BURIED)) ? identity->buried
+                                              : identity->from_line;
+
+    if (status == 0 || !has) {
+        return false;
     }
 
-    entry->backup = (status & LB_BACKUP) != 0;
-    entry->state = (status & LB_DISABLED) ? LB_ENTRY_DISABLED
-                   : (status & LB_DRAINING) ? LB_ENTRY_DRAIN : LB_ENTRY_UP;
+    lb_edit_names(identity, entry);
+
+    entry->weight = identity->weight;
+    entry->max_conns = identity->max_conns;
+    entry->max_fails = identity->max_fails;
+
+    lb_edit_timeout(entry, identity->fail_timeout);
+    lb_edit_flags(entry, identity->status);
+
+    return true;
+}
+
+
+static void
+lb_edit_names(lb_identity_t *identity, lb_entry_t *entry)
+{
+    memset(entry, 0, sizeof(lb_entry_t));
+
+    entry->members = LB_ENTRY_ADDRESS | LB_ENTRY_SETTINGS;
 
     entry->address_length = identity->name_length;
     memcpy(entry->address, identity->name, identity->name_length);
@@ -263,6 +279,23 @@ lb_edit_entry(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
         entry->name_length = identity->host_length;
         memcpy(entry->name, identity->host, identity->host_length);
     }
+}
+
+
+static void
+lb_edit_timeout(lb_entry_t *entry, uint64_t ms)
+{
+    entry->fail_timeout = (ms > (uint64_t) LB_ENTRY_TIME_MAX * 1000)
+                          ? (uint64_t) LB_ENTRY_TIME_MAX * 1000 : ms;
+}
+
+
+static void
+lb_edit_flags(lb_entry_t *entry, uint32_t status)
+{
+    entry->backup = (status & LB_BACKUP) != 0;
+    entry->state = (status & LB_DISABLED) ? LB_ENTRY_DISABLED
+                   : (status & LB_DRAINING) ? LB_ENTRY_DRAIN : LB_ENTRY_UP;
 }
 
 

@@ -27,6 +27,12 @@ uint32_t lb_edit_find_address(lb_roster_t *roster, const void *address,
 /* Whether there is a slot for another server. */
 bool lb_edit_has_room(lb_roster_t *roster, const lb_line_t *line);
 
+/*
+ * The slot of a deleted server with the line's address that stands for its
+ * own line still: whoever has that address next does so.  LB_NONE: none.
+ */
+uint32_t lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line);
+
 /* Adds a server; LB_NONE: there is no free slot. */
 uint32_t lb_edit_add(lb_roster_t *roster, const lb_line_t *line);
 
@@ -42,6 +48,12 @@ void lb_edit_remove(lb_roster_t *roster, uint32_t index);
  * is not the address.
  */
 void lb_edit_entry(lb_roster_t *roster, uint32_t index, lb_entry_t *entry);
+
+/*
+ * The same of the slot's line, as it was when the servers were last brought
+ * in line; false if it has none.
+ */
+bool lb_edit_line(lb_roster_t *roster, uint32_t index, lb_entry_t *entry);
 
 /* Changes an entry as lb_edit_change() would change its server. */
 void lb_edit_merge(lb_entry_t *entry, const lb_entry_t *change);

@@ -23,6 +23,8 @@
 static int lb_entry_wrong(lb_entry_reader_t *reader, const char *value);
 static int lb_entry_misplaced(lb_entry_reader_t *reader);
 static int lb_entry_complete(lb_entry_reader_t *reader);
+static bool lb_entry_array(lb_entry_reader_t *reader, const char *name,
+    size_t len);
 
 static int lb_entry_on_null(void *ctx);
 static int lb_entry_on_boolean(void *ctx, int value);
@@ -49,6 +51,9 @@ const lb_entry_form_t  lb_entry_file = {
     LB_ENTRY_ADDRESS | LB_ENTRY_NAME | LB_ENTRY_ID | LB_ENTRY_SETTINGS,
     LB_ENTRY_ADDRESS, false, true
 };
+
+
+const char *const  lb_entry_arrays[] = { "servers", "lines", "names" };
 
 
 static const yajl_callbacks  lb_entry_callbacks = {
@@ -106,7 +111,8 @@ lb_entry_fail(lb_entry_reader_t *reader, const char *fmt, ...)
     va_end(args);
 
     if (reader->form->list && reader->level >= LB_ENTRY_ARRAY) {
-        gw_json_fail(&reader->json, "servers[%zu]: %s", reader->count, text);
+        gw_json_fail(&reader->json, "%s[%zu]: %s",
+                     lb_entry_arrays[reader->array], reader->count, text);
 
     } else {
         gw_json_fail(&reader->json, "%s", text);
@@ -276,6 +282,25 @@ lb_entry_on_start_map(void *ctx)
 }
 
 
+static bool
+lb_entry_array(lb_entry_reader_t *reader, const char *name, size_t len)
+{
+    unsigned  i;
+
+    for (i = 0; i < LB_ENTRY_ARRAYS; i++) {
+
+        if (strlen(lb_entry_arrays[i]) == len
+            && memcmp(lb_entry_arrays[i], name, len) == 0)
+        {
+            reader->array = (lb_entry_array_t) i;
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
 static int
 lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 {
@@ -288,14 +313,15 @@ lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 
     if (reader->level == LB_ENTRY_TOP) {
 
-        if (len != 7 || memcmp(name, "servers", 7) != 0) {
-            lb_entry_fail(reader, "unknown member \"%s\", allowed: servers",
-                          gw_json_quote(quoted, name, len));
+        if (!lb_entry_array(reader, (const char *) name, len)) {
+            lb_entry_fail(reader, "unknown member \"%s\", allowed: servers, "
+                          "lines, names", gw_json_quote(quoted, name, len));
             return 0;
         }
 
-        twice = reader->listed;
-        reader->listed = true;
+        twice = reader->listed & (1u << reader->array);
+        reader->listed |= 1u << reader->array;
+        reader->count = 0;
 
     } else {
         m = lb_entry_member_named((const char *) name, len);
@@ -328,7 +354,7 @@ lb_entry_on_end_map(void *ctx)
 
     if (reader->level == LB_ENTRY_TOP) {
 
-        if (!reader->listed) {
+        if (!(reader->listed & (1u << LB_ENTRY_SERVERS))) {
             return lb_entry_misplaced(reader);
         }
 

@@ -1,8 +1,9 @@
 
 /*
  * A server as JSON says it: bodies of the API, and state files, which are
- * {"servers":[...]} with one of these objects for each server.  The reader
- * is strict: what it does not know it refuses, and says where and why.
+ * {"servers":[...],"lines":[...],"names":[...]} with one of these objects
+ * for each server; the last two need not be there.  The reader is strict:
+ * what it does not know it refuses, and says where and why.
  */
 
 
@@ -69,8 +70,21 @@ typedef struct {
     unsigned           accept;       /* members that are known */
     unsigned           require;      /* of those, the ones that must be */
     bool               some;         /* at least one must be */
-    bool               list;         /* {"servers":[...]} */
+    bool               list;         /* lb_entry_array_t */
 } lb_entry_form_t;
+
+
+/* the arrays of a state file, in the order in which they are written */
+
+typedef enum {
+    LB_ENTRY_SERVERS = 0,
+    LB_ENTRY_LINES,                  /* server lines, as they were then */
+    LB_ENTRY_NAMES,                  /* such that a person has put there */
+    LB_ENTRY_ARRAYS
+} lb_entry_array_t;
+
+/* their names */
+extern const char *const  lb_entry_arrays[LB_ENTRY_ARRAYS];
 
 extern const lb_entry_form_t  lb_entry_new;      /* a server to be added */
 extern const lb_entry_form_t  lb_entry_change;   /* settings to be changed */
@@ -90,8 +104,9 @@ struct lb_entry_reader_s {
     void                   *data;
     unsigned                level;   /* of the object or array */
     unsigned                member;  /* whose value comes next */
-    bool                    listed;  /* "servers" has been there */
-    size_t                  count;   /* objects that have ended */
+    lb_entry_array_t        array;   /* that is being read */
+    unsigned                listed;  /* arrays that have been there, as bits */
+    size_t                  count;   /* objects of it that have ended */
     lb_entry_t              entry;   /* the object that is being read */
     gw_json_t               json;    /* json.error: what is wrong */
 };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lb_health.h"
-#include "lb_sync.h"
+#include "lb_slot.h"
 
 
 static void lb_inherit_identity(lb_identity_t *identity,
@@ -25,6 +25,10 @@ lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
     lb_server_t    *server;
     lb_identity_t  *identity;
 
+    /* a change that is being saved is either here or noted as missing */
+
+    roster->saving = atomic_load(&old->saving);
+
     from = 0;
     used = atomic_load(&old->used);
 
@@ -36,7 +40,7 @@ lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
             continue;
         }
 
-        index = lb_sync_slot(roster, &from);
+        index = lb_slot_next(roster, &from);
 
         if (index == LB_NONE) {
             return false;
@@ -53,6 +57,7 @@ lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
 
     roster->id_next = atomic_load(&old->id_next);
     roster->kept = atomic_load(&old->kept);
+    roster->file = atomic_load(&old->file);
     roster->retries = atomic_load(&old->retries);
 
     return true;

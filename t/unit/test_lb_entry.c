@@ -122,6 +122,14 @@ a_file_is_a_list_and_nothing_else(void **state)
                                "]}"), 0);
     assert_int_equal(reader.count, 2);
 
+    assert_int_equal(read_text(&lb_entry_file,
+                               "{\"servers\":[{\"address\":\"a\"}],"
+                               "\"lines\":[],\"names\":[]}"), 0);
+    assert_int_equal(reader.listed, 7);
+
+    refused(&lb_entry_file, "{\"lines\":[]}", "\"servers\"");
+    refused(&lb_entry_file, "{\"servers\":[],\"lines\":[{}]}",
+            "lines[0]: address is missing");
     refused(&lb_entry_file, "", "JSON");
     refused(&lb_entry_file, "{}", "\"servers\"");
     refused(&lb_entry_file, "[]", "\"servers\"");
