@@ -11,6 +11,7 @@
 
 #include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -150,6 +151,11 @@ ngx_gw_child_drops_rights(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_gw_child_become_worker(ngx_cycle_t *cycle)
 {
+    uid_t             uid;
+    gid_t             gid;
+    const char       *name;
+    struct group     *grp;
+    struct passwd    *pwd;
     ngx_core_conf_t  *ccf;
 
     if (!ngx_gw_child_drops_rights(cycle)) {
@@ -158,21 +164,44 @@ ngx_gw_child_become_worker(ngx_cycle_t *cycle)
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    if (setgid(ccf->group) == -1) {
+    name = ccf->username;
+    uid = ccf->user;
+    gid = ccf->group;
+
+    if (ccf->user == (ngx_uid_t) NGX_CONF_UNSET_UINT) {
+
+        /* what it will be if the rest of the configuration has no "user" */
+
+        name = NGX_USER;
+        pwd = getpwnam(name);
+        grp = getgrnam(NGX_GROUP);
+
+        if (pwd == NULL || grp == NULL) {
+            ngx_log_error(ngx_gw_child_level(), cycle->log, ngx_errno,
+                          "user \"" NGX_USER "\" or group \"" NGX_GROUP
+                          "\" is not found");
+            return NGX_ERROR;
+        }
+
+        uid = pwd->pw_uid;
+        gid = grp->gr_gid;
+    }
+
+    if (setgid(gid) == -1) {
         ngx_log_error(ngx_gw_child_level(), cycle->log, ngx_errno,
-                      "setgid(%d) failed", ccf->group);
+                      "setgid(%d) failed", gid);
         return NGX_ERROR;
     }
 
-    if (initgroups(ccf->username, ccf->group) == -1) {
+    if (initgroups(name, gid) == -1) {
         ngx_log_error(ngx_gw_child_level(), cycle->log, ngx_errno,
-                      "initgroups(%s, %d) failed", ccf->username, ccf->group);
+                      "initgroups(%s, %d) failed", name, gid);
         return NGX_ERROR;
     }
 
-    if (setuid(ccf->user) == -1) {
+    if (setuid(uid) == -1) {
         ngx_log_error(ngx_gw_child_level(), cycle->log, ngx_errno,
-                      "setuid(%d) failed", ccf->user);
+                      "setuid(%d) failed", uid);
         return NGX_ERROR;
     }
 

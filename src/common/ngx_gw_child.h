@@ -43,7 +43,8 @@ struct ngx_gw_child_s {
  * Calls run() in a child and returns what that returns; NGX_ABORT, logged:
  * there was no child, or it died, or it was killed after it had shown no sign
  * of life for NGX_GW_CHILD_SILENCE.  Mutexes of the cycle's zones that it
- * held then are free.  The configuration of the cycle has been read.
+ * held then are free.  While the configuration of the cycle is still being
+ * read, a "user" that is yet to come is not known.
  */
 
 ngx_int_t ngx_gw_child_run(ngx_gw_child_t *child);
