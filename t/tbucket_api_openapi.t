@@ -62,6 +62,7 @@ my $server = '{"address":"127.0.0.1:7","weight":3}';
 
 # a folder that has gone is a state file that cannot be written
 
+unlink $g->dir . '/gone/u.json.lock';
 rmdir $g->dir . '/gone' or die "gone: $!\n";
 
 

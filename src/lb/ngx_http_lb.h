@@ -103,15 +103,17 @@ struct ngx_http_lb_srv_conf_s {
     lb_outlier_t                  outlier;
     ngx_uint_t                    given;      /* directives, a bit each */
 
-    lb_line_t                    *lines;      /* the server lines */
-    uint32_t                      nlines;
-    uint32_t                      nservers;   /* or those of the state file */
+    lb_line_t                    *lines;      /* the server lines, and */
+    uint32_t                      nlines;     /* names of the state file */
+    uint32_t                      configured; /* lines without those */
+    uint32_t                      nservers;   /* slots that are needed */
     ngx_http_lb_state_t          *state;      /* NULL: no lb_state */
 
     ssize_t                       zone_size;  /* NGX_CONF_UNSET: computed */
     ngx_shm_zone_t               *shm_zone;
     ngx_slab_pool_t              *shpool;     /* its mutex guards roster */
     lb_roster_t                  *roster;
+    lb_roster_t                  *superseded; /* old one, until it is copied */
     uint32_t                      capacity;
     uint32_t                      nrows;
     uint32_t                      order_max;
@@ -226,6 +228,23 @@ void ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf);
 ngx_int_t ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index);
 
 
+/* ngx_http_lb_resize.c */
+
+/*
+ * Sets lcf->nservers, the slots that a zone must have for the lines, the
+ * state file and, at a reload, the servers that there are: old or NULL.
+ */
+ngx_int_t ngx_http_lb_resize_plan(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    lb_roster_t *old);
+
+/* The old zone is to be replaced: NGX_OK, or NGX_ERROR for want of room. */
+ngx_int_t ngx_http_lb_resize_begin(ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_lb_srv_conf_t *old);
+
+/* It is, by the new one, which nobody else has yet. */
+void ngx_http_lb_resize_end(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old);
+
+
 /* ngx_http_lb_check_conf.c */
 
 char *ngx_http_lb_health_check(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -267,6 +286,10 @@ void ngx_http_lb_log_empty(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
 void ngx_http_lb_log_member(void *data, const lb_identity_t *identity,
     bool added);
 
+/* The same, because of what is in the state file. */
+void ngx_http_lb_log_read(void *data, const lb_identity_t *identity,
+    bool added);
+
 /* The same of one that was removed at runtime and has no requests left. */
 void ngx_http_lb_log_gone(void *data, const lb_identity_t *identity,
     bool added);
@@ -304,28 +327,38 @@ char *ngx_http_lb_state(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* Reads the file of an upstream whose lines are known, if it has one. */
 ngx_int_t ngx_http_lb_state_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
 
-/* Sets a bad file aside; of a fresh zone, says which lines differ from it. */
+/*
+ * Sees to it that no other nginx writes the file; sets a bad one aside; of a
+ * fresh zone, says which lines differ from it.
+ */
 ngx_int_t ngx_http_lb_state_init_module(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf, ngx_uint_t fresh);
 
-void ngx_http_lb_state_init_process(ngx_cycle_t *cycle,
-    ngx_http_lb_srv_conf_t *lcf);
+void ngx_http_lb_state_init_process(ngx_http_lb_srv_conf_t *lcf);
 
 
 /* ngx_http_lb_state_lines.c */
 
-/* What a new roster begins with: the file's list, or the server lines. */
-void ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf, lb_line_t **lines,
-    uint32_t *n);
+/* How many slots a new roster needs for the lines and the state file. */
+uint32_t ngx_http_lb_state_need(ngx_http_lb_srv_conf_t *lcf);
 
 /*
- * Brings servers in line with a new configuration, unless shared memory is
- * the list: then it logs which lines differ.  Mutex; lb_roster_build().
+ * Puts into a new roster what it begins with: the list of the file, if there
+ * is one, and the lines.  NGX_ERROR: there is not enough room.
+ */
+ngx_int_t ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf);
+
+/*
+ * Brings servers in line with a new configuration, and logs which lines
+ * differ from what a state file keeps.  Mutex; then lb_roster_build().
  */
 void ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf);
 
 /* Logs which server lines differ from the list in force. */
 void ngx_http_lb_state_compare(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log);
+
+/* roster->kept of an upstream with this configuration */
+uint64_t ngx_http_lb_state_key(ngx_http_lb_srv_conf_t *lcf);
 
 
 /* ngx_http_lb_reason.c */

@@ -339,6 +339,23 @@ ngx_http_lb_write_reply(ngx_http_lb_write_t *write)
                                  "the state file cannot be written, nothing "
                                  "was changed");
 
+    case NGX_HTTP_LB_UNKNOWN:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "the state file cannot be written, and "
+                                 "whether it has the change is unknown");
+
+    case NGX_HTTP_LB_NOT_OURS:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "the state file of upstream \"%V\" is in "
+                                 "use by another nginx, nothing was changed",
+                                 host);
+
+    case NGX_HTTP_LB_SUPERSEDED:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "upstream \"%V\" is being replaced by a "
+                                 "reload, nothing was changed: try again",
+                                 host);
+
     case NGX_HTTP_LB_BUSY:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "another change of upstream \"%V\" takes "

@@ -21,12 +21,18 @@
 #define NGX_HTTP_LB_EDIT_GUARD  1000
 
 
+static void ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf);
+static ngx_uint_t ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_timer(ngx_event_t *ev);
 static void ngx_http_lb_edit_expire(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit,
     uint32_t *index);
+static ngx_uint_t ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index);
 
@@ -71,21 +77,19 @@ ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
     state = lcf->state;
 
     if (state == NULL) {
-        ngx_http_lb_edit_apply(edit);
+        ngx_shmtx_lock(&lcf->shpool->mutex);
+
+        if (!ngx_http_lb_edit_is_late(edit)) {
+            ngx_http_lb_edit_apply(edit);
+        }
+
+        ngx_shmtx_unlock(&lcf->shpool->mutex);
+
         edit->finish(edit);
         return;
     }
 
-    if (!state->started) {
-        ngx_queue_init(&state->waiting);
-
-        state->event.handler = ngx_http_lb_edit_timer;
-        state->event.data = lcf;
-        state->event.log = ngx_cycle->log;
-        state->save.conf = lcf;
-        state->save.done = ngx_http_lb_edit_saved;
-        state->started = 1;
-    }
+    ngx_http_lb_edit_start(lcf);
 
     edit->deadline = ngx_current_msec + NGX_HTTP_LB_EDIT_WAIT;
 
@@ -95,12 +99,55 @@ ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
 }
 
 
+void
+ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_edit_t  *edit;
+
+    edit = ngx_http_lb_edit_create(lcf, NGX_HTTP_LB_RECOVER);
+
+    if (edit) {
+        edit->finish = ngx_http_lb_edit_recovered;
+
+        ngx_http_lb_edit_submit(edit);
+    }
+}
+
+
+static void
+ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit)
+{
+    ngx_destroy_pool(edit->pool);
+}
+
+
+static void
+ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    if (state->started) {
+        return;
+    }
+
+    ngx_queue_init(&state->waiting);
+
+    state->event.handler = ngx_http_lb_edit_timer;
+    state->event.data = lcf;
+    state->event.log = ngx_cycle->log;
+    state->save.conf = lcf;
+    state->save.done = ngx_http_lb_edit_saved;
+    state->started = 1;
+}
+
+
 /* The next change that is possible goes to the file. */
 
 static void
 ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
 {
-    uint32_t              index;
     ngx_queue_t          *q;
     ngx_http_lb_edit_t   *edit;
     ngx_http_lb_state_t  *state;
@@ -124,19 +171,11 @@ ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
 
         edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
 
-        ngx_shmtx_lock(&lcf->shpool->mutex);
-        ngx_http_lb_edit_check(edit, &index);
-        ngx_shmtx_unlock(&lcf->shpool->mutex);
-
-        if (edit->outcome != NGX_HTTP_LB_DONE) {
+        if (!ngx_http_lb_edit_begin(edit)) {
             ngx_gw_lease_release(ngx_http_lb_editor(lcf));
             edit->finish(edit);
             continue;
         }
-
-        state->save.edit = edit;
-        state->save.index = index;
-        state->save.busy = 1;
 
         if (!state->event.timer_set) {
             ngx_add_timer(&state->event, NGX_HTTP_LB_EDIT_GUARD);
@@ -147,27 +186,85 @@ ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* The file has been written, or could not be. */
+/* Whether there is something to write, or to read. */
+
+static ngx_uint_t
+ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit)
+{
+    uint32_t             index;
+    lb_roster_t         *roster;
+    ngx_http_lb_save_t  *save;
+
+    roster = edit->conf->roster;
+    save = &edit->conf->state->save;
+    index = LB_NONE;
+
+    ngx_shmtx_lock(&edit->conf->shpool->mutex);
+
+    save->recover = atomic_load(&roster->saving);
+
+    if (!ngx_http_lb_edit_is_late(edit)) {
+
+        if (!save->recover) {
+            ngx_http_lb_edit_check(edit, &index);
+        }
+
+        if (edit->outcome == NGX_HTTP_LB_DONE
+            && (save->recover || edit->kind != NGX_HTTP_LB_RECOVER))
+        {
+            atomic_store(&roster->saving, 1);
+            save->busy = 1;
+        }
+    }
+
+    ngx_shmtx_unlock(&edit->conf->shpool->mutex);
+
+    save->edit = edit;
+    save->index = index;
+
+    return save->busy;
+}
+
+
+/* The file has been written or read, or could not be. */
 
 static void
 ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
 {
+    ngx_uint_t           again;
     ngx_http_lb_edit_t  *edit;
     ngx_http_lb_save_t  *save;
 
     save = &lcf->state->save;
     edit = save->edit;
 
-    if (save->rc == NGX_OK) {
-        ngx_http_lb_edit_apply(edit);
+    edit->outcome = save->outcome;
+    again = 0;
 
-    } else {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, save->err,
-                      "lb: state file \"%V\" of upstream \"%V\" cannot be "
-                      "written: %s failed", &lcf->state->path,
-                      &lcf->upstream->host, save->failed);
+    ngx_shmtx_lock(&lcf->shpool->mutex);
 
-        edit->outcome = NGX_HTTP_LB_NOT_SAVED;
+    if (save->outcome == NGX_HTTP_LB_DONE) {
+
+        if (save->recover) {
+            ngx_http_lb_edit_read(lcf);
+            again = (edit->kind != NGX_HTTP_LB_RECOVER);
+
+        } else {
+            ngx_http_lb_edit_apply(edit);
+        }
+
+        atomic_store(&lcf->roster->file, save->stamp);
+        atomic_store(&lcf->roster->saving, 0);
+
+    } else if (save->outcome != NGX_HTTP_LB_UNKNOWN && !save->recover) {
+        atomic_store(&lcf->roster->saving, 0);
+    }
+
+    ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+    if (save->pool) {
+        ngx_destroy_pool(save->pool);
+        save->pool = NULL;
     }
 
     save->busy = 0;
@@ -179,9 +276,72 @@ ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
         ngx_del_timer(&lcf->state->event);
     }
 
-    edit->finish(edit);
+    if (again) {
+        ngx_queue_insert_head(&lcf->state->waiting, &edit->queue);
+
+    } else {
+
+        if (edit->outcome != NGX_HTTP_LB_DONE) {
+            ngx_http_lb_edit_failed(lcf);
+        }
+
+        edit->finish(edit);
+    }
 
     ngx_http_lb_edit_next(lcf);
+}
+
+
+/* Memory becomes what the file says; the mutex is held. */
+
+static void
+ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_save_t  *save;
+
+    save = &lcf->state->save;
+
+    if (save->pool == NULL) {
+        return;
+    }
+
+    save->stamp = save->list.stamp;
+
+    ngx_http_lb_state_adopt(lcf, &save->list);
+
+    if (lb_roster_stale(lcf->roster)) {
+        lb_roster_build(lcf->roster);
+    }
+}
+
+
+static void
+ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_save_t  *save;
+
+    save = &lcf->state->save;
+
+    switch (save->outcome) {
+
+    case NGX_HTTP_LB_NOT_SAVED:
+    case NGX_HTTP_LB_UNKNOWN:
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, save->err,
+                      "lb: state file \"%V\" of upstream \"%V\" cannot be "
+                      "written: %s failed", &lcf->state->path,
+                      &lcf->upstream->host, save->failed);
+        break;
+
+    case NGX_HTTP_LB_NOT_OURS:
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "lb: state file \"%V\" of upstream \"%V\" is in use "
+                      "by another nginx", &lcf->state->path,
+                      &lcf->upstream->host);
+        break;
+
+    default:
+        break;
+    }
 }
 
 
@@ -225,6 +385,29 @@ ngx_http_lb_edit_expire(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
+/*
+ * Whether the servers are those of another zone or configuration by now, so
+ * that a change of these would be lost; the mutex is held.
+ */
+
+static ngx_uint_t
+ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit)
+{
+    lb_roster_t  *roster;
+
+    roster = edit->conf->roster;
+    edit->outcome = NGX_HTTP_LB_DONE;
+
+    if (atomic_load(&roster->superseded)
+        || atomic_load(&roster->kept) != ngx_http_lb_state_key(edit->conf))
+    {
+        edit->outcome = NGX_HTTP_LB_SUPERSEDED;
+    }
+
+    return edit->outcome != NGX_HTTP_LB_DONE;
+}
+
+
 /* Whether the change can be made, and where; the mutex is held. */
 
 static void
@@ -233,10 +416,15 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index)
     lb_roster_t  *roster;
 
     roster = edit->conf->roster;
+
     edit->outcome = NGX_HTTP_LB_DONE;
+    *index = LB_NONE;
+
+    if (edit->kind == NGX_HTTP_LB_RECOVER) {
+        return;
+    }
 
     if (edit->kind == NGX_HTTP_LB_ADD) {
-        *index = LB_NONE;
 
         if (lb_edit_find_address(roster, edit->line.address,
                                  edit->line.address_length)
@@ -269,20 +457,13 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index)
 static void
 ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
 {
-    uint32_t                 index;
-    ngx_http_lb_srv_conf_t  *lcf;
-
-    lcf = edit->conf;
-
-    ngx_shmtx_lock(&lcf->shpool->mutex);
+    uint32_t  index;
 
     ngx_http_lb_edit_check(edit, &index);
 
     if (edit->outcome == NGX_HTTP_LB_DONE) {
         ngx_http_lb_edit_make(edit, index);
     }
-
-    ngx_shmtx_unlock(&lcf->shpool->mutex);
 }
 
 
@@ -331,6 +512,9 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
         }
 
         break;
+
+    case NGX_HTTP_LB_RECOVER:
+        return;
     }
 
     if (lb_roster_stale(roster)) {

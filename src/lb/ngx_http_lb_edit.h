@@ -6,13 +6,17 @@
  *   ngx_http_lb_api.c        where a request is, lists and single servers
  *   ngx_http_lb_api_write.c  bodies, and what became of a change
  *   ngx_http_lb_edit.c       changes, one after the other
- *   ngx_http_lb_state.c      lb_state: reading the file at the start
+ *   ngx_http_lb_state.c      lb_state: where the file is, at the start
+ *   ngx_http_lb_state_read.c   reading it
  *   ngx_http_lb_state_lines.c  server lines that differ from it
+ *   ngx_http_lb_state_lock.c   which nginx may write it
  *   ngx_http_lb_state_save.c   writing it
  *
  * With a state file a change is written to it first and made in shared
  * memory then; the process that does so holds a lease on the changes of that
  * upstream, and the others wait.  What fails on the way has changed nothing.
+ * roster->saving tells that a process may have died between the two: the
+ * next one reads the file before it makes a change, or when it starts.
  */
 
 
@@ -22,6 +26,7 @@
 
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_task.h"
+#include "src/core/lb_adopt.h"
 #include "src/core/lb_edit.h"
 #include "src/lb/ngx_http_lb.h"
 
@@ -31,13 +36,17 @@
 
 
 /* slots that are looked at with the mutex held once */
-#define NGX_HTTP_LB_SLICE  32
+#define NGX_HTTP_LB_SLICE      32
+
+/* bytes of a state file */
+#define NGX_HTTP_LB_STATE_MAX  (64 * 1024 * 1024)
 
 
 typedef enum {
     NGX_HTTP_LB_ADD = 0,
     NGX_HTTP_LB_CHANGE,
-    NGX_HTTP_LB_REMOVE
+    NGX_HTTP_LB_REMOVE,
+    NGX_HTTP_LB_RECOVER             /* no change, see roster->saving */
 } ngx_http_lb_kind_e;
 
 
@@ -48,6 +57,9 @@ typedef enum {
     NGX_HTTP_LB_LEAVING,            /* it is being removed */
     NGX_HTTP_LB_NO_ROOM,            /* no slot is free */
     NGX_HTTP_LB_NOT_SAVED,          /* the file cannot be written */
+    NGX_HTTP_LB_UNKNOWN,            /* nor is it known what is in it now */
+    NGX_HTTP_LB_NOT_OURS,           /* another nginx writes the file */
+    NGX_HTTP_LB_SUPERSEDED,         /* by a newer configuration */
     NGX_HTTP_LB_BUSY                /* another process holds the lease */
 } ngx_http_lb_outcome_e;
 
@@ -89,16 +101,46 @@ typedef struct {
 } ngx_http_lb_shown_t;
 
 
-/* a file that is being written, by a thread if there are any */
+/* who the owner of a state file is */
+
+typedef enum {
+    NGX_HTTP_LB_OWNER_US = 0,
+    NGX_HTTP_LB_OWNER_GONE,         /* and it may be ours again */
+    NGX_HTTP_LB_OWNER_OTHER,
+    NGX_HTTP_LB_OWNER_ERROR         /* with ngx_errno */
+} ngx_http_lb_owner_e;
+
+
+/* numbers of owners are bytes of a file that are locked */
+#define NGX_HTTP_LB_OWNER_MAX  0x7fffffff
+
+
+/* what a state file says */
+
+typedef struct {
+    lb_list_t                 list;
+    ngx_uint_t                compared; /* it has "lines" */
+    lb_entry_t               *names;    /* further server lines */
+    ngx_uint_t                nnames;
+    uint64_t                  stamp;    /* which file it was */
+    char                     *error;    /* what is wrong with it */
+} ngx_http_lb_file_t;
+
+
+/* a file that is being written or read, by a thread if there are any */
 
 typedef struct {
     ngx_http_lb_srv_conf_t   *conf;
     ngx_http_lb_edit_t       *edit;     /* the change that is in it */
     uint32_t                  index;    /* of its server, or LB_NONE */
     ngx_uint_t                busy;
-    ngx_int_t                 rc;
+    ngx_uint_t                recover;  /* memory may not be what it says */
+    ngx_http_lb_outcome_e     outcome;
     ngx_err_t                 err;
     const char               *failed;   /* the call that has failed */
+    uint64_t                  stamp;    /* of the file as it is now */
+    ngx_pool_t               *pool;     /* NULL: nothing was read */
+    ngx_http_lb_file_t        list;
     void                    (*done)(ngx_http_lb_srv_conf_t *lcf);
 #if (NGX_THREADS)
     ngx_thread_task_t         task;
@@ -109,15 +151,20 @@ typedef struct {
 /* lb_state */
 
 struct ngx_http_lb_state_s {
-    ngx_str_t                 path;     /* with a final zero */
+    ngx_str_t                 path;     /* each with a final zero */
     ngx_str_t                 temp;
+    ngx_str_t                 lock;
     ngx_str_t                 folder;
+    uint64_t                  key;      /* of the path, not 0 */
 
     /* as the configuration was read */
     ngx_uint_t                found;
     ngx_uint_t                bad;      /* it is no list of servers */
-    lb_line_t                *lines;
-    uint32_t                  nlines;
+    ngx_http_lb_file_t        list;
+
+    uint64_t                  owner;    /* our number as such, 0: none */
+    ngx_fd_t                  fd;       /* of the lock; master */
+    ngx_uint_t                readonly; /* a bad file is in the way */
 
     /* of this process */
     ngx_queue_t               waiting;  /* ngx_http_lb_edit_t */
@@ -136,6 +183,9 @@ ngx_http_lb_edit_t *ngx_http_lb_edit_create(ngx_http_lb_srv_conf_t *lcf,
 /* Makes the change; finish() may be called at once. */
 void ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit);
 
+/* Finds out what has become of a change whose process has died. */
+void ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf);
+
 /*
  * Sets name and address of a server line from text in memory of pool:
  * NGX_OK; NGX_DECLINED and why in *reason.  Names are not looked up.
@@ -147,10 +197,68 @@ ngx_int_t ngx_http_lb_edit_address(ngx_pool_t *pool, ngx_str_t *text,
 void ngx_http_lb_edit_line(const lb_entry_t *entry, lb_line_t *line);
 
 
+/* ngx_http_lb_state_read.c */
+
+/*
+ * Reads a state file into memory of pool; nothing is logged, no name is
+ * looked up.  pending: of servers that are not there yet.  NGX_DECLINED: it
+ * is no list of servers, list->error says why; NGX_ERROR: ngx_errno.
+ */
+ngx_int_t ngx_http_lb_state_read(ngx_http_lb_file_t *list, ngx_pool_t *pool,
+    ngx_fd_t fd, ngx_uint_t pending);
+
+/* What tells one file from the one that replaces it; not 0. */
+uint64_t ngx_http_lb_state_stamp(const struct stat *st);
+
+
+/* ngx_http_lb_state_lock.c */
+
+/*
+ * The master makes this nginx the owner: NGX_OK, NGX_DECLINED after having
+ * logged why it is not, or NGX_ERROR.  state->owner is set.
+ */
+ngx_int_t ngx_http_lb_state_own(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
+
+/* Takes that over from the last configuration. */
+ngx_int_t ngx_http_lb_state_own_on(ngx_cycle_t *cycle,
+    ngx_http_lb_state_t *state, ngx_http_lb_state_t *old);
+
+/* For processes that are not to hold the lock. */
+void ngx_http_lb_state_disown(ngx_http_lb_state_t *state);
+
+/*
+ * Keeps others from writing until *fd is closed, unless that is -1, and says
+ * whose the file is.  Waits up to 2 s for others; for threads.
+ */
+ngx_http_lb_owner_e ngx_http_lb_state_enter(ngx_http_lb_state_t *state,
+    ngx_fd_t *fd);
+
+/* Becomes the owner again after NGX_HTTP_LB_OWNER_GONE. */
+ngx_int_t ngx_http_lb_state_claim(ngx_http_lb_state_t *state, ngx_fd_t fd);
+
+
 /* ngx_http_lb_state_save.c */
 
-/* Writes the file with the change in it; state->save.done() is called. */
+/*
+ * Writes the file with the change in it, or reads it if memory may not be
+ * what it says; state->save.done() is called.
+ */
 void ngx_http_lb_state_save(ngx_http_lb_srv_conf_t *lcf);
+
+
+/* ngx_http_lb_state_lines.c */
+
+/* Adds what the file has as names to the lines; looks names up. */
+ngx_int_t ngx_http_lb_state_names(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+
+/*
+ * Makes servers those of a file that was read, and then brings them in line
+ * with the lines.  Mutex; then lb_roster_build().
+ */
+void ngx_http_lb_state_adopt(ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_lb_file_t *list);
 
 
 /* ngx_http_lb_api.c */

@@ -10,6 +10,8 @@
 
 static void ngx_http_lb_error(ngx_http_lb_ctx_t *ctx, ngx_msec_t time,
     ngx_str_t *reason);
+static void ngx_http_lb_log_list(ngx_http_lb_srv_conf_t *lcf,
+    const lb_identity_t *identity, const char *what, const char *reason);
 static ngx_uint_t ngx_http_lb_once(_Atomic uint64_t *last);
 
 
@@ -260,33 +262,35 @@ ngx_http_lb_log_empty(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log)
 void
 ngx_http_lb_log_member(void *data, const lb_identity_t *identity, bool added)
 {
-    ngx_http_lb_srv_conf_t  *lcf = data;
+    ngx_http_lb_log_list(data, identity, added ? "added" : "removed",
+                         "configuration reloaded");
+}
 
-    ngx_str_t   name;
-    lb_count_t  left;
 
-    left = lb_roster_count(lcf->roster);
-
-    name.len = identity->name_length;
-    name.data = (u_char *) identity->name;
-
-    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "lb: server %V in upstream \"%V\" is %s: "
-                  "configuration reloaded; %uD of %uD servers left",
-                  &name, &lcf->upstream->host, added ? "added" : "removed",
-                  left.usable, left.total);
+void
+ngx_http_lb_log_read(void *data, const lb_identity_t *identity, bool added)
+{
+    ngx_http_lb_log_list(data, identity, added ? "added" : "removed",
+                         "state file read");
 }
 
 
 void
 ngx_http_lb_log_gone(void *data, const lb_identity_t *identity, bool added)
 {
-    ngx_http_lb_srv_conf_t  *lcf = data;
+    (void) added;
 
+    ngx_http_lb_log_list(data, identity, "removed",
+                         "deleted through the API");
+}
+
+
+static void
+ngx_http_lb_log_list(ngx_http_lb_srv_conf_t *lcf,
+    const lb_identity_t *identity, const char *what, const char *reason)
+{
     ngx_str_t   name;
     lb_count_t  left;
-
-    (void) added;
 
     left = lb_roster_count(lcf->roster);
 
@@ -294,9 +298,10 @@ ngx_http_lb_log_gone(void *data, const lb_identity_t *identity, bool added)
     name.data = (u_char *) identity->name;
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "lb: server %V in upstream \"%V\" is removed: deleted "
-                  "through the API; %uD of %uD servers left",
-                  &name, &lcf->upstream->host, left.usable, left.total);
+                  "lb: server %V in upstream \"%V\" is %s: %s; "
+                  "%uD of %uD servers left",
+                  &name, &lcf->upstream->host, what, reason,
+                  left.usable, left.total);
 }
 
 

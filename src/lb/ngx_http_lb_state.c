@@ -1,51 +1,57 @@
 
 /*
- * lb_state: the directive, the file as the configuration is read, and what
- * becomes of a file that is no list of servers.
+ * lb_state: the directive, where the file is, and what becomes of it at a
+ * start and a reload.
  *
  * Reading changes nothing, so that "nginx -t" may do it; a bad file is set
  * aside when the configuration has been accepted.
  */
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
-
-#include "src/core/gw_id.h"
 #include "src/lb/ngx_http_lb_edit.h"
 
+#include "src/common/ngx_gw_child.h"
+#include "src/common/ngx_gw_path.h"
+#include "src/core/gw_id.h"
 
-#define NGX_HTTP_LB_STATE_PIECE  16384
-#define NGX_HTTP_LB_STATE_MAX    (64 * 1024 * 1024)
+
+#define NGX_HTTP_LB_STATE_LINKS  8
+#define NGX_HTTP_LB_STATE_ASIDE  1000
+
 
 typedef struct {
-    ngx_conf_t               *cf;
-    ngx_http_lb_srv_conf_t   *lcf;
-    ngx_array_t               lines;    /* lb_line_t */
-    ngx_uint_t                fatal;    /* the error is not the file's */
-} ngx_http_lb_state_load_t;
+    char  *path;
+    char  *to;                  /* the name that it gets, or NULL */
+} ngx_http_lb_state_job_t;
 
 
-static ngx_int_t ngx_http_lb_state_paths(ngx_conf_t *cf,
-    ngx_http_lb_state_t *state, ngx_str_t *path);
+static ngx_int_t ngx_http_lb_state_paths(ngx_pool_t *pool,
+    ngx_http_lb_state_t *state);
+static ngx_int_t ngx_http_lb_state_follow(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_state_target(ngx_conf_t *cf,
+    ngx_http_lb_state_t *state);
 static ngx_int_t ngx_http_lb_state_unique(ngx_conf_t *cf,
     ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_state_utf8(const char *text, size_t len);
-static ngx_int_t ngx_http_lb_state_load(ngx_http_lb_state_load_t *load,
-    ngx_file_t *file);
-static ngx_int_t ngx_http_lb_state_parse(ngx_http_lb_state_load_t *load,
-    ngx_file_t *file, lb_entry_reader_t *reader);
-static int ngx_http_lb_state_each(lb_entry_reader_t *reader, void *data);
-static int ngx_http_lb_state_resolve(lb_entry_reader_t *reader,
-    ngx_http_lb_state_load_t *load, ngx_str_t *text);
-static int ngx_http_lb_state_push(lb_entry_reader_t *reader,
-    ngx_http_lb_state_load_t *load, lb_line_t *line);
-static ngx_int_t ngx_http_lb_state_ids(ngx_conf_t *cf, lb_line_t *lines,
-    ngx_uint_t n);
-static int ngx_libc_cdecl ngx_http_lb_state_cmp(const void *one,
-    const void *two);
-static ngx_int_t ngx_http_lb_state_folder(ngx_cycle_t *cycle,
-    ngx_http_lb_state_t *state);
+static ngx_int_t ngx_http_lb_state_open(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf, ngx_fd_t *fd);
+static void ngx_http_lb_state_mounted(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_state_load(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf, ngx_fd_t fd);
+static ngx_err_t ngx_http_lb_state_do(ngx_cycle_t *cycle,
+    ngx_http_lb_state_t *state, char *to, ngx_fd_t *fd);
+static ngx_int_t ngx_http_lb_state_job(ngx_gw_child_t *child);
+static ngx_int_t ngx_http_lb_state_take(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf, ngx_uint_t fresh);
+static ngx_int_t ngx_http_lb_state_go_on(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_state_t *old);
+static ngx_http_lb_state_t *ngx_http_lb_state_old(ngx_http_lb_state_t *state);
+static void ngx_http_lb_state_aside(ngx_cycle_t *cycle,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_err_t ngx_http_lb_state_rename(ngx_cycle_t *cycle,
+    ngx_http_lb_state_t *state, u_char *aside);
 
 
 char *
@@ -76,7 +82,10 @@ ngx_http_lb_state(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_lb_state_paths(cf, state, &value[1]) != NGX_OK) {
+    state->path = value[1];
+    state->fd = NGX_INVALID_FILE;
+
+    if (ngx_conf_full_name(cf->cycle, &state->path, 0) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -92,97 +101,165 @@ ngx_http_lb_state(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static ngx_int_t
-ngx_http_lb_state_paths(ngx_conf_t *cf, ngx_http_lb_state_t *state,
-    ngx_str_t *path)
-{
-    size_t  len;
-
-    state->path = *path;
-
-    if (ngx_conf_full_name(cf->cycle, &state->path, 0) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    state->temp.len = state->path.len + sizeof(".tmp") - 1;
-    state->temp.data = ngx_pnalloc(cf->pool, state->temp.len + 1);
-
-    state->folder.data = ngx_pnalloc(cf->pool, state->path.len + 1);
-
-    if (state->temp.data == NULL || state->folder.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    (void) ngx_sprintf(state->temp.data, "%V.tmp%Z", &state->path);
-
-    for (len = state->path.len; state->path.data[len - 1] != '/'; len--) {
-        /* the path is absolute */
-    }
-
-    state->folder.len = (len > 1) ? len - 1 : len;
-    ngx_memcpy(state->folder.data, state->path.data, state->folder.len);
-    state->folder.data[state->folder.len] = '\0';
-
-    return NGX_OK;
-}
-
-
 /* the file, before there is a zone for what is in it */
 
 ngx_int_t
 ngx_http_lb_state_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
-    ngx_int_t                 rc;
-    ngx_file_t                file;
-    ngx_http_lb_state_t      *state;
-    ngx_http_lb_state_load_t  load;
+    ngx_fd_t              fd;
+    ngx_int_t             rc;
+    ngx_http_lb_state_t  *state;
 
     state = lcf->state;
+
+    lcf->configured = lcf->nlines;
 
     if (state == NULL) {
         return NGX_OK;
     }
 
-    if (ngx_http_lb_state_unique(cf, lcf) != NGX_OK) {
+    if (ngx_http_lb_state_follow(cf, lcf) != NGX_OK
+        || ngx_http_lb_state_unique(cf, lcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    ngx_memzero(&file, sizeof(ngx_file_t));
+    rc = ngx_http_lb_state_open(cf, lcf, &fd);
 
-    file.name = state->path;
-    file.log = cf->log;
-    file.fd = ngx_open_file(state->path.data,
-                            NGX_FILE_RDONLY|NGX_FILE_NONBLOCK, NGX_FILE_OPEN,
-                            0);
-
-    if (file.fd == NGX_INVALID_FILE) {
-
-        if (ngx_errno == NGX_ENOENT) {
-            return NGX_OK;
-        }
-
-        ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
-                      ngx_open_file_n " \"%V\" failed, the state file of "
-                      "upstream \"%V\" in %s:%ui", &state->path,
-                      &lcf->upstream->host, lcf->file, lcf->line);
-        return NGX_ERROR;
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : rc;
     }
 
     state->found = 1;
 
-    ngx_memzero(&load, sizeof(ngx_http_lb_state_load_t));
+    ngx_http_lb_state_mounted(cf, lcf);
 
-    load.cf = cf;
-    load.lcf = lcf;
+    rc = ngx_http_lb_state_load(cf, lcf, fd);
 
-    rc = ngx_http_lb_state_load(&load, &file);
-
-    if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
                       ngx_close_file_n " \"%V\" failed", &state->path);
     }
 
     return rc;
+}
+
+
+static ngx_int_t
+ngx_http_lb_state_paths(ngx_pool_t *pool, ngx_http_lb_state_t *state)
+{
+    size_t      len;
+    ngx_str_t  *path;
+
+    path = &state->path;
+
+    state->temp.len = path->len + sizeof(".tmp") - 1;
+    state->temp.data = ngx_pnalloc(pool, state->temp.len + 1);
+
+    state->lock.len = path->len + sizeof(".lock") - 1;
+    state->lock.data = ngx_pnalloc(pool, state->lock.len + 1);
+
+    state->folder.data = ngx_pnalloc(pool, path->len + 1);
+
+    if (state->temp.data == NULL || state->lock.data == NULL
+        || state->folder.data == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(state->temp.data, "%V.tmp%Z", path);
+    (void) ngx_sprintf(state->lock.data, "%V.lock%Z", path);
+
+    for (len = path->len; path->data[len - 1] != '/'; len--) {
+        /* the path is absolute */
+    }
+
+    state->folder.len = (len > 1) ? len - 1 : len;
+    ngx_memcpy(state->folder.data, path->data, state->folder.len);
+    state->folder.data[state->folder.len] = '\0';
+
+    state->key = (uint64_t) ngx_crc32_long(path->data, path->len) << 32
+                 | ngx_murmur_hash2(path->data, path->len) | 1;
+
+    return NGX_OK;
+}
+
+
+/* a link is what it leads to, if only the operator can have made it */
+
+static ngx_int_t
+ngx_http_lb_state_follow(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_uint_t            i;
+    struct stat           st;
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (ngx_http_lb_state_paths(cf->pool, state) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (lstat((char *) state->path.data, &st) == -1
+            || !S_ISLNK(st.st_mode))
+        {
+            return NGX_OK;
+        }
+
+        if (i == NGX_HTTP_LB_STATE_LINKS
+            || !ngx_gw_path_is_ours((char *) state->folder.data))
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"%V\", the state file of upstream \"%V\", is a "
+                          "symbolic link that is not followed: others may "
+                          "write to its folder, or there are too many links, "
+                          "in %s:%ui", &state->path, &lcf->upstream->host,
+                          lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_lb_state_target(cf, state) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_lb_state_target(ngx_conf_t *cf, ngx_http_lb_state_t *state)
+{
+    char       link[NGX_MAX_PATH];
+    u_char    *p;
+    ssize_t    n;
+    ngx_str_t  path;
+
+    n = readlink((char *) state->path.data, link, sizeof(link) - 1);
+
+    if (n <= 0 || link[n - 1] == '/') {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, n == -1 ? ngx_errno : 0,
+                      "readlink() \"%V\" has not led to a file",
+                      &state->path);
+        return NGX_ERROR;
+    }
+
+    link[n] = '\0';
+
+    path.data = ngx_pnalloc(cf->pool, state->folder.len + n + 2);
+    if (path.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = (link[0] == '/') ? ngx_sprintf(path.data, "%s", link)
+                         : ngx_sprintf(path.data, "%V/%s", &state->folder,
+                                       link);
+    *p = '\0';
+    path.len = p - path.data;
+
+    state->path = path;
+
+    return NGX_OK;
 }
 
 
@@ -250,297 +327,171 @@ ngx_http_lb_state_utf8(const char *text, size_t len)
 }
 
 
+/* NGX_DECLINED: there is none */
+
 static ngx_int_t
-ngx_http_lb_state_load(ngx_http_lb_state_load_t *load, ngx_file_t *file)
+ngx_http_lb_state_open(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    ngx_fd_t *fd)
 {
-    ngx_int_t             rc;
-    ngx_file_info_t       fi;
+    ngx_err_t             err;
+    struct stat           st;
     ngx_http_lb_state_t  *state;
-    lb_entry_reader_t    *reader;
 
-    state = load->lcf->state;
+    state = lcf->state;
 
-    if (ngx_fd_info(file->fd, &fi) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_EMERG, load->cf->log, ngx_errno,
-                      ngx_fd_info_n " \"%V\" failed", &state->path);
+    err = ngx_http_lb_state_do(cf->cycle, state, NULL, fd);
+
+    if (err != 0) {
+
+        if (err == NGX_ENOENT) {
+            return NGX_DECLINED;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, err,
+                      ngx_open_file_n " \"%V\" failed, the state file of "
+                      "upstream \"%V\" in %s:%ui", &state->path,
+                      &lcf->upstream->host, lcf->file, lcf->line);
         return NGX_ERROR;
     }
 
-    if (!ngx_is_file(&fi) || ngx_file_size(&fi) > NGX_HTTP_LB_STATE_MAX) {
-        ngx_log_error(NGX_LOG_EMERG, load->cf->log, 0,
+    if (fstat(*fd, &st) == -1 || !S_ISREG(st.st_mode)
+        || st.st_size > NGX_HTTP_LB_STATE_MAX)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"%V\", the state file of upstream \"%V\", is not a "
                       "file of at most 64m in %s:%ui", &state->path,
-                      &load->lcf->upstream->host, load->lcf->file,
-                      load->lcf->line);
-        return NGX_ERROR;
-    }
+                      &lcf->upstream->host, lcf->file, lcf->line);
 
-    reader = ngx_palloc(load->cf->temp_pool, sizeof(lb_entry_reader_t));
-
-    if (reader == NULL
-        || ngx_array_init(&load->lines, load->cf->pool, 16,
-                          sizeof(lb_line_t))
-           != NGX_OK)
+    } else if (st.st_nlink != 1
+               && !ngx_gw_path_is_ours((char *) state->folder.data))
     {
-        return NGX_ERROR;
-    }
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%V\", the state file of upstream \"%V\", has more "
+                      "names than this one, and others may write to its "
+                      "folder, in %s:%ui", &state->path,
+                      &lcf->upstream->host, lcf->file, lcf->line);
 
-    rc = ngx_http_lb_state_parse(load, file, reader);
-
-    if (rc == NGX_OK) {
-        state->lines = load->lines.elts;
-        state->nlines = load->lines.nelts;
-
-        return ngx_http_lb_state_ids(load->cf, state->lines, state->nlines);
-    }
-
-    if (rc == NGX_DECLINED) {
-        state->bad = 1;
-
-        ngx_log_error(NGX_LOG_ERR, load->cf->log, 0,
-                      "lb: state file \"%V\" of upstream \"%V\" is not "
-                      "used: %s", &state->path, &load->lcf->upstream->host,
-                      reader->json.error);
+    } else {
         return NGX_OK;
     }
 
-    if (load->fatal) {
-        ngx_log_error(NGX_LOG_EMERG, load->cf->log, 0,
-                      "state file \"%V\" of upstream \"%V\": %s in %s:%ui",
-                      &state->path, &load->lcf->upstream->host,
-                      reader->json.error, load->lcf->file, load->lcf->line);
-    }
+    (void) ngx_close_file(*fd);
 
     return NGX_ERROR;
 }
 
 
-/* NGX_DECLINED: reader->json.error says what is wrong with the file */
+/* opens or renames the file, as the workers' user if that may be led astray */
+
+static ngx_err_t
+ngx_http_lb_state_do(ngx_cycle_t *cycle, ngx_http_lb_state_t *state, char *to,
+    ngx_fd_t *fd)
+{
+    ngx_int_t                rc;
+    ngx_gw_child_t           child;
+    ngx_http_lb_state_job_t  job;
+
+    job.path = (char *) state->path.data;
+    job.to = to;
+
+    child.name = "lb_state";
+    child.run = ngx_http_lb_state_job;
+    child.data = &job;
+    child.cycle = cycle;
+    child.fd = NGX_INVALID_FILE;
+
+    rc = ngx_gw_path_is_ours((char *) state->folder.data)
+         ? ngx_http_lb_state_job(&child) : ngx_gw_child_run(&child);
+
+    if (fd) {
+        *fd = child.fd;
+    }
+
+    return (rc < 0) ? EIO : (ngx_err_t) rc;
+}
+
+
+/* an error number, or 0 */
 
 static ngx_int_t
-ngx_http_lb_state_parse(ngx_http_lb_state_load_t *load, ngx_file_t *file,
-    lb_entry_reader_t *reader)
+ngx_http_lb_state_job(ngx_gw_child_t *child)
 {
-    off_t     offset;
-    u_char   *buf;
-    ssize_t   n;
+    ngx_http_lb_state_job_t  *job;
 
-    buf = ngx_palloc(load->cf->temp_pool, NGX_HTTP_LB_STATE_PIECE);
-    if (buf == NULL) {
-        return NGX_ERROR;
+    job = child->data;
+
+    if (job->to) {
+        return (rename(job->path, job->to) == -1) ? ngx_errno : 0;
     }
 
-    lb_entry_init(reader, &lb_entry_file, ngx_http_lb_state_each, load);
+    child->fd = open(job->path, O_RDONLY|O_NONBLOCK|O_NOFOLLOW|O_CLOEXEC);
 
-    offset = 0;
-
-    for ( ;; ) {
-        n = ngx_read_file(file, buf, NGX_HTTP_LB_STATE_PIECE, offset);
-
-        if (n == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (n == 0) {
-            break;
-        }
-
-        offset += n;
-
-        if (lb_entry_feed(reader, buf, n) != 0) {
-            return load->fatal ? NGX_ERROR : NGX_DECLINED;
-        }
-    }
-
-    return lb_entry_finish(reader) == 0 ? NGX_OK : NGX_DECLINED;
+    return (child->fd == -1) ? ngx_errno : 0;
 }
 
 
-static int
-ngx_http_lb_state_each(lb_entry_reader_t *reader, void *data)
+/* nothing can be renamed over a file that is mounted by itself */
+
+static void
+ngx_http_lb_state_mounted(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
-    ngx_http_lb_state_load_t  *load = data;
+#if defined(STATX_ATTR_MOUNT_ROOT)
 
-    ngx_str_t    text;
-    lb_line_t    line;
-    const char  *reason;
-    lb_entry_t  *entry;
+    struct statx  stx;
 
-    entry = &reader->entry;
-
-    ngx_memzero(&line, sizeof(lb_line_t));
-
-    text.len = entry->address_length;
-    text.data = ngx_pnalloc(load->cf->pool, text.len + 1);
-
-    if (text.data == NULL) {
-        load->fatal = 1;
-        lb_entry_fail(reader, "no memory");
-        return -1;
-    }
-
-    ngx_memcpy(text.data, entry->address, text.len);
-    text.data[text.len] = '\0';
-
-    ngx_http_lb_edit_line(entry, &line);
-
-    if (ngx_http_lb_edit_address(load->cf->pool, &text, &line, &reason)
-        != NGX_OK)
+    if (statx(AT_FDCWD, (char *) lcf->state->path.data, AT_SYMLINK_NOFOLLOW,
+              STATX_BASIC_STATS, &stx)
+        == 0
+        && (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT))
     {
-        return ngx_http_lb_state_resolve(reader, load, &text);
+        ngx_log_error(NGX_LOG_ERR, cf->log, 0,
+                      "lb: state file \"%V\" of upstream \"%V\" is mounted "
+                      "by itself and cannot be replaced, changes at runtime "
+                      "will be refused: mount its folder",
+                      &lcf->state->path, &lcf->upstream->host);
     }
 
-    /* the server line that it is from, if it was one */
+#else
 
-    line.host = (char *) text.data;
-    line.host_length = text.len;
+    (void) cf;
+    (void) lcf;
 
-    if (entry->members & LB_ENTRY_NAME) {
-        line.host_length = entry->name_length;
-        line.host = ngx_pnalloc(load->cf->pool, entry->name_length);
-
-        if (line.host == NULL) {
-            load->fatal = 1;
-            lb_entry_fail(reader, "no memory");
-            return -1;
-        }
-
-        ngx_memcpy((char *) line.host, entry->name, entry->name_length);
-    }
-
-    return ngx_http_lb_state_push(reader, load, &line);
+#endif
 }
 
-
-/* names in a file that a person has written, as in server lines */
-
-static int
-ngx_http_lb_state_resolve(lb_entry_reader_t *reader,
-    ngx_http_lb_state_load_t *load, ngx_str_t *text)
-{
-    ngx_url_t   u;
-    ngx_uint_t  i;
-    lb_line_t   line;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = *text;
-    u.default_port = 80;
-
-    if (ngx_parse_url(load->cf->pool, &u) != NGX_OK) {
-
-        /* a resolver that is down says nothing about the file */
-
-        load->fatal = (u.err && ngx_strncmp(u.err, "host not found", 14)
-                                == 0);
-
-        lb_entry_fail(reader, "address \"%.*s\": %s", (int) text->len,
-                      text->data, u.err ? u.err : "no memory");
-        return -1;
-    }
-
-    for (i = 0; i < u.naddrs; i++) {
-        ngx_memzero(&line, sizeof(lb_line_t));
-        ngx_http_lb_edit_line(&reader->entry, &line);
-
-        line.host = (char *) text->data;
-        line.host_length = text->len;
-        line.name = (char *) u.addrs[i].name.data;
-        line.name_length = u.addrs[i].name.len;
-        line.address = u.addrs[i].sockaddr;
-        line.address_length = u.addrs[i].socklen;
-
-        if (ngx_http_lb_state_push(reader, load, &line) != 0) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-ngx_http_lb_state_push(lb_entry_reader_t *reader,
-    ngx_http_lb_state_load_t *load, lb_line_t *line)
-{
-    lb_line_t  *slot;
-
-    if (line->name_length > LB_NAME_MAX
-        || line->address_length > LB_ADDRESS_MAX
-        || load->lines.nelts == LB_SERVERS_MAX)
-    {
-        lb_entry_fail(reader, "more than %d servers", LB_SERVERS_MAX);
-        return -1;
-    }
-
-    slot = ngx_array_push(&load->lines);
-
-    if (slot == NULL) {
-        load->fatal = 1;
-        lb_entry_fail(reader, "no memory");
-        return -1;
-    }
-
-    *slot = *line;
-    slot->pending = ngx_http_lb_check_is_mandatory(load->lcf);
-
-    return 0;
-}
-
-
-/* of servers with the same id only one keeps it; who has none gets one */
 
 static ngx_int_t
-ngx_http_lb_state_ids(ngx_conf_t *cf, lb_line_t *lines, ngx_uint_t n)
+ngx_http_lb_state_load(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    ngx_fd_t fd)
 {
-    uint64_t     last;
-    ngx_uint_t   i;
-    lb_line_t  **order;
+    ngx_int_t             rc;
+    ngx_http_lb_state_t  *state;
 
-    order = ngx_palloc(cf->temp_pool, (n + 1) * sizeof(lb_line_t *));
-    if (order == NULL) {
-        return NGX_ERROR;
+    state = lcf->state;
+
+    rc = ngx_http_lb_state_read(&state->list, cf->pool, fd,
+                                ngx_http_lb_check_is_mandatory(lcf));
+
+    if (rc == NGX_OK) {
+        return ngx_http_lb_state_names(cf, lcf);
     }
 
-    for (i = 0; i < n; i++) {
-        order[i] = &lines[i];
+    if (rc == NGX_DECLINED) {
+        state->bad = 1;
+
+        ngx_log_error(NGX_LOG_ERR, cf->log, 0,
+                      "lb: state file \"%V\" of upstream \"%V\" is not "
+                      "used: %s", &state->path, &lcf->upstream->host,
+                      state->list.error);
+        return NGX_OK;
     }
 
-    ngx_qsort(order, n, sizeof(lb_line_t *), ngx_http_lb_state_cmp);
+    ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                  "state file \"%V\" of upstream \"%V\" cannot be read "
+                  "in %s:%ui", &state->path, &lcf->upstream->host, lcf->file,
+                  lcf->line);
 
-    last = n ? order[n - 1]->id : 0;
-
-    for (i = n; i-- > 1; /* void */) {
-
-        if (order[i]->id == order[i - 1]->id) {
-            order[i]->id = 0;
-        }
-    }
-
-    for (i = 0; i < n; i++) {
-
-        if (lines[i].id == 0) {
-            lines[i].id = ++last;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static int ngx_libc_cdecl
-ngx_http_lb_state_cmp(const void *one, const void *two)
-{
-    const lb_line_t  *a, *b;
-
-    a = *(const lb_line_t *const *) one;
-    b = *(const lb_line_t *const *) two;
-
-    if (a->id != b->id) {
-        return (a->id > b->id) ? 1 : -1;
-    }
-
-    return (a > b) - (a < b);
+    return NGX_ERROR;
 }
 
 
@@ -548,8 +499,8 @@ ngx_int_t
 ngx_http_lb_state_init_module(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf, ngx_uint_t fresh)
 {
-    u_char               *aside;
-    ngx_http_lb_state_t  *state;
+    ngx_int_t             rc;
+    ngx_http_lb_state_t  *state, *old;
 
     state = lcf->state;
 
@@ -557,88 +508,197 @@ ngx_http_lb_state_init_module(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
-    if (ngx_http_lb_state_folder(cycle, state) != NGX_OK) {
+    old = ngx_http_lb_state_old(state);
+
+    rc = (old && old->fd != NGX_INVALID_FILE)
+         ? ngx_http_lb_state_go_on(cycle, lcf, old)
+         : ngx_http_lb_state_take(cycle, lcf, fresh);
+
+    if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (!state->bad) {
+    if (state->bad) {
 
-        if (fresh && state->found) {
-            ngx_http_lb_state_compare(lcf, cycle->log);
+        if (state->owner != 0) {
+            ngx_http_lb_state_aside(cycle, lcf);
         }
 
-        return NGX_OK;
+    } else if (fresh && state->found) {
+        ngx_http_lb_state_compare(lcf, cycle->log);
     }
-
-    aside = ngx_pnalloc(cycle->pool, state->path.len + sizeof(".bad"));
-    if (aside == NULL) {
-        return NGX_ERROR;
-    }
-
-    (void) ngx_sprintf(aside, "%V.bad%Z", &state->path);
-
-    if (ngx_rename_file(state->path.data, aside) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
-                      "lb: state file \"%V\" is bad and cannot be set "
-                      "aside: " ngx_rename_file_n " failed", &state->path);
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
-                  "lb: state file \"%V\" of upstream \"%V\" was set aside "
-                  "as \"%s\"", &state->path, &lcf->upstream->host, aside);
 
     return NGX_OK;
 }
 
 
-/* a folder that is missing is made, for the workers to write to */
-
 static ngx_int_t
-ngx_http_lb_state_folder(ngx_cycle_t *cycle, ngx_http_lb_state_t *state)
+ngx_http_lb_state_take(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf,
+    ngx_uint_t fresh)
 {
-    ngx_core_conf_t  *ccf;
+    ngx_int_t             rc;
+    struct stat           st;
+    ngx_http_lb_state_t  *state;
 
-    if (ngx_create_dir(state->folder.data, 0700) == NGX_FILE_ERROR) {
+    state = lcf->state;
 
-        if (ngx_errno == NGX_EEXIST) {
-            return NGX_OK;
-        }
+    rc = ngx_http_lb_state_own(cycle, lcf);
 
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "lb: " ngx_create_dir_n " \"%V\" failed, state file "
-                      "\"%V\" cannot be written", &state->folder,
-                      &state->path);
-        return NGX_OK;
+    if (rc != NGX_OK || state->bad) {
+        return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
     }
 
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+    /* another nginx may have written to it since, or while this one ran */
 
-    if (geteuid() == 0 && ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT
-        && chown((const char *) state->folder.data, ccf->user, ccf->group)
-           == -1)
+    if (lstat((char *) state->path.data, &st) == 0
+        && (!fresh || ngx_http_lb_state_stamp(&st) != state->list.stamp))
     {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "lb: chown(\"%V\", %d) failed", &state->folder,
-                      (int) ccf->user);
+        atomic_store(&lcf->roster->saving, 1);
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_lb_state_go_on(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_lb_state_t *old)
+{
+    ngx_fd_t              fd;
+    ngx_http_lb_owner_e   owner;
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    if (ngx_http_lb_state_own_on(cycle, state, old) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    owner = ngx_http_lb_state_enter(state, &fd);
+
+    if (owner == NGX_HTTP_LB_OWNER_OTHER) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "lb: state file \"%V\" of upstream \"%V\" has been "
+                      "taken over by another nginx, changes at runtime will "
+                      "be refused", &state->path, &lcf->upstream->host);
+
+    } else if (owner == NGX_HTTP_LB_OWNER_GONE) {
+        atomic_store(&lcf->roster->saving, 1);
+    }
+
+    if (fd != NGX_INVALID_FILE) {
+        (void) ngx_close_file(fd);
+    }
+
+    return NGX_OK;
+}
+
+
+/* of the last configuration, if that had the file */
+
+static ngx_http_lb_state_t *
+ngx_http_lb_state_old(ngx_http_lb_state_t *state)
+{
+    ngx_uint_t                i;
+    ngx_http_lb_main_conf_t  *lmcf;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    if (ngx_is_init_cycle(ngx_cycle)) {
+        return NULL;
+    }
+
+    lmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_lb_upstream_module);
+    if (lmcf == NULL) {
+        return NULL;
+    }
+
+    lcfp = lmcf->upstreams.elts;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+
+        if (lcfp[i]->state && lcfp[i]->state->key == state->key) {
+            return lcfp[i]->state;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* who cannot keep a bad file is not to write over it */
+
+static void
+ngx_http_lb_state_aside(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
+{
+    u_char               *aside;
+    ngx_err_t             err;
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+    err = NGX_ENOMEM;
+
+    aside = ngx_pnalloc(cycle->pool, state->path.len + sizeof(".bad.")
+                                     + NGX_INT_T_LEN);
+    if (aside != NULL) {
+        err = ngx_http_lb_state_rename(cycle, state, aside);
+    }
+
+    if (err == 0) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "lb: state file \"%V\" of upstream \"%V\" was set "
+                      "aside as \"%s\"", &state->path, &lcf->upstream->host,
+                      aside);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ALERT, cycle->log, err,
+                  "lb: state file \"%V\" of upstream \"%V\" is bad and "
+                  "cannot be set aside, changes at runtime will be refused",
+                  &state->path, &lcf->upstream->host);
+
+    state->readonly = 1;
+}
+
+
+/* those that were set aside before stay */
+
+static ngx_err_t
+ngx_http_lb_state_rename(ngx_cycle_t *cycle, ngx_http_lb_state_t *state,
+    u_char *aside)
+{
+    ngx_uint_t   i;
+    struct stat  st;
+
+    (void) ngx_sprintf(aside, "%V.bad%Z", &state->path);
+
+    for (i = 1; lstat((char *) aside, &st) == 0; i++) {
+
+        if (i == NGX_HTTP_LB_STATE_ASIDE) {
+            return EEXIST;
+        }
+
+        (void) ngx_sprintf(aside, "%V.bad.%ui%Z", &state->path, i);
+    }
+
+    return ngx_http_lb_state_do(cycle, state, (char *) aside, NULL);
 }
 
 
 void
-ngx_http_lb_state_init_process(ngx_cycle_t *cycle,
-    ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_state_init_process(ngx_http_lb_srv_conf_t *lcf)
 {
     ngx_http_lb_state_t  *state;
 
     state = lcf->state;
 
-    if (state && access((const char *) state->folder.data, W_OK|X_OK) == -1) {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "lb: state file \"%V\" of upstream \"%V\" cannot be "
-                      "written by workers, changes at runtime will be "
-                      "refused", &state->path, &lcf->upstream->host);
+    if (state == NULL) {
+        return;
+    }
+
+    ngx_http_lb_state_disown(state);
+
+    if (atomic_load(&lcf->roster->saving)) {
+        ngx_http_lb_edit_recover(lcf);
     }
 }

@@ -28,14 +28,13 @@
 static void ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
     size_t *size);
 static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
-static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf);
-static lb_roster_t *ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_lb_srv_conf_t *old);
+static ngx_http_lb_srv_conf_t *ngx_http_lb_zone_old(ngx_str_t *name);
 static ngx_shm_zone_t *ngx_http_lb_zone_find(ngx_str_t *name);
 static ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_zone_inherit(ngx_http_lb_srv_conf_t *lcf,
-    lb_roster_t *old);
 static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_row_dead(lb_row_t *row);
 static void ngx_http_lb_tick(ngx_event_t *ev);
@@ -52,16 +51,25 @@ static ngx_connection_t  ngx_http_lb_tick_dummy;
 ngx_int_t
 ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
-    size_t           size;
-    uint32_t         order_max;
-    ngx_str_t        name;
-    lb_roster_t     *old;
-    ngx_shm_zone_t  *zone;
+    size_t               size;
+    uint32_t             order_max;
+    ngx_str_t            name;
+    lb_roster_t         *old;
+    ngx_shm_zone_t      *zone;
 
-    lcf->nservers = lcf->nlines;
+    name.len = sizeof("lb:") - 1 + lcf->upstream->host.len;
+    name.data = ngx_pnalloc(cf->pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
 
-    if (lcf->state) {
-        lcf->nservers = ngx_max(lcf->nlines, lcf->state->nlines);
+    (void) ngx_sprintf(name.data, "lb:%V", &lcf->upstream->host);
+
+    zone = ngx_http_lb_zone_find(&name);
+    old = zone ? ((ngx_http_lb_srv_conf_t *) zone->data)->roster : NULL;
+
+    if (ngx_http_lb_resize_plan(cf, lcf, old) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     ngx_http_lb_zone_size(cf, lcf, &size);
@@ -84,27 +92,13 @@ ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 
         lcf->order_max = order_max;
         size = lcf->zone_size;
-    }
 
-    name.len = sizeof("lb:") - 1 + lcf->upstream->host.len;
-    name.data = ngx_pnalloc(cf->pool, name.len);
-    if (name.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    (void) ngx_sprintf(name.data, "lb:%V", &lcf->upstream->host);
-
-    zone = ngx_http_lb_zone_find(&name);
-
-    if (zone && lcf->zone_size == NGX_CONF_UNSET) {
-
+    } else if (old && old->capacity >= lcf->nservers
+               && old->nrows >= lcf->nrows)
+    {
         /* servers added at runtime are no reason for a new zone */
 
-        old = ((ngx_http_lb_srv_conf_t *) zone->data)->roster;
-
-        if (old->capacity >= lcf->nservers && old->nrows >= lcf->nrows) {
-            size = zone->shm.size;
-        }
+        size = zone->shm.size;
     }
 
     lcf->shm_zone = ngx_shared_memory_add(cf, &name, size,
@@ -126,16 +120,18 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
 {
     ngx_uint_t                i;
     lb_roster_t              *old, *roster;
+    ngx_http_lb_srv_conf_t   *conf;
     ngx_http_lb_srv_conf_t  **lcfp;
 
     lcfp = lmcf->upstreams.elts;
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
         roster = lcfp[i]->roster;
-        old = ngx_http_lb_zone_old(lcfp[i]);
+        conf = ngx_http_lb_zone_old(&lcfp[i]->shm_zone->shm.name);
+        old = conf ? conf->roster : NULL;
 
         if (old && old != roster) {
-            ngx_http_lb_zone_inherit(lcfp[i], old);
+            ngx_http_lb_resize_end(lcfp[i], old);
 
             if (lcfp[i]->check == NULL) {
                 lb_health_forget(roster);
@@ -187,7 +183,7 @@ ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
             return NGX_ERROR;
         }
 
-        ngx_http_lb_state_init_process(cycle, lcfp[i]);
+        ngx_http_lb_state_init_process(lcfp[i]);
     }
 
     ev = &ngx_http_lb_tick_event;
@@ -324,12 +320,17 @@ ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     ngx_http_lb_srv_conf_t  *lcf, *old;
 
     lcf = shm_zone->data;
-    old = data;
 
     lcf->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
-    if (old == NULL && !shm_zone->shm.exists) {
-        return ngx_http_lb_zone_create(lcf);
+    if (data == NULL && !shm_zone->shm.exists) {
+        old = ngx_http_lb_zone_old(&shm_zone->shm.name);
+
+        if (old && ngx_http_lb_resize_begin(lcf, old) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_lb_zone_create(lcf, old);
     }
 
     lcf->roster = lcf->shpool->data;
@@ -351,16 +352,15 @@ ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-/* nobody else has the zone yet */
+/* nobody else has the zone yet; old: what it is to be a copy of, or NULL */
 
 static ngx_int_t
-ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_lb_srv_conf_t *old)
 {
     void       *block;
     size_t      len;
-    uint32_t    n;
     ngx_str_t  *name;
-    lb_line_t  *lines;
 
     name = &lcf->shm_zone->shm.name;
     len = sizeof(" in zone \"\"") + name->len;
@@ -382,12 +382,17 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
     lcf->roster = lb_roster_init(block, lcf->capacity, lcf->nrows,
                                  lcf->order_max);
 
-    lb_roster_rule(lcf->roster, &lcf->rules);
-    ngx_http_lb_state_seed(lcf, &lines, &n);
+    if (old == NULL) {
+        lb_roster_rule(lcf->roster, &lcf->rules);
 
-    (void) lb_roster_sync(lcf->roster, lines, n, NULL, NULL);
-    lcf->roster->kept = (lcf->state != NULL);
-    lb_roster_build(lcf->roster);
+        if (ngx_http_lb_state_seed(lcf) != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, lcf->shm_zone->shm.log, 0,
+                          "zone \"%V\" has no room for all servers", name);
+            return NGX_ERROR;
+        }
+
+        lb_roster_build(lcf->roster);
+    }
 
     lcf->shpool->data = lcf->roster;
 
@@ -395,16 +400,16 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* the roster that the running configuration has for the upstream, or NULL */
+/* what the running configuration has for the upstream, or NULL */
 
-static lb_roster_t *
-ngx_http_lb_zone_old(ngx_http_lb_srv_conf_t *lcf)
+static ngx_http_lb_srv_conf_t *
+ngx_http_lb_zone_old(ngx_str_t *name)
 {
     ngx_shm_zone_t  *zone;
 
-    zone = ngx_http_lb_zone_find(&lcf->shm_zone->shm.name);
+    zone = ngx_http_lb_zone_find(name);
 
-    return zone ? ((ngx_http_lb_srv_conf_t *) zone->data)->roster : NULL;
+    return zone ? zone->data : NULL;
 }
 
 
@@ -551,28 +556,6 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
     }
 
     atomic_store(&roster->config, lcf->config);
-}
-
-
-/* the zone is new, and nobody has it yet */
-
-static void
-ngx_http_lb_zone_inherit(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old)
-{
-    lb_roster_t  *roster;
-
-    roster = lb_roster_init(lcf->roster, lcf->capacity, lcf->nrows,
-                            lcf->order_max);
-
-    lb_roster_rule(roster, &lcf->rules);
-
-    if (!lb_roster_inherit(roster, old)) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                      "lb: zone of upstream \"%V\" has become too small for "
-                      "all of its servers", &lcf->upstream->host);
-    }
-
-    ngx_http_lb_state_apply(lcf);
 }
 
 
