@@ -180,8 +180,8 @@ if ($slow == 0) {
     my $port = greeter(sub {
         my ($c, $name, @arg) = @_;
         sleep(0.4);
-        return "*7\r\n" . "\$3\r\n0-0\r\n" x 2 . ":0\r\n\$1\r\nx\r\n"
-               . "\$13\r\n1700000000000\r\n\$1\r\n7\r\n*0\r\n";
+        return "*8\r\n" . "\$3\r\n0-0\r\n" x 2 . ":0\r\n\$1\r\nx\r\n"
+               . "\$13\r\n1700000000000\r\n\$1\r\n7\r\n*0\r\n:0\r\n";
     });
     my $g = gateway_unstarted(text("redis://127.0.0.1:$port",
                                    timeout => '1s'));
@@ -470,6 +470,97 @@ subtest 'a reply is no longer than what was asked for' => sub {
        'an entry of the stream that is too long is passed over');
     ok(wait_for(sub { put($g, 'good', 9, 1) == 200 }), 'writes go on');
     is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'clients that Redis removes by itself are given back' => sub {
+    my $r = redis();
+    $r->command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+    my $g = start($r->url, store => 'interval=300ms');
+    my $h = start($r->url, store => 'interval=300ms node=h');
+    my $re = qr/\[warn\].*maxmemory-policy "allkeys-lru" .* remove clients/;
+    ok($g->wait_log($re), 'a policy that allows it is warned of');
+    is(put($g, "c$_", $_, 0.001), 201, "a client") for 1 .. 5;
+    is(admitted($g, 'c3', 10), 3, 'limits');
+    ok(wait_for(sub { client_of($h, 'c5')->{registered} }), 'everywhere');
+
+    # it evicts what is older, and then seems to have taken the hash as well
+
+    my $used = sub { $r->command('INFO', 'memory') =~ /used_memory:(\d+)/;
+                     return $1 };
+    $r->command('SET', "other:$_", 'x' x 100_000) for 1 .. 40;
+    sleep(2.1);
+    $r->command('CONFIG', 'SET', 'maxmemory-samples', 64);
+    $r->command('CONFIG', 'SET', 'maxmemory', $used->() - 1_000_000);
+    ok(wait_for(sub { $r->command('INFO', 'stats')
+                      =~ /evicted_keys:[1-9]/ }), 'Redis evicts');
+    $r->command('CONFIG', 'SET', 'maxmemory', 0);
+    $r->command('DEL', key('clients'));
+    ok(wait_for(sub { $r->command('HLEN', key('clients')) == 5 }),
+       'what was evicted is back');
+    is(client_of($_, 'c4')->{capacity}, 4, 'nobody has lost it') for $g, $h;
+    is(admitted($g, 'c3', 10), 0, 'limits hold');
+    ok(wait_for(sub {
+        grep { $_->log =~ /\[error\].*evicted clients: 0 of 5 are left/ }
+             $g, $h
+    }), 'it is told');
+    is(count($g, $re), 1, 'the warning once');
+
+    # by hand is another thing
+
+    $r->command('DEL', key('clients'));
+    for my $gateway ($g, $h) {
+        ok(wait_for(sub { !client_of($gateway, 'c4') }),
+           'what a person deletes is deleted');
+    }
+    like($g->log, qr/\[warn\].*has gone from redis, with 5 clients/,
+         'which is told, too');
+    is(put($g, 'c1', 1, 1), 201, 'writes go on');
+    is($_->quit, 0, 'a graceful stop ends') for $g, $h;
+};
+
+subtest 'the commands that the documentation lists are enough' => sub {
+    open(my $in, '<', "$FindBin::Bin/../docs/directives.md") or die $!;
+    my ($list) = do { local $/; <$in> =~ /^- The user needs (.*?)\.\n/ms };
+    my @commands = $list =~ /`([A-Z]+)`/g;
+    cmp_ok(scalar @commands, '>', 20, scalar @commands . ' of them');
+
+    my $r = redis();
+    $r->command('ACL', 'SETUSER', 'u', 'reset', 'on', '>pw', '~tbucket:*',
+                map { '+' . lc } @commands);
+    $r->command('ACL', 'LOG', 'RESET');
+
+    for my $scope ('node', 'global') {
+        my $g = start('redis://u:pw@127.0.0.1:' . $r->port . '/1',
+                      zone => "rate=2r/s capacity=5 scope=$scope",
+                      store => "interval=200ms prefix=tbucket:$scope");
+        my $h = start('redis://u:pw@127.0.0.1:' . $r->port . '/1',
+                      zone => "rate=2r/s capacity=5 scope=$scope",
+                      store => "interval=200ms prefix=tbucket:$scope node=h");
+        is(put($g, $_, 7, 0.001), 201, "$scope: a client") for 'a', 'd';
+        is(api($g, 'PATCH', '/clients/a', { tokens => 3 })->{code}, 200,
+           'its tokens');
+        is(api($g, 'POST', '/clients', [map { { client_id => "c$_",
+               capacity => 1, rate_per_sec => 1 } } 1 .. 300])->{code}, 200,
+           'an array');
+        is(api($g, 'DELETE', '/clients/c1')->{code}, 204, 'one less');
+        ok(wait_for(sub { keys %{ registered($h) } == 301 }),
+           'another gateway knows');
+        is(admitted($g, 'a', 10), 3, 'limits');
+        is(admitted($g, 'd', 10), 7, 'of each');
+        is($g->quit, 0, 'a graceful stop ends');
+        $g->start;
+        is(admitted($g, 'd', 10), 0, 'and a start');
+        $r->command('SELECT', 1);
+        $r->command('FLUSHDB');
+        ok(wait_for(sub { put($h, 'b', 1, 1) =~ /^20/ }), 'what is lost');
+        is($r->command('HLEN', "tbucket:$scope:{clients}:clients"), 302,
+           'is given back');
+        becomes_up($_, 1, 'it is up') for $g, $h;
+        is($_->quit, 0, 'a graceful stop ends') for $g, $h;
+        unlike($g->log . $h->log, qr/NOPERM|can't run/i, 'no complaint');
+    }
+
+    is_deeply($r->command('ACL', 'LOG'), [], 'Redis has refused nothing');
 };
 
 subtest 'pages that come slowly, without end' => sub {

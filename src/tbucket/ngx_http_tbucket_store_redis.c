@@ -218,6 +218,7 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
                                                NGX_HTTP_TBUCKET_REDIS_TERM));
 
         if (rz->holder) {
+            ngx_http_tbucket_redis_inform(redis);
             ngx_http_tbucket_redis_tick_zone(rz);
             held = 1;
         }
@@ -262,6 +263,8 @@ ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
 
     rz->following = 0;
     rz->seeding = 0;
+    rz->reseed = 0;
+    rz->gone = NGX_HTTP_TBUCKET_GONE_NOT;
     rz->scan.full = 0;
     rz->walk.full = 0;
 }
@@ -342,6 +345,7 @@ ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
     ngx_http_tbucket_redis_t  *redis;
 
     redis = link->data;
+    redis->informed = 0;
 
     ngx_http_tbucket_redis_report(redis);
     ngx_http_tbucket_redis_pending(redis);

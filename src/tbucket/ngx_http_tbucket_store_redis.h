@@ -10,6 +10,7 @@
  *     _redis_apply.c   what was read, into shared memory
  *     _redis_tokens.c  the states of buckets that are not full
  *     _redis_trouble.c what Redis refuses, and when it is asked again
+ *     _redis_info.c    clients that Redis has evicted
  *     _redis_load.c    start and end, in the master
  *
  * Every worker has a connection for commands.  One of them holds the lease
@@ -99,7 +100,17 @@ typedef struct {
     uint64_t                      time;     /* Redis', ms since 1970 */
     ngx_str_t                     cursor;
     redisReply                   *items;    /* id, value or nil, ... */
+    uint32_t                      clients;  /* that there are */
 } ngx_http_tbucket_view_t;
+
+
+/* Most clients that are known here are not in Redis: is that right? */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_GONE_NOT = 0,
+    NGX_HTTP_TBUCKET_GONE_ASKED,
+    NGX_HTTP_TBUCKET_GONE_REMOVED       /* yes, somebody has removed them */
+} ngx_http_tbucket_gone_e;
 
 
 /* Going through all clients, in pages. */
@@ -176,11 +187,15 @@ typedef struct {
     unsigned                      crowded:1;    /* too many ids at once */
     unsigned                      text:1;       /* scripts are to be sent */
     unsigned                      skip:1;       /* what the stream has */
+    unsigned                      reseed:1;     /* whatever epoch there is */
     ngx_gw_redis_t               *stream;
     ngx_event_t                   retry;
     ngx_msec_t                    asked;        /* for entries, since when */
     ngx_msec_t                    begun;        /* anew in Redis; 0: never */
     ngx_uint_t                    declined;     /* changes, in a row */
+    ngx_http_tbucket_gone_e       gone;
+    uint32_t                      left;         /* clients, in Redis, then */
+    ngx_msec_t                    evicted;      /* when it was told; or 0 */
 
     char                          seen[NGX_HTTP_TBUCKET_EPOCH_SIZE];
     uint64_t                      after;        /* of the registry, seeding */
@@ -214,6 +229,11 @@ struct ngx_http_tbucket_redis_s {
     ngx_event_t                   ticker;
     ngx_msec_t                    tick;         /* of a holder */
     uint32_t                      demotions;    /* that were seen to */
+
+    /* of the worker with the first zone's lease, as of the last INFO */
+    unsigned                      informed:1;   /* of this connection */
+    unsigned                      evicts:1;     /* any key, it may */
+    ngx_int_t                     evicted;      /* keys, so far */
     char                          page[NGX_INT_T_LEN + 1];
 };
 
@@ -279,6 +299,22 @@ void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,
 /* There is no room for a client: logged once as long as the zone is. */
 
 void ngx_http_tbucket_redis_crowded(ngx_http_tbucket_rzone_t *rz);
+
+
+/* ngx_http_tbucket_store_redis_info.c */
+
+/* Asks a new connection whether Redis may evict what is ours, and warns. */
+
+void ngx_http_tbucket_redis_inform(ngx_http_tbucket_redis_t *redis);
+
+/*
+ * Whether a view is not to be believed, as Redis seems to have lost most of
+ * the clients.  It is found out whether it has evicted them, and then it is
+ * given them back; else the next view is believed.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_gone(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view);
 
 
 /* ngx_http_tbucket_store_redis_script.c */

@@ -136,7 +136,10 @@ static const char  ngx_http_tbucket_script_read[] =
     "local time = redis.call('TIME')\n"
     "local now = time[1] .. string.format('%03d', "
             "math.floor(time[2] / 1000))\n"
-    "local cursor, items = '0', {}\n"
+    "local cursor, items, clients = '0', {}, 0\n"
+    "if ARGV[1] == 'scan' or #ARGV > 1 then\n"
+    "  clients = redis.call('HLEN', KEYS[1])\n"
+    "end\n"
     "if ARGV[1] == 'scan' then\n"
     "  local page = redis.call('HSCAN', KEYS[1], ARGV[2], 'COUNT', ARGV[3])\n"
     "  cursor, items = page[1], page[2]\n"
@@ -151,7 +154,7 @@ static const char  ngx_http_tbucket_script_read[] =
     "  end\n"
     "end\n"
     "return {last, first, length, redis.call('GET', KEYS[3]) or '', now,\n"
-    "        cursor, items}\n";
+    "        cursor, items, clients}\n";
 
 
 /*
@@ -383,7 +386,7 @@ ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view, redisReply *reply)
     ngx_uint_t    i;
     redisReply  **e;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 7) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 8) {
         return NGX_ERROR;
     }
 
@@ -404,6 +407,8 @@ ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view, redisReply *reply)
         || ngx_strlen(e[3]->str) != (size_t) e[3]->len
         || e[5]->len > 20
         || e[6]->type != REDIS_REPLY_ARRAY || e[6]->elements % 2 != 0
+        || e[7]->type != REDIS_REPLY_INTEGER || e[7]->integer < 0
+        || e[7]->integer > UINT32_MAX
         || !tb_stream_id_parse(&view->last, e[0]->str, e[0]->len)
         || !tb_stream_id_parse(&view->first, e[1]->str, e[1]->len))
     {
@@ -417,6 +422,7 @@ ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view, redisReply *reply)
     view->cursor.data = (u_char *) e[5]->str;
     view->cursor.len = e[5]->len;
     view->items = e[6];
+    view->clients = (uint32_t) e[7]->integer;
 
     return NGX_OK;
 }

@@ -222,6 +222,7 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
     rz->seeding = 0;
 
     if (ngx_http_tbucket_redis_is(reply, "DONE")) {
+        rz->reseed = 0;
         ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
         ngx_http_tbucket_redis_follow(rz);
         return;
@@ -258,6 +259,7 @@ ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz)
     }
 
     rz->seeding = 0;
+    rz->reseed = 0;
 
     ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
     ngx_http_tbucket_redis_follow(rz);

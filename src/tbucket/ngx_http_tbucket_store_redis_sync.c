@@ -110,6 +110,17 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
 
     rc = ngx_http_tbucket_redis_judge(rz, &view);
 
+    if (rc == NGX_DECLINED) {
+
+        /* another node has begun anew */
+
+        rz->reseed = 0;
+
+    } else if (rc == NGX_OK && rz->reseed) {
+        ngx_memcpy(rz->seen, view.epoch.data, view.epoch.len + 1);
+        rc = NGX_AGAIN;
+    }
+
     if (rc == NGX_AGAIN) {
         ngx_http_tbucket_redis_seed(rz);
         return;
@@ -630,6 +641,10 @@ ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
         /* the stream's connection sees to it */
 
         ngx_http_tbucket_redis_restart(rz);
+        return NGX_DECLINED;
+    }
+
+    if (rc == NGX_OK && ngx_http_tbucket_redis_gone(rz, view)) {
         return NGX_DECLINED;
     }
 
