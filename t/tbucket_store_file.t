@@ -381,14 +381,14 @@ subtest 'broken files' => sub {
     $g->kill;
 
     my ($last) = map { /(\d+)$/ } sort glob(store($g) . '/clients.journal.*');
-    my $journal = slurp(store($g) . "/clients.journal.$last");
+    my $changes = slurp(store($g) . "/clients.journal.$last");
     refused($g, 'clients.journal.' . ($last + 1), "\x7fELF\0\1\2" x 10,
             qr/no journal of ours/, 'a foreign journal');
-    refused($g, 'clients.journal.' . ($last + 9), $journal,
+    refused($g, 'clients.journal.' . ($last + 9), $changes,
             qr/a journal without the one before/, 'a stray number');
-    refused($g, "clients.journal.9223372036854775807", $journal,
+    refused($g, "clients.journal.9223372036854775807", $changes,
             qr/a number that no journal of ours has/, 'the largest number');
-    refused($g, "clients.journal.99999999999999999999", $journal,
+    refused($g, "clients.journal.99999999999999999999", $changes,
             qr/a number that no journal of ours has/, 'a larger one');
 
     spew(store($g) . '/clients.tokens', "\x7fELF\0\1\2");

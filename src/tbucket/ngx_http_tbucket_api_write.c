@@ -21,6 +21,7 @@ typedef enum {
     NGX_HTTP_TBUCKET_BODY_START = 0,
     NGX_HTTP_TBUCKET_BODY_READ,
     NGX_HTTP_TBUCKET_BODY_WRITE,
+    NGX_HTTP_TBUCKET_BODY_LATE,
     NGX_HTTP_TBUCKET_BODY_ANSWER
 } ngx_http_tbucket_body_e;
 
@@ -65,7 +66,10 @@ static int ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
 static void ngx_http_tbucket_body_gone(ngx_gw_task_t *task);
 
 static void ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write);
+static void ngx_http_tbucket_write_late(ngx_http_tbucket_write_t *write);
 static ngx_int_t ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body);
+static ngx_int_t ngx_http_tbucket_write_unknown(
+    ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_write_shown(ngx_http_tbucket_body_t *body,
     ngx_uint_t status);
 static ngx_int_t ngx_http_tbucket_write_counts(ngx_http_tbucket_body_t *body);
@@ -122,6 +126,7 @@ ngx_http_tbucket_body_create(ngx_http_request_t *r,
     write->log = ngx_cycle->log;
     write->zone = zone;
     write->finish = ngx_http_tbucket_write_finish;
+    write->late = ngx_http_tbucket_write_late;
     write->data = body;
 
     if (id != NULL) {
@@ -176,6 +181,16 @@ ngx_http_tbucket_body_step(ngx_gw_task_t *task)
     case NGX_HTTP_TBUCKET_BODY_READ:
         rc = ngx_http_tbucket_body_read(body);
         break;
+
+    case NGX_HTTP_TBUCKET_BODY_LATE:
+
+        /* the write goes on without the request */
+
+        rc = ngx_http_tbucket_write_unknown(body);
+        body->write->data = NULL;
+
+        ngx_gw_task_end(task, rc);
+        return;
 
     default: /* NGX_HTTP_TBUCKET_BODY_ANSWER */
         rc = ngx_http_tbucket_write_reply(body);
@@ -465,7 +480,9 @@ ngx_http_tbucket_body_gone(ngx_gw_task_t *task)
 
     body = (ngx_http_tbucket_body_t *) task;
 
-    if (body->state == NGX_HTTP_TBUCKET_BODY_WRITE) {
+    if (body->state == NGX_HTTP_TBUCKET_BODY_WRITE
+        || body->state == NGX_HTTP_TBUCKET_BODY_LATE)
+    {
         body->write->data = NULL;
         return;
     }
@@ -492,6 +509,20 @@ ngx_http_tbucket_write_finish(ngx_http_tbucket_write_t *write)
     body->state = NGX_HTTP_TBUCKET_BODY_ANSWER;
 
     ngx_gw_task_wake(&body->task);
+}
+
+
+static void
+ngx_http_tbucket_write_late(ngx_http_tbucket_write_t *write)
+{
+    ngx_http_tbucket_body_t  *body;
+
+    body = write->data;
+
+    if (body != NULL) {
+        body->state = NGX_HTTP_TBUCKET_BODY_LATE;
+        ngx_gw_task_wake(&body->task);
+    }
 }
 
 
@@ -552,6 +583,7 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body)
                                  &write->zone->name);
 
     case NGX_HTTP_TBUCKET_STORE_DOWN:
+
         if (write->reason.len) {
             return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                      "the store takes no writes, nothing was "
@@ -563,12 +595,23 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_body_t *body)
                                  "changed");
 
     case NGX_HTTP_TBUCKET_STORE_UNKNOWN:
-        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "the store did not answer, the outcome is "
-                                 "unknown");
+        return ngx_http_tbucket_write_unknown(body);
     }
 
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_unknown(ngx_http_tbucket_body_t *body)
+{
+    ngx_str_t  *reason;
+
+    reason = &body->write->reason;
+
+    return ngx_gw_json_error(body->task.request, NGX_HTTP_SERVICE_UNAVAILABLE,
+                             "the store did not answer, the outcome is "
+                             "unknown%s%V", reason->len ? ": " : "", reason);
 }
 
 

@@ -78,7 +78,10 @@ struct ngx_http_tbucket_write_s {
     ngx_http_tbucket_change_t   *changes;  /* no two with the same id */
     ngx_uint_t                   n;
 
-    /* set before done(); reason: of STORE_DOWN, empty if there is none */
+    /*
+     * Set before done(); reason: of STORE_DOWN and STORE_UNKNOWN, empty if
+     * there is none.
+     */
     ngx_http_tbucket_outcome_e   outcome;
     ngx_str_t                    reason;
     ngx_uint_t                   created;
@@ -86,9 +89,15 @@ struct ngx_http_tbucket_write_s {
 
     void                       (*done)(ngx_http_tbucket_write_t *write);
     void                        *state;    /* of the store */
+    ngx_msec_t                   since;    /* when it began to wait */
 
-    /* the caller's, who destroys the pool */
+    /*
+     * The caller's, who destroys the pool.  late(): the store does not
+     * answer in time, for the reason given; finish() comes all the same, and
+     * until then the rest of the write may be in the hands of a thread.
+     */
     void                       (*finish)(ngx_http_tbucket_write_t *write);
+    void                       (*late)(ngx_http_tbucket_write_t *write);
     void                        *data;
 
     /* private to ngx_http_tbucket_write.c */
@@ -183,7 +192,7 @@ char *ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
 
 /*
  * Hands a write to the store of the configuration as soon as it is its
- * turn.  The caller has set pool, log, zone, kind, changes, finish, data;
+ * turn.  The caller has set pool, log, zone, kind, changes, finish, late, data;
  * the rest is zeroed.  finish() may be called before this returns.
  */
 

@@ -32,20 +32,13 @@ static void ngx_http_tbucket_file_stop(ngx_http_tbucket_store_t *store,
 static void ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_tbucket_file_finish_zones(ngx_gw_child_t *child);
-static void ngx_http_tbucket_file_write(ngx_http_tbucket_store_t *store,
-    ngx_http_tbucket_write_t *write);
 
-static void ngx_http_tbucket_file_next_batch(
-    ngx_http_tbucket_file_zone_t *fz);
-static void ngx_http_tbucket_file_committed(void *data);
 static void ngx_http_tbucket_file_tick(ngx_event_t *ev);
 static void ngx_http_tbucket_file_tick_zone(ngx_http_tbucket_file_zone_t *fz);
 static void ngx_http_tbucket_file_run_fold(void *data);
 static void ngx_http_tbucket_file_folded(void *data);
 static void ngx_http_tbucket_file_run_tokens(void *data);
 static void ngx_http_tbucket_file_saved(void *data);
-static void ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz,
-    uint32_t bit, ngx_uint_t ok, ngx_http_tbucket_file_error_t *error);
 
 
 static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_file = {
@@ -159,9 +152,7 @@ ngx_http_tbucket_file_prepare(ngx_http_tbucket_store_t *store,
         fz->store = store;
         fz->file = file;
         fz->log = cycle->log;
-        fz->patience = ngx_is_init_cycle(ngx_cycle)
-                       ? NGX_HTTP_TBUCKET_FILE_START_WAIT
-                       : NGX_HTTP_TBUCKET_FILE_RELOAD_WAIT;
+        fz->patience = NGX_HTTP_TBUCKET_FILE_LOAD_WAIT;
 
         if (ngx_http_tbucket_file_prepare_zone(fz, cycle) != NGX_OK) {
             return NGX_ERROR;
@@ -207,16 +198,13 @@ ngx_http_tbucket_file_prepare_zone(ngx_http_tbucket_file_zone_t *fz,
 
     fz->byte = 8 * (uint64_t) ngx_crc32_long(name->data, name->len);
 
-    ngx_queue_init(&fz->waiting);
+    ngx_http_tbucket_file_prepare_writes(fz);
 
-    fz->commit.run = ngx_http_tbucket_file_commit;
-    fz->commit.done = ngx_http_tbucket_file_committed;
     fz->compact.run = ngx_http_tbucket_file_run_fold;
     fz->compact.done = ngx_http_tbucket_file_folded;
     fz->tokens.run = ngx_http_tbucket_file_run_tokens;
     fz->tokens.done = ngx_http_tbucket_file_saved;
 
-    fz->commit.data = fz;
     fz->compact.data = fz;
     fz->tokens.data = fz;
 
@@ -398,7 +386,7 @@ ngx_http_tbucket_file_finish_zones(ngx_gw_child_t *child)
         fz = &file->zones[i];
 
         error.text[0] = '\0';
-        fz->patience = NGX_HTTP_TBUCKET_FILE_START_WAIT;
+        fz->patience = NGX_HTTP_TBUCKET_FILE_LOAD_WAIT;
 
         tokens = ngx_http_tbucket_file_save_tokens(fz, 1, &error);
         clients = ngx_http_tbucket_file_fold(fz, 1, &error);
@@ -411,87 +399,6 @@ ngx_http_tbucket_file_finish_zones(ngx_gw_child_t *child)
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_tbucket_file_write(ngx_http_tbucket_store_t *store,
-    ngx_http_tbucket_write_t *write)
-{
-    ngx_uint_t                     i;
-    ngx_http_tbucket_file_t       *file;
-    ngx_http_tbucket_file_zone_t  *fz;
-
-    file = store->data;
-
-    for (i = 0; i < file->nzones; i++) {
-        fz = &file->zones[i];
-
-        if (fz->zone == write->zone) {
-            ngx_queue_insert_tail(&fz->waiting, &write->queue);
-            ngx_http_tbucket_file_next_batch(fz);
-            return;
-        }
-    }
-
-    write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
-    write->done(write);
-}
-
-
-/* All that wait, as one batch; while it is written the next one gathers. */
-
-static void
-ngx_http_tbucket_file_next_batch(ngx_http_tbucket_file_zone_t *fz)
-{
-    ngx_queue_t  *q;
-
-    if (fz->commit.busy || ngx_queue_empty(&fz->waiting)) {
-        return;
-    }
-
-    fz->nbatch = 0;
-    fz->commit_error.text[0] = '\0';
-
-    while (fz->nbatch < NGX_HTTP_TBUCKET_FILE_BATCH
-           && !ngx_queue_empty(&fz->waiting))
-    {
-        q = ngx_queue_head(&fz->waiting);
-        ngx_queue_remove(q);
-
-        fz->batch[fz->nbatch++] = ngx_queue_data(q, ngx_http_tbucket_write_t,
-                                                 queue);
-    }
-
-    ngx_http_tbucket_file_post(&fz->commit);
-}
-
-
-static void
-ngx_http_tbucket_file_committed(void *data)
-{
-    ngx_http_tbucket_file_zone_t  *fz = data;
-
-    ngx_uint_t                 i, n;
-    ngx_http_tbucket_write_t  *done[NGX_HTTP_TBUCKET_FILE_BATCH];
-
-    if (fz->ok || fz->commit_error.text[0] != '\0') {
-        ngx_http_tbucket_file_verdict(fz, NGX_HTTP_TBUCKET_DOWN_WRITE, fz->ok,
-                                      &fz->commit_error);
-    }
-
-    for (i = fz->nbatch; i > fz->ndone; i--) {
-        ngx_queue_insert_head(&fz->waiting, &fz->batch[i - 1]->queue);
-    }
-
-    n = fz->ndone;
-    ngx_memcpy(done, fz->batch, n * sizeof(ngx_http_tbucket_write_t *));
-
-    ngx_http_tbucket_file_next_batch(fz);
-
-    for (i = 0; i < n; i++) {
-        done[i]->done(done[i]);
-    }
 }
 
 
@@ -531,6 +438,11 @@ ngx_http_tbucket_file_tick_zone(ngx_http_tbucket_file_zone_t *fz)
     ngx_http_tbucket_kept_t  *kept;
 
     kept = &fz->zone->shared->kept;
+
+    ngx_http_tbucket_file_watch(fz, &fz->compact, fz->compact_begin,
+                                NGX_HTTP_TBUCKET_DOWN_WRITE);
+    ngx_http_tbucket_file_watch(fz, &fz->tokens, fz->tokens_begin,
+                                NGX_HTTP_TBUCKET_DOWN_TOKENS);
 
     if (kept->fenced) {
         return;
@@ -591,11 +503,9 @@ ngx_http_tbucket_file_folded(void *data)
                       "the next reload", &fz->stem);
     }
 
-    if (fz->compact_rc == NGX_OK || fz->compact_rc == NGX_ERROR) {
-        ngx_http_tbucket_file_verdict(fz, NGX_HTTP_TBUCKET_DOWN_WRITE,
-                                      fz->compact_rc == NGX_OK,
-                                      &fz->compact_error);
-    }
+    ngx_http_tbucket_file_tell(fz, &fz->compact, fz->compact_rc,
+                               NGX_HTTP_TBUCKET_DOWN_WRITE,
+                               &fz->compact_error);
 }
 
 
@@ -627,48 +537,11 @@ ngx_http_tbucket_file_saved(void *data)
     fz->tokens_at = ngx_current_msec - took
                     + ngx_max(period, took * NGX_HTTP_TBUCKET_FILE_REST / 2);
 
-    if (fz->tokens_rc == NGX_OK || fz->tokens_rc == NGX_ERROR) {
-        ngx_http_tbucket_file_verdict(fz, NGX_HTTP_TBUCKET_DOWN_TOKENS,
-                                      fz->tokens_rc == NGX_OK,
-                                      &fz->tokens_error);
-    }
+    ngx_http_tbucket_file_tell(fz, &fz->tokens, fz->tokens_rc,
+                               NGX_HTTP_TBUCKET_DOWN_TOKENS,
+                               &fz->tokens_error);
 
     if (fz->tokens_rc == NGX_OK) {
         ngx_http_tbucket_store_synced(fz->zone);
-    }
-}
-
-
-/* One line when something stops to work, and one when it works again. */
-
-static void
-ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz, uint32_t bit,
-    ngx_uint_t ok, ngx_http_tbucket_file_error_t *error)
-{
-    uint32_t           was;
-    _Atomic uint32_t  *down;
-
-    down = &fz->zone->shared->store.down;
-
-    if (ok) {
-        was = atomic_load_explicit(down, memory_order_relaxed);
-
-        if ((was & bit) && (atomic_fetch_and(down, ~bit) & bit)) {
-            ngx_log_error(NGX_LOG_NOTICE, fz->log, 0,
-                          "tbucket_store: zone \"%V\": %s are saved again",
-                          &fz->zone->name,
-                          bit == NGX_HTTP_TBUCKET_DOWN_WRITE
-                          ? "clients" : "token states");
-        }
-
-        return;
-    }
-
-    if (!(atomic_fetch_or(down, bit) & bit)) {
-        ngx_log_error(NGX_LOG_ERR, fz->log, error->err,
-                      "tbucket_store: zone \"%V\": %s cannot be saved: %s",
-                      &fz->zone->name,
-                      bit == NGX_HTTP_TBUCKET_DOWN_WRITE
-                      ? "clients" : "token states", error->text);
     }
 }

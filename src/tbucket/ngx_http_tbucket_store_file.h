@@ -33,12 +33,11 @@
 #define NGX_HTTP_TBUCKET_FILE_BATCH  64        /* writes that share a sync */
 
 /*
- * ms that is waited for a lock: by a start and an exit; by a reload, for the
- * workers that it replaces; and for saves, of which some take as long.
+ * ms that is waited for a lock: at a start, a reload and an exit; and for
+ * saves, of which some take as long.
  */
-#define NGX_HTTP_TBUCKET_FILE_START_WAIT   4000
-#define NGX_HTTP_TBUCKET_FILE_RELOAD_WAIT  20000
-#define NGX_HTTP_TBUCKET_FILE_SAVE_WAIT    30000
+#define NGX_HTTP_TBUCKET_FILE_LOAD_WAIT  4000
+#define NGX_HTTP_TBUCKET_FILE_SAVE_WAIT  10000
 
 /* kept->edited: why the file of clients is not to be written */
 #define NGX_HTTP_TBUCKET_FILE_EDITED    1
@@ -82,6 +81,7 @@ typedef struct {
     void                        (*done)(void *data);
     void                         *data;
     unsigned                      busy:1;
+    unsigned                      stuck:1;  /* was told of */
     ngx_event_t                   guard;    /* keeps the worker from exiting */
 #if (NGX_THREADS)
     ngx_thread_task_t             task;
@@ -109,8 +109,14 @@ typedef struct ngx_http_tbucket_file_zone_s {
     ngx_uint_t                    ndone;    /* of these; the rest must wait */
     ngx_uint_t                    ok;       /* the store took them */
     ngx_http_tbucket_file_error_t commit_error;
+    ngx_uint_t                    quiet;    /* it is no fault of the disk */
+    ngx_msec_t                    wait;     /* for the lock, at most */
+    ngx_event_t                   look;     /* whether they wait for long */
+    ngx_uint_t                    hangs;    /* the thread, for a timeout */
+    ngx_http_tbucket_file_error_t hang_error;
 
-    /* saves */
+    /* saves; us, when a thread that is at one last got on */
+    _Atomic uint64_t              alive;
     ngx_http_tbucket_file_job_t   compact;
     ngx_int_t                     compact_rc;
     ngx_msec_t                    compact_at;    /* not before then */
@@ -233,9 +239,36 @@ ngx_int_t ngx_http_tbucket_file_save_tokens(ngx_http_tbucket_file_zone_t *fz,
     ngx_uint_t final, ngx_http_tbucket_file_error_t *error);
 
 
+/* ngx_http_tbucket_store_file_batch.c: writes of a worker */
+
+void ngx_http_tbucket_file_prepare_writes(ngx_http_tbucket_file_zone_t *fz);
+void ngx_http_tbucket_file_write(ngx_http_tbucket_store_t *store,
+    ngx_http_tbucket_write_t *write);
+
+/* Sets or clears a bit of the zone's store.down, and logs what changes. */
+
+void ngx_http_tbucket_file_verdict(ngx_http_tbucket_file_zone_t *fz,
+    uint32_t bit, ngx_uint_t ok, ngx_http_tbucket_file_error_t *error);
+
+
 /* ngx_http_tbucket_store_file_job.c: runs in a thread, then is done */
 
 void ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job);
+
+/* The thread, or child, gets on. */
+
+void ngx_http_tbucket_file_alive(ngx_http_tbucket_file_zone_t *fz);
+
+/* Says, by that bit, that a job begun at that time (us) does not get on. */
+
+void ngx_http_tbucket_file_watch(ngx_http_tbucket_file_zone_t *fz,
+    ngx_http_tbucket_file_job_t *job, uint64_t begin, uint32_t bit);
+
+/* Says, by that bit, what a job has come to. */
+
+void ngx_http_tbucket_file_tell(ngx_http_tbucket_file_zone_t *fz,
+    ngx_http_tbucket_file_job_t *job, ngx_int_t rc, uint32_t bit,
+    ngx_http_tbucket_file_error_t *error);
 
 
 /* ngx_http_tbucket_store_file_load.c; in the master, logs */

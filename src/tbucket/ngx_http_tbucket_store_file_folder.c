@@ -168,8 +168,9 @@ ngx_http_tbucket_file_lock(ngx_http_tbucket_file_zone_t *fz,
         }
 
         if (ngx_http_tbucket_usec() >= until) {
-            ngx_http_tbucket_file_fail(error, 0, "waiting for a lock that "
-                                       "another process holds on", path);
+            ngx_http_tbucket_file_fail(error, 0, "taking a lock, which "
+                                       "another process or a hanging disk "
+                                       "keeps, on", path);
             goto failed;
         }
 
@@ -191,7 +192,7 @@ failed:
 static void
 ngx_http_tbucket_file_wait(ngx_http_tbucket_file_zone_t *fz, ngx_uint_t n)
 {
-    ngx_gw_child_alive();
+    ngx_http_tbucket_file_alive(fz);
 
     if (n < NGX_HTTP_TBUCKET_FILE_BRISK) {
         (void) usleep(NGX_HTTP_TBUCKET_FILE_BRISK_DELAY);

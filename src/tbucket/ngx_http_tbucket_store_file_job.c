@@ -5,7 +5,11 @@
  */
 
 
+#include "src/common/ngx_gw_child.h"
 #include "src/tbucket/ngx_http_tbucket_store_file.h"
+
+
+#define NGX_HTTP_TBUCKET_FILE_STUCK  5000      /* ms without getting on */
 
 
 #if (NGX_THREADS)
@@ -96,3 +100,56 @@ ngx_http_tbucket_file_post(ngx_http_tbucket_file_job_t *job)
 }
 
 #endif
+
+
+void
+ngx_http_tbucket_file_alive(ngx_http_tbucket_file_zone_t *fz)
+{
+    ngx_gw_child_alive();
+
+    atomic_store_explicit(&fz->alive, ngx_http_tbucket_usec(),
+                          memory_order_relaxed);
+}
+
+
+void
+ngx_http_tbucket_file_watch(ngx_http_tbucket_file_zone_t *fz,
+    ngx_http_tbucket_file_job_t *job, uint64_t begin, uint32_t bit)
+{
+    uint64_t                       alive;
+    ngx_http_tbucket_file_error_t  error;
+
+    if (!job->busy || job->stuck) {
+        return;
+    }
+
+    alive = atomic_load_explicit(&fz->alive, memory_order_relaxed);
+
+    if (ngx_http_tbucket_usec() - ngx_max(alive, begin)
+        < NGX_HTTP_TBUCKET_FILE_STUCK * 1000)
+    {
+        return;
+    }
+
+    job->stuck = 1;
+    error.err = 0;
+
+    (void) snprintf(error.text, sizeof(error.text),
+                    "the disk has not answered for %d ms",
+                    NGX_HTTP_TBUCKET_FILE_STUCK);
+
+    ngx_http_tbucket_file_verdict(fz, bit, 0, &error);
+}
+
+
+void
+ngx_http_tbucket_file_tell(ngx_http_tbucket_file_zone_t *fz,
+    ngx_http_tbucket_file_job_t *job, ngx_int_t rc, uint32_t bit,
+    ngx_http_tbucket_file_error_t *error)
+{
+    if (rc == NGX_OK || rc == NGX_ERROR || job->stuck) {
+        ngx_http_tbucket_file_verdict(fz, bit, rc != NGX_ERROR, error);
+    }
+
+    job->stuck = 0;
+}

@@ -159,7 +159,7 @@ ngx_http_tbucket_file_commit(void *data)
     ngx_http_tbucket_file_yield(fz);
 
     lock = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                      fz->store->timeout, &fz->commit_error);
+                                      fz->wait, &fz->commit_error);
 
     if (lock == NGX_INVALID_FILE) {
         return;
@@ -218,7 +218,21 @@ ngx_http_tbucket_file_append_to(ngx_http_tbucket_file_zone_t *fz,
 
     kept = &fz->zone->shared->kept;
 
-    if (kept->failed || ngx_http_tbucket_file_fence(fz, error) != NGX_OK) {
+    if (ngx_http_tbucket_file_fence(fz, error) != NGX_OK) {
+
+        if (kept->fenced || kept->journal == 0) {
+            ngx_http_tbucket_file_fail(error, 0, "its files belong to another "
+                                       "nginx, or could not be read", NULL);
+            fz->quiet = 1;
+        }
+
+        return NGX_INVALID_FILE;
+    }
+
+    if (kept->failed) {
+        ngx_http_tbucket_file_fail(error, 0, "its journal is to be written "
+                                   "anew first", NULL);
+        fz->quiet = 1;
         return NGX_INVALID_FILE;
     }
 

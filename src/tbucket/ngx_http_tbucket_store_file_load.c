@@ -13,6 +13,9 @@
 #include <sys/random.h>
 
 
+static ngx_int_t ngx_http_tbucket_file_load_locked(
+    ngx_http_tbucket_file_loader_t *l, ngx_cycle_t *cycle,
+    ngx_uint_t may_read);
 static ngx_int_t ngx_http_tbucket_file_is_current(
     ngx_http_tbucket_file_zone_t *fz, struct stat *folder,
     ngx_http_tbucket_file_error_t *error);
@@ -32,13 +35,8 @@ ngx_int_t
 ngx_http_tbucket_file_load_zone(ngx_http_tbucket_file_zone_t *fz,
     ngx_cycle_t *cycle)
 {
-    ngx_fd_t                         compact, write;
     ngx_int_t                        rc;
-    struct stat                      folder;
     ngx_http_tbucket_file_loader_t  *l;
-
-    rc = NGX_ERROR;
-    write = NGX_INVALID_FILE;
 
     l = ngx_calloc(sizeof(ngx_http_tbucket_file_loader_t), cycle->log);
     if (l == NULL) {
@@ -48,30 +46,12 @@ ngx_http_tbucket_file_load_zone(ngx_http_tbucket_file_zone_t *fz,
     l->fz = fz;
     l->log = cycle->log;
 
-    compact = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_COMPACT,
-                                         fz->patience, &l->error);
+    /* who folds has the lock COMPACT for long, and changes nothing by that */
 
-    if (compact != NGX_INVALID_FILE) {
-        write = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
-                                           fz->patience, &l->error);
-    }
+    rc = ngx_http_tbucket_file_load_locked(l, cycle, 0);
 
-    if (write != NGX_INVALID_FILE) {
-
-        if (stat((char *) fz->file->path.data, &folder) == -1) {
-            ngx_http_tbucket_file_fail(&l->error, ngx_errno, "stat()",
-                                       (char *) fz->file->path.data);
-
-        } else if (ngx_http_tbucket_file_is_current(fz, &folder, &l->error)
-                   == NGX_OK)
-        {
-            rc = NGX_OK;
-
-        } else if (ngx_http_tbucket_file_find_journals(l, cycle->pool)
-                   == NGX_OK)
-        {
-            rc = ngx_http_tbucket_file_load(l, &folder);
-        }
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_tbucket_file_load_locked(l, cycle, 1);
     }
 
     if (l->error.text[0] != '\0') {
@@ -80,16 +60,66 @@ ngx_http_tbucket_file_load_zone(ngx_http_tbucket_file_zone_t *fz,
                       l->error.text);
     }
 
-    if (write != NGX_INVALID_FILE) {
-        (void) close(write);
+    free(l->seen);
+    ngx_free(l);
+
+    return rc;
+}
+
+
+/* NGX_DECLINED: the files have to be read, and may not be. */
+
+static ngx_int_t
+ngx_http_tbucket_file_load_locked(ngx_http_tbucket_file_loader_t *l,
+    ngx_cycle_t *cycle, ngx_uint_t may_read)
+{
+    ngx_fd_t                       compact, write;
+    ngx_int_t                      rc;
+    struct stat                    folder;
+    ngx_http_tbucket_file_zone_t  *fz;
+
+    fz = l->fz;
+    rc = NGX_ERROR;
+    compact = NGX_INVALID_FILE;
+
+    if (may_read) {
+        compact = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_COMPACT,
+                                             fz->patience, &l->error);
+        if (compact == NGX_INVALID_FILE) {
+            return NGX_ERROR;
+        }
     }
+
+    write = ngx_http_tbucket_file_lock(fz, NGX_HTTP_TBUCKET_FILE_WRITE,
+                                       fz->patience, &l->error);
+
+    if (write == NGX_INVALID_FILE) {
+        goto done;
+    }
+
+    if (stat((char *) fz->file->path.data, &folder) == -1) {
+        ngx_http_tbucket_file_fail(&l->error, ngx_errno, "stat()",
+                                   (char *) fz->file->path.data);
+
+    } else if (ngx_http_tbucket_file_is_current(fz, &folder, &l->error)
+               == NGX_OK)
+    {
+        rc = NGX_OK;
+
+    } else if (!may_read) {
+        rc = NGX_DECLINED;
+
+    } else if (ngx_http_tbucket_file_find_journals(l, cycle->pool) == NGX_OK) {
+        rc = ngx_http_tbucket_file_load(l, &folder);
+    }
+
+    (void) close(write);
+
+done:
 
     if (compact != NGX_INVALID_FILE) {
         (void) close(compact);
     }
-
-    free(l->seen);
-    ngx_free(l);
 
     return rc;
 }

@@ -7,7 +7,6 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_store_file.h"
-#include "src/common/ngx_gw_child.h"
 #include "src/core/tb_snapshot.h"
 #include "src/core/tb_tokens.h"
 
@@ -367,8 +366,9 @@ ngx_http_tbucket_file_replace(ngx_http_tbucket_file_writer_t *w)
 static ngx_int_t
 ngx_http_tbucket_file_pause(ngx_http_tbucket_file_writer_t *w)
 {
+    ngx_http_tbucket_file_alive(w->fz);
+
     if (w->final) {
-        ngx_gw_child_alive();
         return NGX_OK;
     }
 

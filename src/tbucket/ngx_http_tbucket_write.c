@@ -16,6 +16,9 @@
 /* ms until a write that waits for its turn looks again */
 #define NGX_HTTP_TBUCKET_WRITE_POLL  2
 
+/* ms that one waits for its turn at most */
+#define NGX_HTTP_TBUCKET_WRITE_WAIT  10000
+
 /* ms; a large write that shows no sign of life for that long has no turn */
 #define NGX_HTTP_TBUCKET_WRITE_TERM  60000
 
@@ -50,6 +53,8 @@ ngx_http_tbucket_write_submit(ngx_http_tbucket_store_t *store,
         store->ops->write(store, write);
         return;
     }
+
+    write->since = ngx_current_msec;
 
     ngx_queue_insert_tail(&zone->waiting, &write->queue);
 
@@ -109,14 +114,22 @@ ngx_http_tbucket_write_poll(ngx_event_t *ev)
         q = ngx_queue_head(&zone->waiting);
         write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
 
-        if (!ngx_http_tbucket_write_turn(write)) {
+        if (ngx_http_tbucket_write_turn(write)) {
+            ngx_queue_remove(q);
+            write->store->ops->write(write->store, write);
+            continue;
+        }
+
+        if (ngx_current_msec - write->since < NGX_HTTP_TBUCKET_WRITE_WAIT) {
             ngx_add_timer(ev, NGX_HTTP_TBUCKET_WRITE_POLL);
             return;
         }
 
         ngx_queue_remove(q);
 
-        write->store->ops->write(write->store, write);
+        ngx_str_set(&write->reason, "a large write is under way");
+        write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
+        write->done(write);
     }
 }
 
