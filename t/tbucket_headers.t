@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 115;
+plan tests => 132;
 
 no_long_string();
 log_level('info');
@@ -253,3 +253,47 @@ RateLimit: \"z\";r=0;t=3600
  "RateLimit: \"z\";r=2;t=300\nRetry-After: 300",
  "RateLimit: \"z\";r=2;t=30\nRetry-After: 30",
  "RateLimit: \"z\";r=0;t=60\n! Retry-After"]
+
+
+
+=== TEST 14: what the upstream says of its limits is replaced, in any dialect
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=3;
+--- config
+    tbucket zone=z;
+    location /ietf { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/up/; }
+    location /legacy {
+        tbucket_headers legacy;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/up/;
+    }
+    location /off {
+        tbucket_headers off;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/up/;
+    }
+    location /up/ {
+        tbucket off;
+        add_header RateLimit "up";
+        add_header ratelimit-policy "up";
+        add_header RateLimit-Limit "up";
+        add_header X-Ratelimit-Limit "up";
+        add_header X-RateLimit-Used "up";
+        add_header X-Rate "up";
+        return 200;
+    }
+--- request eval
+["GET /ietf", "GET /legacy", "GET /off"]
+--- response_headers eval
+["RateLimit: \"z\";r=2;t=3600
+RateLimit-Policy: \"z\";q=3;w=10800
+! RateLimit-Limit
+! X-RateLimit-Limit
+! X-RateLimit-Used
+X-Rate: up",
+"! RateLimit
+! RateLimit-Policy
+! RateLimit-Limit
+X-RateLimit-Limit: 3
+! X-RateLimit-Used
+X-Rate: up",
+"RateLimit: up
+X-RateLimit-Limit: up"]

@@ -19,6 +19,7 @@
 static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_filter_due(
     ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
+static void ngx_http_tbucket_drop_headers(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
@@ -82,6 +83,12 @@ ngx_http_tbucket_filter_due(ngx_http_request_t *r,
 
     if (ctx->added < round) {
 
+        if (r->upstream != NULL
+            && ctx->headers != NGX_HTTP_TBUCKET_HEADERS_OFF)
+        {
+            ngx_http_tbucket_drop_headers(r);
+        }
+
         if (ngx_http_tbucket_add_headers(r, ctx) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -90,6 +97,38 @@ ngx_http_tbucket_filter_due(ngx_http_request_t *r,
     }
 
     return ngx_http_tbucket_next_header_filter(r);
+}
+
+
+/*
+ * What the upstream says of a limit of its own, in whatever dialect, is not
+ * what the client has to go by.
+ */
+
+static void
+ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if ((h[i].key.len >= 9
+                 && ngx_strncasecmp(h[i].key.data, (u_char *) "RateLimit", 9)
+                    == 0)
+                || (h[i].key.len >= 12
+                    && ngx_strncasecmp(h[i].key.data,
+                                       (u_char *) "X-RateLimit-", 12)
+                       == 0))
+            {
+                h[i].hash = 0;
+            }
+        }
+    }
 }
 
 
