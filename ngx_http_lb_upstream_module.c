@@ -5,6 +5,7 @@
  */
 
 
+#include "src/common/ngx_gw_cycle.h"
 #include "src/lb/ngx_http_lb.h"
 
 
@@ -24,6 +25,8 @@ static ngx_int_t ngx_http_lb_init_line(ngx_conf_t *cf,
 static void *ngx_http_lb_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_lb_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_lb_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
 static ngx_int_t ngx_http_lb_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_lb_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_lb_init_process(ngx_cycle_t *cycle);
@@ -117,7 +120,7 @@ static ngx_http_module_t  ngx_http_lb_upstream_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_lb_create_loc_conf,           /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_lb_merge_loc_conf             /* merge location configuration */
 };
 
 
@@ -133,7 +136,7 @@ ngx_module_t  ngx_http_lb_upstream_module = {
     NULL,                                  /* exit thread */
     ngx_http_lb_exit_process,              /* exit process */
     NULL,                                  /* exit master */
-    NGX_MODULE_V1_PADDING
+    NGX_GW_MODULE_PADDING
 };
 
 
@@ -538,6 +541,22 @@ ngx_http_lb_create_loc_conf(ngx_conf_t *cf)
 }
 
 
+static char *
+ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_lb_loc_conf_t  *prev = parent;
+    ngx_http_lb_loc_conf_t  *conf = child;
+
+    /* of use where the handler is inherited, in "if" and "limit_except" */
+
+    if (conf->location.handler == NULL) {
+        conf->readonly = prev->readonly;
+    }
+
+    return ngx_gw_location_merge(cf, &prev->location, &conf->location);
+}
+
+
 /* nginx's upstream module, which comes before, has set all upstreams up */
 
 static char *
@@ -601,6 +620,10 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
     ngx_http_lb_srv_conf_t          *lcf;
     ngx_http_upstream_srv_conf_t   **uscfp;
     ngx_http_upstream_main_conf_t   *umcf;
+
+    if (ngx_gw_cycle_check(cf, "lb") != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
 

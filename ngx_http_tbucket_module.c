@@ -6,6 +6,7 @@
  */
 
 
+#include "src/common/ngx_gw_cycle.h"
 #include "src/tbucket/ngx_http_tbucket_store.h"
 
 
@@ -169,7 +170,7 @@ ngx_module_t  ngx_http_tbucket_module = {
     NULL,                                  /* exit thread */
     ngx_http_tbucket_exit_process,         /* exit process */
     ngx_http_tbucket_exit_master,          /* exit master */
-    NGX_MODULE_V1_PADDING
+    NGX_GW_MODULE_PADDING
 };
 
 
@@ -291,6 +292,10 @@ ngx_http_tbucket_postconfiguration(ngx_conf_t *cf)
     ngx_http_core_main_conf_t     *cmcf;
     ngx_http_tbucket_main_conf_t  *mcf;
 
+    if (ngx_gw_cycle_check(cf, "tbucket") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tbucket_module);
 
     if (mcf->limits.nelts == 0) {
@@ -381,7 +386,8 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
     lcf->dry_run = NGX_CONF_UNSET;
     lcf->ipv6_prefix = NGX_CONF_UNSET;
     lcf->api = NULL;
-    lcf->handler = NULL;
+
+    ngx_memzero(&lcf->location, sizeof(ngx_gw_location_t));
 
     return lcf;
 }
@@ -393,8 +399,6 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_tbucket_loc_conf_t  *prev = parent;
     ngx_http_tbucket_loc_conf_t  *conf = child;
 
-    ngx_http_core_loc_conf_t  *clcf;
-
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, NULL);
     ngx_conf_merge_uint_value(conf->status, prev->status,
                               NGX_HTTP_TOO_MANY_REQUESTS);
@@ -405,17 +409,13 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_value(conf->ipv6_prefix, prev->ipv6_prefix, 64);
 
-    /* handlers are not inherited, but "if" and "limit_except" have them */
+    /* of use where the handler is inherited, in "if" and "limit_except" */
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->noname && conf->handler == NULL && prev->handler != NULL) {
+    if (conf->api == NULL) {
         conf->api = prev->api;
-        conf->handler = prev->handler;
-        clcf->handler = prev->handler;
     }
 
-    return NGX_CONF_OK;
+    return ngx_gw_location_merge(cf, &prev->location, &conf->location);
 }
 
 

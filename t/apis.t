@@ -1,6 +1,7 @@
 # What holds for the APIs of both modules: no worker dies of clients that have
 # gone before they are answered, whatever it is that would have been said; and
-# no worker is held up by a large body.
+# no worker is held up by a large body.  And what holds for the locations, and
+# the processes, that both are in.
 #
 # Freed memory is filled with a pattern, so that who uses it is seen.
 
@@ -219,6 +220,94 @@ subtest 'others are answered while a large body is read' => sub {
 
         is($first, 'GET', "$uri: a small one is answered before it");
     }
+};
+
+
+# Each of ours with each other, and with nginx's own, in both orders.
+
+subtest 'a location has one that answers its requests' => sub {
+    my @ours = ('tbucket_api zone=z', 'tbucket_metrics', 'lb_api',
+                'lb_metrics');
+    my ($code, $err);
+
+    for my $first (@ours) {
+        for my $second (@ours, 'proxy_pass http://127.0.0.1:1') {
+            for my $pair ("$first; $second;", "$second; $first;") {
+                ($code, $err) = check(<<"END");
+                    tbucket_zone all zone=z:1m rate=1r/s;
+                    server {
+                        listen 127.0.0.1:%%PORT%%;
+                        location /a { $pair }
+                    }
+END
+                my ($a, $b) = map { /^(\w+)/ } $first, $second;
+
+                isnt($code, 0, "refused: $pair");
+                like($err, $a eq $b
+                     ? qr/\[emerg\] .*"$a" .*is duplicate in .*:\d+/
+                     : qr/\[emerg\] (?=.*"$a")(?=.*"$b").* in .*:\d+/,
+                     'and both are named');
+            }
+        }
+    }
+};
+
+
+subtest 'in "if" and "limit_except" the location is the same' => sub {
+    my $g = gateway(<<'END');
+        tbucket_zone all zone=z:1m rate=1r/s;
+        upstream u { lb round_robin; server 127.0.0.1:1; }
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location /clients {
+                tbucket_api zone=z;
+                limit_except GET { allow all; }
+                if ($arg_other) { proxy_pass http://127.0.0.1:1; }
+            }
+            location /upstreams {
+                lb_api readonly;
+                limit_except GET { allow all; }
+                if ($arg_other) { proxy_pass http://127.0.0.1:1; }
+            }
+            location /metrics { lb_metrics; if ($arg_a) { set $a 1; } }
+        }
+END
+
+    is(put($g, 'a', 1, 1), 201, 'a change of clients');
+    is(api($g, DELETE => '/upstreams/u/servers/1')->{code}, 405,
+       'one of servers is refused as it would be');
+    is(get($g, '/metrics?a=1')->{code}, 200, 'metrics');
+    is(get($g, "$_?other=1")->{code}, 502, 'another handler has what it wants')
+        for '/clients', '/upstreams';
+};
+
+
+subtest 'one process is not reloaded' => sub {
+    my $g = gateway(<<"END", master => 0);
+        tbucket_zone all zone=z:1m rate=1r/s;
+        tbucket_store file:%%DIR%%/store;
+        upstream u {
+            lb round_robin; lb_state %%DIR%%/servers.json;
+            lb_health_check interval=100ms; @{[ $backend->server ]}
+        }
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location / { proxy_pass http://u; }
+            location /clients { tbucket_api zone=z; }
+            location /upstreams { lb_api; }
+        }
+END
+
+    kill('HUP', $g->pid);
+    ok($g->wait_log(qr/\[emerg\] .*"master_process off" the configuration can/),
+       'which is said');
+
+    is(get($g, '/')->{code}, 200, 'requests are answered as before');
+    is(put($g, 'a', 1, 1), 201, 'clients are changed');
+    is(api($g, PATCH => '/upstreams/u/servers/1', { weight => 2 })->{code},
+       200, 'and servers');
+    is($g->quit, 0, 'and it stops');
+    unlike($g->log, qr/\[(?:alert|crit)\]/, 'with nothing to complain of');
 };
 
 

@@ -299,7 +299,7 @@ qr/\[emerg\] .*"lb_api" directive is duplicate in .*nginx\.conf:\d+/
     location /x { lb_api; lb_metrics; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*"lb_metrics" directive does not go with "lb_api" in one location in .*nginx\.conf:\d+/
+qr/\[emerg\] .*"lb_metrics" and "lb_api" cannot be in one location in .*nginx\.conf:\d+/
 
 
 
@@ -308,7 +308,7 @@ qr/\[emerg\] .*"lb_metrics" directive does not go with "lb_api" in one location 
     location /x { lb_metrics; lb_api; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*"lb_api" directive does not go with "lb_metrics" in one location in .*nginx\.conf:\d+/
+qr/\[emerg\] .*"lb_api" and "lb_metrics" cannot be in one location in .*nginx\.conf:\d+/
 
 
 

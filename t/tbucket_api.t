@@ -579,7 +579,7 @@ qr/\[emerg\] .*"tbucket_api" directive is duplicate in .*:\d+/
     location /clients { tbucket_api zone=z; tbucket_metrics; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*"tbucket_metrics" directive does not go with "tbucket_api"/
+qr/\[emerg\] .*"tbucket_metrics" and "tbucket_api" cannot be in one location in/
 
 
 

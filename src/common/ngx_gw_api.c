@@ -1,6 +1,6 @@
 
 /*
- * A location that is an API.
+ * A location that one of our modules answers for.
  */
 
 
@@ -8,14 +8,119 @@
 #include "src/common/ngx_gw_text.h"
 
 
+static ngx_gw_location_t *ngx_gw_location_owner(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
 static char *ngx_gw_api_refuse(ngx_conf_t *cf, const char *location,
     const char *what);
 
 
 char *
-ngx_gw_api_location(ngx_conf_t *cf, ngx_http_handler_pt handler,
-    const char *what)
+ngx_gw_location_set(ngx_conf_t *cf, ngx_gw_location_t *location,
+    ngx_http_handler_pt handler)
 {
+    ngx_str_t                 *value;
+    ngx_gw_location_t         *owner;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    value = cf->args->elts;
+
+    if (clcf->handler == NULL) {
+        clcf->handler = handler;
+
+        location->handler = handler;
+        location->name = value[0];
+        location->file = cf->conf_file->file.name.data;
+        location->line = cf->conf_file->line;
+
+        return NGX_CONF_OK;
+    }
+
+    if (clcf->handler == handler) {
+        return "is duplicate";
+    }
+
+    owner = ngx_gw_location_owner(cf, clcf->handler);
+
+    if (owner != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" and \"%V\" cannot be in one location",
+                           &value[0], &owner->name);
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" cannot be in one location with another "
+                           "directive that answers requests, such as "
+                           "\"proxy_pass\"", &value[0]);
+    }
+
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_gw_location_t *
+ngx_gw_location_owner(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_uint_t            i;
+    ngx_module_t        **modules;
+    ngx_gw_location_t    *location;
+    ngx_http_conf_ctx_t  *ctx;
+
+    ctx = cf->ctx;
+    modules = cf->cycle->modules;
+
+    for (i = 0; modules[i]; i++) {
+
+        if (modules[i]->spare_hook0 != NGX_GW_LOCATION_MARK) {
+            continue;
+        }
+
+        location = ctx->loc_conf[modules[i]->ctx_index];
+
+        if (location->handler == handler) {
+            return location;
+        }
+    }
+
+    return NULL;
+}
+
+
+char *
+ngx_gw_location_merge(ngx_conf_t *cf, ngx_gw_location_t *prev,
+    ngx_gw_location_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->handler == NULL) {
+
+        if (clcf->noname && clcf->handler == NULL && prev->handler != NULL) {
+            *conf = *prev;
+            clcf->handler = conf->handler;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (clcf->handler != conf->handler) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%V\" cannot be in one location with another "
+                      "directive that answers requests, such as "
+                      "\"proxy_pass\", in %s:%ui",
+                      &conf->name, conf->file, conf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_gw_api_location(ngx_conf_t *cf, ngx_gw_location_t *location,
+    ngx_http_handler_pt handler, const char *what)
+{
+    char                      *rv;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -31,7 +136,11 @@ ngx_gw_api_location(ngx_conf_t *cf, ngx_http_handler_pt handler,
         return ngx_gw_api_refuse(cf, "named location", what);
     }
 
-    clcf->handler = handler;
+    rv = ngx_gw_location_set(cf, location, handler);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
 
     if (clcf->name.data[clcf->name.len - 1] == '/') {
         clcf->auto_redirect = 1;

@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_lease.h"
 #include "src/core/lb_health.h"
@@ -137,9 +138,8 @@ struct ngx_http_lb_srv_conf_s {
 /* a location with lb_api or lb_metrics */
 
 typedef struct {
-    unsigned                      api:1;
-    unsigned                      readonly:1;
-    unsigned                      metrics:1;
+    ngx_gw_location_t             location;   /* comes first */
+    ngx_uint_t                    readonly;   /* of the API */
 } ngx_http_lb_loc_conf_t;
 
 

@@ -10,7 +10,6 @@
  */
 
 
-#include "src/common/ngx_gw_api.h"
 #include "src/core/gw_number.h"
 #include "src/lb/ngx_http_lb_edit.h"
 
@@ -73,14 +72,6 @@ ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_str_t  *value;
 
-    if (llcf->metrics) {
-        return "does not go with \"lb_metrics\" in one location";
-    }
-
-    if (llcf->api) {
-        return "is duplicate";
-    }
-
     value = cf->args->elts;
 
     if (cf->args->nelts == 2) {
@@ -95,9 +86,8 @@ ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         llcf->readonly = 1;
     }
 
-    llcf->api = 1;
-
-    return ngx_gw_api_location(cf, ngx_http_lb_api_handler, "an upstream's");
+    return ngx_gw_api_location(cf, &llcf->location, ngx_http_lb_api_handler,
+                               "an upstream's");
 }
 
 

@@ -118,22 +118,8 @@ ngx_http_lb_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_loc_conf_t  *llcf = conf;
 
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (llcf->api) {
-        return "does not go with \"lb_api\" in one location";
-    }
-
-    if (llcf->metrics) {
-        return "is duplicate";
-    }
-
-    llcf->metrics = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_lb_metrics_handler;
-
-    return NGX_CONF_OK;
+    return ngx_gw_location_set(cf, &llcf->location,
+                               ngx_http_lb_metrics_handler);
 }
 
 

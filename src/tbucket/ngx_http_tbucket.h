@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_lease.h"
 #include "src/core/tb_bucket.h"
@@ -191,6 +192,7 @@ typedef struct {
 
 
 typedef struct {
+    ngx_gw_location_t            location;  /* comes first */
     ngx_array_t                 *limits;    /* ngx_http_tbucket_limit_t * */
     ngx_flag_t                   off;
     ngx_uint_t                   status;
@@ -198,8 +200,7 @@ typedef struct {
     ngx_uint_t                   log_level;
     ngx_flag_t                   dry_run;
     ngx_int_t                    ipv6_prefix;
-    ngx_http_tbucket_api_t      *api;       /* NULL: none here */
-    ngx_http_handler_pt          handler;   /* of the API, or of metrics */
+    ngx_http_tbucket_api_t      *api;
 } ngx_http_tbucket_loc_conf_t;
 
 

@@ -6,7 +6,6 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_api.h"
-#include "src/common/ngx_gw_api.h"
 
 
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
@@ -48,14 +47,6 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t                     i;
     ngx_http_tbucket_api_t        *api, **slot;
     ngx_http_tbucket_main_conf_t  *mcf;
-
-    if (lcf->api != NULL) {
-        return "is duplicate";
-    }
-
-    if (lcf->handler != NULL) {
-        return "does not go with \"tbucket_metrics\" in one location";
-    }
 
     api = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_api_t));
     if (api == NULL) {
@@ -100,9 +91,9 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *slot = api;
     lcf->api = api;
-    lcf->handler = ngx_http_tbucket_api_handler;
 
-    return ngx_gw_api_location(cf, lcf->handler, "a client's id");
+    return ngx_gw_api_location(cf, &lcf->location,
+                               ngx_http_tbucket_api_handler, "a client's id");
 }
 
 

@@ -80,22 +80,8 @@ ngx_http_tbucket_conf_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_tbucket_loc_conf_t  *lcf = conf;
 
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (lcf->api != NULL) {
-        return "does not go with \"tbucket_api\" in one location";
-    }
-
-    if (lcf->handler != NULL) {
-        return "is duplicate";
-    }
-
-    lcf->handler = ngx_http_tbucket_metrics_handler;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = lcf->handler;
-
-    return NGX_CONF_OK;
+    return ngx_gw_location_set(cf, &lcf->location,
+                               ngx_http_tbucket_metrics_handler);
 }
 
 
