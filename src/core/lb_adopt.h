@@ -27,7 +27,7 @@ typedef struct {
 /*
  * Makes the servers those of the list, with its settings and ids; servers
  * that are there stay in their slots, with health and counters.  Mutex; then
- * lb_roster_sync() with the lines as they are now, and lb_roster_build().
+ * lb_roster_sync() with the lines as they are now, and a build.
  * false: not everything found a slot.
  */
 bool lb_roster_adopt(lb_roster_t *roster, const lb_list_t *list,

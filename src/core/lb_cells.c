@@ -22,21 +22,11 @@
 #define LB_CELLS_GONE  (-1.0f)
 
 
-/* a runner: where it is in its sequence */
-
-typedef struct {
-    uint64_t  seed;
-    double    pace;              /* time from one cell to the next */
-    uint32_t  step;
-    uint16_t  index;             /* of the server */
-} lb_cells_runner_t;
+/* work of looking at so many cells that are left is 1 */
+#define LB_CELLS_LOOK  8
 
 
-static uint32_t lb_cells_number(const lb_roster_t *roster);
-static void lb_cells_part(lb_roster_t *roster, const _Atomic uint16_t *set,
-    uint32_t n, uint32_t ncells);
-static void lb_cells_run(lb_cells_runner_t *runner, double end, float *times,
-    _Atomic uint16_t *cells, uint32_t shift);
+static bool lb_cells_run(lb_cells_t *cells, uint64_t *work, uint64_t limit);
 static uint32_t lb_cells_close(float *times, uint32_t ncells);
 
 
@@ -57,70 +47,6 @@ lb_cells_key(const void *key, size_t length)
 
 
 uint32_t
-lb_cells_build(lb_roster_t *roster, const lb_tier_t *tier, uint32_t n)
-{
-    float              *times;
-    double              end, lap;
-    uint32_t            i, ncells, left, shift;
-    uint32_t           *steps;
-    uint64_t            weights;
-    unsigned char      *block;
-    lb_server_t        *server;
-    lb_cells_runner_t   runner;
-    _Atomic uint16_t   *set, *cells;
-
-    if (n == 0) {
-        return 0;
-    }
-
-    block = (unsigned char *) roster;
-    set = (_Atomic uint16_t *) (block + tier->set);
-    cells = (_Atomic uint16_t *) (block + tier->order);
-    times = (void *) (block + roster->times);
-    steps = (uint32_t *) (block + roster->members);
-
-    ncells = lb_cells_number(roster);
-    weights = 0;
-
-    lb_cells_part(roster, set, n, ncells);
-
-    for (shift = 64; ncells >> (64 - shift) != 1; shift--) { /* void */ }
-
-    for (i = 0; i < n; i++) {
-        weights += lb_roster_server(roster, set[i])->weight;
-        steps[i] = 0;
-    }
-
-    for (i = 0; i < ncells; i++) {
-        times[i] = FLT_MAX;
-    }
-
-    lap = LB_CELLS_LAP * ncells / (double) weights;
-    end = lap;
-
-    for (left = ncells; left != 0; end += lap) {
-
-        for (i = 0; i < n; i++) {
-            server = lb_roster_server(roster, set[i]);
-
-            runner.seed = server->seed;
-            runner.pace = 1.0 / server->weight;
-            runner.step = steps[i];
-            runner.index = set[i];
-
-            lb_cells_run(&runner, end, times, cells, shift);
-
-            steps[i] = runner.step;
-        }
-
-        left = lb_cells_close(times, ncells);
-    }
-
-    return ncells;
-}
-
-
-static uint32_t
 lb_cells_number(const lb_roster_t *roster)
 {
     uint32_t  n;
@@ -137,76 +63,147 @@ lb_cells_number(const lb_roster_t *roster)
 }
 
 
-/*
- * An address listed twice is two servers with one seed: the second gets
- * another.  The times are not in use yet and serve as the hash table.
- */
-
-static void
-lb_cells_part(lb_roster_t *roster, const _Atomic uint16_t *set, uint32_t n,
-    uint32_t ncells)
+void
+lb_cells_part(lb_roster_t *roster, const uint16_t *set, uint64_t *seeds,
+    uint32_t n, uint32_t *table)
 {
-    uint32_t      i, k, there;
-    uint32_t     *table;
-    uint64_t      seed;
-    lb_server_t  *server;
+    uint32_t  i, k, ncells;
 
-    table = (uint32_t *) ((unsigned char *) roster + roster->times);
+    ncells = lb_cells_number(roster);
     memset(table, 0, ncells * sizeof(uint32_t));
 
     for (i = 0; i < n; i++) {
-        server = lb_roster_server(roster, set[i]);
-        seed = atomic_load(&server->seed);
 
-        for (k = seed % ncells; table[k] != 0; k = (k + 1) % ncells) {
-            there = set[table[k] - 1];
+        for (k = seeds[i] % ncells; table[k] != 0; k = (k + 1) % ncells) {
 
-            if (lb_roster_server(roster, there)->seed == seed) {
-                seed = lb_mix(seed + 1);
-                k = (seed - 1) % ncells;
+            if (seeds[table[k] - 1] == seeds[i]) {
+                seeds[i] = lb_mix(seeds[i] + 1);
+                k = (seeds[i] - 1) % ncells;
             }
         }
 
         table[k] = i + 1;
-        atomic_store(&server->seed, seed);
+        atomic_store(&lb_roster_server(roster, set[i])->seed, seeds[i]);
     }
 }
 
 
-/* takes the cells that the runner reaches before the lap ends */
+void
+lb_cells_start(lb_cells_t *cells)
+{
+    uint32_t  i;
+    uint64_t  weights;
 
-static void
-lb_cells_run(lb_cells_runner_t *runner, double end, float *times,
-    _Atomic uint16_t *cells, uint32_t shift)
+    weights = 0;
+
+    for (i = 0; i < cells->number; i++) {
+        weights += cells->weights[i];
+        cells->steps[i] = 0;
+    }
+
+    for (i = 0; i < cells->ncells; i++) {
+        cells->times[i] = FLT_MAX;
+    }
+
+    cells->shift = 64;
+
+    while (cells->ncells >> (64 - cells->shift) != 1) {
+        cells->shift--;
+    }
+
+    cells->turn = 0;
+    cells->lap = LB_CELLS_LAP * cells->ncells
+                 / (double) (weights ? weights : 1);
+    cells->end = cells->lap;
+}
+
+
+bool
+lb_cells_step(lb_cells_t *cells, uint64_t *work, uint64_t limit)
+{
+    uint32_t  i;
+
+    if (cells->number <= 1) {
+
+        for (i = 0; i < cells->ncells && cells->number == 1; i++) {
+            cells->cells[i] = cells->set[0];
+        }
+
+        return true;
+    }
+
+    while (*work < limit) {
+
+        if (cells->turn < cells->number) {
+            cells->turn += lb_cells_run(cells, work, limit);
+            continue;
+        }
+
+        *work += cells->ncells / LB_CELLS_LOOK;
+
+        if (lb_cells_close(cells->times, cells->ncells) == 0) {
+            return true;
+        }
+
+        cells->turn = 0;
+        cells->end += cells->lap;
+    }
+
+    return false;
+}
+
+
+/*
+ * Takes the cells that the runner whose turn it is reaches before the lap
+ * ends; false: before that, the limit was reached.
+ */
+
+static bool
+lb_cells_run(lb_cells_t *cells, uint64_t *work, uint64_t limit)
 {
     float     time;
-    double    at;
-    uint32_t  cell;
-    uint64_t  number, state;
+    double    at, pace, end;
+    uint16_t  index;
+    uint32_t  cell, step, stop;
+    uint64_t  number, seed;
+
+    index = cells->set[cells->turn];
+    seed = cells->seeds[cells->turn];
+    step = cells->steps[cells->turn];
+    pace = 1.0 / cells->weights[cells->turn];
+    end = cells->end;
+
+    stop = (limit - *work < UINT32_MAX - step)
+           ? step + (uint32_t) (limit - *work) : UINT32_MAX;
+
+    *work += 1;
 
     for ( ;; ) {
-        state = runner->seed + runner->step * 0x9e3779b97f4a7c15;
-        number = lb_mix(state);
+        number = lb_mix(seed + step * 0x9e3779b97f4a7c15);
 
         /* low bits: when within the step, high bits: where */
 
-        at = (runner->step + (number & 0xffffffff) * 0x1p-32) * runner->pace;
+        at = (step + (number & 0xffffffff) * 0x1p-32) * pace;
 
-        if (at >= end) {
-            return;
+        if (at >= end || step == stop) {
+            break;
         }
 
-        runner->step++;
+        step++;
 
         time = (float) at;
-        cell = (uint32_t) (number >> shift);
+        cell = (uint32_t) (number >> cells->shift);
 
-        if (time < times[cell]) {
-            times[cell] = time;
-            atomic_store_explicit(&cells[cell], runner->index,
-                                  memory_order_release);
+        if (time < cells->times[cell]) {
+            cells->times[cell] = time;
+            cells->cells[cell] = index;
         }
     }
+
+    *work += step - cells->steps[cells->turn];
+    cells->steps[cells->turn] = step;
+
+    return at >= end;
 }
 
 

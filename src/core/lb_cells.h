@@ -31,13 +31,42 @@ uint64_t lb_cells_seed(const void *name, size_t name_length,
 /* The hash of a key. */
 uint64_t lb_cells_key(const void *key, size_t length);
 
+/* a race under way; all memory is the caller's */
+
+typedef struct {
+    uint16_t          *cells;        /* ncells; index of the owner */
+    const uint16_t    *set;          /* number; indices of the runners */
+    const uint32_t    *weights;      /* number */
+    const uint64_t    *seeds;        /* number */
+    uint32_t          *steps;        /* number; how far each one is */
+    float             *times;        /* ncells; of the owner */
+    uint32_t           number;
+    uint32_t           ncells;       /* lb_cells_number() */
+    uint32_t           shift;        /* of a random number, to a cell */
+    uint32_t           turn;         /* whose it is in this lap */
+    double             lap;          /* a lap takes so long, */
+    double             end;          /* and this one until then */
+} lb_cells_t;
+
+
+/* Cells of a roster, a power of two that depends on its size only. */
+uint32_t lb_cells_number(const lb_roster_t *roster);
+
 /*
- * Fills the order of a tier with cells: the servers are the first n of its
- * set.  Returns the number of cells, a power of two that depends on the
- * roster's size only; 0 if n is 0.  Mutex.
+ * Servers with equal seeds, as of an address listed twice, get others.  The
+ * table is room for lb_cells_number() numbers.  Mutex.
  */
-uint32_t lb_cells_build(lb_roster_t *roster, const lb_tier_t *tier,
-    uint32_t n);
+void lb_cells_part(lb_roster_t *roster, const uint16_t *set, uint64_t *seeds,
+    uint32_t n, uint32_t *table);
+
+/* Starts the race of the first number servers. */
+void lb_cells_start(lb_cells_t *cells);
+
+/*
+ * Goes on with it, adding to *work what it does, until that reaches limit or
+ * all cells have an owner; true: they have.
+ */
+bool lb_cells_step(lb_cells_t *cells, uint64_t *work, uint64_t limit);
 
 
 #endif /* LB_CELLS_H */

@@ -2,7 +2,7 @@
 /*
  * Changes of a roster's servers at runtime: adding, changing, removing.
  *
- * All of it under the mutex; lb_roster_build() then puts it in force.  A
+ * All of it under the mutex; a build then puts it in force.  A
  * server keeps its id as long as it lives, and no other ever gets it.  One
  * that is removed and has a server line leaves its slot behind (LB_BURIED),
  * so that a reload with the same line does not bring it back.

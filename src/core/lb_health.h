@@ -53,7 +53,7 @@ uint32_t lb_health_next(uint32_t word, bool passed, uint32_t rise,
  * of lb_passive_failed()).  rise passes in a row after the last failure of
  * a request also end LB_FAILED: the server has shown that it is back.
  * WENT_DOWN and CAME_UP are told once per change, whoever caused the
- * opposite one; all but SAME ask for lb_roster_build().  A server that was
+ * opposite one; all but SAME ask for a build.  A server that was
  * pending and fails is told of as going down after fall failures.
  * One process at a time.
  */
@@ -62,7 +62,7 @@ lb_health_t lb_health_enter(lb_server_t *server, bool passed, uint32_t rise,
 
 /*
  * Forgets what checks have found, for an upstream that has none any more.
- * Mutex; then lb_roster_build().
+ * Mutex; then a build.
  */
 void lb_health_forget(lb_roster_t *roster);
 

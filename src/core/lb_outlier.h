@@ -34,7 +34,7 @@ bool lb_outlier_error(lb_roster_t *roster, const lb_outlier_t *outlier,
  * Ejects the server, unless it is out already, or too many others are
  * ejected: then false, and its next error asks again.  The n-th ejection in
  * a row lasts n times as long as the first; the row ends when the server
- * has been in for as long as it was out.  Mutex; then lb_roster_build().
+ * has been in for as long as it was out.  Mutex; then a build.
  */
 bool lb_outlier_eject(lb_roster_t *roster, const lb_outlier_t *outlier,
     uint32_t index, uint64_t now);
@@ -43,7 +43,7 @@ bool lb_outlier_eject(lb_roster_t *roster, const lb_outlier_t *outlier,
  * Ends one ejection whose time is over, at or after the slot *from, which
  * is moved behind it.  Returns the slot, LB_NONE if there is none, and then
  * in *next when the next one will be over, LB_NEVER if none is ejected.
- * Told once, whoever asks; then lb_roster_build().  Lock-free.
+ * Told once, whoever asks; then a build.  Lock-free.
  */
 uint32_t lb_outlier_return(lb_roster_t *roster, uint64_t now,
     uint32_t *from, uint64_t *next);

@@ -16,6 +16,8 @@
 
 static uint32_t lb_pick_usual(lb_roster_t *roster, uint32_t tier,
     lb_pick_pt method, const lb_ask_t *ask);
+static uint32_t lb_pick_any(lb_roster_t *roster, const lb_ask_t *ask,
+    uint32_t *against);
 static bool lb_pick_take(lb_roster_t *roster, const lb_ask_t *ask,
     uint32_t index, uint32_t against);
 
@@ -23,7 +25,7 @@ static bool lb_pick_take(lb_roster_t *roster, const lb_ask_t *ask,
 uint32_t
 lb_pick(lb_roster_t *roster, lb_pick_pt method, lb_ask_t *ask, lb_how_t *how)
 {
-    uint32_t  tier, index;
+    uint32_t  tier, index, against;
 
     for (tier = 0; tier < 2; tier++) {
 
@@ -42,6 +44,13 @@ lb_pick(lb_roster_t *roster, lb_pick_pt method, lb_ask_t *ask, lb_how_t *how)
             *how = LB_USUAL;
             return index;
         }
+    }
+
+    index = lb_pick_any(roster, ask, &against);
+
+    if (index != LB_NONE && lb_pick_take(roster, ask, index, against)) {
+        *how = LB_USUAL;
+        return index;
     }
 
     for (tier = 0; tier < 2 && ask->last < LB_LAST_MAX; tier++) {
@@ -73,6 +82,10 @@ lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last)
         if (lb_pick_scan(roster, &view, ask, 0) != LB_NONE) {
             return true;
         }
+    }
+
+    if (lb_pick_any(roster, ask, NULL) != LB_NONE) {
+        return true;
     }
 
     if (!last || ask->last >= LB_LAST_MAX) {
@@ -216,6 +229,40 @@ lb_pick_usual(lb_roster_t *roster, uint32_t tier, lb_pick_pt method,
 
         if (lb_pick_take(roster, ask, index, view.against)) {
             return index;
+        }
+    }
+
+    return LB_NONE;
+}
+
+
+/* A server that is usable, though the view in force knows nothing of that. */
+
+static uint32_t
+lb_pick_any(lb_roster_t *roster, const lb_ask_t *ask, uint32_t *against)
+{
+    uint32_t   i, from, index, tier, used;
+    lb_view_t  view;
+
+    used = atomic_load(&roster->used);
+    from = used ? lb_draw(ask->random, used) : 0;
+    view.against = lb_roster_against(roster);
+
+    if (against) {
+        *against = view.against;
+    }
+
+    for (tier = 0; tier < 2; tier++) {
+
+        for (i = 0; i < used; i++) {
+            index = (from + i) % used;
+
+            if ((lb_roster_status(roster, index) & (LB_USED | LB_BACKUP))
+                    == (LB_USED | (tier ? LB_BACKUP : 0))
+                && lb_pick_may(roster, &view, ask, index))
+            {
+                return index;
+            }
         }
     }
 

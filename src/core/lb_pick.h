@@ -68,7 +68,7 @@ uint32_t lb_pick(lb_roster_t *roster, lb_pick_pt method, lb_ask_t *ask,
     lb_how_t *how);
 
 /*
- * Whether a further pick of the request would find a server: one of the view
+ * Whether a further pick of the request would find a server: one usable
  * that is not full and not tried, or with last also one that has failed and
  * would be tried for want of others.  May look at all servers.  Lock-free.
  */

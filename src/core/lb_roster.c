@@ -37,7 +37,7 @@ lb_roster_fit(uint64_t size, uint32_t nrows, uint32_t *order_max)
     *order_max = LB_ORDER_MAX;
 
     while (*order_max > LB_ORDER_MIN
-           && *order_max * (4 * sizeof(uint16_t) + sizeof(float)) > size / 2)
+           && *order_max * 4 * sizeof(uint16_t) > size / 2)
     {
         *order_max /= 2;
     }
@@ -93,6 +93,7 @@ lb_roster_count(lb_roster_t *roster)
     lb_count_t  count;
 
     count.usable = 0;
+    count.enabled = 0;
     count.total = 0;
     count.leaving = 0;
 
@@ -111,13 +112,24 @@ lb_roster_count(lb_roster_t *roster)
         }
 
         count.total++;
-
-        if (!(status & LB_UNUSABLE)) {
-            count.usable++;
-        }
+        count.enabled += !(status & LB_PANICKING);
+        count.usable += !(status & LB_UNUSABLE);
     }
 
     return count;
+}
+
+
+uint32_t
+lb_roster_against(lb_roster_t *roster)
+{
+    lb_count_t  count;
+
+    count = lb_roster_count(roster);
+
+    return ((uint64_t) count.usable * 100
+            < (uint64_t) count.enabled * atomic_load(&roster->panic))
+           ? LB_PANICKING : LB_UNUSABLE;
 }
 
 
@@ -147,12 +159,8 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
     roster->rows = lb_roster_room(&size, (uint64_t) nrows * sizeof(lb_row_t));
     roster->held = lb_roster_room(&size,
                                   nrows * lb_load_held_size(capacity));
-    roster->weights = lb_roster_room(&size,
-                                     (uint64_t) capacity * sizeof(uint32_t));
-    roster->members = lb_roster_room(&size,
-                                     (uint64_t) capacity * sizeof(uint32_t));
-    roster->times = lb_roster_room(&size,
-                                   (uint64_t) order_max * sizeof(float));
+    roster->seen = lb_roster_room(&size,
+                                  (uint64_t) capacity * sizeof(uint32_t));
 
     for (i = 0; i < 4; i++) {
         tier = &roster->view[i / 2][i % 2];

@@ -11,10 +11,11 @@
  *   identities      one lb_identity_t per slot: address, names, texts
  *   active, rows    requests in flight (lb_load.h)
  *
- * Writers hold the zone's mutex, fill the view that is not in force and
- * publish it by adding one to the generation.  Readers take no lock: every
+ * A view is built in memory of the builder's own (lb_build.h); with the
+ * zone's mutex it is then copied to where the one before the last was, and
+ * published by adding one to the generation.  Readers take no lock: every
  * value found in a view is the index of some slot at any time, and a pick
- * checks the slot itself after it has counted its request there.  A writer
+ * checks the slot itself after it has counted its request there.  A builder
  * that dies leaves the old view in force; lb_roster_stale() tells the next
  * one that there is work to do.
  *
@@ -198,9 +199,7 @@ typedef struct {
     uint64_t           active;
     uint64_t           rows;
     uint64_t           held;
-    uint64_t           weights;      /* working space of a build, mutex */
-    uint64_t           members;
-    uint64_t           times;
+    uint64_t           seen;         /* working space of a sync; mutex */
 
     alignas(LB_LINE)
     _Atomic uint64_t   generation;   /* view[generation & 1] is in force */
@@ -226,6 +225,7 @@ typedef struct {
     _Atomic uint64_t   config_next;  /* numbers configurations */
     _Atomic uint64_t   id_next;      /* the last id given; mutex */
     _Atomic uint64_t   editor;       /* lease of who changes servers */
+    _Atomic uint64_t   builder;      /* lease of who builds a view */
     _Atomic uint64_t   kept;         /* the state file, 0: there is none */
     _Atomic uint64_t   file;         /* which one it was last; mutex */
     _Atomic uint32_t   saving;       /* it may have what is not here; mutex */
@@ -257,6 +257,7 @@ typedef struct {
 
 typedef struct {
     uint32_t           usable;
+    uint32_t           enabled;      /* what a request may try in a panic */
     uint32_t           total;        /* without those leaving */
     uint32_t           leaving;      /* removed, slot not free yet */
 } lb_count_t;
@@ -290,7 +291,7 @@ lb_roster_t *lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
  * what was changed at runtime alone.  Servers are matched by host and
  * address, equal ones in their order; a host that has another address than
  * before keeps what was changed.  With a state file, such changes outlive a
- * new setting in the line, and the line itself.  Mutex; lb_roster_build().
+ * new setting in the line, and the line itself.  Mutex; then a build.
  * false: not every server found a slot; the others are in.
  */
 bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
@@ -310,7 +311,7 @@ uint32_t lb_roster_need(lb_roster_t *roster, const lb_line_t *lines,
  */
 bool lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old);
 
-/* Sets the rules.  Mutex, or nobody has the roster; then lb_roster_build(). */
+/* Sets the rules.  Mutex, or nobody has the roster; then a build. */
 void lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules);
 
 /*
@@ -319,17 +320,20 @@ void lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules);
  */
 void lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data);
 
-/*
- * Builds the view of what is usable now and puts it in force; servers that
- * have become usable begin their slow start.  Mutex.
- */
-void lb_roster_build(lb_roster_t *roster);
+/* What a view depends on, as one number.  No lock. */
+uint64_t lb_roster_fingerprint(lb_roster_t *roster);
 
 /* Whether the view in force differs from what is usable.  No lock. */
 bool lb_roster_stale(lb_roster_t *roster);
 
 /* Counts servers.  No lock. */
 lb_count_t lb_roster_count(lb_roster_t *roster);
+
+/*
+ * The status that stands against a server now: LB_UNUSABLE, or with less
+ * than the share of lb_panic usable LB_PANICKING.  No lock.
+ */
+uint32_t lb_roster_against(lb_roster_t *roster);
 
 /* Whether the slot is that of the line's server. */
 bool lb_roster_same(const lb_identity_t *identity, const lb_line_t *line);

@@ -20,7 +20,7 @@ lb_slot_space(lb_roster_t *roster)
 {
     uint32_t  *seen;
 
-    seen = (uint32_t *) ((unsigned char *) roster + roster->members);
+    seen = (uint32_t *) ((unsigned char *) roster + roster->seen);
     memset(seen, 0, roster->capacity * sizeof(uint32_t));
 
     return seen;

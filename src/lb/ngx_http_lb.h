@@ -125,7 +125,9 @@ struct ngx_http_lb_srv_conf_s {
     /* of this process */
     lb_row_t                     *row;        /* NULL: serves no requests */
     ngx_uint_t                    stranger;   /* row is not in the zone */
-    ngx_uint_t                    behind;     /* a change is not built yet */
+    ngx_queue_t                   queue;      /* that want a view, */
+    ngx_uint_t                    waiting;    /* if it is one of them */
+    ngx_msec_t                    pause_until;  /* of its next build */
     uint64_t                      random;     /* lb_random() */
     ngx_http_lb_target_t         *targets;    /* of checks, by slot */
     uint64_t                      surveyed;   /* roster's generation then */
@@ -216,12 +218,6 @@ ngx_int_t ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
 void ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf);
 
 /*
- * Builds the view after a change of some server's status.  Never waits: if
- * the mutex is taken, the tick comes back to it soon.
- */
-void ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf);
-
-/*
  * Ejects the server with the given index and publishes that.  NGX_DECLINED:
  * there is a reason against it, or the mutex is taken.
  */
@@ -243,6 +239,21 @@ ngx_int_t ngx_http_lb_resize_begin(ngx_http_lb_srv_conf_t *lcf,
 
 /* It is, by the new one, which nobody else has yet. */
 void ngx_http_lb_resize_end(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old);
+
+
+/* ngx_http_lb_build.c */
+
+void ngx_http_lb_build_init_process(ngx_cycle_t *cycle);
+
+/* Builds the view at once, of a zone that nobody else has yet. */
+ngx_int_t ngx_http_lb_build_whole(ngx_http_lb_srv_conf_t *lcf,
+    ngx_log_t *log);
+
+/*
+ * Asks for a view after a change of some server: at once, if that takes
+ * little time.  Never waits.  Not with the mutex held.
+ */
+void ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf);
 
 
 /* ngx_http_lb_check_conf.c */
@@ -350,7 +361,7 @@ ngx_int_t ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf);
 
 /*
  * Brings servers in line with a new configuration, and logs which lines
- * differ from what a state file keeps.  Mutex; then lb_roster_build().
+ * differ from what a state file keeps.  Mutex; then a build.
  */
 void ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf);
 

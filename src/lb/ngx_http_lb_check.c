@@ -101,7 +101,6 @@ ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
         return;
     }
 
-    ngx_queue_init(&checker->probes);
     ngx_queue_init(&checker->spare);
 
     checker->dummy.fd = (ngx_socket_t) -1;
@@ -389,6 +388,8 @@ ngx_http_lb_check_begin(ngx_http_lb_target_t *target, uint32_t place,
     target->timer.cancelable = 1;
     target->running = 1;
 
+    ngx_queue_init(&target->probes);
+
     ngx_add_timer(&target->timer,
                   (ngx_msec_t) target->pace.due - ngx_current_msec);
 }
@@ -475,7 +476,9 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
                       &name, &lcf->upstream->host, reason, row,
                       (row == 1) ? "" : "s", left.usable, left.total);
 
-        if (left.usable == 0 && !atomic_load(&lcf->roster->panicking)) {
+        if (left.usable == 0
+            && lb_roster_against(lcf->roster) != LB_PANICKING)
+        {
             ngx_http_lb_log_empty(lcf, ngx_cycle->log);
         }
     }

@@ -64,7 +64,7 @@ struct ngx_http_lb_checker_s {
     ngx_msec_t                    beat_due;
     ngx_msec_t                    lag;
 
-    ngx_queue_t                   probes;     /* under way */
+    ngx_uint_t                    nopen;      /* probes under way */
     ngx_queue_t                   spare;
     time_t                        told_at;    /* of a check not made */
 
@@ -87,8 +87,8 @@ struct ngx_http_lb_target_s {
     lb_pace_t                     pace;
     uint32_t                      index;
     uint32_t                      generation; /* of the slot */
+    ngx_queue_t                   probes;     /* under way, */
     uint32_t                      nprobes;    /* without a verdict yet */
-    uint32_t                      nopen;      /* and those that end */
     unsigned                      running:1;
 };
 

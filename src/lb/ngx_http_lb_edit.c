@@ -85,6 +85,8 @@ ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
 
         ngx_shmtx_unlock(&lcf->shpool->mutex);
 
+        ngx_http_lb_publish(lcf);
+
         edit->finish(edit);
         return;
     }
@@ -262,6 +264,8 @@ ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
 
+    ngx_http_lb_publish(lcf);
+
     if (save->pool) {
         ngx_destroy_pool(save->pool);
         save->pool = NULL;
@@ -308,10 +312,6 @@ ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf)
     save->stamp = save->list.stamp;
 
     ngx_http_lb_state_adopt(lcf, &save->list);
-
-    if (lb_roster_stale(lcf->roster)) {
-        lb_roster_build(lcf->roster);
-    }
 }
 
 
@@ -515,10 +515,6 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
 
     case NGX_HTTP_LB_RECOVER:
         return;
-    }
-
-    if (lb_roster_stale(roster)) {
-        lb_roster_build(roster);
     }
 }
 

@@ -255,7 +255,7 @@ ngx_int_t ngx_http_lb_state_names(ngx_conf_t *cf,
 
 /*
  * Makes servers those of a file that was read, and then brings them in line
- * with the lines.  Mutex; then lb_roster_build().
+ * with the lines.  Mutex; then a build.
  */
 void ngx_http_lb_state_adopt(ngx_http_lb_srv_conf_t *lcf,
     ngx_http_lb_file_t *list);

@@ -59,7 +59,8 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
                   &ctx->name, &lcf->upstream->host, reason, limit,
                   (limit == 1) ? "" : "s", left.usable, left.total);
 
-    if (left.usable == 0 && !atomic_load(&roster->panicking)) {
+    if (left.usable == 0
+        && lb_roster_against(roster) != LB_PANICKING) {
         ngx_http_lb_log_empty(lcf, ngx_cycle->log);
     }
 }

@@ -104,19 +104,14 @@ ngx_http_lb_probe_start(ngx_http_lb_target_t *target)
 void
 ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target)
 {
-    ngx_queue_t          *q, *next;
+    ngx_queue_t          *q;
     ngx_http_lb_probe_t  *probe;
 
-    for (q = ngx_queue_head(&target->checker->probes);
-         target->nopen && q != ngx_queue_sentinel(&target->checker->probes);
-         q = next)
-    {
-        next = ngx_queue_next(q);
+    while (!ngx_queue_empty(&target->probes)) {
+        q = ngx_queue_head(&target->probes);
         probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
 
-        if (probe->target == target) {
-            ngx_http_lb_probe_end(probe);
-        }
+        ngx_http_lb_probe_end(probe);
     }
 }
 
@@ -127,14 +122,14 @@ ngx_http_lb_probe_outrun(ngx_http_lb_target_t *target, ngx_msec_t began)
     ngx_queue_t          *q, *next;
     ngx_http_lb_probe_t  *probe;
 
-    for (q = ngx_queue_head(&target->checker->probes);
-         target->nprobes && q != ngx_queue_sentinel(&target->checker->probes);
+    for (q = ngx_queue_head(&target->probes);
+         q != ngx_queue_sentinel(&target->probes);
          q = next)
     {
         next = ngx_queue_next(q);
         probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
 
-        if (probe->target != target || probe->judged
+        if (probe->judged
             || (ngx_msec_int_t) (probe->began - began) >= 0)
         {
             continue;
@@ -220,9 +215,9 @@ ngx_http_lb_probe_create(ngx_http_lb_target_t *target)
 
     ngx_memzero(probe, sizeof(ngx_http_lb_probe_t));
 
-    ngx_queue_insert_tail(&checker->probes, &probe->queue);
+    ngx_queue_insert_tail(&target->probes, &probe->queue);
     target->nprobes++;
-    target->nopen++;
+    checker->nopen++;
 
     probe->target = target;
     probe->began = ngx_current_msec;
@@ -612,7 +607,7 @@ ngx_http_lb_probe_beat(ngx_event_t *ev)
 
     checker->lag += ngx_current_msec - checker->beat_due;
 
-    if (!ngx_queue_empty(&checker->probes)) {
+    if (checker->nopen) {
         checker->beat_due = ngx_current_msec + NGX_HTTP_LB_BEAT;
         ngx_add_timer(ev, NGX_HTTP_LB_BEAT);
     }
@@ -721,7 +716,7 @@ ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe)
         ngx_http_lb_probe_judged(probe);
     }
 
-    probe->target->nopen--;
+    checker->nopen--;
 
     ngx_queue_remove(&probe->queue);
     ngx_queue_insert_head(&checker->spare, &probe->queue);

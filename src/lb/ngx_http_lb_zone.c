@@ -14,7 +14,6 @@
 
 
 #define NGX_HTTP_LB_TICK      1000
-#define NGX_HTTP_LB_SOON      10
 
 #define NGX_HTTP_LB_SERVERS   64      /* least number of slots by default */
 #define NGX_HTTP_LB_ROWS      256     /* least number of processes ... */
@@ -138,7 +137,10 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
             }
 
             lb_passive_schedule(roster);
-            lb_roster_build(roster);
+
+            if (ngx_http_lb_build_whole(lcfp[i], cycle->log) != NGX_OK) {
+                return NGX_ERROR;
+            }
 
             ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
                           "lb: zone of upstream \"%V\" has a new size; "
@@ -174,6 +176,8 @@ ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
     if (!ngx_gw_is_worker() || lmcf->upstreams.nelts == 0) {
         return NGX_OK;
     }
+
+    ngx_http_lb_build_init_process(cycle);
 
     lcfp = lmcf->upstreams.elts;
 
@@ -227,23 +231,6 @@ ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
 }
 
 
-void
-ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf)
-{
-    if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
-        lb_roster_build(lcf->roster);
-        ngx_shmtx_unlock(&lcf->shpool->mutex);
-
-        ngx_http_lb_log_panic(lcf);
-        return;
-    }
-
-    lcf->behind = 1;
-
-    ngx_add_timer(&ngx_http_lb_tick_event, NGX_HTTP_LB_SOON);
-}
-
-
 ngx_int_t
 ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
 {
@@ -255,15 +242,14 @@ ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
 
     ejected = lb_outlier_eject(lcf->roster, &lcf->outlier, index,
                                ngx_current_msec);
-    if (ejected) {
-        lb_roster_build(lcf->roster);
-    }
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
 
     if (!ejected) {
         return NGX_DECLINED;
     }
+
+    ngx_http_lb_publish(lcf);
 
     /* the end of an ejection may come before the next tick */
 
@@ -391,7 +377,13 @@ ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf,
             return NGX_ERROR;
         }
 
-        lb_roster_build(lcf->roster);
+        /* a test of the configuration has no requests */
+
+        if (!ngx_test_config
+            && ngx_http_lb_build_whole(lcf, lcf->shm_zone->shm.log) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     lcf->shpool->data = lcf->roster;
@@ -464,6 +456,8 @@ ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
     row = lb_load_claim(&load, ngx_pid, ngx_process_slot);
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+    ngx_http_lb_publish(lcf);
 
     if (row == NULL) {
         memory = ngx_pcalloc(cycle->pool, LB_LINE + sizeof(lb_row_t)
@@ -551,10 +545,6 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
     lb_roster_rule(roster, &lcf->rules);
     lb_passive_schedule(roster);
 
-    if (lb_roster_stale(roster)) {
-        lb_roster_build(roster);
-    }
-
     atomic_store(&roster->config, lcf->config);
 }
 
@@ -622,10 +612,6 @@ ngx_http_lb_tick(ngx_event_t *ev)
 
         ngx_http_lb_look_after(lcfp[i]);
         ngx_http_lb_log_panic(lcfp[i]);
-
-        if (lcfp[i]->behind) {
-            next = ngx_min(next, NGX_HTTP_LB_SOON);
-        }
     }
 
     if (!ngx_gw_is_leaving()) {
@@ -654,28 +640,17 @@ ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf)
         dead = ngx_http_lb_row_dead(&load.rows[i]);
     }
 
-    lcf->behind = 0;
-
-    if (!dead && !lb_roster_stale(roster)
-        && lb_roster_count(roster).leaving == 0)
+    if ((dead || lb_roster_count(roster).leaving != 0)
+        && ngx_shmtx_trylock(&lcf->shpool->mutex))
     {
-        return;
+        if (dead) {
+            ngx_http_lb_zone_settle(lcf);
+        }
+
+        lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
+
+        ngx_shmtx_unlock(&lcf->shpool->mutex);
     }
 
-    if (!ngx_shmtx_trylock(&lcf->shpool->mutex)) {
-        lcf->behind = 1;
-        return;
-    }
-
-    if (dead) {
-        ngx_http_lb_zone_settle(lcf);
-    }
-
-    lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
-
-    if (lb_roster_stale(roster)) {
-        lb_roster_build(roster);
-    }
-
-    ngx_shmtx_unlock(&lcf->shpool->mutex);
+    ngx_http_lb_publish(lcf);
 }

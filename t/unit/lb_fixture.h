@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/core/lb_build.h"
 #include "src/core/lb_passive.h"
 
 
@@ -60,6 +61,23 @@ static inline lb_roster_t *
 lb_fixture_roster(uint32_t capacity, uint32_t nrows)
 {
     return lb_fixture_small(capacity, nrows, LB_ORDER_MAX);
+}
+
+
+static inline void
+lb_fixture_build(lb_roster_t *roster)
+{
+    void  *memory;
+
+    memory = aligned_alloc(LB_LINE, lb_build_size(roster));
+
+    if (memory == NULL) {
+        abort();
+    }
+
+    lb_build_whole(roster, memory);
+
+    free(memory);
 }
 
 
@@ -109,7 +127,7 @@ lb_fixture_start(lb_fixture_t *f)
     };
 
     (void) lb_roster_sync(f->roster, f->lines, f->nlines, NULL, NULL);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 }
 
 
@@ -166,7 +184,7 @@ static inline void
 lb_fixture_fail(lb_fixture_t *f, uint32_t index)
 {
     if (lb_passive_failed(f->roster, index, f->ask.now)) {
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
     }
 }
 

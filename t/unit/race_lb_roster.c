@@ -10,6 +10,7 @@
 #include "lb_fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "src/core/lb_latency.h"
 #include "src/core/lb_outlier.h"
@@ -44,12 +45,33 @@ static _Atomic uint32_t  running = PICKERS;
 static _Atomic uint64_t  picked;
 
 
+/* in steps, while others change servers and build, too */
+
 static void
 build(void)
 {
+    void        *memory;
+    lb_build_t  *view;
+
+    memory = aligned_alloc(LB_LINE, lb_build_size(roster));
+
+    if (memory == NULL) {
+        abort();
+    }
+
     (void) pthread_mutex_lock(&mutex);
-    lb_roster_build(roster);
+    view = lb_build_start(roster, memory);
     (void) pthread_mutex_unlock(&mutex);
+
+    while (!lb_build_step(view, 10000)) {
+        (void) sched_yield();
+    }
+
+    (void) pthread_mutex_lock(&mutex);
+    (void) lb_build_publish(view);
+    (void) pthread_mutex_unlock(&mutex);
+
+    free(memory);
 }
 
 
@@ -81,7 +103,7 @@ attempt_over(uint32_t index, bool failed, lb_how_t how, uint64_t time)
         (void) pthread_mutex_lock(&mutex);
 
         if (lb_outlier_eject(roster, &outlier, index, time)) {
-            lb_roster_build(roster);
+            lb_fixture_build(roster);
         }
 
         (void) pthread_mutex_unlock(&mutex);
@@ -205,7 +227,7 @@ changer(void *data)
         lb_roster_rule(roster, &rules);
 
         if (lb_roster_stale(roster)) {
-            lb_roster_build(roster);
+            lb_fixture_build(roster);
         }
 
         (void) pthread_mutex_unlock(&mutex);
@@ -247,7 +269,7 @@ main(void)
     load = lb_roster_load(roster);
 
     check(lb_roster_sync(roster, f->lines, SERVERS, NULL, NULL));
-    lb_roster_build(roster);
+    lb_fixture_build(roster);
 
     for (i = 0; i < PICKERS; i++) {
         numbers[i] = i;

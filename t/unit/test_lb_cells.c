@@ -32,7 +32,7 @@ fixture(uint32_t n, uint32_t weight_mod)
 
     lb_fixture_start(f);
     lb_roster_rule(f->roster, &rules);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     return f;
 }
@@ -88,7 +88,7 @@ one_of_a_hundred_that_leaves_moves_its_own_keys_only(void **state)
 
     for (k = 0; k < 100; k += 9) {
         atomic_fetch_or(&lb_roster_server(f->roster, k)->status, LB_REMOVED);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         map(f, after);
 
         for (i = 0; i < KEYS; i++) {
@@ -107,7 +107,7 @@ one_of_a_hundred_that_leaves_moves_its_own_keys_only(void **state)
 
         atomic_fetch_and(&lb_roster_server(f->roster, k)->status,
                          ~(uint32_t) LB_REMOVED);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         map(f, after);
 
         assert_int_equal(moved(before, after), 0);
@@ -130,7 +130,7 @@ one_that_comes_takes_its_share_from_all_others(void **state)
 
     lb_fixture_line(f, 1);
     assert_true(lb_roster_sync(f->roster, f->lines, 11, NULL, NULL));
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     map(f, after);
 
     memset(from, 0, sizeof(from));
@@ -194,7 +194,7 @@ a_weight_that_changes_moves_keys_from_or_to_that_server_only(void **state)
     map(f, before);
 
     lb_roster_server(f->roster, 3)->weight = 2;
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     map(f, after);
 
     for (i = 0; i < KEYS; i++) {
@@ -228,7 +228,7 @@ keys_do_not_depend_on_the_order_of_lines_or_slots(void **state)
     free(g->roster);
     lb_fixture_start(g);
     lb_roster_rule(g->roster, &(lb_rules_t) { .cells = true });
-    lb_roster_build(g->roster);
+    lb_fixture_build(g->roster);
 
     map(f, before);
     map(g, after);
@@ -305,7 +305,7 @@ an_address_listed_twice_gets_two_shares(void **state)
     lb_roster_rule(f->roster, &(lb_rules_t) { .cells = true });
 
     for (k = 0; k < 2; k++) {
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         map(f, k ? after : before);
     }
 

@@ -54,7 +54,7 @@ an_added_server_is_picked_and_stays_at_a_reload(void **state)
     assert_int_equal(lb_edit_find(f->roster, 3), index);
     assert_int_equal(lb_edit_find_address(f->roster, "new", 3), index);
 
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_int_equal(lb_roster_count(f->roster).usable, 3);
     assert_int_equal(lb_fixture_request(f), index);
 
@@ -102,7 +102,7 @@ a_deleted_server_stays_away_as_long_as_its_line_is_there(void **state)
 
     lb_edit_remove(f->roster, 0);
     lb_roster_sweep(f->roster, NULL, NULL);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_int_equal(lb_roster_count(f->roster).total, 1);
 
     assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));

@@ -154,7 +154,7 @@ a_pending_server_is_out_until_the_first_pass(void **state)
     }
 
     assert_int_equal(enter(f, true), LB_HEALTH_CAME_UP);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_int_equal(lb_fixture_request(f), 0);
 
     /* from then on it takes as many results as for any other */
@@ -341,7 +341,7 @@ without_checks_nobody_is_unhealthy(void **state)
         (void) enter(f, false);
     }
 
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     lb_health_forget(f->roster);
 
     assert_false(out(f));

@@ -39,7 +39,7 @@ fixture(uint32_t n, const uint32_t *weights, lb_pick_pt method)
     f->random = 42;
 
     lb_roster_rule(f->roster, &rules);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     return f;
 }
@@ -365,7 +365,7 @@ every_method_leaves_out_who_is_out_and_keeps_backups(void **state)
         atomic_fetch_or(&lb_roster_server(f->roster, 1)->status, LB_DRAINING);
         atomic_fetch_or(&lb_roster_server(f->roster, 2)->status,
                         LB_UNHEALTHY);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         atomic_fetch_or(&lb_roster_server(f->roster, 3)->status, LB_DISABLED);
 
         for (i = 0; i < 200; i++) {
@@ -426,9 +426,9 @@ a_server_that_comes_back_starts_slowly_with_every_method(void **state)
         lb_roster_rule(f->roster, &rules);
 
         atomic_fetch_or(&server->status, LB_EJECTED);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         atomic_fetch_and(&server->status, ~(uint32_t) LB_EJECTED);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
 
         assert_true(share(f, methods[k]) < 0.02);
 
@@ -467,9 +467,9 @@ the_only_server_does_not_start_slowly(void **state)
         lb_roster_rule(f->roster, &rules);
 
         atomic_fetch_or(&server->status, LB_EJECTED);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         atomic_fetch_and(&server->status, ~(uint32_t) LB_EJECTED);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
 
         assert_true(share(f, methods[k]) == 1.0);
 
@@ -493,7 +493,7 @@ servers_of_the_start_do_not_start_slowly(void **state)
 
     lb_roster_rule(roster, &rules);
     assert_true(lb_roster_sync(roster, f->lines, 2, NULL, NULL));
-    lb_roster_build(roster);
+    lb_fixture_build(roster);
 
     for (i = 0; i < 2; i++) {
         assert_int_equal(lb_roster_status(roster, i), LB_USED);
@@ -502,7 +502,7 @@ servers_of_the_start_do_not_start_slowly(void **state)
     /* one that is added later does */
 
     assert_true(lb_roster_sync(roster, f->lines, 3, NULL, NULL));
-    lb_roster_build(roster);
+    lb_fixture_build(roster);
     assert_int_equal(lb_roster_status(roster, 1), LB_USED);
     assert_int_equal(lb_roster_status(roster, 2), LB_USED | LB_SLOW);
     assert_false(lb_roster_stale(roster));
@@ -534,7 +534,7 @@ in_a_panic_all_but_disabled_and_draining_servers_are_used(void **state)
         atomic_fetch_or(&lb_roster_server(f->roster, 2)->status, LB_EJECTED);
         atomic_fetch_or(&lb_roster_server(f->roster, 3)->status,
                         LB_UNHEALTHY);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
 
         /* two of four are left: not fewer than half */
 
@@ -542,7 +542,7 @@ in_a_panic_all_but_disabled_and_draining_servers_are_used(void **state)
 
         atomic_fetch_or(&lb_roster_server(f->roster, 4)->status,
                         LB_UNHEALTHY);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
 
         assert_int_equal(f->roster->panicking, 1);
         assert_true(lb_pick_left(f->roster, &f->ask, false));
@@ -560,7 +560,7 @@ in_a_panic_all_but_disabled_and_draining_servers_are_used(void **state)
 
         atomic_fetch_and(&lb_roster_server(f->roster, 4)->status,
                          ~(uint32_t) LB_UNHEALTHY);
-        lb_roster_build(f->roster);
+        lb_fixture_build(f->roster);
         assert_int_equal(f->roster->panicking, 0);
 
         lb_fixture_stop(f);

@@ -31,7 +31,7 @@ servers(uint32_t n)
 
     lb_fixture_start(f);
     lb_roster_rule(f->roster, &(lb_rules_t) { .errors = 3 });
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     return f;
 }

@@ -164,7 +164,7 @@ a_failed_server_gets_one_trial_per_fail_timeout(void **state)
 
     assert_true(lb_passive_passed(f->roster, 0, how, f->ask.now));
     assert_false(lb_passive_passed(f->roster, 0, how, f->ask.now));
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_int_equal(lb_fixture_request(f) + lb_fixture_request(f), 1);
 
     lb_fixture_stop(f);
@@ -284,7 +284,7 @@ one_request_tries_few_failed_servers(void **state)
         (void) lb_passive_failed(f->roster, i, f->ask.now);
     }
 
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     for (n = 0; lb_fixture_try(f, NULL) != LB_NONE; n++) { /* void */ }
 
@@ -309,7 +309,7 @@ unhealthy_and_leaving_servers_are_no_last_resort(void **state)
                     LB_FAILED | LB_REMOVED);
     atomic_fetch_or(&lb_roster_server(f->roster, 3)->status,
                     LB_FAILED | LB_DISABLED);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     assert_int_equal(lb_fixture_try(f, NULL), LB_NONE);
     assert_false(lb_pick_left(f->roster, &f->ask, true));
@@ -328,7 +328,7 @@ what_is_left_for_a_request_is_what_it_would_get(void **state)
 
     lb_roster_server(f->roster, 1)->max_conns = 1;
     assert_true(lb_roster_stale(f->roster));
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_int_equal(f->roster->pickable, 3);
     assert_int_equal(f->roster->limited, 1);
 
@@ -342,7 +342,7 @@ what_is_left_for_a_request_is_what_it_would_get(void **state)
     assert_true(lb_pick_left(f->roster, &f->ask, false));
 
     (void) lb_passive_failed(f->roster, 2, f->ask.now);
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_int_equal(f->roster->pickable, 2);
 
     assert_false(lb_pick_left(f->roster, &f->ask, false));

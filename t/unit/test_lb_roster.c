@@ -132,7 +132,7 @@ every_change_makes_the_view_stale_until_it_is_built(void **state)
     atomic_fetch_or(&lb_roster_server(f->roster, 0)->status, LB_UNHEALTHY);
     assert_true(lb_roster_stale(f->roster));
     order_is(f, "bbb");
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
     assert_false(lb_roster_stale(f->roster));
     order_is(f, "bbb");
 
@@ -218,7 +218,7 @@ servers_come_and_go_and_keep_their_slots(void **state)
     assert_int_equal(notes.added, 1);
     assert_int_equal(notes.removed, 1);
     assert_true(lb_roster_stale(f->roster));
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     /* the slot of s2 was idle and has the new server */
 
@@ -248,7 +248,7 @@ a_removed_server_keeps_its_slot_while_it_is_busy(void **state)
 
     line = *lb_fixture_line(f, 1);
     assert_true(lb_roster_sync(f->roster, &line, 1, NULL, NULL));
-    lb_roster_build(f->roster);
+    lb_fixture_build(f->roster);
 
     assert_memory_equal(lb_roster_identity(f->roster, 0)->name, "s1", 2);
     assert_int_equal(lb_roster_count(f->roster).leaving, 1);
@@ -342,7 +342,7 @@ a_full_roster_says_so_and_stays_in_order(void **state)
     roster = lb_fixture_roster(2, 1);
 
     assert_false(lb_roster_sync(roster, lines, 3, NULL, NULL));
-    lb_roster_build(roster);
+    lb_fixture_build(roster);
     assert_int_equal(lb_roster_count(roster).total, 2);
 
     free(roster);

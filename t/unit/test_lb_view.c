@@ -72,7 +72,7 @@ see(lb_roster_t *roster, seen_t *seen)
 static void
 work(void *roster)
 {
-    lb_roster_build(roster);
+    lb_fixture_build(roster);
 }
 
 
@@ -96,7 +96,7 @@ check_state(lb_roster_t *roster, uint64_t size, void *memory,
 
     copy = memory;
     memcpy(copy, roster, size);
-    lb_roster_build(copy);
+    lb_fixture_build(copy);
     see(copy, &seen);
 
     assert_false(lb_roster_stale(copy));
@@ -142,7 +142,7 @@ step_through(lb_roster_t *roster, uint64_t size)
     see(roster, &before);
 
     memcpy(memory, roster, size);
-    lb_roster_build(memory);
+    lb_fixture_build(memory);
     see(memory, &after);
 
     assert_int_not_equal(memcmp(&before, &after, sizeof(seen_t)), 0);
