@@ -14,23 +14,37 @@ static uint64_t tb_rate_period(uint64_t rate);
 tb_word_t
 tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
 {
-    uint64_t  age, full, rate, tokens;
+    uint64_t  age, full;
 
     age = tb_word_age(word, now);
+
+    if (age < TB_AGE_MAX) {
+        return tb_word_tick_age(word, limits, age);
+    }
+
+    full = tb_limits_full(limits);
+
+    return tb_word_tokens(word) > full ? tb_word(full, word) : word;
+}
+
+
+tb_word_t
+tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age)
+{
+    uint64_t  full, rate, tokens;
+
     full = tb_limits_full(limits);
     rate = tb_limits_refill(limits);
     tokens = tb_word_tokens(word);
 
-    if (age >= TB_AGE_MAX) {
-        return tokens > full ? tb_word(full, word) : word;
-    }
-
-    if (tokens + rate * age / TB_STEPS_A_UTOK >= full) {
-        return tb_word(full, now);
+    if (tokens >= full
+        || tb_rate_earned(rate, age, full - tokens) == full - tokens)
+    {
+        return tb_word(full, word + age);
     }
 
     if (rate == 0) {
-        return tb_word(tokens, now);
+        return tb_word(tokens, word + age);
     }
 
     age -= age % tb_rate_period(rate);
@@ -112,6 +126,19 @@ tb_bucket_window(tb_limits_t limits)
     ms = tb_limits_time(limits, tb_limits_full(limits));
 
     return ms == UINT64_MAX ? ms : (ms + 999) / 1000;
+}
+
+
+uint64_t
+tb_rate_earned(uint64_t rate, uint64_t ms, uint64_t most)
+{
+    /* compared first, so that the product cannot overflow */
+
+    if (rate != 0 && ms > most * TB_STEPS_A_UTOK / rate) {
+        return most;
+    }
+
+    return rate * ms / TB_STEPS_A_UTOK;
 }
 
 

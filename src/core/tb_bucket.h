@@ -17,8 +17,8 @@
  *          An all-zero word is vacant, so fresh memory needs no set-up.
  * stamp    up to when the refill has been credited.  An age of 2^23 ms
  *          (2.3 hours) or more reads as "written by a clock ahead of ours":
- *          nothing is credited and the stamp stays.  Whoever owns the
- *          words touches each of them more often than that.
+ *          nothing is credited and the stamp stays.  Whoever owns the words
+ *          sees to it that none is older when it is used (tb_table_epoch.c).
  *
  * Rates are integers in steps of 0.1 request a day, so that R steps earn
  * R / 864 µtok a millisecond, an integer number in any multiple of
@@ -193,28 +193,42 @@ tb_word_next_stamp(tb_word_t last, uint64_t now)
 
 
 /*
- * Credits the refill up to now: tokens + floor(rate * age / 864), at most
- * the capacity.  Tokens above the capacity are cut to it.  A word stamped
- * ahead of now earns nothing and keeps its stamp.  The product is at most
- * TB_RATE_MAX * TB_AGE_MAX < 2^63.
+ * The tokens with the refill up to now: tokens + floor(rate * age / 864), at
+ * most the capacity; and the stamp that goes with them.  Tokens above the
+ * capacity are cut to it.  A word stamped ahead of now earns nothing and
+ * keeps its stamp.  The product is at most TB_RATE_MAX * TB_AGE_MAX < 2^63.
  */
 
-static inline tb_word_t
-tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
+static inline uint64_t
+tb_word_tokens_at(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t *stamp)
 {
-    uint64_t  age, full, stamp, tokens;
+    uint64_t  age, full, tokens;
 
     age = tb_word_age(word, now);
     full = tb_limits_full(limits);
     tokens = tb_word_tokens(word);
-    stamp = word;
+    *stamp = word;
 
     if (age < TB_AGE_MAX) {
         tokens += tb_limits_refill(limits) * age / TB_STEPS_A_UTOK;
-        stamp = now;
+        *stamp = now;
     }
 
-    return tb_word(tokens < full ? tokens : full, stamp);
+    return tokens < full ? tokens : full;
+}
+
+
+/* The word with the refill up to now credited. */
+
+static inline tb_word_t
+tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
+{
+    uint64_t  stamp, tokens;
+
+    tokens = tb_word_tokens_at(word, limits, now, &stamp);
+
+    return tb_word(tokens, stamp);
 }
 
 
@@ -229,11 +243,9 @@ static inline tb_verdict_t
 tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
     uint64_t *left)
 {
-    uint64_t   tokens;
-    tb_word_t  settled;
+    uint64_t  stamp, tokens;
 
-    settled = tb_word_settle(*word, limits, now);
-    tokens = tb_word_tokens(settled);
+    tokens = tb_word_tokens_at(*word, limits, now, &stamp);
 
     if (tokens < cost) {
         *left = tokens;
@@ -241,7 +253,7 @@ tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
     }
 
     *left = tokens - cost;
-    *word = settled - (cost << TB_STAMP_BITS);
+    *word = tb_word(*left, stamp);
 
     return TB_PASS;
 }
@@ -255,6 +267,12 @@ tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
  */
 
 tb_word_t tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now);
+
+/*
+ * The same for a word whose age is known from elsewhere, however old it is.
+ */
+
+tb_word_t tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age);
 
 /*
  * Puts tokens (µtok) into a word, up to the capacity.  Credits the refill
@@ -279,6 +297,13 @@ uint64_t tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
  */
 
 uint64_t tb_bucket_next(tb_limits_t limits, uint64_t left);
+
+/*
+ * What comes in at a rate (steps) in so many ms, µtok rounded down, or most
+ * (at most TB_COST_MAX) if that is less.
+ */
+
+uint64_t tb_rate_earned(uint64_t rate, uint64_t ms, uint64_t most);
 
 /*
  * Milliseconds in which so many µtok come in at that rate, rounded up;

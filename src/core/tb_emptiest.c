@@ -31,42 +31,19 @@ tb_emptiest_add(tb_emptiest_t *e, const tb_emptiest_entry_t *entry)
 
 
 void
-tb_emptiest_gather(tb_emptiest_t *e, const tb_table_t *t, uint32_t from,
+tb_emptiest_gather(tb_emptiest_t *e, tb_table_t *t, uint32_t from,
     uint32_t n, uint64_t now, tb_limits_t dflt)
 {
-    uint32_t              i;
-    tb_slot_t            *slot;
-    tb_word_t             word;
-    tb_limits_t           limits;
-    tb_emptiest_entry_t   entry;
+    uint32_t             i;
+    tb_emptiest_entry_t  entry;
 
     for (i = from; i < from + n; i++) {
-        slot = tb_table_slot(t, i);
-
-        entry.hash.lo = atomic_load_explicit(&slot->tag,
-                                             memory_order_acquire);
-        if (entry.hash.lo == 0) {
-            continue;
-        }
-
-        entry.hash.hi = atomic_load_explicit(&slot->check,
-                                             memory_order_acquire);
-        word = atomic_load_explicit(&slot->word, memory_order_acquire);
-        limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
-
-        if (tb_word_is_vacant(word)
-            || atomic_load_explicit(&slot->tag, memory_order_relaxed)
-               != entry.hash.lo)
-        {
-            continue;
-        }
-
-        entry.limits = (limits & TB_LIMITS_REGISTERED) ? limits : dflt;
-        entry.tokens = tb_word_tokens(tb_word_settle(word, entry.limits,
-                                                     now));
         entry.at = now;
 
-        if (entry.tokens < tb_limits_full(entry.limits)) {
+        if (tb_table_bucket(t, i, &entry.at, dflt, &entry.hash, &entry.limits,
+                            &entry.tokens)
+            && entry.tokens < tb_limits_full(entry.limits))
+        {
             tb_emptiest_add(e, &entry);
         }
     }

@@ -48,7 +48,7 @@ void tb_emptiest_add(tb_emptiest_t *e, const tb_emptiest_entry_t *entry);
  * now.  Lock-free: each is as it was at some instant during the call.
  */
 
-void tb_emptiest_gather(tb_emptiest_t *e, const tb_table_t *t, uint32_t from,
+void tb_emptiest_gather(tb_emptiest_t *e, tb_table_t *t, uint32_t from,
     uint32_t n, uint64_t now, tb_limits_t dflt);
 
 

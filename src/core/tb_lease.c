@@ -8,6 +8,9 @@
 #include "src/core/tb_lease.h"
 
 
+/* ms by which a call may seem to be of the future, to whoever is late */
+#define TB_LEASE_AHEAD  3600000
+
 /* with a capacity of less than that many units nothing is leased ahead */
 #define TB_LEASE_SMALL  4
 
@@ -330,17 +333,7 @@ tb_lease_used(const tb_lease_t *l, uint64_t tokens)
 static uint64_t
 tb_lease_earned(tb_limits_t limits, uint64_t ms)
 {
-    uint64_t  earned, full;
-
-    full = tb_limits_full(limits);
-
-    if (ms > TB_AGE_MAX) {
-        ms = TB_AGE_MAX;
-    }
-
-    earned = tb_limits_rate(limits) * ms / TB_STEPS_A_UTOK;
-
-    return earned < full ? earned : full;
+    return tb_rate_earned(tb_limits_rate(limits), ms, tb_limits_full(limits));
 }
 
 
@@ -366,5 +359,5 @@ tb_lease_since(uint64_t now, uint32_t then)
 
     age = (uint32_t) now - then;
 
-    return age <= INT32_MAX ? age : 0;
+    return age <= UINT32_MAX - TB_LEASE_AHEAD ? age : 0;
 }

@@ -164,7 +164,7 @@ uint64_t
 tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
     uint64_t from, uint64_t now)
 {
-    uint64_t  age, full, rate;
+    uint64_t  full, rate;
 
     if (now <= from) {
         return tokens;
@@ -176,9 +176,7 @@ tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
         return tokens;
     }
 
-    age = now - from;
     rate = tb_limits_rate(limits) * share / TB_LEASE_ALL;
 
-    return age < tb_limits_time(tb_limits(0, rate, 0), full - tokens)
-           ? tokens + rate * age / TB_STEPS_A_UTOK : full;
+    return tokens + tb_rate_earned(rate, now - from, full - tokens);
 }

@@ -29,8 +29,83 @@ typedef struct {
 
 /* Lock-free; what it reports is of some instants during the call. */
 
-void tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+void tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_reach_t *reach);
+
+
+/*
+ * Brings all words of a chunk, or of the overflow bucket (chunk nchunks), to
+ * *now if its epoch is most ms ago, TB_EPOCH_SPAN at most.  *now becomes the
+ * epoch if that is later.  Returns false if the chunk is not in use.
+ * Lock-free.
+ */
+
+bool tb_table_follow(tb_table_t *t, uint32_t chunk, uint64_t *now,
+    uint64_t most, tb_limits_t dflt);
+
+/* Sets the epoch of a chunk if that is not in use. */
+
+void tb_table_begin(tb_table_t *t, uint32_t chunk, uint64_t now);
+
+
+static inline uint32_t
+tb_table_chunk(const tb_table_t *t, const tb_slot_t *slot)
+{
+    return (uint32_t) ((size_t) (slot - tb_table_slot(t, 0))
+                       / TB_CHUNK_SLOTS);
+}
+
+
+/*
+ * Whether a word of the chunk that was read before this call can be settled
+ * to *now; else it is to be read again, and settled to what *now has become.
+ */
+
+static inline bool
+tb_table_is_current(tb_table_t *t, uint32_t chunk, uint64_t *now,
+    tb_limits_t dflt)
+{
+    uint64_t  epoch;
+
+    epoch = atomic_load_explicit(&tb_table_epochs(t)[chunk],
+                                 memory_order_relaxed);
+
+    return *now - epoch < TB_EPOCH_SPAN
+           || !tb_table_follow(t, chunk, now, TB_EPOCH_SPAN, dflt);
+}
+
+
+/* The word of a slot, to be settled to *now. */
+
+static inline tb_word_t
+tb_slot_word(tb_table_t *t, const tb_slot_t *slot, uint64_t *now,
+    tb_limits_t dflt)
+{
+    uint32_t   chunk;
+    tb_word_t  word;
+
+    chunk = tb_table_chunk(t, slot);
+
+    do {
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+    } while (!tb_table_is_current(t, chunk, now, dflt));
+
+    return word;
+}
+
+
+/* The time of a stamp, of a word that is used at that epoch. */
+
+static inline uint64_t
+tb_epoch_stamp(uint64_t epoch, tb_word_t word)
+{
+    uint64_t  begin;
+
+    begin = epoch - TB_EPOCH_SPAN;
+
+    return begin + ((word - begin) & TB_STAMP_MASK);
+}
 
 
 /*

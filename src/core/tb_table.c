@@ -17,18 +17,22 @@ static tb_verdict_t tb_table_judge_new(tb_table_t *t, const tb_hash_t *h,
 uint32_t
 tb_table_room(size_t size)
 {
-    size_t  chunk, groups;
+    size_t  chunk, groups, rest;
 
-    if (size < sizeof(tb_table_t) + 64) {
+    /* one chunk is begun, and the overflow bucket has an epoch; padding */
+
+    rest = sizeof(tb_table_t) + 2 * sizeof(uint64_t) + 64;
+
+    if (size < rest) {
         return 0;
     }
 
-    /* a group costs its slots and its part of a chunk's flag */
+    /* a group costs its slots and its part of a chunk's epoch */
 
     chunk = TB_CHUNK_SLOTS * sizeof(tb_slot_t);
 
-    size -= sizeof(tb_table_t) + 64;
-    size -= (size + chunk - 1) / chunk;
+    size -= rest;
+    size -= size / chunk * sizeof(uint64_t);
 
     groups = size / (TB_GROUP_SLOTS * sizeof(tb_slot_t));
 
@@ -56,7 +60,8 @@ tb_table_create(void *mem, size_t size)
 
     t->ngroups = slots / TB_GROUP_SLOTS;
     t->nchunks = (slots + TB_CHUNK_SLOTS - 1) / TB_CHUNK_SLOTS;
-    t->slots = (sizeof(tb_table_t) + t->nchunks + 63) & ~(size_t) 63;
+    t->slots = (sizeof(tb_table_t) + (t->nchunks + 1) * sizeof(uint64_t) + 63)
+               & ~(size_t) 63;
 
     return t;
 }
@@ -66,17 +71,12 @@ tb_verdict_t
 tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
-    tb_slot_t     *slot;
-    tb_verdict_t   verdict;
+    tb_verdict_t  verdict;
 
-    slot = tb_table_find(t, h);
+    verdict = tb_table_take_known(t, h, now, dflt, cost, result);
 
-    if (slot != NULL) {
-        verdict = tb_slot_take(slot, h, now, dflt, cost, result);
-
-        if (verdict != TB_ABSENT) {
-            return verdict;
-        }
+    if (verdict != TB_ABSENT) {
+        return verdict;
     }
 
     return tb_table_judge_new(t, h, now, dflt, cost, result, cost != 0);
@@ -87,11 +87,26 @@ tb_verdict_t
 tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
-    tb_slot_t  *slot;
+    uint32_t       chunk;
+    tb_slot_t     *slot;
+    tb_verdict_t   verdict;
 
     slot = tb_table_find(t, h);
 
-    return slot ? tb_slot_take(slot, h, now, dflt, cost, result) : TB_ABSENT;
+    if (slot == NULL) {
+        return TB_ABSENT;
+    }
+
+    chunk = tb_table_chunk(t, slot);
+
+    do {
+        verdict = tb_slot_take(slot, &tb_table_epochs(t)[chunk], h, now, dflt,
+                               cost, result);
+
+    } while (verdict == TB_ABSENT
+             && !tb_table_is_current(t, chunk, &now, dflt));
+
+    return verdict;
 }
 
 
@@ -110,7 +125,7 @@ tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 tb_verdict_t
-tb_table_peek_known(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+tb_table_peek_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
     tb_verdict_t  verdict;
@@ -141,7 +156,9 @@ tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     slot = tb_table_find(t, h);
 
-    while (slot != NULL && tb_slot_read(slot, h, dflt, &word, &limits)) {
+    while (slot != NULL
+           && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
+    {
 
         if (tb_slot_swap(slot, word, tb_word_give(word, limits, now, tokens)))
         {
@@ -152,14 +169,14 @@ tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 int64_t
-tb_table_add(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, int64_t tokens)
+tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, int64_t tokens)
 {
     int64_t       sum;
     tb_word_t     word, next;
     tb_limits_t   limits;
 
-    while (tb_slot_read(slot, h, dflt, &word, &limits)) {
+    while (tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits)) {
         next = tb_word_settle(word, limits, now);
         sum = (int64_t) tb_word_tokens(next) + tokens;
 
@@ -188,6 +205,30 @@ tb_table_lookup(const tb_table_t *t, const tb_hash_t *h)
 
 
 bool
+tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now, tb_limits_t dflt,
+    tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens)
+{
+    tb_slot_t  *slot;
+    tb_word_t   word;
+
+    slot = tb_table_slot(t, i);
+
+    h->lo = atomic_load_explicit(&slot->tag, memory_order_acquire);
+    h->hi = atomic_load_explicit(&slot->check, memory_order_acquire);
+
+    if (h->lo == 0
+        || !tb_slot_read_at(t, slot, h, now, dflt, &word, limits))
+    {
+        return false;
+    }
+
+    *tokens = tb_word_tokens(tb_word_settle(word, *limits, *now));
+
+    return true;
+}
+
+
+bool
 tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens)
 {
@@ -198,7 +239,9 @@ tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     slot = tb_table_find(t, h);
 
-    while (slot != NULL && tb_slot_read(slot, h, dflt, &word, &limits)) {
+    while (slot != NULL
+           && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
+    {
         full = tb_limits_full(limits);
         next = tb_word_settle(word, limits, now);
         next = tb_word(tokens < full ? tokens : full, next);
@@ -228,7 +271,7 @@ tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
 
 
 tb_verdict_t
-tb_table_read(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+tb_table_read(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_result_t *result)
 {
     tb_slot_t  *slot;
@@ -236,7 +279,8 @@ tb_table_read(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
     slot = tb_table_find(t, h);
 
     if (slot == NULL
-        || !tb_slot_read(slot, h, dflt, &result->word, &result->limits))
+        || !tb_slot_read_at(t, slot, h, &now, dflt, &result->word,
+                            &result->limits))
     {
         return TB_ABSENT;
     }

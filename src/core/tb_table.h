@@ -6,8 +6,8 @@
  *
  * Memory
  *
- *     tb_table_t header, then one flag byte per chunk, padded to 64 bytes,
- *     then ngroups groups of 16 slots of 32 bytes:
+ *     tb_table_t header, then the epochs of chunks and of the overflow
+ *     bucket, padded to 64 bytes, then ngroups groups of 16 slots of 32 bytes:
  *
  *     +-------+-------+-------+--------+
  *     |  tag  | check | word  | limits |     four 64-bit atomics
@@ -43,6 +43,17 @@
  * that somebody still remembers.  A vacant word keeps the last stamp until
  * no clock in use can be behind it any more.
  *
+ * Time
+ *
+ *     A stamp alone does not tell how many times 4.7 hours ago it was.  The
+ *     epoch of a chunk does: ms, no later than now, up to which all words in
+ *     the chunk have been brought; 0: nothing was ever put into it.  Whoever
+ *     reads a word looks at the epoch after it, and if that is too long
+ *     ago first brings the chunk to his time (tb_table_epoch.c).  This goes
+ *     without saying for all functions below, and costs something only where
+ *     no tick came for half an hour: after the machine, or nginx, stood still.
+ *     A clock behind the epoch stands for the epoch.
+ *
  * What a holder of the lock that dies leaves behind is valid at each
  * instruction:
  *
@@ -75,7 +86,10 @@
 
 
 #define TB_GROUP_SLOTS   16
-#define TB_CHUNK_SLOTS   1024      /* what one flag byte speaks for */
+#define TB_CHUNK_SLOTS   1024      /* what one epoch speaks for */
+
+/* ms; the clock of who uses a word is less than that after its epoch */
+#define TB_EPOCH_SPAN    (TB_AGE_MAX / 4)
 
 /* a full bucket that nobody asked for in that time is freed, ms */
 #define TB_IDLE_TIME     1000
@@ -181,7 +195,7 @@ tb_verdict_t tb_table_take_known(tb_table_t *t, const tb_hash_t *h,
 
 /* What tb_table_take_known() would decide; changes nothing. */
 
-tb_verdict_t tb_table_peek_known(const tb_table_t *t, const tb_hash_t *h,
+tb_verdict_t tb_table_peek_known(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
 
 /*
@@ -235,8 +249,8 @@ void tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
  * owner is another.  Lock-free.
  */
 
-int64_t tb_table_add(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, int64_t tokens);
+int64_t tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, int64_t tokens);
 
 /* The slot that h owns, or NULL; a hint without the lock. */
 
@@ -266,6 +280,15 @@ void tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
 void tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
     tb_limits_t dflt);
 
+/* One a chunk, and one for the overflow bucket; who may write: see above. */
+
+static inline _Atomic uint64_t *
+tb_table_epochs(const tb_table_t *t)
+{
+    return (_Atomic uint64_t *) (t + 1);
+}
+
+
 /*
  * Whether anything was ever put into the chunk that holds slot i since it
  * was last found empty by tb_table_collect(): chunks without are passed
@@ -275,13 +298,20 @@ void tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
 static inline bool
 tb_table_chunk_used(const tb_table_t *t, uint32_t i)
 {
-    const _Atomic unsigned char  *flags;
-
-    flags = (const _Atomic unsigned char *) (t + 1);
-
-    return atomic_load_explicit(&flags[i / TB_CHUNK_SLOTS],
-                                memory_order_relaxed);
+    return atomic_load_explicit(&tb_table_epochs(t)[i / TB_CHUNK_SLOTS],
+                                memory_order_relaxed)
+           != 0;
 }
+
+
+/*
+ * The bucket in slot i, if there is one: whose it is, the limits in force,
+ * and its tokens at *now, which becomes the epoch if that is later.
+ * Lock-free.
+ */
+
+bool tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now,
+    tb_limits_t dflt, tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens);
 
 
 /*
@@ -302,7 +332,7 @@ bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
  * with the lock held, or nobody registering meanwhile, the answer lasts.
  */
 
-bool tb_table_has_room(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+bool tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt);
 
 /*
@@ -310,7 +340,7 @@ bool tb_table_has_room(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
  * TB_ABSENT.  Lock-free.
  */
 
-tb_verdict_t tb_table_read(const tb_table_t *t, const tb_hash_t *h,
+tb_verdict_t tb_table_read(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, tb_result_t *result);
 
 /*

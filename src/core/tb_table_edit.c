@@ -13,8 +13,12 @@
 static bool tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt, uint64_t least, tb_result_t *result);
 static void tb_table_settle_in(tb_table_t *t, tb_slot_t *slot,
-    const tb_hash_t *h, uint64_t now, tb_limits_t limits, uint64_t tokens);
-static void tb_slot_revive(tb_slot_t *slot, uint64_t now, tb_limits_t dflt);
+    const tb_hash_t *h, uint64_t now, tb_limits_t dflt, tb_limits_t limits,
+    uint64_t tokens);
+static bool tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
+    tb_limits_t dflt);
+static void tb_slot_revive(tb_table_t *t, tb_slot_t *slot, uint64_t now,
+    tb_limits_t dflt);
 
 
 tb_verdict_t
@@ -28,7 +32,7 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     slot = tb_table_find(t, h);
 
     if (slot != NULL) {
-        tb_slot_revive(slot, now, dflt);
+        tb_slot_revive(t, slot, now, dflt);
     }
 
     verdict = tb_table_take(t, h, now, dflt, cost, result);
@@ -54,7 +58,7 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     result->left -= cost;
 
-    tb_table_settle_in(t, slot, h, now, 0, result->left);
+    tb_table_settle_in(t, slot, h, now, dflt, 0, result->left);
 
     return TB_PASS;
 }
@@ -95,7 +99,7 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     (void) tb_table_displace(t, slot, now, dflt, 0, &result);
 
     if (dflt & TB_LIMITS_LEASED) {
-        tb_table_settle_in(t, slot, h, now, limits, 0);
+        tb_table_settle_in(t, slot, h, now, dflt, limits, 0);
         return true;
     }
 
@@ -103,7 +107,7 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     least = tokens < result.left ? tokens : result.left;
 
-    tb_table_settle_in(t, slot, h, now, limits, least);
+    tb_table_settle_in(t, slot, h, now, dflt, limits, least);
 
     return least == tokens
            || tb_table_set_tokens(t, h, now, dflt, tokens);
@@ -111,7 +115,7 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 bool
-tb_table_has_room(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt)
 {
     tb_reach_t  reach;
@@ -141,14 +145,14 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return false;
     }
 
-    tb_slot_revive(slot, now, dflt);
+    tb_slot_revive(t, slot, now, dflt);
 
     old = atomic_load_explicit(&slot->limits, memory_order_relaxed);
     old = old ? old | (dflt & TB_LIMITS_LEASED) : dflt;
     full = tb_limits_full(limits ? limits : dflt);
 
     do {
-        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        word = tb_slot_word(t, slot, &now, dflt);
         next = tb_word_settle(word, old, now);
         tokens = tb_word_tokens(next);
         next = tb_word(tokens < full ? tokens : full, next);
@@ -179,7 +183,7 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     }
 
     full = tb_limits_full(dflt);
-    word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    word = tb_slot_word(t, slot, &now, dflt);
     left = tb_word_tokens(tb_word_settle(word, dflt, now));
 
     as_new = (dflt & TB_LIMITS_LEASED) ? left == 0
@@ -198,73 +202,85 @@ void
 tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
     tb_limits_t dflt)
 {
-    bool                    used;
-    uint64_t                age;
-    uint32_t                i;
-    tb_slot_t              *slot;
-    tb_word_t               word;
-    tb_limits_t             limits;
-    _Atomic unsigned char  *flags;
+    bool          used;
+    uint32_t      i;
+    tb_slot_t    *slot;
 
     used = false;
 
     for (i = from; i < from + n && i < tb_table_slots(t); i++) {
         slot = tb_table_slot(t, i);
-        word = atomic_load_explicit(&slot->word, memory_order_acquire);
-        limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
-        age = tb_word_age(word, now);
 
-        if (limits & TB_LIMITS_HELD) {
-            tb_slot_revive(slot, now, dflt);
-
-        } else if (tb_word_is_vacant(word)) {
-
-            if (atomic_load_explicit(&slot->tag, memory_order_relaxed)) {
-                atomic_store_explicit(&slot->tag, 0, memory_order_release);
-
-            } else if (age >= TB_IDLE_TIME && age < TB_AGE_MAX) {
-
-                /* later than any clock was when the last owner went */
-
-                atomic_store_explicit(&slot->word, 0, memory_order_release);
-                continue;
-            }
-
-            if (word == 0) {
-                continue;
-            }
-
-        } else if (atomic_load_explicit(&slot->tag, memory_order_relaxed)
-                   == 0)
+        if (atomic_load_explicit(&slot->limits, memory_order_relaxed)
+            & TB_LIMITS_HELD)
         {
-            /* its owner was displaced, or never came in */
-
-            atomic_store_explicit(&slot->limits, 0, memory_order_release);
-
-            word = tb_word_tick(word, dflt, now);
-
-            if (tb_word_tokens(word) == tb_limits_full(dflt)
-                || (dflt & TB_LIMITS_LEASED))
-            {
-                word = tb_word_vacant(word);
-            }
-
-            atomic_store_explicit(&slot->word, word, memory_order_release);
-
-        } else if (limits == 0 && tb_slot_idle(word, dflt, now)
-                   && tb_slot_swap(slot, word, tb_word_vacant(word)))
-        {
-            atomic_store_explicit(&slot->tag, 0, memory_order_release);
+            tb_slot_revive(t, slot, now, dflt);
         }
 
-        used = true;
+        used |= !tb_slot_collect(t, slot, now, dflt);
     }
 
     if (!used && from % TB_CHUNK_SLOTS == 0 && n >= TB_CHUNK_SLOTS) {
-        flags = (_Atomic unsigned char *) (t + 1);
-        atomic_store_explicit(&flags[from / TB_CHUNK_SLOTS], 0,
-                              memory_order_relaxed);
+        atomic_store_explicit(&tb_table_epochs(t)[from / TB_CHUNK_SLOTS], 0,
+                              memory_order_release);
     }
+}
+
+
+/*
+ * Frees what is over, one state of tb_table.h a call.  Returns true for a
+ * slot that is as it was in the beginning.
+ */
+
+static bool
+tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
+    tb_limits_t dflt)
+{
+    uint64_t   age, tag;
+    tb_word_t  next, word;
+
+    word = tb_slot_word(t, slot, &now, dflt);
+    tag = atomic_load_explicit(&slot->tag, memory_order_relaxed);
+    age = tb_word_age(word, now);
+
+    if (tb_word_is_vacant(word)) {
+
+        if (tag != 0) {
+            atomic_store_explicit(&slot->tag, 0, memory_order_release);
+            return false;
+        }
+
+        /* later than any clock was when the last owner went */
+
+        return word == 0
+               || (age >= TB_IDLE_TIME && age < TB_AGE_MAX
+                   && tb_slot_swap(slot, word, 0));
+    }
+
+    if (tag == 0) {
+
+        /* its owner was displaced, or never came in */
+
+        atomic_store_explicit(&slot->limits, 0, memory_order_release);
+
+        next = tb_word_tick(word, dflt, now);
+
+        if (tb_word_tokens(next) == tb_limits_full(dflt)
+            || (dflt & TB_LIMITS_LEASED))
+        {
+            next = tb_word_vacant(next);
+        }
+
+        (void) tb_slot_swap(slot, word, next);
+
+    } else if (atomic_load_explicit(&slot->limits, memory_order_relaxed) == 0
+               && tb_slot_idle(word, dflt, now)
+               && tb_slot_swap(slot, word, tb_word_vacant(word)))
+    {
+        atomic_store_explicit(&slot->tag, 0, memory_order_release);
+    }
+
+    return false;
 }
 
 
@@ -286,7 +302,7 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t  limits;
 
     if (atomic_load_explicit(&slot->tag, memory_order_relaxed) == 0) {
-        word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+        word = tb_slot_word(t, slot, &now, dflt);
         limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
 
         result->left = tb_slot_left_over(word, limits, now, dflt);
@@ -296,7 +312,7 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     }
 
     do {
-        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        word = tb_slot_word(t, slot, &now, dflt);
 
         result->word = word;
         result->left = tb_word_tokens(tb_word_settle(word, dflt, now));
@@ -334,25 +350,22 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
 
 static void
 tb_table_settle_in(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
-    uint64_t now, tb_limits_t limits, uint64_t tokens)
+    uint64_t now, tb_limits_t dflt, tb_limits_t limits, uint64_t tokens)
 {
-    size_t                  i;
-    tb_word_t               word;
-    _Atomic unsigned char  *flags;
+    tb_word_t  next, word;
 
-    i = (size_t) (slot - tb_table_slot(t, 0));
-    flags = (_Atomic unsigned char *) (t + 1);
-
-    atomic_store_explicit(&flags[i / TB_CHUNK_SLOTS], 1,
-                          memory_order_relaxed);
-
-    word = atomic_load_explicit(&slot->word, memory_order_relaxed);
-    word = tb_word(tokens, tb_word_next_stamp(word, now));
+    tb_table_begin(t, tb_table_chunk(t, slot), now);
 
     /* release: not before the tag of the last owner is gone */
 
     atomic_store_explicit(&slot->check, h->hi, memory_order_release);
-    atomic_store_explicit(&slot->word, word, memory_order_release);
+
+    do {
+        word = tb_slot_word(t, slot, &now, dflt);
+        next = tb_word(tokens, tb_word_next_stamp(word, now));
+
+    } while (!tb_slot_swap(slot, word, next));
+
     atomic_store_explicit(&slot->limits, limits, memory_order_release);
     atomic_store_explicit(&slot->tag, h->lo, memory_order_release);
 }
@@ -364,21 +377,25 @@ tb_table_settle_in(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
  */
 
 static void
-tb_slot_revive(tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
+tb_slot_revive(tb_table_t *t, tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
 {
     uint64_t     tokens;
-    tb_word_t    word;
+    tb_word_t    next, word;
     tb_limits_t  limits;
 
-    word = atomic_load_explicit(&slot->word, memory_order_relaxed);
     limits = atomic_load_explicit(&slot->limits, memory_order_relaxed);
 
-    if (tb_word_is_vacant(word)) {
-        tokens = tb_slot_left_over(word, limits, now, dflt);
-        word = tb_word(tokens, tb_word_next_stamp(word, now));
+    do {
+        word = tb_slot_word(t, slot, &now, dflt);
 
-        atomic_store_explicit(&slot->word, word, memory_order_release);
-    }
+        if (!tb_word_is_vacant(word)) {
+            break;
+        }
+
+        tokens = tb_slot_left_over(word, limits, now, dflt);
+        next = tb_word(tokens, tb_word_next_stamp(word, now));
+
+    } while (!tb_slot_swap(slot, word, next));
 
     if (limits & TB_LIMITS_HELD) {
         atomic_store_explicit(&slot->limits, 0, memory_order_release);

@@ -9,12 +9,14 @@
 #include "src/core/tb_slot.h"
 
 
+static tb_word_t tb_overflow_word(tb_table_t *t, uint64_t *now,
+    tb_limits_t dflt);
 static bool tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
     tb_limits_t dflt);
 
 
 void
-tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_reach_t *reach)
 {
     uint32_t      i, n, owned, least;
@@ -39,7 +41,7 @@ tb_table_survey(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
             slot = tb_group_slot(group, h, i);
 
             tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
-            word = atomic_load_explicit(&slot->word, memory_order_acquire);
+            word = tb_slot_word(t, slot, &now, dflt);
             limits = atomic_load_explicit(&slot->limits,
                                           memory_order_acquire);
 
@@ -85,8 +87,12 @@ tb_table_take_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
     tb_word_t     next, old, word;
     tb_verdict_t  verdict;
 
+    if (take) {
+        tb_table_begin(t, t->nchunks, now);
+    }
+
     do {
-        old = atomic_load_explicit(&t->overflow, memory_order_acquire);
+        old = tb_overflow_word(t, &now, dflt);
 
         word = tb_word_is_vacant(old) ? tb_word(tb_limits_full(dflt), now)
                                       : old;
@@ -122,8 +128,14 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
     }
 
     for (i = from; i < from + n && i < tb_table_slots(t); i++) {
+
+        if (i == from || i % TB_CHUNK_SLOTS == 0) {
+            (void) tb_table_follow(t, i / TB_CHUNK_SLOTS, &now,
+                                   TB_EPOCH_SPAN / 2, dflt);
+        }
+
         slot = tb_table_slot(t, i);
-        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        word = tb_slot_word(t, slot, &now, dflt);
         tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
         limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
 
@@ -152,9 +164,7 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
             }
         }
 
-        if (tb_word_tokens(word) == tb_limits_full(limits)
-            && tb_word_age(word, now) < TB_AGE_MAX / 2)
-        {
+        if (tb_word_tokens(word) == tb_limits_full(limits)) {
             continue;
         }
 
@@ -176,9 +186,15 @@ tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
 {
     tb_word_t  next, word;
 
-    word = atomic_load_explicit(&t->overflow, memory_order_acquire);
+    if (begin) {
+        tb_table_begin(t, t->nchunks, now);
+    }
+
+    (void) tb_table_follow(t, t->nchunks, &now, TB_EPOCH_SPAN / 2, dflt);
 
     do {
+        word = tb_overflow_word(t, &now, dflt);
+
         if (!tb_word_is_vacant(word)) {
             next = tb_word_tick(word, dflt, now);
 
@@ -193,7 +209,23 @@ tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
              && !atomic_compare_exchange_strong_explicit(&t->overflow, &word,
                                                       next,
                                                       memory_order_acq_rel,
-                                                      memory_order_acquire));
+                                                      memory_order_relaxed));
+}
+
+
+/* The word of the overflow bucket, to be settled to *now. */
+
+static tb_word_t
+tb_overflow_word(tb_table_t *t, uint64_t *now, tb_limits_t dflt)
+{
+    tb_word_t  word;
+
+    do {
+        word = atomic_load_explicit(&t->overflow, memory_order_acquire);
+
+    } while (!tb_table_is_current(t, t->nchunks, now, dflt));
+
+    return word;
 }
 
 

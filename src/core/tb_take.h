@@ -50,18 +50,46 @@ tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
 }
 
 
-/* The decision, if the slot is h's, or TB_ABSENT. */
+/* The same, for who settles the word: to *now, which may become later. */
+
+static inline bool
+tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t *now, tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits)
+{
+    uint32_t  chunk;
+
+    chunk = tb_table_chunk(t, slot);
+
+    do {
+        if (!tb_slot_read(slot, h, dflt, word, limits)) {
+            return false;
+        }
+
+    } while (!tb_table_is_current(t, chunk, now, dflt));
+
+    return true;
+}
+
+
+/*
+ * The decision, if the slot is h's and the epoch is that of its chunk, not
+ * too long ago for now; or TB_ABSENT.
+ */
 
 static inline tb_verdict_t
-tb_slot_take(tb_slot_t *slot, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+tb_slot_take(tb_slot_t *slot, const _Atomic uint64_t *epoch,
+    const tb_hash_t *h, uint64_t now, tb_limits_t dflt, uint64_t cost,
+    tb_result_t *result)
 {
     tb_word_t     word, next;
     tb_limits_t   limits;
     tb_verdict_t  verdict;
 
     do {
-        if (!tb_slot_read(slot, h, dflt, &word, &limits)) {
+        if (!tb_slot_read(slot, h, dflt, &word, &limits)
+            || now - atomic_load_explicit(epoch, memory_order_relaxed)
+               >= TB_EPOCH_SPAN)
+        {
             return TB_ABSENT;
         }
 
@@ -90,11 +118,16 @@ static inline tb_verdict_t
 tb_table_take_home(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
+    uint32_t    group;
     tb_slot_t  *slot;
 
-    slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
+    group = tb_table_group(t, h->hi);
+    slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
 
-    return tb_slot_take(slot, h, now, dflt, cost, result);
+    return tb_slot_take(slot,
+                        &tb_table_epochs(t)[group / (TB_CHUNK_SLOTS
+                                                     / TB_GROUP_SLOTS)],
+                        h, now, dflt, cost, result);
 }
 
 

@@ -40,7 +40,7 @@ tb_tokens_write_entry(tb_tokens_writer_t *w, unsigned char *p,
     age = at > w->at ? at - w->at : 0;
 
     if (age > TB_STAMP_MASK) {
-        age = TB_STAMP_MASK;
+        return 0;
     }
 
     tb_put64(p, h->lo);
@@ -131,24 +131,18 @@ uint64_t
 tb_tokens_credit(uint64_t tokens, uint64_t at, uint64_t now,
     tb_limits_t limits)
 {
-    uint64_t  full, rate;
+    uint64_t  full;
 
     full = tb_limits_full(limits);
-    rate = tb_limits_rate(limits);
 
     if (tokens >= full) {
         return full;
     }
 
-    if (now <= at || rate == 0) {
+    if (now <= at) {
         return tokens;
     }
 
-    /* compared first, so that the product cannot overflow */
-
-    if (now - at > (full - tokens) * TB_STEPS_A_UTOK / rate) {
-        return full;
-    }
-
-    return tokens + rate * (now - at) / TB_STEPS_A_UTOK;
+    return tokens + tb_rate_earned(tb_limits_rate(limits), now - at,
+                                   full - tokens);
 }

@@ -44,7 +44,10 @@ typedef struct {
 } tb_tokens_t;
 
 
-/* These write one part each and return its size; p has room for it. */
+/*
+ * These write one part each and return its size; p has room for it.  An
+ * entry later than a stamp can tell (4.6 hours) is not written: 0.
+ */
 
 size_t tb_tokens_write_header(tb_tokens_writer_t *w, unsigned char *p,
     uint64_t at, const uint8_t *secret);

@@ -219,7 +219,7 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     for (i = 0; i < n; i++) {
         c = &charges[i];
 
-        ngx_http_tbucket_take(c);
+        ngx_http_tbucket_search(c);
 
         if (c->verdict == TB_ABSENT) {
 

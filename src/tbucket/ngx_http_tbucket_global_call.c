@@ -430,7 +430,8 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
                                   ngx_current_msec);
 
         if (delta != 0) {
-            (void) tb_table_add(ngx_http_tbucket_global_slot(zone, l),
+            (void) tb_table_add(zone->shared->table,
+                                ngx_http_tbucket_global_slot(zone, l),
                                 &e->hash, ngx_current_msec, zone->limits,
                                 delta);
         }

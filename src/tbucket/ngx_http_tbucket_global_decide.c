@@ -156,7 +156,8 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
             l->lease.alone = (uint32_t) now | 1;
             l->alone = now;
 
-            (void) tb_table_add(c->result.slot, &c->hash, now, zone->limits,
+            (void) tb_table_add(zone->shared->table, c->result.slot,
+                                &c->hash, now, zone->limits,
                                 (int64_t) (tokens - tb_word_tokens(word)));
         }
     }

@@ -103,10 +103,13 @@ void
 ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
     const tb_hash_t *h)
 {
-    (void) tb_table_add(slot, h, ngx_current_msec, zone->limits,
+    tb_table_t  *table;
+
+    table = zone->shared->table;
+
+    (void) tb_table_add(table, slot, h, ngx_current_msec, zone->limits,
                         INT64_MIN / 2);
-    tb_table_forget(zone->shared->table, h, ngx_current_msec, zone->limits,
-                    0);
+    tb_table_forget(table, h, ngx_current_msec, zone->limits, 0);
 }
 
 

@@ -524,12 +524,11 @@ ngx_http_tbucket_file_publish(ngx_http_tbucket_file_writer_t *w,
 static ngx_int_t
 ngx_http_tbucket_file_list_tokens(ngx_http_tbucket_file_writer_t *w)
 {
+    size_t                    size;
     uint32_t                  i, slots;
-    uint64_t                  tokens;
+    uint64_t                  now, tokens;
     ngx_int_t                 rc;
     tb_hash_t                 h;
-    tb_slot_t                *slot;
-    tb_word_t                 word;
     tb_table_t               *table;
     tb_limits_t               limits;
     ngx_http_tbucket_zone_t  *zone;
@@ -558,27 +557,12 @@ ngx_http_tbucket_file_list_tokens(ngx_http_tbucket_file_writer_t *w)
             }
         }
 
-        slot = tb_table_slot(table, i);
+        now = ngx_current_msec;
 
-        h.lo = atomic_load_explicit(&slot->tag, memory_order_acquire);
-        h.hi = atomic_load_explicit(&slot->check, memory_order_acquire);
-        word = atomic_load_explicit(&slot->word, memory_order_acquire);
-        limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
-
-        if (h.lo == 0 || tb_word_is_vacant(word)
-            || atomic_load_explicit(&slot->tag, memory_order_relaxed) != h.lo)
+        if (!tb_table_bucket(table, i, &now, zone->limits, &h, &limits,
+                             &tokens)
+            || tokens == tb_limits_full(limits))
         {
-            continue;
-        }
-
-        if (!(limits & TB_LIMITS_REGISTERED)) {
-            limits = zone->limits;
-        }
-
-        tokens = tb_word_tokens(tb_word_settle(word, limits,
-                                               ngx_current_msec));
-
-        if (tokens == tb_limits_full(limits)) {
             continue;
         }
 
@@ -586,9 +570,16 @@ ngx_http_tbucket_file_list_tokens(ngx_http_tbucket_file_writer_t *w)
             return NGX_ERROR;
         }
 
-        w->len += tb_tokens_write_entry(&w->tokens, (u_char *) w->buf + w->len,
-                                        &h, tokens,
-                                        ngx_http_tbucket_file_now());
+        size = tb_tokens_write_entry(&w->tokens, (u_char *) w->buf + w->len,
+                                     &h, tokens, ngx_http_tbucket_file_now());
+
+        if (size == 0) {
+            ngx_http_tbucket_file_fail(w->error, ETIMEDOUT, "saving tokens to",
+                                       w->path);
+            return NGX_ERROR;
+        }
+
+        w->len += size;
     }
 
     if (ngx_http_tbucket_file_flush(w, TB_TOKENS_TRAILER_SIZE) != NGX_OK) {

@@ -44,6 +44,7 @@ typedef struct {
 static tb_table_t       *table;
 static tb_limits_t       dflt;
 static struct timespec   began;
+static _Atomic uint64_t  frozen;       /* ms that all have stood still */
 static pthread_mutex_t   lock = PTHREAD_MUTEX_INITIALIZER;
 
 
@@ -54,8 +55,22 @@ clock_ms(void)
 
     (void) clock_gettime(CLOCK_MONOTONIC, &ts);
 
-    return START + (uint64_t) ((ts.tv_sec - began.tv_sec) * 1000
-                               + (ts.tv_nsec - began.tv_nsec) / 1000000);
+    return START + atomic_load(&frozen)
+           + (uint64_t) ((ts.tv_sec - began.tv_sec) * 1000
+                         + (ts.tv_nsec - began.tv_nsec) / 1000000);
+}
+
+
+/* For minutes to months, now and then; others are behind by that. */
+
+static void
+freeze(worker_t *w)
+{
+    if (tb_random_in(&w->rnd, 0, 1999) == 0) {
+        (void) atomic_fetch_add(&frozen,
+                                tb_random_scale(&w->rnd, 100000,
+                                                UINT64_C(8000000000)));
+    }
 }
 
 
@@ -122,6 +137,7 @@ work_without_refill(void *data)
 
         /* clocks of workers differ */
 
+        freeze(w);
         now = clock_ms() - tb_random_in(&w->rnd, 0, 5);
 
         if (tb_random_in(&w->rnd, 0, 499) == 0) {
@@ -214,6 +230,8 @@ work_with_leases(void *data)
         key = (int) tb_random_in(&w->rnd, 0, KEYS - 1);
         key = (i % 4 == 0) ? key : 0;
         h = fixture_key((uint64_t) key);
+
+        freeze(w);
         now = clock_ms() - tb_random_in(&w->rnd, 0, 5);
 
         if (tb_random_in(&w->rnd, 0, 499) == 0) {
@@ -233,7 +251,7 @@ work_with_leases(void *data)
         tokens = (int64_t) tb_random_scale(&w->rnd, TB_COST_MIN, TB_TOKEN);
 
         if (tb_random_in(&w->rnd, 0, 2) == 0) {
-            tokens = tb_table_add(slot, &h, now, dflt,
+            tokens = tb_table_add(table, slot, &h, now, dflt,
                                   (tokens & 1) ? tokens : -tokens);
             w->leased += (uint64_t) tokens;
 
@@ -291,6 +309,7 @@ start(void)
     table = fixture_create(fixture_size(GROUPS));
     check(table != NULL, "no memory");
     (void) clock_gettime(CLOCK_MONOTONIC, &began);
+    atomic_store(&frozen, 0);
 }
 
 

@@ -39,6 +39,7 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_take_overflow  hooked_take_overflow
 #define tb_table_tick_overflow  hooked_tick_overflow
 #define tb_table_tick           hooked_tick
+#define tb_table_bucket         hooked_bucket
 #define tb_table_check          hooked_check
 
 #undef atomic_load_explicit

@@ -43,7 +43,7 @@ add(tb_table_t *t, uint64_t key, int64_t tokens)
 
     h = fixture_key(key);
 
-    return tb_table_add(tb_table_lookup(t, &h), &h, NOW, DFLT,
+    return tb_table_add(t, tb_table_lookup(t, &h), &h, NOW, DFLT,
                         tokens * (int64_t) TB_TOKEN)
            / (int64_t) TB_TOKEN;
 }
@@ -118,7 +118,7 @@ what_is_added_to_somebody_elses_slot_is_lost(void **state)
     b = fixture_key(2);
 
     assert_true(put(t, 1, 0));
-    assert_int_equal(tb_table_add(tb_table_lookup(t, &a), &b, NOW, DFLT, 5),
+    assert_int_equal(tb_table_add(t, tb_table_lookup(t, &a), &b, NOW, DFLT, 5),
                      0);
     assert_int_equal(ask(t, 1, NOW, 1), TB_REFUSE);
 

@@ -176,6 +176,27 @@ credits_what_a_bucket_earns(void **state)
 }
 
 
+/* Else time that the entry's tokens hold already would be credited. */
+
+static void
+test_entry_later_than_a_stamp_tells_is_not_written(void **state)
+{
+    tb_hash_t  h = { 1, 2 };
+
+    (void) state;
+
+    memset(secret, 0xa5, sizeof(secret));
+
+    (void) tb_tokens_write_header(&writer, text, AT, secret);
+
+    assert_int_equal(tb_tokens_write_entry(&writer, text, &h, 0,
+                                           AT + TB_STAMP_MASK),
+                     TB_TOKENS_ENTRY_SIZE);
+    assert_int_equal(tb_tokens_write_entry(&writer, text, &h, 0,
+                                           AT + TB_STAMP_MASK + 1), 0);
+}
+
+
 int
 main(void)
 {
@@ -184,7 +205,8 @@ main(void)
         cmocka_unit_test(cut_or_changed_is_no_such_file),
         cmocka_unit_test(elapsed_time_is_credited),
         cmocka_unit_test(a_clock_set_back_credits_nothing),
-        cmocka_unit_test(credits_what_a_bucket_earns)
+        cmocka_unit_test(credits_what_a_bucket_earns),
+        cmocka_unit_test(test_entry_later_than_a_stamp_tells_is_not_written)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
