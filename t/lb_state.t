@@ -288,6 +288,31 @@ subtest 'a binary upgrade hands the file over' => sub {
 };
 
 
+subtest 'the new nginx makes the checks' => sub {
+    my $b = gateway('server { listen 127.0.0.1:%%PORT%%; '
+                    . 'access_log %%DIR%%/checks; return 200; }');
+    my ($g, $old) = daemon(config("server 127.0.0.1:@{[ $b->port ]};",
+                                  "$state lb_health_check interval=100ms;"));
+    my $count = sub { return scalar(() = slurp($b->dir . '/checks')
+                                         =~ /\n/g) };
+    my $new = upgrade($g, $old);
+
+    # two would make twenty a second
+
+    ok(wait_for(sub {
+        my $before = $count->();
+        select(undef, undef, undef, 1);
+        my $n = $count->() - $before;
+        return $n > 0 && $n < 15;
+    }), 'and they alone');
+
+    leave($g, $new);
+    my $before = $count->();
+    ok(wait_for(sub { $count->() > $before + 5 }),
+       'the old one goes on when it has gone');
+};
+
+
 subtest 'an upgrade that is taken back' => sub {
     my ($g, $old) = daemon(config('server 127.0.0.1:1;'));
     my $new = upgrade($g, $old);
@@ -344,7 +369,8 @@ subtest 'a worker that dies after it has replaced the file' => sub {
     is(api($g, GET => '')->{code}, 200, 'the change is under way');
 
     my $text = slurp(path($g));
-    $text =~ s/(\n\],\n"lines")/,\n{"id":3,"address":"127.0.0.1:3","weight":1}$1/;
+    my $more = '{"id":3,"address":"127.0.0.1:3","weight":1}';
+    $text =~ s/(\n\],\n"lines")/,\n$more$1/;
     spew(path($g) . '.new', $text);
     rename(path($g) . '.new', path($g));
     kill('KILL', $worker);
@@ -485,7 +511,7 @@ for my $more ('', $state) {
 
         add($g, "127.0.0.2:$_") for 1 .. 30;
         ok(!$g->reload($text->('64k')), 'is refused at a reload');
-        ok($g->wait_log(qr/"lb_zone" of 64k .* room for \d+ servers, not for 31/),
+        ok($g->wait_log(qr/"lb_zone" of 64k .* room for \d+ .* not for 31/),
            'with the number');
         is(scalar(servers($g)), 31, 'which changes nothing');
     };

@@ -130,7 +130,7 @@ lb_adopt_servers(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen,
 }
 
 
-/* whoever has a line is compared with it, the other lines are of deleted ones */
+/* who has a line is compared with it, other lines are of deleted servers */
 
 static bool
 lb_adopt_lines(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen)

@@ -347,6 +347,12 @@ ngx_int_t ngx_http_lb_state_init_module(ngx_cycle_t *cycle,
 
 void ngx_http_lb_state_init_process(ngx_http_lb_srv_conf_t *lcf);
 
+/*
+ * Whether another nginx has taken the state file over, as far as is known: a
+ * call has that looked at if it was not for a second.  Never waits.
+ */
+ngx_uint_t ngx_http_lb_state_lost(ngx_http_lb_srv_conf_t *lcf);
+
 
 /* ngx_http_lb_state_lines.c */
 

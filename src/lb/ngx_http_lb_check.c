@@ -24,6 +24,7 @@ static ngx_uint_t ngx_http_lb_check_current(ngx_http_lb_target_t *target);
 static void ngx_http_lb_check_begin(ngx_http_lb_target_t *target,
     uint32_t place, uint32_t n);
 static void ngx_http_lb_check_end(ngx_http_lb_target_t *target);
+static void ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_check_due(ngx_event_t *ev);
 static void ngx_http_lb_check_log(ngx_http_lb_target_t *target,
     lb_health_t change, ngx_str_t *reason, lb_identity_t *identity);
@@ -135,9 +136,7 @@ ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf)
 void
 ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker)
 {
-    uint32_t                  j;
     ngx_uint_t                i;
-    ngx_http_lb_srv_conf_t   *lcf;
     ngx_http_lb_srv_conf_t  **lcfp;
 
     if (!checker->holds) {
@@ -149,17 +148,26 @@ ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker)
     lcfp = checker->conf->upstreams.elts;
 
     for (i = 0; i < checker->conf->upstreams.nelts; i++) {
-        lcf = lcfp[i];
-
-        for (j = 0; lcf->targets && j < lcf->capacity; j++) {
-
-            if (lcf->targets[j].running) {
-                ngx_http_lb_check_end(&lcf->targets[j]);
-            }
-        }
+        ngx_http_lb_check_rest(lcfp[i]);
     }
 
     ngx_gw_lease_release(checker->lease);
+}
+
+
+static void
+ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t  i;
+
+    for (i = 0; lcf->targets && i < lcf->capacity; i++) {
+
+        if (lcf->targets[i].running) {
+            ngx_http_lb_check_end(&lcf->targets[i]);
+        }
+    }
+
+    lcf->surveyed = 0;
 }
 
 
@@ -283,9 +291,19 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
 
     for (i = 0; i < checker->conf->upstreams.nelts; i++) {
 
-        if (lcfp[i]->check
-            && (!checker->holds
-                || lcfp[i]->surveyed != lb_roster_generation(lcfp[i]->roster)))
+        if (lcfp[i]->check == NULL) {
+            continue;
+        }
+
+        /* the nginx that has taken over makes the checks */
+
+        if (ngx_http_lb_state_lost(lcfp[i])) {
+            ngx_http_lb_check_rest(lcfp[i]);
+            continue;
+        }
+
+        if (!checker->holds
+            || lcfp[i]->surveyed != lb_roster_generation(lcfp[i]->roster))
         {
             ngx_http_lb_check_survey(checker, lcfp[i]);
         }

@@ -171,6 +171,15 @@ struct ngx_http_lb_state_s {
     ngx_uint_t                started;
     ngx_event_t               event;
     ngx_http_lb_save_t        save;
+
+    /* whether another nginx has taken over, see ngx_http_lb_state_lost() */
+    ngx_uint_t                lost;
+    ngx_uint_t                looking;
+    ngx_msec_t                looked_at;
+    ngx_http_lb_owner_e       seen;
+#if (NGX_THREADS)
+    ngx_thread_task_t         look;
+#endif
 };
 
 

@@ -22,6 +22,9 @@
 #define NGX_HTTP_LB_LOCK_WAIT   2000
 #define NGX_HTTP_LB_LOCK_DELAY  5
 
+/* ms between two looks at who the owner is, without a change to be made */
+#define NGX_HTTP_LB_LOCK_LOOK   1000
+
 #define NGX_HTTP_LB_LOCK_TEXT   32
 
 
@@ -34,6 +37,14 @@ static ngx_int_t ngx_http_lb_lock_take(ngx_http_lb_state_t *state,
     ngx_fd_t fd, ngx_fd_t *inherited);
 static ngx_fd_t ngx_http_lb_lock_inherited(ngx_fd_t fd, uint64_t number);
 static void ngx_http_lb_lock_close(void *data);
+static ngx_http_lb_owner_e ngx_http_lb_lock_owner(ngx_http_lb_state_t *state,
+    ngx_fd_t fd);
+static void ngx_http_lb_lock_look(void *data, ngx_log_t *log);
+static void ngx_http_lb_lock_looked(ngx_http_lb_state_t *state);
+#if (NGX_THREADS)
+static ngx_int_t ngx_http_lb_lock_post(ngx_http_lb_state_t *state);
+static void ngx_http_lb_lock_posted(ngx_event_t *ev);
+#endif
 
 
 /*
@@ -148,8 +159,6 @@ ngx_http_lb_state_disown(ngx_http_lb_state_t *state)
 ngx_http_lb_owner_e
 ngx_http_lb_state_enter(ngx_http_lb_state_t *state, ngx_fd_t *fd)
 {
-    uint64_t     number;
-    ngx_uint_t   held;
     struct stat  st;
 
     *fd = NGX_INVALID_FILE;
@@ -169,13 +178,23 @@ ngx_http_lb_state_enter(ngx_http_lb_state_t *state, ngx_fd_t *fd)
         return NGX_HTTP_LB_OWNER_ERROR;
     }
 
-    number = ngx_http_lb_lock_read(*fd);
+    return ngx_http_lb_lock_owner(state, *fd);
+}
+
+
+static ngx_http_lb_owner_e
+ngx_http_lb_lock_owner(ngx_http_lb_state_t *state, ngx_fd_t fd)
+{
+    uint64_t    number;
+    ngx_uint_t  held;
+
+    number = ngx_http_lb_lock_read(fd);
 
     if (state->owner != 0 && number == state->owner) {
         return NGX_HTTP_LB_OWNER_US;
     }
 
-    held = (number != 0 && ngx_http_lb_lock_held(*fd, number));
+    held = (number != 0 && ngx_http_lb_lock_held(fd, number));
 
     return (held || state->owner == 0) ? NGX_HTTP_LB_OWNER_OTHER
                                        : NGX_HTTP_LB_OWNER_GONE;
@@ -187,6 +206,107 @@ ngx_http_lb_state_claim(ngx_http_lb_state_t *state, ngx_fd_t fd)
 {
     return ngx_http_lb_lock_write(fd, state->owner);
 }
+
+
+ngx_uint_t
+ngx_http_lb_state_lost(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    /* who never was the owner has not been replaced by it */
+
+    if (state == NULL || state->owner == 0) {
+        return 0;
+    }
+
+    if (!state->looking
+        && (ngx_msec_int_t) (ngx_current_msec - state->looked_at)
+           >= NGX_HTTP_LB_LOCK_LOOK)
+    {
+        state->looking = 1;
+
+#if (NGX_THREADS)
+
+        if (ngx_http_lb_lock_post(state) == NGX_OK) {
+            return state->lost;
+        }
+
+#endif
+
+        ngx_http_lb_lock_look(state, ngx_cycle->log);
+        ngx_http_lb_lock_looked(state);
+    }
+
+    return state->lost;
+}
+
+
+/* in a thread */
+
+static void
+ngx_http_lb_lock_look(void *data, ngx_log_t *log)
+{
+    ngx_http_lb_state_t  *state = data;
+
+    ngx_fd_t     fd;
+    struct stat  st;
+
+    (void) log;
+
+    state->seen = NGX_HTTP_LB_OWNER_ERROR;
+
+    fd = ngx_gw_folder_file((char *) state->lock.data, O_RDWR, &st);
+
+    if (fd != NGX_INVALID_FILE) {
+        state->seen = ngx_http_lb_lock_owner(state, fd);
+        (void) ngx_close_file(fd);
+    }
+}
+
+
+static void
+ngx_http_lb_lock_looked(ngx_http_lb_state_t *state)
+{
+    state->looking = 0;
+    state->looked_at = ngx_current_msec;
+    state->lost = (state->seen == NGX_HTTP_LB_OWNER_OTHER);
+}
+
+
+#if (NGX_THREADS)
+
+static ngx_int_t
+ngx_http_lb_lock_post(ngx_http_lb_state_t *state)
+{
+    ngx_thread_pool_t  *pool;
+
+    static ngx_str_t  name = ngx_string("default");
+
+    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
+
+    if (pool == NULL) {
+        return NGX_DECLINED;
+    }
+
+    state->look.ctx = state;
+    state->look.handler = ngx_http_lb_lock_look;
+    state->look.event.data = state;
+    state->look.event.handler = ngx_http_lb_lock_posted;
+    state->look.event.log = ngx_cycle->log;
+
+    return ngx_thread_task_post(pool, &state->look);
+}
+
+
+static void
+ngx_http_lb_lock_posted(ngx_event_t *ev)
+{
+    ngx_http_lb_lock_looked(ev->data);
+}
+
+#endif
 
 
 static ngx_int_t
