@@ -89,7 +89,11 @@ my %masters;
 
 sub daemon
 {
-    my $g = gateway_unstarted(@_);
+    # what a sanitizer needs has to reach the binary of an upgrade
+
+    my $env = join("\n", map { "env $_;" } qw(LD_PRELOAD ASAN_OPTIONS
+                                              LSAN_OPTIONS UBSAN_OPTIONS));
+    my $g = gateway_unstarted(@_, main => $env);
     my $conf = $g->dir . '/nginx.conf';
 
     spew($conf, slurp($conf) =~ s/daemon off;/daemon on;/r);

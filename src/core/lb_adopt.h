@@ -37,5 +37,12 @@ bool lb_roster_adopt(lb_roster_t *roster, const lb_list_t *list,
 uint32_t lb_list_need(const lb_list_t *list, const lb_line_t *lines,
     uint32_t n);
 
+/*
+ * How many slots the roster would need for its servers and those of the
+ * lines; seen is working space for capacity slots.  No lock.
+ */
+uint32_t lb_roster_need(lb_roster_t *roster, const lb_line_t *lines,
+    uint32_t n, uint32_t *seen);
+
 
 #endif /* LB_ADOPT_H */

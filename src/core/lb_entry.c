@@ -23,8 +23,6 @@
 static int lb_entry_wrong(lb_entry_reader_t *reader, const char *value);
 static int lb_entry_misplaced(lb_entry_reader_t *reader);
 static int lb_entry_complete(lb_entry_reader_t *reader);
-static bool lb_entry_array(lb_entry_reader_t *reader, const char *name,
-    size_t len);
 
 static int lb_entry_on_null(void *ctx);
 static int lb_entry_on_boolean(void *ctx, int value);
@@ -51,9 +49,6 @@ const lb_entry_form_t  lb_entry_file = {
     LB_ENTRY_ADDRESS | LB_ENTRY_NAME | LB_ENTRY_ID | LB_ENTRY_SETTINGS,
     LB_ENTRY_ADDRESS, false, true
 };
-
-
-const char *const  lb_entry_arrays[] = { "servers", "lines", "names" };
 
 
 static const yajl_callbacks  lb_entry_callbacks = {
@@ -282,25 +277,6 @@ lb_entry_on_start_map(void *ctx)
 }
 
 
-static bool
-lb_entry_array(lb_entry_reader_t *reader, const char *name, size_t len)
-{
-    unsigned  i;
-
-    for (i = 0; i < LB_ENTRY_ARRAYS; i++) {
-
-        if (strlen(lb_entry_arrays[i]) == len
-            && memcmp(lb_entry_arrays[i], name, len) == 0)
-        {
-            reader->array = (lb_entry_array_t) i;
-            return true;
-        }
-    }
-
-    return false;
-}
-
-
 static int
 lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 {
@@ -313,7 +289,9 @@ lb_entry_on_map_key(void *ctx, const unsigned char *name, size_t len)
 
     if (reader->level == LB_ENTRY_TOP) {
 
-        if (!lb_entry_array(reader, (const char *) name, len)) {
+        if (!lb_entry_array_named((const char *) name, len,
+                                  &reader->array))
+        {
             lb_entry_fail(reader, "unknown member \"%s\", allowed: servers, "
                           "lines, names", gw_json_quote(quoted, name, len));
             return 0;

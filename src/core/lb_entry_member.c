@@ -21,6 +21,8 @@ static uint64_t lb_entry_unit(const char **p, const char *end);
 
 const char *const  lb_entry_states[] = { "up", "drain", "disabled" };
 
+const char *const  lb_entry_arrays[] = { "servers", "lines", "names" };
+
 
 static const lb_entry_member_t  lb_entry_members[] = {
     { "id", LB_ENTRY_ID, "an integer from 1 to 9007199254740991" },
@@ -71,6 +73,25 @@ lb_entry_member_named(const char *name, size_t len)
     }
 
     return NULL;
+}
+
+
+bool
+lb_entry_array_named(const char *name, size_t len, lb_entry_array_t *array)
+{
+    unsigned  i;
+
+    for (i = 0; i < LB_ENTRY_ARRAYS; i++) {
+
+        if (strlen(lb_entry_arrays[i]) == len
+            && memcmp(lb_entry_arrays[i], name, len) == 0)
+        {
+            *array = (lb_entry_array_t) i;
+            return true;
+        }
+    }
+
+    return false;
 }
 
 

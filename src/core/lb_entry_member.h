@@ -30,6 +30,10 @@ extern const char *const  lb_entry_states[3];
 const lb_entry_member_t *lb_entry_member(unsigned bit);
 const lb_entry_member_t *lb_entry_member_named(const char *name, size_t len);
 
+/* Sets the array of that name; false if there is none. */
+bool lb_entry_array_named(const char *name, size_t len,
+    lb_entry_array_t *array);
+
 /* The names of some members, separated by commas. */
 void lb_entry_names(char buf[LB_ENTRY_NAMES_SIZE], unsigned members);
 

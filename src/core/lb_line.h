@@ -12,6 +12,13 @@
 #include <stdint.h>
 
 
+/*
+ * Ids are counted from 1.  What a person has written into a state file may
+ * be larger, up to the end of the range: the counter leaves that alone.
+ */
+#define LB_ID_COUNTED    (UINT64_C(1) << 52)
+
+
 typedef struct {
     const char        *host;         /* as written, at most LB_HOST_MAX */
     const char        *name;         /* address as text, LB_NAME_MAX */

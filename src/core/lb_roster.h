@@ -50,12 +50,6 @@
 
 #define LB_ANSWERS       6           /* classes of status */
 
-/*
- * Ids are counted from 1.  What a person has written into a state file may
- * be larger, up to the end of the range: the counter leaves that alone.
- */
-#define LB_ID_COUNTED    (UINT64_C(1) << 52)
-
 
 /* lb_server_t.status: a server takes requests if it is LB_USED only */
 
@@ -74,10 +68,6 @@
 
 #define LB_UNUSABLE      (LB_DISABLED | LB_FAILED | LB_DRAINING              \
                           | LB_UNHEALTHY | LB_EJECTED | LB_REMOVED)
-
-/* what lines and changes at runtime say; the state of a server */
-#define LB_STATE         (LB_DISABLED | LB_DRAINING)
-#define LB_WANTED        (LB_BACKUP | LB_STATE)
 
 /* what still stands against a server when all are used for want of better */
 #define LB_PANICKING     (LB_DISABLED | LB_DRAINING | LB_REMOVED)
@@ -290,19 +280,12 @@ lb_roster_t *lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
  * settings that differ from the line before, and leaves health, counters and
  * what was changed at runtime alone.  Servers are matched by host and
  * address, equal ones in their order; a host that has another address than
- * before keeps what was changed.  With a state file, such changes outlive a
- * new setting in the line, and the line itself.  Mutex; then a build.
+ * before keeps what was changed.  With a state file, changes outlive new
+ * settings in the line, and the line.  Mutex; then a build.
  * false: not every server found a slot; the others are in.
  */
 bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     lb_note_pt note, void *data);
-
-/*
- * How many slots the roster would need for its servers and those of the
- * lines; seen is working space for capacity slots.  No lock.
- */
-uint32_t lb_roster_need(lb_roster_t *roster, const lb_line_t *lines,
-    uint32_t n, uint32_t *seen);
 
 /*
  * Copies the servers of the old roster, which may be in use, into a new and

@@ -12,6 +12,10 @@
 #include "lb_roster.h"
 
 
+/* what lines and changes at runtime say; the state of a server */
+#define LB_STATE         (LB_DISABLED | LB_DRAINING)
+#define LB_WANTED        (LB_BACKUP | LB_STATE)
+
 /* Working space of the roster, a zero for each slot. */
 uint32_t *lb_slot_space(lb_roster_t *roster);
 

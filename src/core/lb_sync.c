@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "lb_adopt.h"
 #include "lb_slot.h"
 #include "lb_sync.h"
 

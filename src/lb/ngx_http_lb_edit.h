@@ -6,7 +6,8 @@
  *   ngx_http_lb_api.c        where a request is, lists and single servers
  *   ngx_http_lb_api_write.c  bodies, and what became of a change
  *   ngx_http_lb_edit.c       changes, one after the other
- *   ngx_http_lb_state.c      lb_state: where the file is, at the start
+ *   ngx_http_lb_state.c      lb_state: what becomes of it at a start
+ *   ngx_http_lb_state_path.c   where it is
  *   ngx_http_lb_state_read.c   reading it
  *   ngx_http_lb_state_lines.c  server lines that differ from it
  *   ngx_http_lb_state_lock.c   which nginx may write it
@@ -204,6 +205,15 @@ ngx_int_t ngx_http_lb_edit_address(ngx_pool_t *pool, ngx_str_t *text,
 
 /* What a line is to be when JSON has said so much of it. */
 void ngx_http_lb_edit_line(const lb_entry_t *entry, lb_line_t *line);
+
+
+/* ngx_http_lb_state_path.c */
+
+/* Sets all paths; logs what is wrong with them, or with names of servers. */
+ngx_int_t ngx_http_lb_state_find(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
+
+/* Logs that the file cannot be replaced because it is a mount of its own. */
+void ngx_http_lb_state_mounted(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
 
 
 /* ngx_http_lb_state_read.c */
