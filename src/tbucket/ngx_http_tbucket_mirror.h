@@ -21,6 +21,7 @@
 
 #define NGX_HTTP_TBUCKET_EPOCH_SIZE  40
 #define NGX_HTTP_TBUCKET_TOKEN_SIZE  16     /* characters, no NUL */
+#define NGX_HTTP_TBUCKET_REASON_SIZE  160
 
 
 /* Kinds of commands, each of which Redis may refuse while others work. */
@@ -47,7 +48,6 @@ typedef enum {
 
 typedef struct {
     _Atomic uint32_t             active;   /* the last one was refused */
-    _Atomic uint64_t             since;    /* ms, when that began */
     _Atomic uint32_t             told[NGX_HTTP_TBUCKET_REASONS];  /* hashes */
     _Atomic uint64_t             at;       /* ms, of the last refusal */
 } ngx_http_tbucket_trouble_t;
@@ -89,6 +89,9 @@ typedef struct {
     ngx_http_tbucket_trouble_t   trouble[NGX_HTTP_TBUCKET_TROUBLES];
     _Atomic uint32_t             troubled; /* a line was logged, and none that
                                               it is over */
+
+    /* why clients could not be given to an empty Redis, the last time */
+    char                         unseeded[NGX_HTTP_TBUCKET_REASON_SIZE];
 } ngx_http_tbucket_mirror_t;
 
 

@@ -399,7 +399,7 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
 
     for (i = 0; i < redis->nzones; i++) {
         ngx_http_tbucket_store_down(rz[i].zone,
-                             !up || ngx_http_tbucket_redis_is_down(&rz[i]));
+                         !up || ngx_http_tbucket_redis_is_troubled(&rz[i]));
     }
 }
 

@@ -284,17 +284,19 @@ void ngx_http_tbucket_redis_pause(ngx_http_tbucket_rzone_t *rz,
 ngx_msec_t ngx_http_tbucket_redis_rest(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_trouble_e kind);
 
-/*
- * Whether Redis refuses something that a store has to do; leases only if it
- * has done so for some time.
- */
+/* Whether Redis refuses something that a store has to do. */
 
-ngx_uint_t ngx_http_tbucket_redis_is_down(ngx_http_tbucket_rzone_t *rz);
+ngx_uint_t ngx_http_tbucket_redis_is_troubled(ngx_http_tbucket_rzone_t *rz);
 
 /* Why, for people: in reason of NGX_GW_REDIS_REASON bytes. */
 
 void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,
     redisReply *reply, char *reason);
+
+/* Why a Redis without an epoch takes no writes yet; likewise. */
+
+void ngx_http_tbucket_redis_empty(ngx_http_tbucket_rzone_t *rz,
+    char *reason);
 
 /* There is no room for a client: logged once as long as the zone is. */
 

@@ -13,16 +13,15 @@
 /* ms without a refusal until the same reason is worth a line again */
 #define NGX_HTTP_TBUCKET_REDIS_QUIET  10000
 
-/* ms without a lease that a store is not called down for */
-#define NGX_HTTP_TBUCKET_REDIS_LASTS  5000
-
 /* ms between attempts of what is refused */
 #define NGX_HTTP_TBUCKET_REDIS_PAUSE_MIN  100
 #define NGX_HTTP_TBUCKET_REDIS_PAUSE_MAX  3200
 
 
-static ngx_uint_t ngx_http_tbucket_redis_is_troubled(
-    ngx_http_tbucket_rzone_t *rz);
+_Static_assert(NGX_HTTP_TBUCKET_REASON_SIZE == NGX_GW_REDIS_REASON,
+               "a reason that is kept is as long as one");
+
+
 static ngx_uint_t ngx_http_tbucket_redis_is_news(
     ngx_http_tbucket_rzone_t *rz, ngx_http_tbucket_trouble_e kind,
     uint32_t hash);
@@ -67,6 +66,15 @@ ngx_http_tbucket_redis_trouble(ngx_http_tbucket_rzone_t *rz,
     uint32_t  hash;
 
     ngx_http_tbucket_redis_pause(rz, kind);
+
+    if (kind == NGX_HTTP_TBUCKET_TROUBLE_SEED) {
+        ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+        (void) ngx_cpystrn((u_char *) rz->mirror->unseeded, (u_char *) reason,
+                           NGX_HTTP_TBUCKET_REASON_SIZE);
+
+        ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+    }
 
     hash = ngx_crc32_short((u_char *) reason, ngx_strlen(reason)) | 1;
 
@@ -143,33 +151,6 @@ ngx_http_tbucket_redis_rest(ngx_http_tbucket_rzone_t *rz,
 
 
 ngx_uint_t
-ngx_http_tbucket_redis_is_down(ngx_http_tbucket_rzone_t *rz)
-{
-    uint64_t                     since;
-    ngx_uint_t                   i;
-    ngx_http_tbucket_trouble_t  *t;
-
-    for (i = 0; i < NGX_HTTP_TBUCKET_TROUBLES; i++) {
-        t = &rz->mirror->trouble[i];
-
-        if (!atomic_load_explicit(&t->active, memory_order_relaxed)) {
-            continue;
-        }
-
-        since = atomic_load_explicit(&t->since, memory_order_relaxed);
-
-        if (i != NGX_HTTP_TBUCKET_TROUBLE_LEASE
-            || ngx_current_msec - since >= NGX_HTTP_TBUCKET_REDIS_LASTS)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_uint_t
 ngx_http_tbucket_redis_is_troubled(ngx_http_tbucket_rzone_t *rz)
 {
     ngx_uint_t  i;
@@ -203,6 +184,32 @@ ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz, redisReply *reply,
     if (rz->zone->global) {
         ngx_http_tbucket_redis_hide(reason, shared->global->secret);
     }
+}
+
+
+void
+ngx_http_tbucket_redis_empty(ngx_http_tbucket_rzone_t *rz, char *reason)
+{
+    ngx_http_tbucket_mirror_t  *mirror;
+
+    mirror = rz->mirror;
+
+    (void) ngx_cpystrn((u_char *) reason, (u_char *) "it has lost its data, "
+                       "and gets them back", NGX_HTTP_TBUCKET_REASON_SIZE);
+
+    if (!atomic_load_explicit(
+                      &mirror->trouble[NGX_HTTP_TBUCKET_TROUBLE_SEED].active,
+                      memory_order_relaxed))
+    {
+        return;
+    }
+
+    ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+    (void) ngx_cpystrn((u_char *) reason, (u_char *) mirror->unseeded,
+                       NGX_HTTP_TBUCKET_REASON_SIZE);
+
+    ngx_shmtx_unlock(&rz->zone->shpool->mutex);
 }
 
 
@@ -256,11 +263,6 @@ ngx_http_tbucket_redis_is_news(ngx_http_tbucket_rzone_t *rz,
     active = atomic_exchange_explicit(&t->active, 1, memory_order_relaxed);
     last = atomic_exchange_explicit(&t->at, ngx_current_msec,
                                     memory_order_relaxed);
-
-    if (!active) {
-        atomic_store_explicit(&t->since, ngx_current_msec,
-                              memory_order_relaxed);
-    }
 
     if (!active && ngx_current_msec - last >= NGX_HTTP_TBUCKET_REDIS_QUIET) {
         for (i = 0; i < NGX_HTTP_TBUCKET_REASONS; i++) {

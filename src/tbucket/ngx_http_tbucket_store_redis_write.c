@@ -495,6 +495,7 @@ static ngx_int_t
 ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply)
 {
+    char                       reason[NGX_GW_REDIS_REASON];
     redisReply                *word;
     ngx_http_tbucket_write_t  *write;
 
@@ -519,8 +520,8 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     if (ngx_http_tbucket_redis_is(word, "EPOCH")
         || ngx_http_tbucket_redis_is(word, "LOST"))
     {
-        ngx_http_tbucket_redis_why(rw, "it has lost its data, and gets them "
-                                   "back");
+        ngx_http_tbucket_redis_empty(rw->rz, reason);
+        ngx_http_tbucket_redis_why(rw, reason);
         write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
         return NGX_DECLINED;
     }
