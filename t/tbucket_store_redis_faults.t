@@ -78,10 +78,11 @@ sub commands
 
 sub server
 {
-    my ($code) = @_;
+    my ($code, %where) = @_;
 
     my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       Listen => 64) or die "listen: $!\n";
+                                       Listen => 64, %where)
+                 or die "listen: $!\n";
     my $pid = fork() // die "fork: $!\n";
 
     if ($pid == 0) {
@@ -141,7 +142,7 @@ sub greeter
 
 sub address
 {
-    my ($file) = @_;
+    my ($file, %where) = @_;
 
     return server(sub {
         my ($c) = @_;
@@ -154,11 +155,36 @@ sub address
                 syswrite($from == $c ? $to : $c, $bytes);
             }
         }
-    });
+    }, %where);
 }
 
 sub point { my ($file, $r) = @_; open(my $out, '>', "$file.new") or die $!;
             print $out $r->port; close($out); rename("$file.new", $file) }
+
+# A name server that knows one address for all names: the one in the file.
+
+sub name_server
+{
+    my ($file) = @_;
+
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                       Proto => 'udp') or die "udp: $!\n";
+    my $pid = fork() // die "fork: $!\n";
+
+    if ($pid == 0) {
+        while (defined $socket->recv(my $query, 512)) {
+            open(my $in, '<', $file) or next;
+            my ($question) = substr($query, 12) =~ /^(.*?\0.{4})/s;
+            $socket->send(substr($query, 0, 2) . pack('n5', 0x8180, 1, 1, 0, 0)
+                          . $question . pack('nnnNn', 0xc00c, 1, 1, 0, 4)
+                          . pack('C4', split /\./, <$in>));
+        }
+        POSIX::_exit(0);
+    }
+
+    push @forked, $pid;
+    return $socket->sockport;
+}
 
 # Seconds that something takes.
 
@@ -384,6 +410,36 @@ subtest 'a master that was demoted is left for the new one' => sub {
            'one of them for the return');
         is($g->quit, 0, 'a graceful stop ends');
     }
+};
+
+subtest 'a name is looked up anew' => sub {
+    my ($file, $to) = map { temp_dir() . "/$_" } qw(address port);
+    my $set = sub { open(my $out, '>', "$file.new") or die $!;
+                    print $out $_[0]; close($out);
+                    rename("$file.new", $file) };
+    my ($old, $new) = (redis(), redis());
+
+    # the name keeps its port, so the new one is reached at another address
+
+    $set->('127.0.0.1');
+    point($to, $new);
+    address($to, LocalAddr => '127.0.0.2', LocalPort => $old->port);
+
+    my $dns = name_server($file);
+    my $g = gateway("resolver 127.0.0.1:$dns ipv6=off valid=1s;\n"
+                    . text('redis://localhost:' . $old->port), workers => 2);
+    is(put($g, 'a', 5, 1), 201, 'a write');
+    is($old->command('HGET', key('clients'), 'a'), value(5, 1), 'is here');
+    $set->('127.0.0.2');
+    $old->command('REPLICAOF', '127.0.0.1', $new->port);
+    ok(wait_for(sub { put($g, 'b', 6, 1) == 201 }), 'another write');
+    is($new->command('HGET', key('clients'), 'b'), value(6, 1),
+       'is where the name leads now');
+    is($new->command('HGET', key('clients'), 'a'), value(5, 1),
+       'as is what it never had');
+    becomes_up($g, 1, 'it is up');
+    is(count($g, qr/\[error\]/), 1, 'one line for the loss');
+    is($g->quit, 0, 'a graceful stop ends');
 };
 
 subtest 'a byte now and then keeps nobody waiting' => sub {

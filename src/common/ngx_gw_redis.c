@@ -92,6 +92,7 @@ ngx_gw_redis_close(ngx_gw_redis_t *redis)
         ngx_del_timer(&redis->timer);
     }
 
+    ngx_gw_redis_resolve_done(redis);
     ngx_gw_redis_sentinel_done(redis);
     ngx_gw_redis_link_close(&redis->link, "closed");
 
@@ -127,17 +128,25 @@ ngx_gw_redis_drain(ngx_gw_redis_t *redis, ngx_msec_t msec)
 static void
 ngx_gw_redis_attempt(ngx_gw_redis_t *redis)
 {
+    ngx_uint_t       n;
     ngx_addr_t      *addr;
     ngx_sockaddr_t   sockaddr;
 
+    redis->state = NGX_GW_REDIS_ASKING;
+
     if (redis->conf->master.len) {
-        redis->state = NGX_GW_REDIS_ASKING;
         ngx_gw_redis_sentinel_ask(redis);
         return;
     }
 
-    addr = &redis->conf->addrs[redis->current];
-    redis->current = (redis->current + 1) % redis->conf->naddrs;
+    n = redis->current;
+    redis->current = (n + 1) % redis->conf->naddrs;
+
+    if (ngx_gw_redis_resolve(redis, n) == NGX_OK) {
+        return;
+    }
+
+    addr = &redis->conf->addrs[n];
 
     ngx_memcpy(&sockaddr, addr->sockaddr, addr->socklen);
     ngx_gw_redis_connect(redis, &sockaddr, addr->socklen);

@@ -26,7 +26,9 @@ typedef struct {
     ngx_str_t              master;      /* len 0: no Sentinel */
     ngx_uint_t             db;
     ngx_addr_t            *addrs;       /* of the server, or of Sentinels */
+    ngx_str_t             *names;       /* that they are of; len 0: none */
     ngx_uint_t             naddrs;
+    ngx_resolver_t       **resolver;    /* where it will be; may be NULL */
     ngx_msec_t             timeout;     /* to connect, and of a command */
 } ngx_gw_redis_conf_t;
 
@@ -49,7 +51,7 @@ typedef void (*ngx_gw_redis_reply_pt)(ngx_gw_redis_t *redis,
 typedef enum {
     NGX_GW_REDIS_CLOSED = 0,    /* not started, or closed for good */
     NGX_GW_REDIS_WAITING,       /* for the next attempt */
-    NGX_GW_REDIS_ASKING,        /* a Sentinel for the master */
+    NGX_GW_REDIS_ASKING,        /* a Sentinel, or a resolver */
     NGX_GW_REDIS_GREETING,      /* connecting, AUTH, SELECT, PING, ROLE */
     NGX_GW_REDIS_UP
 } ngx_gw_redis_state_t;
@@ -74,7 +76,9 @@ struct ngx_gw_redis_s {
     ngx_gw_redis_link_t    link;
     ngx_event_t            timer;       /* of an attempt, or the next one */
     ngx_uint_t             attempt;     /* in a row, without success */
-    ngx_uint_t             current;     /* address tried last */
+    ngx_uint_t             current;     /* address to be tried next */
+    ngx_resolver_ctx_t    *resolving;   /* the name of an address, which: */
+    ngx_uint_t             resolved;
     ngx_uint_t             greetings;   /* replies to come until it is up */
     ngx_msec_t             up_since;
     unsigned               lost:1;      /* the loss was logged */
@@ -99,7 +103,8 @@ struct ngx_gw_redis_s {
  * Takes apart and checks the URL of a store, resolves its names (now, while
  * the configuration is read) and reads the password from a file, if there is
  * a name of one (len 0: none).  NGX_CONF_ERROR after an [emerg] that names
- * directive and reason, but no secret.  conf->timeout is left alone.
+ * directive and reason, but no secret.  conf->timeout and conf->resolver are
+ * left alone.
  */
 
 char *ngx_gw_redis_configure(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
@@ -194,6 +199,14 @@ ngx_uint_t ngx_gw_redis_is_demoted(redisReply *reply);
 void ngx_gw_redis_connect(ngx_gw_redis_t *redis, ngx_sockaddr_t *sockaddr,
     socklen_t socklen);
 void ngx_gw_redis_failed(ngx_gw_redis_t *redis, const char *reason);
+
+/*
+ * Looks up the name of address n and connects then, with or without an
+ * answer.  NGX_DECLINED: it has none, or there is no resolver.
+ */
+
+ngx_int_t ngx_gw_redis_resolve(ngx_gw_redis_t *redis, ngx_uint_t n);
+void ngx_gw_redis_resolve_done(ngx_gw_redis_t *redis);
 
 void ngx_gw_redis_command_init(ngx_gw_redis_t *redis);
 void ngx_gw_redis_command_done(ngx_gw_redis_t *redis);

@@ -13,7 +13,7 @@
 static char *ngx_gw_redis_conf_addrs(ngx_conf_t *cf,
     ngx_gw_redis_conf_t *conf, gw_redis_url_t *url);
 static char *ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
-    gw_redis_host_t *host);
+    ngx_array_t *names, gw_redis_host_t *host);
 static char *ngx_gw_redis_conf_unix(ngx_conf_t *cf,
     ngx_gw_redis_conf_t *conf, gw_redis_url_t *url);
 static char *ngx_gw_redis_conf_password(ngx_conf_t *cf,
@@ -89,10 +89,12 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
     u_char       *p, *last;
     unsigned      i;
     ngx_str_t     name;
-    ngx_array_t   addrs;
+    ngx_array_t   addrs, names;
 
     if (ngx_array_init(&addrs, cf->pool, url->nhosts, sizeof(ngx_addr_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&names, cf->pool, url->nhosts, sizeof(ngx_str_t))
+           != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -118,7 +120,7 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
 
         p = ngx_gw_redis_conf_host(p, last, &url->hosts[i]);
 
-        if (ngx_gw_redis_conf_resolve(cf, &addrs, &url->hosts[i])
+        if (ngx_gw_redis_conf_resolve(cf, &addrs, &names, &url->hosts[i])
             != NGX_CONF_OK)
         {
             return NGX_CONF_ERROR;
@@ -135,6 +137,7 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
     }
 
     conf->addrs = addrs.elts;
+    conf->names = names.elts;
     conf->naddrs = addrs.nelts;
 
     return NGX_CONF_OK;
@@ -143,10 +146,11 @@ ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
 
 static char *
 ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
-    gw_redis_host_t *host)
+    ngx_array_t *names, gw_redis_host_t *host)
 {
     u_char       text[GW_REDIS_NAME_MAX + 16];
     ngx_url_t    u;
+    ngx_str_t   *name;
     ngx_uint_t   i;
     ngx_addr_t  *addr;
 
@@ -173,12 +177,20 @@ ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
 
     for (i = 0; i < u.naddrs; i++) {
         addr = ngx_array_push(addrs);
+        name = ngx_array_push(names);
 
-        if (addr == NULL) {
+        if (addr == NULL || name == NULL) {
             return NGX_CONF_ERROR;
         }
 
         *addr = u.addrs[i];
+        *name = u.host;
+
+        if (host->ipv6 || ngx_inet_addr(u.host.data, u.host.len)
+                          != INADDR_NONE)
+        {
+            name->len = 0;
+        }
     }
 
     return NGX_CONF_OK;

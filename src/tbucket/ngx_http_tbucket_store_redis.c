@@ -50,6 +50,7 @@ ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
     char                      *rv;
     ngx_msec_t                 tick;
     ngx_http_tbucket_redis_t  *redis;
+    ngx_http_core_loc_conf_t  *clcf;
 
     redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_redis_t));
     if (redis == NULL) {
@@ -61,6 +62,11 @@ ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
     if (rv != NGX_CONF_OK) {
         return rv;
     }
+
+    /* "resolver" may come later, but stands here then */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    redis->conf.resolver = &clcf->resolver;
 
     /* so that the API answers in less than the timeout */
 
