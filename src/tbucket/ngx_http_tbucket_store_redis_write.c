@@ -649,11 +649,8 @@ ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write, ngx_uint_t from,
             continue;
         }
 
-        tokens = NGX_HTTP_TBUCKET_TOKENS_KEEP;
-
-        if (change->members & TB_CLIENT_TOKENS) {
-            tokens = change->tokens;
-        }
+        tokens = (change->members & TB_CLIENT_TOKENS)
+                 ? change->tokens : NGX_HTTP_TBUCKET_TOKENS_KEEP;
 
         if (ngx_http_tbucket_client_set(zone, &change->id, change->capacity,
                                         change->rate, tokens)
@@ -680,8 +677,6 @@ ngx_http_tbucket_redis_applied(ngx_http_tbucket_write_t *write, ngx_int_t rc)
     write->done(write);
 }
 
-
-/* Without memory it goes without a reason. */
 
 static void
 ngx_http_tbucket_redis_why(ngx_http_tbucket_rwrite_t *rw, const char *reason)
