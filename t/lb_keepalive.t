@@ -200,6 +200,77 @@ _EOC_
     $g->quit;
 }
 
+# a server that is out has no idle connections, in any worker
+
+{
+    my %to = map { $_ => backend(name => $_) }
+             qw(stays disabled drained deleted failed);
+    my @names = sort keys %to;
+    my $g = gateway(<<"_EOC_", workers => 2);
+    upstream u {
+        lb round_robin;
+        @{[ map { $to{$_}->server } @names ]}
+    }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        location / { proxy_pass http://u; }
+        location /upstreams { lb_api; }
+    }
+_EOC_
+
+    my $api = sub {
+        my ($at, $method, $path, $state) = @_;
+        my $r = request($at, $method, "/upstreams/$path",
+                        $state ? (body => qq({"state":"$state"}), headers =>
+                                  { 'Content-Type' => 'application/json' })
+                               : ());
+        like($r->{code}, qr/^20[04]$/, "$method $path " . ($state // ''));
+    };
+    my %id;
+    @id{@names} = 1 .. @names;
+
+    load($g, '/?delay=0.2', connections => 40, requests => 40);
+
+    is(scalar(grep { connections($to{$_}->port) > 1 } @names), 5,
+       'each server has idle connections');
+
+    $to{failed}->kill;
+    get($g, '/') for 1 .. 5;
+    $api->($g, 'PATCH', "u/servers/$id{disabled}", 'disabled');
+    $api->($g, 'PATCH', "u/servers/$id{drained}", 'drain');
+    $api->($g, 'DELETE', "u/servers/$id{deleted}");
+
+    for my $name (grep { $_ ne 'stays' } @names) {
+        ok(wait_for(sub { connections($to{$name}->port) == 0 }),
+           "a server that is $name has none left");
+    }
+
+    cmp_ok(connections($to{stays}->port), '>', 1, 'others have theirs');
+
+    # out for less time than a worker looks away
+
+    my $one = gateway(<<"_EOC_");
+    upstream u { lb round_robin; server 127.0.0.1:$a; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        location / { proxy_pass http://u; }
+        location /upstreams { lb_api; }
+    }
+_EOC_
+
+    my $before = (split ' ', get($one, '/')->{body})[1];
+    is((split ' ', get($one, '/')->{body})[1], $before, 'a connection is kept');
+    $api->($one, 'PATCH', 'u/servers/1', 'disabled');
+    $api->($one, 'PATCH', 'u/servers/1', 'up');
+    isnt((split ' ', get($one, '/')->{body})[1], $before,
+         'one from before an absence is not used');
+    $_->quit for $one, $g;
+}
+
 # a server that closes idle connections just as they are used again
 
 my $flaky = gateway(<<"_EOC_");
@@ -269,6 +340,18 @@ _EOC_
 }
 
 done_testing();
+
+
+# how many connections there are to a port of this machine
+
+sub connections
+{
+    my $port = sprintf('%04X', $_[0]);
+
+    open(my $fh, '<', '/proc/net/tcp') or die "/proc/net/tcp: $!";
+
+    return scalar grep { /^\s*\d+: \S+ \w+:$port 01 / } <$fh>;
+}
 
 
 sub wait_gone

@@ -257,6 +257,11 @@ lb_build_list(lb_roster_t *roster, lb_server_t *server, bool usable,
 {
     if (!usable) {
         atomic_fetch_and(&server->status, ~(uint32_t) LB_SLOW);
+
+        if (atomic_load(&server->listed) == LB_LISTED) {
+            atomic_fetch_add(&server->absences, 1);
+        }
+
         atomic_store(&server->listed, LB_MISSED);
         return;
     }

@@ -104,6 +104,7 @@ typedef struct {
     _Atomic uint32_t   ejections;    /* without a break; mutex */
     _Atomic uint32_t   listed;       /* LB_LISTED ...; mutex */
     _Atomic uint64_t   ejected_until;   /* ms; mutex */
+    _Atomic uint64_t   absences;     /* times it left the view; mutex */
     _Atomic uint64_t   seed;         /* of name and host; mutex */
 
     /* answers by status / 100, 0: of no known class; any process */

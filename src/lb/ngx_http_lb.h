@@ -68,6 +68,7 @@ typedef struct {
 
     /* of this process */
     ngx_http_lb_stack_t          *stacks;     /* by slot; NULL: off */
+    uint64_t                      swept;      /* roster's generation then */
     ngx_queue_t                   free;       /* unused records */
     ngx_queue_t                   age;        /* the last one kept first */
     ngx_event_t                   timer;      /* at or before the last's end */
@@ -407,6 +408,12 @@ void ngx_http_lb_cleanup(void *data);
 
 ngx_int_t ngx_http_lb_keepalive_init(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
+
+/*
+ * If connections are kept: closes the idle ones to servers that have left the
+ * view since the last call.
+ */
+void ngx_http_lb_keepalive_sweep(ngx_http_lb_srv_conf_t *lcf);
 
 /*
  * If connections are kept: takes an idle one to the server that ctx holds:

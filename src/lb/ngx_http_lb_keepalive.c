@@ -6,7 +6,8 @@
  *
  * A connection is given to a request only if that would have opened the same
  * one: to the same server (slot and generation) and with the same key, which
- * the connection has in its pool.
+ * the connection has in its pool.  And not if the server has been out since,
+ * by whatever reason: it may be another process, or another machine, now.
  *
  * All have the same time to live, so that the oldest is the next to close:
  * one timer for an upstream serves them all, and no request touches it.
@@ -28,6 +29,7 @@ typedef struct {
     ngx_http_lb_stack_t       *stack;
     ngx_http_lb_conn_key_t    *key;          /* in the connection's pool */
     uint32_t                   generation;   /* of the slot */
+    uint64_t                   absences;     /* of the server */
 } ngx_http_lb_idle_t;
 
 
@@ -36,6 +38,10 @@ static ngx_http_lb_idle_t *ngx_http_lb_idle_alloc(
 static void ngx_http_lb_idle_free(void *data);
 static void ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle);
 static void ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle);
+static ngx_uint_t ngx_http_lb_idle_stale(ngx_http_lb_idle_t *idle,
+    lb_server_t *server);
+static ngx_uint_t ngx_http_lb_server_out(ngx_http_lb_srv_conf_t *lcf,
+    uint32_t index);
 static ngx_http_lb_conn_key_t *ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 static ngx_uint_t ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx,
@@ -103,11 +109,62 @@ ngx_http_lb_idle_free(void *data)
 }
 
 
+void
+ngx_http_lb_keepalive_sweep(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t                  i;
+    uint64_t                  generation;
+    ngx_uint_t                out;
+    ngx_queue_t              *q, *next;
+    lb_server_t              *server;
+    ngx_http_lb_idle_t       *idle;
+    ngx_http_lb_stack_t      *stack;
+    ngx_http_lb_keepalive_t  *conf;
+
+    conf = &lcf->keepalive;
+    generation = lb_roster_generation(lcf->roster);
+
+    if (conf->swept == generation) {
+        return;
+    }
+
+    conf->swept = generation;
+
+    if (ngx_queue_empty(&conf->age)) {
+        return;
+    }
+
+    for (i = 0; i < lcf->roster->capacity; i++) {
+        stack = &conf->stacks[i];
+
+        if (stack->number == 0) {
+            continue;
+        }
+
+        server = lb_roster_server(lcf->roster, i);
+        out = ngx_http_lb_server_out(lcf, i);
+
+        for (q = ngx_queue_head(&stack->queue);
+             q != ngx_queue_sentinel(&stack->queue);
+             q = next)
+        {
+            next = ngx_queue_next(q);
+            idle = ngx_queue_data(q, ngx_http_lb_idle_t, queue);
+
+            if (out || ngx_http_lb_idle_stale(idle, server)) {
+                ngx_http_lb_idle_close(idle);
+            }
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
     ngx_queue_t             *q, *next;
     ngx_connection_t        *c;
+    lb_server_t             *server;
     ngx_http_lb_idle_t      *idle;
     ngx_http_lb_stack_t     *stack;
     ngx_http_lb_conn_key_t   key;
@@ -120,6 +177,8 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         return NGX_DECLINED;
     }
 
+    server = lb_roster_server(ctx->conf->roster, ctx->index);
+
     for (q = ngx_queue_head(&stack->queue);
          q != ngx_queue_sentinel(&stack->queue);
          q = next)
@@ -127,10 +186,7 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         next = ngx_queue_next(q);
         idle = ngx_queue_data(q, ngx_http_lb_idle_t, queue);
 
-        if (idle->generation != ctx->generation) {
-
-            /* of the server that had the slot before */
-
+        if (ngx_http_lb_idle_stale(idle, server)) {
             ngx_http_lb_idle_close(idle);
             continue;
         }
@@ -214,6 +270,9 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     idle->stack = stack;
     idle->expires = ngx_current_msec + lcf->keepalive.timeout;
     idle->generation = ctx->generation;
+    idle->absences = atomic_load_explicit(
+        &lb_roster_server(lcf->roster, ctx->index)->absences,
+        memory_order_relaxed);
     idle->key = key;
 
     ngx_queue_insert_head(&stack->queue, &idle->queue);
@@ -308,6 +367,35 @@ ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle)
 }
 
 
+/* Whether its server has been replaced, or out, since it was last used. */
+
+static ngx_uint_t
+ngx_http_lb_idle_stale(ngx_http_lb_idle_t *idle, lb_server_t *server)
+{
+    return idle->generation != server->generation
+           || idle->absences != atomic_load_explicit(&server->absences,
+                                                     memory_order_relaxed);
+}
+
+
+/* Whether requests do not go to the server, be it in a panic. */
+
+static ngx_uint_t
+ngx_http_lb_server_out(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
+{
+    uint32_t      status;
+    lb_roster_t  *roster;
+
+    roster = lcf->roster;
+    status = lb_roster_status(roster, index);
+
+    return !(status & LB_USED)
+           || (status & (atomic_load_explicit(&roster->panicking,
+                                              memory_order_relaxed)
+                         ? LB_PANICKING : LB_UNUSABLE));
+}
+
+
 /* A connection keeps the key that it has been opened with. */
 
 static ngx_http_lb_conn_key_t *
@@ -360,7 +448,7 @@ ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         return 0;
     }
 
-    if (ngx_gw_is_leaving()) {
+    if (ngx_gw_is_leaving() || ngx_http_lb_server_out(ctx->conf, ctx->index)) {
         return 0;
     }
 

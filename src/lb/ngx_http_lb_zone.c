@@ -611,6 +611,11 @@ ngx_http_lb_tick(ngx_event_t *ev)
         next = ngx_http_lb_return(lcfp[i], next);
 
         ngx_http_lb_look_after(lcfp[i]);
+
+        if (lcfp[i]->keepalive.stacks) {
+            ngx_http_lb_keepalive_sweep(lcfp[i]);
+        }
+
         ngx_http_lb_log_panic(lcfp[i]);
     }
 
