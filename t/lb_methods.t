@@ -167,6 +167,10 @@ subtest 'hash: a key stays, and only those of a dead server move' => sub {
     $g->reload;
     is_deeply($map->(), $first, 'and after a reload');
 
+    my @round = map { get($g, '/h/')->{body} =~ /"backend":"(\w+)"/ } 1 .. 8;
+    is_deeply([@round[4 .. 7]], [@round[0 .. 3]], 'without a key: in turns');
+    is(join('', sort @round), 'aabbccdd', 'all of them');
+
     $b[2]->kill;
     my $second = $map->();
     is_deeply([ map { $first->[$_] eq 'c' ? $second->[$_] ne 'c'

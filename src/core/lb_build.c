@@ -37,6 +37,9 @@ static void lb_build_add(lb_build_t *build, lb_build_tier_t *tier,
 static void lb_build_tier(lb_build_t *build);
 static void lb_build_order(lb_build_t *build, uint64_t limit);
 static void lb_build_put(lb_build_t *build, uint32_t tier);
+static void lb_build_turns(const lb_build_tier_t *built,
+    _Atomic uint32_t *hints);
+static uint32_t lb_build_divisor(uint32_t a, uint32_t b);
 
 
 uint64_t
@@ -484,6 +487,10 @@ lb_build_put(lb_build_t *build, uint32_t tier)
                               memory_order_release);
     }
 
+    if (build->hashed) {
+        lb_build_turns(built, hints);
+    }
+
     /* go on at the same part of the order: who is first gains nothing */
 
     cursor = 0;
@@ -498,4 +505,49 @@ lb_build_put(lb_build_t *build, uint32_t tier)
     atomic_store(&t->cells, build->hashed);
     atomic_store(&t->set_length, built->number);
     atomic_store(&t->order_length, built->length);
+}
+
+
+/*
+ * What lb_pick_keyless() looks at: each entry is the sum of the weights up to
+ * its server, in the smallest whole numbers.
+ */
+
+static void
+lb_build_turns(const lb_build_tier_t *built, _Atomic uint32_t *hints)
+{
+    uint32_t  i, divisor;
+    uint64_t  sum;
+
+    divisor = 0;
+    sum = 0;
+
+    for (i = 0; i < built->number; i++) {
+        divisor = lb_build_divisor(built->weights[i], divisor);
+    }
+
+    for (i = 0; i < built->number; i++) {
+        sum += built->weights[i] / divisor;
+
+        atomic_store_explicit(&hints[i],
+                              (sum < UINT32_MAX) ? (uint32_t) sum : UINT32_MAX,
+                              memory_order_release);
+    }
+}
+
+
+/* the greatest common divisor; a if b is 0 */
+
+static uint32_t
+lb_build_divisor(uint32_t a, uint32_t b)
+{
+    uint32_t  rest;
+
+    while (b != 0) {
+        rest = a % b;
+        a = b;
+        b = rest;
+    }
+
+    return a;
 }

@@ -133,6 +133,13 @@ uint32_t lb_pick_least_time(lb_roster_t *roster, const lb_view_t *view,
 uint32_t lb_pick_hash(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask);
 
+/*
+ * Round robin by weight for requests without a key, where the order is one of
+ * cells.  One atomic increment and a search.
+ */
+uint32_t lb_pick_keyless(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask);
+
 
 static inline bool
 lb_tried(const lb_tried_t *tried, uint32_t index)

@@ -166,7 +166,8 @@ typedef struct {
     uint64_t           order;        /* offsets in the block; uint16_t each */
     uint64_t           set;
     uint64_t           units;        /* lb_unit() of the set; uint32_t each */
-    uint64_t           hints;        /* lb_pick_least_conn.c; uint32_t each */
+    uint64_t           hints;        /* lb_pick_least_conn.c, if cells is set
+                                        lb_pick_keyless(); uint32_t each */
 } lb_tier_t;
 
 

@@ -156,6 +156,7 @@ typedef struct {
     ngx_pool_cleanup_t            cleanup;
     ngx_http_request_t           *request;
     ngx_http_lb_srv_conf_t       *conf;
+    lb_pick_pt                    pick;
     lb_ask_t                      ask;
 
     uint32_t                      index;      /* held now, or LB_NONE */
@@ -198,7 +199,10 @@ char *ngx_http_lb_slow_start(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_lb_outlier(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_lb_panic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* The hash of the request's key; 0 if the method has none. */
+/*
+ * The hash of the request's key; 0 if the method has none.  NGX_DECLINED: the
+ * key is empty.
+ */
 ngx_int_t ngx_http_lb_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     uint64_t *key);
 

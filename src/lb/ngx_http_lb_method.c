@@ -130,6 +130,10 @@ ngx_http_lb_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
         return NGX_ERROR;
     }
 
+    if (value.len == 0) {
+        return NGX_DECLINED;
+    }
+
     *key = lb_cells_key(value.data, value.len);
 
     return NGX_OK;

@@ -27,6 +27,7 @@ static ngx_uint_t ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx,
 ngx_int_t
 ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_int_t                rc;
     ngx_http_lb_ctx_t       *ctx;
     ngx_http_upstream_t     *u;
     ngx_http_lb_srv_conf_t  *lcf;
@@ -61,8 +62,16 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ngx_str_null(&ctx->failed);
     ngx_str_null(&ctx->reason);
 
-    if (ngx_http_lb_key(r, lcf, &ctx->ask.key) != NGX_OK) {
+    ctx->pick = lcf->method->pick;
+
+    rc = ngx_http_lb_key(r, lcf, &ctx->ask.key);
+
+    if (rc == NGX_ERROR) {
         return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ctx->pick = lb_pick_keyless;
     }
 
     ngx_http_lb_reason_watch(ctx);
@@ -120,7 +129,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ctx->ask.now = ngx_current_msec;
 
-    index = lb_pick(lcf->roster, lcf->method->pick, &ctx->ask, &ctx->how);
+    index = lb_pick(lcf->roster, ctx->pick, &ctx->ask, &ctx->how);
 
     if (index == LB_NONE) {
         ngx_http_lb_log_empty(lcf, pc->log);

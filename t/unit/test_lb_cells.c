@@ -350,6 +350,128 @@ keys_of_a_fixed_set_of_servers_stay_what_they_are(void **state)
 }
 
 
+static uint32_t
+keyless(lb_fixture_t *f)
+{
+    uint32_t  index;
+    lb_how_t  how;
+
+    f->ask.tried.number = 0;
+    index = lb_pick(f->roster, lb_pick_keyless, &f->ask, &how);
+    lb_load_drop(&f->load, f->row, index);
+
+    return index;
+}
+
+
+static void
+requests_without_a_key_go_round(void **state)
+{
+    uint32_t       i;
+    lb_fixture_t  *f = fixture(5, 1);
+
+    (void) state;
+
+    for (i = 0; i < 50; i++) {
+        assert_int_equal(keyless(f), i % 5);
+    }
+
+    lb_fixture_stop(f);
+}
+
+
+static void
+requests_without_a_key_go_by_weight(void **state)
+{
+    uint32_t       i, k, n, index, last, run, longest;
+    uint32_t       count[3];
+    lb_rules_t     rules = { .cells = true };
+    lb_fixture_t  *f;
+
+    static const uint32_t  weights[][3] = {
+        { 5, 1, 1 }, { 10, 20, 10 }, { 7, 11, 13 }, { 1, 1, 1000 },
+        { 4000000000, 2000000000, 2000000000 }
+    };
+
+    (void) state;
+
+    for (k = 0; k < sizeof(weights) / sizeof(weights[0]); k++) {
+        f = calloc(1, sizeof(lb_fixture_t));
+
+        for (i = 0; i < 3; i++) {
+            lb_fixture_line(f, weights[k][i]);
+        }
+
+        lb_fixture_start(f);
+        lb_roster_rule(f->roster, &rules);
+        lb_fixture_build(f->roster);
+
+        memset(count, 0, sizeof(count));
+        n = (k == 0) ? 7 : (k == 1) ? 4 : (k == 2) ? 31 : (k == 3) ? 1002 : 4;
+        last = LB_NONE;
+        run = 0;
+        longest = 0;
+
+        for (i = 0; i < 10 * n; i++) {
+            index = keyless(f);
+            count[index]++;
+            run = (index == last) ? run + 1 : 1;
+            longest = (run > longest) ? run : longest;
+            last = index;
+        }
+
+        for (i = 0; i < 3; i++) {
+            assert_int_equal(count[i], 10 * ((uint64_t) n * weights[k][i]
+                                             / ((uint64_t) weights[k][0]
+                                                + weights[k][1]
+                                                + weights[k][2])));
+        }
+
+        if (k < 3) {
+            assert_in_range(longest, 1, 4);
+        }
+
+        lb_fixture_stop(f);
+    }
+}
+
+
+static void
+requests_without_a_key_pass_over_who_is_out(void **state)
+{
+    uint32_t       i, index, seen;
+    lb_rules_t     rules = { .cells = false };
+    lb_fixture_t  *f = fixture(4, 1);
+
+    (void) state;
+
+    lb_roster_server(f->roster, 1)->max_conns = 1;
+    assert_true(lb_load_take(&f->load, f->row, 1, 1));
+    atomic_fetch_or(&lb_roster_server(f->roster, 2)->status, LB_UNHEALTHY);
+
+    for (seen = 0, i = 0; i < 40; i++) {
+        index = keyless(f);
+        assert_true(index != LB_NONE);
+        seen |= 1u << index;
+    }
+
+    assert_int_equal(seen, 0x9);
+
+    /* the order is not one of cells any more, or the other way round */
+
+    lb_roster_rule(f->roster, &rules);
+    lb_fixture_build(f->roster);
+
+    for (seen = 0, i = 0; i < 40; i++) {
+        seen |= 1u << keyless(f);
+    }
+
+    assert_int_equal(seen, 0x9);
+
+    lb_fixture_stop(f);
+}
+
+
 int
 main(void)
 {
@@ -364,6 +486,9 @@ main(void)
              a_full_server_sends_its_keys_to_many_others_and_always_the_same),
         cmocka_unit_test(an_address_listed_twice_gets_two_shares),
         cmocka_unit_test(keys_of_a_fixed_set_of_servers_stay_what_they_are),
+        cmocka_unit_test(requests_without_a_key_go_round),
+        cmocka_unit_test(requests_without_a_key_go_by_weight),
+        cmocka_unit_test(requests_without_a_key_pass_over_who_is_out)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
