@@ -95,16 +95,16 @@ lb_keyless_stride(uint32_t turns, uint32_t servers)
 
     stride = (uint32_t) (turns * UINT64_C(0x9e3779b9) >> 32);
 
-    for ( ;; stride++) {
+    do {
+        stride++;
 
         for (a = turns, b = stride; b != 0; a = b, b = rest) {
             rest = a % b;
         }
 
-        if (a == 1) {
-            return stride;
-        }
-    }
+    } while (a != 1);
+
+    return stride;
 }
 
 

@@ -165,6 +165,7 @@ typedef struct {
     ngx_uint_t                    attempts;
     ngx_uint_t                    stale;      /* attempts that do not count */
     ngx_uint_t                    fresh;      /* takes no kept connection */
+    ngx_uint_t                    broken;     /* the response has no end */
     ngx_str_t                     name;       /* last picked; in r->pool */
 
     /* the failure that the next attempt follows, failed.len 0: none */
@@ -177,6 +178,8 @@ typedef struct {
     u_char                       *text;       /* LB_REASON_MAX, or NULL */
 
     ngx_http_log_handler_pt       log_handler;
+    void                        (*finalize)(ngx_http_request_t *r,
+                                            ngx_int_t rc);
     uint16_t                      tried[NGX_HTTP_LB_TRIED];
 } ngx_http_lb_ctx_t;
 
@@ -288,6 +291,15 @@ void ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf);
 void ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc);
 void ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx, ngx_msec_t header_time);
 
+/*
+ * The response of the server that ctx holds has ended before its end, or
+ * stalled: an error, but as with nginx none in the sense of max_fails.
+ */
+void ngx_http_lb_broken(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc);
+
+/* An attempt on the server that ctx holds has failed by no fault of it. */
+void ngx_http_lb_excused(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc);
+
 /* Ends ejections that are over; returns the ms to the next end, at most max. */
 ngx_msec_t ngx_http_lb_return(ngx_http_lb_srv_conf_t *lcf, ngx_msec_t max);
 
@@ -391,6 +403,17 @@ void ngx_http_lb_reason_watch(ngx_http_lb_ctx_t *ctx);
 /* Why the attempt that has just failed did so; valid for the request. */
 ngx_str_t *ngx_http_lb_reason(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
+
+/*
+ * Whether that was for want of something here, such as a local port, or since
+ * the server had announced that it would close the connection.  To be asked
+ * first, as the number of an error that nobody logs is in errno only.
+ */
+ngx_uint_t ngx_http_lb_reason_excuses(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
+
+/* Whether an error of a connection is for want of something here. */
+ngx_uint_t ngx_http_lb_error_is_local(ngx_err_t err);
 
 
 /* ngx_http_lb_variable.c */

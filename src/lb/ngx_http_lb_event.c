@@ -67,6 +67,31 @@ ngx_http_lb_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
 
 void
+ngx_http_lb_broken(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    lb_server_t  *server;
+
+    server = lb_roster_server(ctx->conf->roster, ctx->index);
+
+    atomic_fetch_add_explicit(&server->failures, 1, memory_order_relaxed);
+
+    ngx_http_lb_error(ctx, ngx_current_msec
+                           - ctx->request->upstream->start_time,
+                      ngx_http_lb_reason(ctx, pc));
+}
+
+
+void
+ngx_http_lb_excused(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    (void) ngx_http_lb_reason(ctx, pc);
+
+    ctx->failed = ctx->name;
+    ctx->failed_index = ctx->index;
+}
+
+
+void
 ngx_http_lb_passed(ngx_http_lb_ctx_t *ctx, ngx_msec_t header_time)
 {
     u_char                  *p;

@@ -16,6 +16,7 @@ static ngx_int_t ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx,
 static void ngx_http_lb_drop(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx,
     uint32_t index);
+static void ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc);
 static void ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 static ngx_uint_t ngx_http_lb_answered(ngx_http_lb_ctx_t *ctx);
@@ -49,6 +50,7 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ctx->attempts = 0;
     ctx->stale = 0;
     ctx->fresh = 0;
+    ctx->broken = 0;
     ctx->text = NULL;
     ctx->key = NULL;
     ctx->ask.row = lcf->row;
@@ -82,6 +84,9 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     r->pool->cleanup = &ctx->cleanup;
 
     u = r->upstream;
+
+    ctx->finalize = u->finalize_request;
+    u->finalize_request = ngx_http_lb_finalize;
 
     u->peer.data = ctx;
     u->peer.get = ngx_http_lb_get_peer;
@@ -202,7 +207,13 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
             us = ctx->request->upstream->state;
 
             ngx_http_lb_count(ctx, us);
-            ngx_http_lb_passed(ctx, us->header_time);
+
+            if (ctx->broken) {
+                ngx_http_lb_broken(ctx, pc);
+
+            } else {
+                ngx_http_lb_passed(ctx, us->header_time);
+            }
         }
 
         if (ctx->conf->keepalive.stacks) {
@@ -230,8 +241,9 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 static void
 ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
-    ngx_uint_t  answered, left;
+    ngx_uint_t  answered, left, excused;
 
+    excused = ngx_http_lb_reason_excuses(ctx, pc);
     answered = ngx_http_lb_answered(ctx);
 
     /* whatever the reason was: the next attempt is to tell for sure */
@@ -251,15 +263,45 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     pc->cached = 0;
 
-    ngx_http_lb_failed(ctx, pc);
+    if (excused) {
+        ngx_http_lb_excused(ctx, pc);
+
+    } else {
+        ngx_http_lb_failed(ctx, pc);
+    }
 
     left = lb_pick_left(ctx->conf->roster, &ctx->ask, !answered);
 
-    if (!left) {
+    if (!left && !excused) {
         ngx_http_lb_log_empty(ctx->conf, pc->log);
     }
 
     pc->tries = left && ngx_http_lb_may_try(ctx);
+}
+
+
+/*
+ * How a response has ended is told to the module that wanted it, and not to
+ * the balancer.  A status of nginx's own stands for what the server did if
+ * it is not that of its answer; streams of an upgraded connection have no end
+ * to miss.
+ */
+
+static void
+ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_lb_ctx_t    *ctx;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+    ctx = ngx_http_lb_get_ctx(r);
+
+    ctx->broken = (rc == NGX_HTTP_BAD_GATEWAY
+                   || rc == NGX_HTTP_GATEWAY_TIME_OUT)
+                  && !u->upgrade
+                  && (ngx_uint_t) rc != u->headers_in.status_n;
+
+    ctx->finalize(r, rc);
 }
 
 

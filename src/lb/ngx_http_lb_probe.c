@@ -247,7 +247,7 @@ ngx_http_lb_probe_connected(ngx_http_lb_probe_t *probe,
 
         /* no port or no memory is left here: the server was not asked */
 
-        if (err == EADDRNOTAVAIL || err == ENOBUFS || err == ENOMEM) {
+        if (ngx_http_lb_error_is_local(err)) {
             ngx_http_lb_probe_not_made(probe);
 
         } else {

@@ -12,6 +12,7 @@
 
 static u_char *ngx_http_lb_log_handler(ngx_http_request_t *r,
     ngx_http_request_t *sr, u_char *buf, size_t len);
+static ngx_err_t ngx_http_lb_reason_number(ngx_str_t *reason);
 static void ngx_http_lb_reason_catch(ngx_http_lb_ctx_t *ctx, u_char *line,
     u_char *end);
 static void ngx_http_lb_reason_set(ngx_http_lb_ctx_t *ctx, u_char *text,
@@ -55,8 +56,9 @@ ngx_http_lb_reason(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
         ngx_http_lb_reason_set(ctx, text, p - text);
 
-    } else if (u->state && u->state->header_time != (ngx_msec_t) -1) {
-
+    } else if (!ctx->broken
+               && u->state && u->state->header_time != (ngx_msec_t) -1)
+    {
         p = ngx_snprintf(text, LB_REASON_MAX, "status %ui",
                          u->headers_in.status_n);
 
@@ -66,7 +68,10 @@ ngx_http_lb_reason(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
         /* nothing was logged, the level of the log is too high */
 
-        if (c == NULL || !u->request_sent) {
+        if (ctx->broken) {
+            ngx_str_set(&ctx->reason, "response has ended early");
+
+        } else if (c == NULL || !u->request_sent) {
             ngx_str_set(&ctx->reason, "connect() failed");
 
         } else {
@@ -75,6 +80,99 @@ ngx_http_lb_reason(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     }
 
     return &ctx->reason;
+}
+
+
+ngx_uint_t
+ngx_http_lb_reason_excuses(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    ngx_err_t   err;
+    ngx_str_t  *reason;
+
+    err = ngx_socket_errno;
+    reason = &ctx->reason;
+
+    if (reason->len) {
+        err = ngx_http_lb_reason_number(reason);
+
+    } else if (pc->connection) {
+        err = 0;
+    }
+
+    if (ngx_http_lb_error_is_local(err)) {
+        return 1;
+    }
+
+    /* for Unix sockets it means that the server does not accept */
+
+    if (err == NGX_EAGAIN) {
+        return pc->connection == NULL
+               && pc->sockaddr->sa_family != AF_UNIX;
+    }
+
+    /* of gRPC: without an error, a request that will not be looked at */
+
+    return reason->len == sizeof("upstream sent goaway with error 0") - 1
+           && ngx_strncmp(reason->data, "upstream sent goaway with error 0",
+                          reason->len)
+              == 0;
+}
+
+
+ngx_uint_t
+ngx_http_lb_error_is_local(ngx_err_t err)
+{
+    switch (err) {
+
+    case EADDRNOTAVAIL:
+    case NGX_EADDRINUSE:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case NGX_ENOMEM:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+/*
+ * The number in "connect() to ... failed (99: ...)"; 0 if there is none.  What
+ * a server has sent is not looked at.
+ */
+
+static ngx_err_t
+ngx_http_lb_reason_number(ngx_str_t *reason)
+{
+    u_char     *p, *colon, *last;
+    ngx_int_t   n;
+
+    last = reason->data + reason->len;
+
+    if (ngx_strncmp(reason->data, "upstream", sizeof("upstream") - 1) == 0) {
+        return 0;
+    }
+
+    for (p = reason->data;
+         (p = ngx_strlchr(p, last, '(')) != NULL;
+         p++)
+    {
+        colon = ngx_strlchr(p, last, ':');
+
+        if (colon == NULL) {
+            break;
+        }
+
+        n = ngx_atoi(p + 1, colon - p - 1);
+
+        if (n != NGX_ERROR) {
+            return (ngx_err_t) n;
+        }
+    }
+
+    return 0;
 }
 
 
