@@ -8,12 +8,7 @@
 
 #include "src/common/ngx_gw_child.h"
 #include "src/common/ngx_gw_folder.h"
-
-#include <limits.h>
-
-
-#define NGX_GW_FOLDER_FLAGS  (O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC)
-#define NGX_GW_FOLDER_LINKS  16      /* that are followed */
+#include "src/common/ngx_gw_path.h"
 
 
 typedef struct {
@@ -30,11 +25,6 @@ static ngx_int_t ngx_gw_folder_exists(ngx_gw_folder_t *folder,
     ngx_log_t *log);
 static ngx_int_t ngx_gw_folder_make(ngx_str_t *path);
 static ngx_int_t ngx_gw_folder_give(ngx_gw_folder_t *folder, ngx_log_t *log);
-static ngx_int_t ngx_gw_folder_failed(ngx_gw_folder_t *folder,
-    const char *part, ngx_log_t *log);
-static ngx_uint_t ngx_gw_folder_part(char *rest, char *part);
-static ngx_fd_t ngx_gw_folder_link(ngx_fd_t fd, const char *part, char *rest);
-static ngx_uint_t ngx_gw_folder_is_safe(ngx_gw_folder_t *folder, ngx_fd_t fd);
 static const char *ngx_gw_folder_user(ngx_gw_folder_t *folder, char *buf,
     size_t size);
 
@@ -192,152 +182,51 @@ ngx_gw_folder_make(ngx_str_t *path)
 
 
 /*
- * With root's rights: from one folder to the next, through none, and no
- * symbolic link, that the workers' user could exchange for another one.
+ * With root's rights, so only where nobody else can change what the path
+ * leads to.
  */
 
 static ngx_int_t
 ngx_gw_folder_give(ngx_gw_folder_t *folder, ngx_log_t *log)
 {
-    char        rest[PATH_MAX], part[NAME_MAX + 1];
-    ngx_fd_t    fd, next;
-    ngx_uint_t  made, links;
+    char         *cut, parent[NGX_MAX_PATH];
+    struct stat   st;
 
-    if (folder->path->len >= PATH_MAX) {
+    if (folder->path->len >= NGX_MAX_PATH) {
         ngx_set_errno(NGX_ENAMETOOLONG);
-        return ngx_gw_folder_failed(folder, "", log);
+        goto failed;
     }
 
-    ngx_memcpy(rest, folder->path->data, folder->path->len + 1);
+    ngx_memcpy(parent, folder->path->data, folder->path->len + 1);
 
-    made = 0;
-    links = 0;
-    part[0] = '\0';
-    fd = open("/", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+    do {
+        cut = strrchr(parent, '/');
+        cut[cut == parent] = '\0';
 
-    while (fd != -1 && ngx_gw_folder_part(rest, part)) {
-        made = 0;
-        next = openat(fd, part, NGX_GW_FOLDER_FLAGS);
+    } while (cut != parent && lstat(parent, &st) == -1);
 
-        if (next == -1 && ngx_errno == NGX_ENOENT) {
-            made = (mkdirat(fd, part, 0755) == 0);
-            next = made ? openat(fd, part, NGX_GW_FOLDER_FLAGS) : -1;
-        }
-
-        if (next == -1 && links++ < NGX_GW_FOLDER_LINKS) {
-            next = ngx_gw_folder_link(fd, part, rest);
-        }
-
-        if (next != -1 && !ngx_gw_folder_is_safe(folder, next)) {
-            (void) close(next);
-            next = -1;
-            ngx_set_errno(NGX_EPERM);
-        }
-
-        (void) close(fd);
-        fd = next;
+    if (!ngx_gw_path_is_ours(parent)) {
+        ngx_log_error(ngx_gw_child_level(), log, 0,
+                      "%s: folder \"%V\" is missing, and root does not make it "
+                      "in \"%s\", which others can change", folder->name,
+                      folder->path, parent);
+        return NGX_ERROR;
     }
 
-    if (fd == -1) {
-        return ngx_gw_folder_failed(folder, part, log);
-    }
-
-    if (!made) {
-        ngx_set_errno(NGX_EEXIST);
-    }
-
-    if (!made || fchmod(fd, 0700) == -1
-        || fchown(fd, folder->ccf->user, folder->ccf->group) == -1)
+    if (ngx_gw_folder_make(folder->path) == NGX_OK
+        && chown((char *) folder->path->data, folder->ccf->user,
+                 folder->ccf->group) == 0)
     {
-        (void) close(fd);
-        return ngx_gw_folder_failed(folder, part, log);
+        return NGX_OK;
     }
 
-    (void) close(fd);
+failed:
 
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_gw_folder_failed(ngx_gw_folder_t *folder, const char *part,
-    ngx_log_t *log)
-{
     ngx_log_error(ngx_gw_child_level(), log, ngx_errno,
-                  "%s: folder \"%V\" is missing and could not be made, "
-                  "at \"%s\"", folder->name, folder->path, part);
+                  "%s: folder \"%V\" could not be made", folder->name,
+                  folder->path);
 
     return NGX_ERROR;
-}
-
-
-/* Moves the first part of rest to part; 0: there is none. */
-
-static ngx_uint_t
-ngx_gw_folder_part(char *rest, char *part)
-{
-    size_t  len, slashes;
-
-    slashes = strspn(rest, "/");
-    len = strcspn(rest + slashes, "/");
-
-    if (len == 0) {
-        return 0;
-    }
-
-    /* a longer one is cut, and not found */
-
-    (void) snprintf(part, NAME_MAX + 1, "%.*s", (int) len, rest + slashes);
-    ngx_memmove(rest, rest + slashes + len, strlen(rest + slashes + len) + 1);
-
-    return 1;
-}
-
-
-/*
- * If part is a symbolic link of root's, puts where it leads before rest;
- * returns the folder to go on from, or -1.
- */
-
-static ngx_fd_t
-ngx_gw_folder_link(ngx_fd_t fd, const char *part, char *rest)
-{
-    char         path[PATH_MAX];
-    size_t       len;
-    ssize_t      n;
-    struct stat  st;
-
-    if (fstatat(fd, part, &st, AT_SYMLINK_NOFOLLOW) == -1) {
-        return -1;
-    }
-
-    if (!S_ISLNK(st.st_mode) || st.st_uid != 0) {
-        ngx_set_errno(S_ISLNK(st.st_mode) ? NGX_EPERM : NGX_ENOTDIR);
-        return -1;
-    }
-
-    len = strlen(rest);
-    n = readlinkat(fd, part, path, sizeof(path));
-
-    if (n <= 0 || n + len >= PATH_MAX) {
-        ngx_set_errno(NGX_ENAMETOOLONG);
-        return -1;
-    }
-
-    ngx_memmove(rest + n, rest, len + 1);
-    ngx_memcpy(rest, path, n);
-
-    return openat(fd, path[0] == '/' ? "/" : ".", NGX_GW_FOLDER_FLAGS);
-}
-
-
-static ngx_uint_t
-ngx_gw_folder_is_safe(ngx_gw_folder_t *folder, ngx_fd_t fd)
-{
-    struct stat  st;
-
-    return fstat(fd, &st) == 0 && st.st_uid != folder->ccf->user
-           && (!(st.st_mode & (S_IWGRP|S_IWOTH)) || (st.st_mode & S_ISVTX));
 }
 
 
