@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 114;
+plan tests => 118;
 
 no_long_string();
 log_level('info');
@@ -227,13 +227,15 @@ GET /t
     real_ip_header X-From;
     location = /t { return 200 "$tbucket_addr"; }
 --- request eval
-[("GET /t") x 7]
+[("GET /t") x 9]
 --- more_headers eval
 [map { "X-From: $_" } '2001:db8:1:2:3:4:5:6', '2001:db8::1', '::1',
- 'fe80::1:2:3:4', '2001:0DB8:00A0::1', '1:0:0:1::', '::ffff:192.0.2.7']
+ 'fe80::1:2:3:4', '2001:0DB8:00A0::1', '1:0:0:1::', '::ffff:192.0.2.7',
+ '64:ff9b::c000:207', '64:ff9b:1::c000:207']
 --- response_body eval
 ['2001:db8:1:2::/64', '2001:db8::/64', '::/64', 'fe80::/64',
- '2001:db8:a0::/64', '1:0:0:1::/64', '192.0.2.7']
+ '2001:db8:a0::/64', '1:0:0:1::/64', '192.0.2.7', '192.0.2.7',
+ '64:ff9b:1::/64']
 
 
 

@@ -69,8 +69,13 @@ tb_addr_print(const uint8_t *addr, size_t size, unsigned prefix, char *text)
 
     static const uint8_t  mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                          0xff, 0xff };
+    static const uint8_t  nat64[12] = { 0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0,
+                                        0, 0, 0 };
 
-    if (size == sizeof(cut) && memcmp(addr, mapped, sizeof(mapped)) == 0) {
+    if (size == sizeof(cut)
+        && (memcmp(addr, mapped, sizeof(mapped)) == 0
+            || memcmp(addr, nat64, sizeof(nat64)) == 0))
+    {
         addr += sizeof(mapped);
         size = 4;
     }

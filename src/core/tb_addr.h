@@ -29,8 +29,9 @@ bool tb_addr_is_spelled(const char *text, size_t len);
 
 /*
  * The bucket id of an address: IPv4 as "192.0.2.1"; IPv6 cut to prefix bits
- * (1 .. 128) as "2001:db8:1:2::/64", RFC 5952 spelling; an IPv4-mapped IPv6
- * address as IPv4.  addr: 4 or 16 bytes in network order, as size says.
+ * (1 .. 128) as "2001:db8:1:2::/64", RFC 5952 spelling; an IPv6 address
+ * that stands for an IPv4 one, mapped or of NAT64 (64:ff9b::/96, RFC 6052),
+ * as that one.  addr: 4 or 16 bytes in network order, as size says.
  * text has room for TB_ADDR_TEXT_MAX bytes.  Returns the length.
  */
 
