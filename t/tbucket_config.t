@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 242;
+plan tests => 246;
 
 no_long_string();
 log_level('info');
@@ -1416,3 +1416,21 @@ qr/\[emerg\] .*"scope=global" of zone "z" needs a "tbucket_store" of Redis in \S
 --- error_log eval
 qr/\[emerg\] .*zone "z" is too small, the minimum for "scope=global" is 65536 bytes in \S+nginx\.conf:\d+$/
 --- suppress_stderr
+
+
+
+=== TEST 119: a constant cost above the capacity
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/s capacity=10;
+    tbucket_zone all zone=y:1m rate=1r/s capacity=20;
+--- config
+    tbucket zone=z cost=20;
+    location /y { tbucket zone=y cost=20; }
+--- request
+GET /
+--- error_code: 429
+--- error_log eval
+[qr/\[warn\] .*the "cost" is above the capacity of zone "z", 10: only clients with a larger one of their own will ever pass in \S+nginx\.conf:\d+/,
+ qr/request rejected by zone "z", client hash [0-9a-f]{16}, next never/]
+--- no_error_log
+capacity of zone "y"

@@ -763,6 +763,20 @@ subtest 'a graceful stop gives leases back, a reload keeps them' => sub {
 };
 
 
+subtest 'what costs more than the capacity is told of no time' => sub {
+    my ($g) = nodes(1, redis => redis(), zone => 'rate=1r/s capacity=3');
+
+    for my $taken (0, 3) {
+        is(admitted($g, 'x', $taken), $taken, 'some are used') if $taken;
+
+        my $res = get($g, '/five', headers => { key('x') });
+        is($res->{code}, 429, 'refused');
+        is($res->{headers}{'retry-after'}, undef, 'without Retry-After');
+        unlike($res->{headers}{ratelimit}, qr/t=/, 'and without a time');
+    }
+};
+
+
 subtest 'the scope changes with a reload' => sub {
     my $r = redis();
     my $g = node('n1', redis => $r, zone => 'rate=1r/h capacity=10');

@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 102;
+plan tests => 136;
 
 no_long_string();
 log_level('info');
@@ -212,8 +212,8 @@ RateLimit: "z";r=999999;t=1
     tbucket zone=z cost=$arg_cost;
 --- request eval
 ["GET /", "GET /?cost=x", "GET /?cost=-1", "GET /?cost=1e1",
- "GET /?cost=0.0001", "GET /?cost=1000001", "GET /?cost=2.", "GET /?cost=.5",
- "GET /?cost=0x10", "GET /?cost=99999999999999999999999", "GET /?cost=nan",
+ "GET /?cost=0.0001", "GET /?cost=1000001x", "GET /?cost=2.", "GET /?cost=.5",
+ "GET /?cost=0x10", "GET /?cost=-9999999999999999999999", "GET /?cost=nan",
  "GET /?cost=+2", "GET /?cost=2,5", "GET /?cost=%202"]
 --- error_code eval
 [(200) x 14]
@@ -244,7 +244,62 @@ RateLimit: "z";r=98;t=900
 --- error_code eval
 [429, 429, 200, 429]
 --- response_headers eval
-["RateLimit: \"z\";r=10;t=1\nRetry-After: 1",
- "RateLimit: \"z\";r=10;t=1\nRetry-After: 1",
+["RateLimit: \"z\";r=10\n! Retry-After",
+ "RateLimit: \"z\";r=10\n! Retry-After",
  "RateLimit: \"z\";r=0;t=3600",
- "RateLimit: \"z\";r=0;t=36000\nRetry-After: 36000"]
+ "RateLimit: \"z\";r=0\n! Retry-After"]
+
+
+
+=== TEST 18: a cost above the range is the end of it
+--- http_config
+    tbucket_zone $arg_key zone=z:1m rate=1r/d capacity=1000000;
+--- config
+    tbucket zone=z cost=$arg_cost;
+--- request eval
+["GET /?key=a&cost=1000000", "GET /?key=b&cost=1000001",
+ "GET /?key=c&cost=1000000.0000001", "GET /?key=d&cost=12345678901234567890",
+ "GET /?key=e&cost=99999999999999999999999", "GET /?key=d&cost=1"]
+--- error_code eval
+[(200) x 5, 429]
+--- response_headers_like eval
+[("RateLimit: \"z\";r=0;t=\\d+") x 6]
+
+
+
+=== TEST 19: what never passes has no time in other headers and variables
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=10;
+    tbucket_headers legacy;
+--- config
+    error_page 429 /none;
+    location = /none { return 429 "[$tbucket_reset|$tbucket_retry_after]"; }
+    tbucket zone=z cost=$arg_cost;
+--- request eval
+["GET /?cost=11", "GET /?cost=10", "GET /?cost=10"]
+--- error_code eval
+[429, 200, 429]
+--- response_headers eval
+["X-RateLimit-Remaining: 10\n! X-RateLimit-Reset\n! Retry-After",
+ "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 3600",
+ "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 36000\nRetry-After: 36000"]
+--- response_body_like eval
+["\\[\\|\\]", "", "\\[36000\\|36000\\]"]
+
+
+
+=== TEST 20: of several limits one that never passes is the longest
+--- http_config
+    tbucket_zone all zone=never:1m rate=1r/h capacity=10;
+    tbucket_zone all zone=late:1m rate=1r/d capacity=20;
+--- config
+    tbucket zone=late cost=$arg_late;
+    tbucket zone=never cost=$arg_cost;
+--- request eval
+["GET /?cost=1&late=20", "GET /?cost=11&late=20", "GET /?cost=1&late=20"]
+--- error_code eval
+[200, 429, 429]
+--- response_headers eval
+["RateLimit: \"late\";r=0;t=86400",
+ "RateLimit: \"never\";r=9\n! Retry-After",
+ "RateLimit: \"late\";r=0;t=1728000\nRetry-After: 1728000"]

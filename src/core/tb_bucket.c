@@ -74,13 +74,12 @@ uint64_t
 tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t tokens)
 {
-    uint64_t  age, full, have, wait;
+    uint64_t  age, have, wait;
 
-    full = tb_limits_full(limits);
     have = tb_word_tokens(word);
 
-    if (tokens > full) {
-        tokens = full;
+    if (tokens > tb_limits_full(limits)) {
+        return UINT64_MAX;
     }
 
     if (have >= tokens) {

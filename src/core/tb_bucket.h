@@ -284,8 +284,8 @@ tb_word_t tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 /*
  * Milliseconds from now until the bucket holds tokens (µtok), rounded up;
- * 0 if it does.  For more than the capacity, or with a rate of 0, the time
- * until it is full.  At most 864e11, UINT64_MAX for "never".
+ * 0 if it does.  At most 864e11, or UINT64_MAX for "never": more than the
+ * capacity, or with a rate of 0.
  */
 
 uint64_t tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,

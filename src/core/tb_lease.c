@@ -235,14 +235,13 @@ uint64_t
 tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     uint64_t cost, uint64_t now)
 {
-    uint64_t  full, ms;
+    uint64_t  ms;
 
-    full = tb_limits_full(limits);
-    tokens += tb_lease_estimate(l, limits, now);
-
-    if (cost > full) {
-        cost = full;
+    if (cost > tb_limits_full(limits)) {
+        return UINT64_MAX;
     }
+
+    tokens += tb_lease_estimate(l, limits, now);
 
     ms = tokens < cost ? tb_limits_time(limits, cost - tokens) : 0;
 

@@ -322,7 +322,10 @@ bool tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
 uint64_t tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits,
     uint64_t tokens);
 
-/* Milliseconds until a refused request has a chance, rounded up. */
+/*
+ * Milliseconds until a refused request has a chance, rounded up; UINT64_MAX
+ * for "never", as tb_word_wait().
+ */
 
 uint64_t tb_lease_wait(const tb_lease_t *l, tb_limits_t limits,
     uint64_t tokens, uint64_t cost, uint64_t now);

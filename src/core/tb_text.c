@@ -118,14 +118,20 @@ tb_text_cost(const char *text, size_t len, uint64_t *cost)
     }
 
     if (d.whole > TB_CAPACITY_MAX) {
-        return TB_TEXT_RANGE;
+        *cost = TB_COST_MAX;
+        return TB_TEXT_LARGE;
     }
 
     utok = d.whole * TB_TOKEN + d.fraction / (TB_SCALE / TB_TOKEN);
     utok += d.inexact || d.fraction % (TB_SCALE / TB_TOKEN) != 0;
 
-    if (utok != 0 && (utok < TB_COST_MIN || utok > TB_COST_MAX)) {
+    if (utok != 0 && utok < TB_COST_MIN) {
         return TB_TEXT_RANGE;
+    }
+
+    if (utok > TB_COST_MAX) {
+        *cost = TB_COST_MAX;
+        return TB_TEXT_LARGE;
     }
 
     *cost = utok;

@@ -17,7 +17,8 @@
 typedef enum {
     TB_TEXT_OK = 0,
     TB_TEXT_SYNTAX,        /* not of the form at all */
-    TB_TEXT_RANGE          /* of the form, but out of range */
+    TB_TEXT_RANGE,         /* of the form, but out of range */
+    TB_TEXT_LARGE          /* a cost above the range */
 } tb_text_status_t;
 
 
@@ -38,7 +39,8 @@ tb_text_status_t tb_text_capacity(const char *text, size_t len,
 /*
  * A number of tokens: 0, or TB_COST_MIN .. TB_COST_MAX once it is in µtok,
  * what *cost is set to.  Decimals beyond the sixth count as one more µtok
- * if they are not zero.
+ * if they are not zero.  TB_TEXT_LARGE, with *cost the end of the range, for
+ * a larger one.
  */
 
 tb_text_status_t tb_text_cost(const char *text, size_t len, uint64_t *cost);

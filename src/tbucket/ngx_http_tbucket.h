@@ -28,6 +28,9 @@
 #define NGX_HTTP_TBUCKET_HEADERS_IETF    1
 #define NGX_HTTP_TBUCKET_HEADERS_LEGACY  2
 
+/* the time until a request passes that costs more than the capacity */
+#define NGX_HTTP_TBUCKET_NEVER           UINT64_MAX
+
 /* workers add to a counter of their own while there are no more of them */
 #define NGX_HTTP_TBUCKET_COUNTERS        16
 
@@ -228,7 +231,7 @@ typedef struct {
     ngx_uint_t                   headers;   /* of the place that limited it */
     ngx_uint_t                   due;       /* there are headers to add */
     ngx_uint_t                   added;     /* 2: again, for a filter's error */
-    uint64_t                     wait;      /* ms; for refusals */
+    uint64_t                     wait;      /* ms, or _NEVER; for refusals */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
     struct ngx_http_tbucket_waiter_s  *waiter;  /* has waited for a lease */
 } ngx_http_tbucket_ctx_t;
@@ -361,7 +364,7 @@ ngx_http_tbucket_left(ngx_http_tbucket_charge_t *c)
                            : c->result.left;
 }
 
-/* Milliseconds until a refused request may come again. */
+/* Milliseconds until a refused request may come again, or _NEVER. */
 
 uint64_t ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c);
 
@@ -430,13 +433,13 @@ void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 
 void ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status);
 
-/* Whole seconds for a header, rounded up, at least 1. */
+/* Whole seconds for a header, rounded up, at least 1; _NEVER as it is. */
 
 uint64_t ngx_http_tbucket_seconds(uint64_t ms);
 
 /*
  * Seconds until the next token, with that left (µtok), or until a refused
- * request would pass.
+ * request would pass; it may be _NEVER, for which headers have no number.
  */
 
 uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx,

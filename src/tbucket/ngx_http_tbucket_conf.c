@@ -571,6 +571,18 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
             return ngx_http_tbucket_no_zone(cf, "tbucket", &limits[i]->name,
                                             limits[i]->file, limits[i]->line);
         }
+
+        if (limits[i]->cost == NULL
+            && limits[i]->utok > tb_limits_full(limits[i]->zone->limits))
+        {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "the \"cost\" is above the capacity of zone "
+                          "\"%V\", %uD: only clients with a larger one of "
+                          "their own will ever pass in %s:%ui",
+                          &limits[i]->name,
+                          tb_limits_capacity(limits[i]->zone->limits),
+                          limits[i]->file, limits[i]->line);
+        }
     }
 
     apis = mcf->apis.elts;

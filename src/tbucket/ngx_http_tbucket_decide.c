@@ -366,16 +366,18 @@ ngx_http_tbucket_fall_back(ngx_http_request_t *r,
 static uint64_t
 ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 {
-    uint64_t   utok;
-    ngx_str_t  value;
+    uint64_t          utok;
+    ngx_str_t         value;
+    tb_text_status_t  status;
 
-    if (ngx_http_complex_value(r, limit->cost, &value) != NGX_OK
-        || tb_text_cost((char *) value.data, value.len, &utok) != TB_TEXT_OK)
-    {
+    if (ngx_http_complex_value(r, limit->cost, &value) != NGX_OK) {
         return TB_TOKEN;
     }
 
-    return utok;
+    status = tb_text_cost((char *) value.data, value.len, &utok);
+
+    return (status == TB_TEXT_OK || status == TB_TEXT_LARGE) ? utok
+                                                             : TB_TOKEN;
 }
 
 

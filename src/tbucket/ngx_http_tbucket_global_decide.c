@@ -206,22 +206,29 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 uint64_t
 ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
 {
-    uint64_t                   full;
+    tb_word_t                  word;
     tb_limits_t                limits;
     ngx_http_tbucket_lease_t  *l;
 
     limits = c->result.limits;
-    full = tb_limits_full(limits);
     l = ngx_http_tbucket_global_lease(c);
 
-    if (l == NULL) {
-        return tb_word_wait((limits & TB_LIMITS_LEASED)
-                            ? tb_word(0, ngx_current_msec) : c->result.word,
-                            limits, ngx_current_msec, c->cost);
+    if (l != NULL) {
+        return tb_lease_wait(&l->lease, limits, c->result.left, c->cost,
+                             ngx_current_msec);
     }
 
-    return tb_lease_wait(&l->lease, limits, c->result.left,
-                         ngx_min(c->cost, full), ngx_current_msec);
+    word = c->result.word;
+
+    if ((limits & TB_LIMITS_LEASED) || c->cost > tb_limits_full(limits)) {
+
+        /* not what is shared here, whose limits are a part that may grow */
+
+        word = tb_word(0, ngx_current_msec);
+        limits = c->zone->limits;
+    }
+
+    return tb_word_wait(word, limits, ngx_current_msec, c->cost);
 }
 
 

@@ -137,6 +137,7 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
     if (ctx->status == NGX_HTTP_TBUCKET_REJECTED
+        && ctx->wait != NGX_HTTP_TBUCKET_NEVER
         && ngx_http_tbucket_add_number(r,
                                        ngx_http_tbucket_name("Retry-After"),
                                        ngx_http_tbucket_seconds(ctx->wait))
@@ -159,13 +160,13 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
 }
 
 
-/* draft-ietf-httpapi-ratelimit-headers-10 */
+/* draft-ietf-httpapi-ratelimit-headers-10, where "t" may be left out */
 
 static ngx_int_t
 ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
     u_char                     *p;
-    uint64_t                    left;
+    uint64_t                    left, reset;
     ngx_str_t                   policy;
     ngx_table_elt_t            *h;
     ngx_http_tbucket_zone_t    *zone;
@@ -207,8 +208,13 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 
     p = ngx_cpymem(p, zone->remaining.data, zone->remaining.len);
     p = gw_digits(p, left / TB_TOKEN);
-    p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
-    p = gw_digits(p, ngx_http_tbucket_reset(ctx, left));
+
+    reset = ngx_http_tbucket_reset(ctx, left);
+
+    if (reset != NGX_HTTP_TBUCKET_NEVER) {
+        p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
+        p = gw_digits(p, reset);
+    }
 
     h->value.len = p - h->value.data;
 
@@ -220,7 +226,7 @@ static ngx_int_t
 ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t                    left;
+    uint64_t                    left, reset;
     ngx_http_tbucket_charge_t  *c;
 
     c = &ctx->charge;
@@ -242,9 +248,15 @@ ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    reset = ngx_http_tbucket_reset(ctx, left);
+
+    if (reset == NGX_HTTP_TBUCKET_NEVER) {
+        return NGX_OK;
+    }
+
     return ngx_http_tbucket_add_number(r,
                                    ngx_http_tbucket_name("X-RateLimit-Reset"),
-                                   ngx_http_tbucket_reset(ctx, left));
+                                   reset);
 }
 
 
@@ -356,6 +368,10 @@ ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone)
 uint64_t
 ngx_http_tbucket_seconds(uint64_t ms)
 {
+    if (ms == NGX_HTTP_TBUCKET_NEVER) {
+        return ms;
+    }
+
     return ms > 1000 ? ms / 1000 + (ms % 1000 != 0) : 1;
 }
 
@@ -390,16 +406,22 @@ void
 ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t level)
 {
+    u_char                     *last;
+    u_char                      next[sizeof("in  ms") + NGX_INT64_LEN];
     ngx_http_tbucket_charge_t  *c;
 
     c = &ctx->charge;
 
+    last = ctx->wait == NGX_HTTP_TBUCKET_NEVER
+           ? ngx_cpymem(next, "never", sizeof("never") - 1)
+           : ngx_sprintf(next, "in %uL ms", ctx->wait);
+
     ngx_log_error(level, r->connection->log, 0,
                   "tbucket: request rejected%s by zone \"%V\", "
-                  "client hash %016xL, next in %uL ms",
+                  "client hash %016xL, next %*s",
                   ctx->status == NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
                   ? " (dry run)" : "",
-                  &c->zone->name, c->hash.lo, ctx->wait);
+                  &c->zone->name, c->hash.lo, (size_t) (last - next), next);
 }
 
 

@@ -120,7 +120,11 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
 
     if (ctx == NULL || ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED
         || (data == NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
-            && ctx->status == NGX_HTTP_TBUCKET_PASSED))
+            && ctx->status == NGX_HTTP_TBUCKET_PASSED)
+        || ((data == NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
+             || data == NGX_HTTP_TBUCKET_VAR_RESET)
+            && ctx->status != NGX_HTTP_TBUCKET_PASSED
+            && ctx->wait == NGX_HTTP_TBUCKET_NEVER))
     {
         v->not_found = 1;
         return NGX_OK;

@@ -589,7 +589,7 @@ test_wait_is_exact_to_the_millisecond(void **state)
 
 
 static void
-test_wait_for_more_than_the_capacity_is_until_full(void **state)
+test_wait_for_more_than_the_capacity_is_for_ever(void **state)
 {
     tb_limits_t  limits;
 
@@ -597,12 +597,12 @@ test_wait_for_more_than_the_capacity_is_until_full(void **state)
 
     limits = tb_limits(10, 10 * R_SECOND, 0);
 
-    assert_true(tb_word_wait(tb_word(0, 50), limits, 50, 11 * TB_TOKEN)
+    assert_true(tb_word_wait(tb_word(0, 50), limits, 50, 10 * TB_TOKEN)
                 == 1000);
-    assert_true(tb_word_wait(tb_word(0, 50), limits, 50, TB_COST_MAX)
-                == 1000);
+    assert_true(tb_word_wait(tb_word(0, 50), limits, 50, 10 * TB_TOKEN + 1)
+                == UINT64_MAX);
     assert_true(tb_word_wait(tb_word(10 * TB_TOKEN, 50), limits, 50,
-                             TB_COST_MAX) == 0);
+                             TB_COST_MAX) == UINT64_MAX);
 
     limits = tb_limits(10, 0, 0);
 
@@ -752,7 +752,7 @@ main(void)
         cmocka_unit_test(test_ticks_lose_nothing),
         cmocka_unit_test(test_more_time_never_means_fewer_tokens),
         cmocka_unit_test(test_wait_is_exact_to_the_millisecond),
-        cmocka_unit_test(test_wait_for_more_than_the_capacity_is_until_full),
+        cmocka_unit_test(test_wait_for_more_than_the_capacity_is_for_ever),
         cmocka_unit_test(test_next_is_the_time_to_one_whole_token_more),
         cmocka_unit_test(test_window_is_the_time_from_empty_to_full),
         cmocka_unit_test(test_giving_back_restores_and_never_overfills),

@@ -389,6 +389,8 @@ test_who_waits(void **state)
     assert_true(tb_lease_waits(&l, SMALL, 0, TB_TOKEN, 25, NOW + 100));
     assert_int_equal(tb_lease_wait(&l, SMALL, 0, TB_TOKEN, NOW + 40), 60);
     assert_int_equal(tb_lease_wait(&l, SMALL, 0, TB_TOKEN, NOW + 400), 1);
+    assert_true(tb_lease_wait(&l, SMALL, 0, tb_limits_full(SMALL) + 1, NOW)
+                == UINT64_MAX);
 }
 
 

@@ -151,13 +151,23 @@ test_cost_is_exact_and_never_rounded_down(void **state)
 
         { "0.0009", TB_TEXT_RANGE, 0 },
         { "0.0000000001", TB_TEXT_RANGE, 0 },
-        { "1000000.0000001", TB_TEXT_RANGE, 0 },
-        { "1000001", TB_TEXT_RANGE, 0 },
-        { "99999999999999999999999", TB_TEXT_RANGE, 0 },
+        { "1000000.0000001", TB_TEXT_LARGE, TB_COST_MAX },
+        { "1000001", TB_TEXT_LARGE, TB_COST_MAX },
+        { "1000000000000.5", TB_TEXT_LARGE, TB_COST_MAX },
+        { "12345678901234567890", TB_TEXT_LARGE, TB_COST_MAX },
+        { "18446744073709551617", TB_TEXT_LARGE, TB_COST_MAX },
+        { "99999999999999999999999", TB_TEXT_LARGE, TB_COST_MAX },
 
         { "", TB_TEXT_SYNTAX, 0 },
         { "-1", TB_TEXT_SYNTAX, 0 },
+        { "-12345678901234567890", TB_TEXT_SYNTAX, 0 },
+        { "5,3", TB_TEXT_SYNTAX, 0 },
+        { " 5", TB_TEXT_SYNTAX, 0 },
+        { "5 ", TB_TEXT_SYNTAX, 0 },
+        { "+5", TB_TEXT_SYNTAX, 0 },
         { "1.", TB_TEXT_SYNTAX, 0 },
+        { "12345678901234567890.", TB_TEXT_SYNTAX, 0 },
+        { "12345678901234567890e3", TB_TEXT_SYNTAX, 0 },
         { "1x", TB_TEXT_SYNTAX, 0 },
         { "nan", TB_TEXT_SYNTAX, 0 },
         { "1e3", TB_TEXT_SYNTAX, 0 }
@@ -175,6 +185,7 @@ test_cost_is_exact_and_never_rounded_down(void **state)
         }
 
         assert_int_equal(cost, examples[i].status == TB_TEXT_OK
+                               || examples[i].status == TB_TEXT_LARGE
                                ? examples[i].value : 77);
     }
 }
