@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 246;
+plan tests => 254;
 
 no_long_string();
 log_level('info');
@@ -1419,7 +1419,48 @@ qr/\[emerg\] .*zone "z" is too small, the minimum for "scope=global" is 65536 by
 
 
 
-=== TEST 119: a constant cost above the capacity
+=== TEST 119: a key that the response gives a value to
+--- http_config
+    tbucket_zone "$arg_a${upstream_http_x_user}" zone=z:1m rate=1r/s;
+--- config
+    tbucket zone=z;
+--- request
+GET /
+--- error_log eval
+qr/\[warn\] .*variable "\$upstream_http_x_user" of the key is not known yet when a request is checked in \S+nginx\.conf:\d+$/
+--- no_error_log
+"$arg_a"
+
+
+
+=== TEST 120: a fallback and a cost that are not known yet
+--- http_config
+    tbucket_zone $http_x fallback=$Sent_http_x zone=z:1m rate=1r/s;
+--- config
+    tbucket zone=z cost=$request_body;
+--- request
+GET /
+--- error_log eval
+[qr/\[warn\] .*variable "\$Sent_http_x" of the key is not known/,
+ qr/\[warn\] .*variable "\$request_body" of the cost is not known/]
+
+
+
+=== TEST 121: variables that are known, though some look alike
+--- http_config
+    tbucket_zone $remote_user$request_method$upstream_http zone=z:1m rate=1r/s;
+--- config
+    set $upstream_http x;
+    set $upstream_pool x;
+    tbucket zone=z cost=$upstream_pool;
+--- request
+GET /
+--- no_error_log
+is not known yet
+
+
+
+=== TEST 122: a constant cost above the capacity
 --- http_config
     tbucket_zone all zone=z:1m rate=1r/s capacity=10;
     tbucket_zone all zone=y:1m rate=1r/s capacity=20;

@@ -282,6 +282,14 @@ ngx_int_t ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
 ngx_int_t ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_tbucket_key_t *key);
 
+/*
+ * Warns of variables in the text, a key or a cost (what), that only the access
+ * modules, the request's body or its response give a value to.
+ */
+
+void ngx_http_tbucket_warn_late(ngx_conf_t *cf, const char *what,
+    ngx_str_t *text);
+
 /* For init_module, once all variables are known. */
 
 ngx_int_t ngx_http_tbucket_key_finish(ngx_cycle_t *cycle,

@@ -511,6 +511,8 @@ ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_compile_complex_value_t  ccv;
 
     if (ngx_http_script_variables_count(value)) {
+        ngx_http_tbucket_warn_late(cf, "cost", value);
+
         limit->cost = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
         if (limit->cost == NULL) {
             return NGX_CONF_ERROR;

@@ -8,6 +8,8 @@
 #include "src/tbucket/ngx_http_tbucket.h"
 
 
+static size_t ngx_http_tbucket_name_len(ngx_str_t *text, size_t begin);
+static ngx_uint_t ngx_http_tbucket_is_late(ngx_str_t *name);
 static ngx_uint_t ngx_http_tbucket_is_variable(ngx_str_t *name);
 static void ngx_http_tbucket_binary_addr(ngx_connection_t *c,
     ngx_str_t *value);
@@ -24,6 +26,96 @@ static const struct {
     { ngx_string("binary_remote_addr"), NGX_HTTP_TBUCKET_KEY_BINARY_ADDR },
     { ngx_null_string, NGX_HTTP_TBUCKET_KEY_ANY }
 };
+
+
+/*
+ * Variables that have no value, or the same for all, when a request is
+ * checked; those that end in "_" stand for all that begin so.
+ */
+
+static const char  *ngx_http_tbucket_late[] = {
+    "body_bytes_sent", "bytes_sent", "jwt_claim_", "jwt_header_",
+    "jwt_payload", "request_body", "request_body_file", "request_completion",
+    "sent_http_", "sent_trailer_", "status", "tbucket_client",
+    "tbucket_client_hash", "tbucket_limit", "tbucket_remaining",
+    "tbucket_reset", "tbucket_retry_after", "tbucket_status", "tbucket_zone",
+    "upstream_addr", "upstream_bytes_received", "upstream_bytes_sent",
+    "upstream_cache_etag", "upstream_cache_last_modified",
+    "upstream_cache_status", "upstream_connect_time", "upstream_cookie_",
+    "upstream_header_time", "upstream_http_", "upstream_response_length",
+    "upstream_response_time", "upstream_status", "upstream_trailer_", NULL
+};
+
+
+void
+ngx_http_tbucket_warn_late(ngx_conf_t *cf, const char *what, ngx_str_t *text)
+{
+    size_t     i;
+    ngx_str_t  name;
+
+    for (i = 0; i < text->len; i++) {
+
+        if (text->data[i] != '$') {
+            continue;
+        }
+
+        if (i + 1 < text->len && text->data[i + 1] == '{') {
+            i++;
+        }
+
+        name.data = text->data + i + 1;
+        name.len = ngx_http_tbucket_name_len(text, i + 1);
+
+        if (ngx_http_tbucket_is_late(&name)) {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                               "variable \"$%V\" of the %s is not known yet "
+                               "when a request is checked", &name, what);
+        }
+    }
+}
+
+
+/* How many letters, digits and "_" there are from begin on. */
+
+static size_t
+ngx_http_tbucket_name_len(ngx_str_t *text, size_t begin)
+{
+    size_t  i;
+    u_char  c;
+
+    for (i = begin; i < text->len; i++) {
+        c = text->data[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')
+            && !(c >= '0' && c <= '9') && c != '_')
+        {
+            break;
+        }
+    }
+
+    return i - begin;
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_is_late(ngx_str_t *name)
+{
+    size_t       len;
+    const char **late;
+
+    for (late = ngx_http_tbucket_late; *late; late++) {
+        len = ngx_strlen(*late);
+
+        if (name->len >= len
+            && (name->len == len || (*late)[len - 1] == '_')
+            && ngx_strncasecmp(name->data, (u_char *) *late, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
 
 
 ngx_int_t
@@ -43,6 +135,8 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_tbucket_warn_late(cf, "key", text);
 
     key->index = -1;
     key->kind = NGX_HTTP_TBUCKET_KEY_ANY;
@@ -76,25 +170,13 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
 }
 
 
-/* Letters, digits and "_"; a digit in front makes it a capture. */
+/* A digit in front makes it a capture. */
 
 static ngx_uint_t
 ngx_http_tbucket_is_variable(ngx_str_t *name)
 {
-    size_t  i;
-    u_char  c;
-
-    for (i = 0; i < name->len; i++) {
-        c = name->data[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')
-            && !(c >= '0' && c <= '9') && c != '_')
-        {
-            return 0;
-        }
-    }
-
-    return name->len != 0 && !(name->data[0] >= '0' && name->data[0] <= '9');
+    return name->len != 0 && !(name->data[0] >= '0' && name->data[0] <= '9')
+           && ngx_http_tbucket_name_len(name, 0) == name->len;
 }
 
 
