@@ -256,6 +256,32 @@ tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 bool
+tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    while (slot != NULL
+           && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
+    {
+        next = tb_word_settle(word, limits, now);
+
+        if (tb_word_tokens(next) <= tokens
+            || tb_slot_swap(slot, word, tb_word(tokens, next)))
+        {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+bool
 tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
 {
     tb_slot_t    *slot;

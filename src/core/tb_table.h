@@ -368,6 +368,13 @@ bool tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens);
 
 /*
+ * The same, unless the bucket holds less by then; false: there is none.
+ */
+
+bool tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens);
+
+/*
  * Checks all slots against the table of states above and against dflt:
  * returns how many break it, for tests and checkers.  Nobody may hold the
  * lock meanwhile, or what it does counts as broken.

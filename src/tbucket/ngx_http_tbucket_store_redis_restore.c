@@ -105,7 +105,6 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
     ngx_uint_t                n;
     redisReply               *value;
     tb_limits_t               limits, own;
-    tb_result_t               bucket;
     tb_client_reader_t       *reader;
     tb_registry_entry_t       entry;
     ngx_http_tbucket_zone_t  *zone;
@@ -140,16 +139,13 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         left = tb_tokens_credit(reader->client.tokens, reader->client.at,
                                 ngx_http_tbucket_redis_time(rz), limits);
 
-        if (tb_table_read(zone->shared->table, &h, ngx_current_msec,
-                          zone->limits, &bucket)
-            == TB_PASS)
-        {
-            left = ngx_min(left, bucket.left);
-        }
+        /* requests that are served meanwhile need no lock */
 
         if (left < tb_limits_full(limits)) {
-            n += tb_table_put(zone->shared->table, &h, ngx_current_msec,
-                              zone->limits, own, left);
+            n += tb_table_lower_tokens(zone->shared->table, &h,
+                                       ngx_current_msec, zone->limits, left)
+                 || tb_table_put(zone->shared->table, &h, ngx_current_msec,
+                                 zone->limits, own, left);
         }
 
         ngx_shmtx_unlock(&zone->shpool->mutex);

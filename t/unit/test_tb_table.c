@@ -528,6 +528,14 @@ test_tokens_are_set_and_given_up_to_the_capacity(void **state)
     assert_true(tb_table_set_tokens(t, &h, NOW, DFLT, 99 * TB_TOKEN));
     assert_true(tokens_of(t, 1, NOW) == 10 * TB_TOKEN);
 
+    assert_true(tb_table_lower_tokens(t, &h, NOW, DFLT, 3 * TB_TOKEN));
+    assert_true(tokens_of(t, 1, NOW) == 3 * TB_TOKEN);
+    assert_true(tb_table_lower_tokens(t, &h, NOW, DFLT, 4 * TB_TOKEN));
+    assert_true(tokens_of(t, 1, NOW) == 3 * TB_TOKEN);
+
+    h = fixture_key(2);
+    assert_false(tb_table_lower_tokens(t, &h, NOW, DFLT, 0));
+
     free(t);
 }
 

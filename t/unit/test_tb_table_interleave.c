@@ -33,6 +33,7 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
 #define tb_table_set_tokens     hooked_set_tokens
+#define tb_table_lower_tokens   hooked_lower_tokens
 #define tb_table_is_registered  hooked_is_registered
 #define tb_table_read           hooked_read
 #define tb_table_survey         hooked_survey
@@ -310,6 +311,20 @@ work_set(tb_table_t *t)
 }
 
 
+/* What it has, or has no longer: nothing to do either way. */
+
+static tb_verdict_t
+work_lower(tb_table_t *t)
+{
+    tb_hash_t  h;
+
+    h = fixture_key(A);
+    (void) tb_table_lower_tokens(t, &h, NOW, DFLT, HAS);
+
+    return TB_ABSENT;
+}
+
+
 static tb_verdict_t
 work_tick(tb_table_t *t)
 {
@@ -326,6 +341,7 @@ static const request_t  requests[] = {
     { "take", work_take, -(int64_t) COST },
     { "give", work_give, (int64_t) COST },
     { "set", work_set, 0 },
+    { "lower", work_lower, 0 },
     { "tick", work_tick, 0 }
 };
 
