@@ -1,6 +1,8 @@
-# Everything at once, with an account of our own: load, killed and stopped
-# workers, reloads, binary upgrades, a Redis that is killed, paused and cut
-# off, backends that flap, and changes of clients and servers meanwhile.
+# Everything at once, with an account of our own: load, clients that go in the
+# middle, killed and stopped workers, reloads that change the sizes of zones,
+# binary upgrades, a Redis that is killed, paused and cut off and evicts
+# clients, backends that flap, changes of clients and servers meanwhile, and a
+# second nginx on a file of servers.
 #
 # No client may be admitted above its limit, by one gateway or by two that
 # share it (scope=global), no change that was acknowledged may be lost, no
@@ -50,7 +52,7 @@ if (!-e $zones) {
 # "steady" is never touched: no request has a reason to fail
 
 my %backend = map { $_ => backend(name => $_) } qw(steady a b c extra);
-my $redis = redis();
+my $redis = redis('maxmemory-policy' => 'allkeys-lru');
 my $relay = { port => free_port() };
 $relay->{pid} = fork_child(\&relay);
 
@@ -65,6 +67,17 @@ my @gateways = (
     start('third', 'least_conn', 0, 'file:%%DIR%%/store'),
 );
 
+# One that was started on the file of another: it changes nothing there.
+
+my $intruder = gateway(<<"END", log_level => 'notice');
+    upstream u {
+        lb round_robin;
+        lb_state @{[ $gateways[2]{g}->dir ]}/servers.json;
+        @{[ $backend{steady}->server ]}
+    }
+    server { listen 127.0.0.1:%%PORT%%; location /upstreams { lb_api; } }
+END
+
 
 sub start
 {
@@ -78,11 +91,11 @@ sub start
     my $servers = join "\n", map { $backend{$_}->server } qw(steady a b c);
 
     my $text = sub {
-        my ($refill) = @_;
+        my ($refill, $size) = @_;
 
         return <<"END";
-            tbucket_zone \$http_x_api_key zone=$name:2m capacity=@{[ RATE ]}
-                         rate=@{[ RATE ]}r/s;
+            tbucket_zone \$http_x_api_key zone=$name:@{[ 2 * $size ]}m
+                         capacity=@{[ RATE ]} rate=@{[ RATE ]}r/s;
             $zone
             tbucket_store $store;
             tbucket_refill $refill;
@@ -92,7 +105,7 @@ sub start
             proxy_read_timeout 20s;
             upstream u {
                 lb $method;
-                lb_zone 512k;
+                lb_zone @{[ 512 * $size ]}k;
                 lb_state %%DIR%%/servers.json;
                 lb_health_check interval=500ms timeout=5s rise=1 fall=2;
                 $servers
@@ -105,20 +118,24 @@ sub start
                 location /free { proxy_pass http://u; }
                 location /clients { tbucket_api zone=$name; }
                 location /upstreams { lb_api; }
+                location /metrics { tbucket_metrics; }
+                location /servers { lb_metrics; }
                 location /zones { zones_check; }
             }
 END
     };
 
-    # what a sanitizer needs has to reach the binary of an upgrade
+    # what a sanitizer needs has to reach the binary of an upgrade; without
+    # one, freed memory is filled with a pattern
 
     my $env = join "\n", map { "env $_;" } qw(LD_PRELOAD ASAN_OPTIONS
-                                              LSAN_OPTIONS UBSAN_OPTIONS);
+                            LSAN_OPTIONS UBSAN_OPTIONS MALLOC_PERTURB_);
     my $s = {
         name => $name, shares => $shares,
         text => $text, kills => [], lives => [],
-        weight => 1, disabled => 0, extra => 0,
-        g => gateway_unstarted($text->('100ms'), workers => 2,
+        weight => 1, disabled => 0, extra => 0, size => 1, resizes => [],
+        g => gateway_unstarted($text->('100ms', 1), workers => 2,
+                               env => { MALLOC_PERTURB_ => 165 },
                                log_level => 'notice', main => $env,
                                modules => [Gateway::modules(), $zones]),
     };
@@ -312,10 +329,50 @@ sub edits
                 if $r->{code} != 0 && $r->{code} != 503;
         }
 
-        sleep(0.03);
+        do { sleep(0.03) } while -e "$stop.edits" && !-e $stop;
     }
 
     return { may => \%may, acknowledged => $acknowledged, wrong => \@wrong };
+}
+
+
+# Clients that go without waiting for an answer, of all that may have one.
+# Those that are changed here are in no account, and nothing else is changed.
+
+sub aborts
+{
+    my ($port) = @_;
+
+    my $limits = '"capacity":5,"rate_per_sec":1';
+    my $steady = encode_json({ address => $backend{steady}->address });
+    my @what = (
+        [PUT => '/clients/gone', "{$limits}"], [DELETE => '/clients/nobody'],
+        [POST => '/clients', qq({"client_id":"gone",$limits})],
+        [POST => '/clients', '[]'],  [PATCH => '/clients/gone', '{"tokens":1}'],
+        [GET => '/clients'],         [GET => '/clients/gone'],
+        [GET => '/metrics'],         [GET => '/servers'],
+        [GET => '/upstreams'],       [DELETE => '/upstreams/u/servers/999999'],
+        [PATCH => '/upstreams/u/servers/999999', '{"weight":1}'],
+        [POST => '/upstreams/u/servers', $steady], [GET => '/'],
+    );
+    my $n = 0;
+
+    until (-e $stop) {
+        for ([GET => '/all?key=gone' . $n % 99], shuffle(@what)) {
+            my ($method, $uri, $body) = (@$_, '');
+            my $c = eval { client($port) } // next;
+
+            $c->send("$method $uri HTTP/1.1\r\nHost: a\r\nContent-Length: "
+                     . length($body) . "\r\n"
+                     . "Content-Type: application/json\r\n\r\n$body");
+            $c->reset;
+            $n++;
+        }
+
+        sleep(0.1);
+    }
+
+    return { sent => $n };
 }
 
 
@@ -349,10 +406,17 @@ sub reload
 {
     my ($s) = @_;
 
-    my $text = $s->{text}->(rand() < 0.5 ? '100ms' : '20ms');
+    my $size = rand() < 0.5 ? $s->{size} : 3 - $s->{size};
+    my $text = $s->{text}->(rand() < 0.5 ? '100ms' : '20ms', $size);
+    my $begun = time();
 
     kill_worker($s) if rand() < 0.3;
     ok($s->{g}->reload($text), 'a reload is done');
+
+    # old workers go on with the old zone, as they do after an upgrade
+
+    push @{ $s->{resizes} }, [$begun, time()] if $size != $s->{size};
+    $s->{size} = $size;
 }
 
 sub upgrade
@@ -397,6 +461,66 @@ sub seeded
         eval { 2 == $redis->command('EXISTS', map { "tbucket:{$_}:epoch" }
                                               qw(first second)) }
     }, 60), 'an empty Redis gets its clients back');
+}
+
+# Redis evicts what is of others, which it can be made to, and the clients of
+# a gateway seem to have been among it.  They are not changed meanwhile: until
+# all of them are back, Redis says of some that there are none.
+
+sub evict_redis
+{
+    my $s = $gateways[rand 2];
+    my $clients = "tbucket:{$s->{name}}:clients";
+
+    # what they can tell an eviction by is what they know before it
+
+    open(my $file, '>', "$stop.edits") or die "$stop.edits: $!\n";
+    close($file);
+    ok(put_last($_->{g}), 'Redis is in use') for @gateways[0, 1];
+    sleep(1);
+    evict($clients);
+    unlink("$stop.edits");
+}
+
+sub evict
+{
+    my ($clients) = @_;
+
+    my $info = sub {
+        my ($field) = @_;
+        return $redis->command('INFO') =~ /^\Q$field\E:(\d+)/m ? $1 : 0;
+    };
+
+    my $before = $info->('evicted_keys');
+
+    $redis->command('CONFIG', 'SET', 'maxmemory-policy', 'volatile-ttl');
+    $redis->command('CONFIG', 'SET', 'maxmemory-samples', 64);
+    $redis->command('SET', "other:$_", 'x' x 100_000, 'PX', 300) for 1 .. 10;
+    $redis->command('CONFIG', 'SET', 'maxmemory',
+                    $info->('used_memory') - 200_000);
+    wait_for(sub { $info->('evicted_keys') > $before }, 0.2);
+    $redis->command('CONFIG', 'SET', 'maxmemory', 0);
+    $redis->command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+
+    return if $info->('evicted_keys') == $before;
+
+    my $n = $redis->command('HLEN', $clients);
+
+    $redis->command('DEL', $clients);
+    ok(wait_for(sub { $redis->command('HLEN', $clients) >= $n }, 60),
+       "evicted clients are given back: $n");
+}
+
+sub put_last
+{
+    my ($g) = @_;
+
+    return wait_for(sub {
+        request($g, 'PUT', '/clients/last',
+                body => '{"capacity":1,"rate_per_sec":1}',
+                headers => { 'Content-Type' => 'application/json' })->{code}
+            =~ /^2/
+    }, 60);
 }
 
 sub pause_redis
@@ -472,6 +596,21 @@ sub edit_servers
         $s->{$what} = present($s)->{$what};
     } else {
         fail("a change of servers, $what to $new: $r->{code} $r->{body}");
+    }
+}
+
+sub intrude
+{
+    my %what = (POST => '', DELETE => '/1', PATCH => '/1');
+
+    for my $method (sort keys %what) {
+        my $r = request($intruder, $method,
+                        "/upstreams/u/servers$what{$method}",
+                        headers => { 'Content-Type' => 'application/json' },
+                        timeout => 60, body => $method eq 'POST'
+                        ? '{"address":"127.0.0.1:1"}' : '{"weight":7}');
+        is($r->{code}, 503, "$method on another one's file is refused")
+            or diag($r->{body});
     }
 }
 
@@ -559,6 +698,7 @@ my @events = (
     [stop_worker  => \&stop_worker], [reload => \&reload],
     [upgrade      => \&upgrade], [kill_redis => \&kill_redis],
     [pause_redis  => \&pause_redis], [cut_redis => \&cut_redis],
+    [evict_redis  => \&evict_redis], [intrude => \&intrude],
     [flap         => \&flap], [flap => \&flap],
     [edit_servers => \&edit_servers], [edit_servers => \&edit_servers],
 );
@@ -567,6 +707,7 @@ for my $s (@gateways) {
     $s->{lives} = [[time()]];
     $s->{traffic} = beside(sub { srand(); traffic($s->{g}->port) });
     $s->{edits}   = beside(sub { srand(); edits($s->{g}->port) });
+    $s->{aborts}  = beside(sub { srand(); aborts($s->{g}->port) });
 }
 
 my $end = time() + $seconds;
@@ -595,6 +736,7 @@ is(join("\n", @unsound), '', 'shared memory is sound all the time');
 for my $s (@gateways) {
     $s->{traffic} = $s->{traffic}->();
     $s->{edits} = $s->{edits}->();
+    $s->{aborts} = $s->{aborts}->();
     $s->{lives}[-1][1] = time();
 }
 
@@ -615,11 +757,10 @@ for my $s (@gateways) {
     my $traffic = $s->{traffic};
     my $edits = $s->{edits};
 
-    my ($limit, $span) = (0, 0);
+    my $limit = 0;
 
-    for my $life (@{ $s->{lives} }) {
+    for my $life (@{ $s->{lives} }, @{ $s->{resizes} }) {
         $limit += RATE * (1 + $life->[1] - $life->[0]) + 1;
-        $span += $life->[1] - $life->[0];
     }
 
     for my $client (grep { /^hot/ } sort keys %{ $traffic->{admitted} }) {
@@ -649,14 +790,12 @@ for my $s (@gateways) {
     cmp_ok($edits->{acknowledged}, '>', $seconds,
            "clients were changed: $edits->{acknowledged}");
 
+    cmp_ok($s->{aborts}{sent}, '>', $seconds,
+           "clients have gone: $s->{aborts}{sent}");
+
     # the store is there again, and with it everything that was acknowledged
 
-    ok(wait_for(sub {
-        request($g, 'PUT', '/clients/last',
-                body => '{"capacity":1,"rate_per_sec":1}',
-                headers => { 'Content-Type' => 'application/json' })->{code}
-            =~ /^2/
-    }, 60), 'the store is there again');
+    ok(put_last($g), 'the store is there again');
 
     wait_for(sub { !missing($g, $edits->{may}) }, 30);
     is(join(' ', missing($g, $edits->{may})), '',
@@ -677,6 +816,7 @@ for my $s (@gateways) {
 
     # and after a power cut, as far as there is one without
 
+    $intruder->quit if !$s->{shares};
     kill('KILL', -$s->{group});
     wait_for(sub { gone($g->pid) }, 10);
     launch($s);
