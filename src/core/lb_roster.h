@@ -221,9 +221,7 @@ typedef struct {
     _Atomic uint64_t   kept;         /* the state file, 0: there is none */
     _Atomic uint64_t   file;         /* which one it was last; mutex */
     _Atomic uint32_t   saving;       /* it may have what is not here; mutex */
-
-    /* a roster of another size takes over: no changes any more; mutex */
-    _Atomic uint32_t   superseded;
+    _Atomic uint32_t   superseded;   /* by another roster: is not changed */
     _Atomic uint64_t   retries;
     _Atomic uint64_t   empty_at;     /* s; the last "no live servers" line */
 
@@ -278,12 +276,10 @@ lb_roster_t *lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
     uint32_t order_max);
 
 /*
- * Makes the servers those of the lines: adds and removes servers, applies
- * settings that differ from the line before, and leaves health, counters and
- * what was changed at runtime alone.  Servers are matched by host and
- * address, equal ones in their order; a host that has another address than
- * before keeps what was changed.  With a state file, changes outlive new
- * settings in the line, and the line.  Mutex; then a build.
+ * Makes the servers those of the lines.  Health, counters and what was changed
+ * at runtime stay, unless a setting of the line is new; with a state file
+ * even then, and without the line.  Servers are matched by host and address,
+ * and by host if there is another address.  Mutex; then a build.
  * false: not every server found a slot; the others are in.
  */
 bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,

@@ -243,8 +243,8 @@ ngx_int_t ngx_http_lb_state_own(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_lb_state_own_on(ngx_cycle_t *cycle,
     ngx_http_lb_state_t *state, ngx_http_lb_state_t *old);
 
-/* For processes that are not to hold the lock. */
-void ngx_http_lb_state_disown(ngx_http_lb_state_t *state);
+/* For other processes: the lock is to end with the master. */
+void ngx_http_lb_state_disown(ngx_http_lb_srv_conf_t *lcf);
 
 /*
  * Keeps others from writing until *fd is closed, unless that is -1, and says

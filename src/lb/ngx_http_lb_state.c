@@ -461,17 +461,7 @@ ngx_http_lb_state_rename(ngx_cycle_t *cycle, ngx_http_lb_state_t *state,
 void
 ngx_http_lb_state_init_process(ngx_http_lb_srv_conf_t *lcf)
 {
-    ngx_http_lb_state_t  *state;
-
-    state = lcf->state;
-
-    if (state == NULL) {
-        return;
-    }
-
-    ngx_http_lb_state_disown(state);
-
-    if (atomic_load(&lcf->roster->saving)) {
+    if (lcf->state && atomic_load(&lcf->roster->saving)) {
         ngx_http_lb_edit_recover(lcf);
     }
 }

@@ -145,13 +145,11 @@ ngx_http_lb_lock_close(void *data)
 }
 
 
-/* what a worker keeps open would outlive its master */
-
 void
-ngx_http_lb_state_disown(ngx_http_lb_state_t *state)
+ngx_http_lb_state_disown(ngx_http_lb_srv_conf_t *lcf)
 {
-    if (ngx_process != NGX_PROCESS_SINGLE) {
-        ngx_http_lb_lock_close(state);
+    if (lcf->state && ngx_process != NGX_PROCESS_SINGLE) {
+        ngx_http_lb_lock_close(lcf->state);
     }
 }
 

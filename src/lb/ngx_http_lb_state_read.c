@@ -11,19 +11,25 @@
 #define NGX_HTTP_LB_READ_PIECE  16384
 
 
+/* from malloc(): a configuration keeps no more than what was read */
+
 typedef struct {
-    ngx_http_lb_file_t   *out;
     ngx_pool_t           *pool;
     ngx_uint_t            pending;
     ngx_uint_t            fatal;        /* the error is not the file's */
     ngx_array_t           servers;      /* lb_line_t */
     ngx_array_t           lines;        /* lb_line_t */
     ngx_array_t           names;        /* lb_entry_t */
+    lb_entry_reader_t     reader;
+    u_char                buf[NGX_HTTP_LB_READ_PIECE];
 } ngx_http_lb_read_t;
 
 
-static ngx_int_t ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd,
-    lb_entry_reader_t *reader);
+static ngx_int_t ngx_http_lb_read_list(ngx_http_lb_read_t *read,
+    ngx_http_lb_file_t *list);
+static ngx_int_t ngx_http_lb_read_error(ngx_http_lb_read_t *read,
+    ngx_http_lb_file_t *list);
+static ngx_int_t ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd);
 static int ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data);
 static int ngx_http_lb_read_name(lb_entry_reader_t *reader,
     ngx_http_lb_read_t *read);
@@ -41,51 +47,81 @@ ngx_int_t
 ngx_http_lb_state_read(ngx_http_lb_file_t *list, ngx_pool_t *pool,
     ngx_fd_t fd, ngx_uint_t pending)
 {
-    ngx_int_t            rc;
-    struct stat          st;
-    lb_entry_reader_t   *reader;
-    ngx_http_lb_read_t   read;
+    ngx_int_t             rc;
+    struct stat           st;
+    ngx_http_lb_read_t   *read;
 
     ngx_memzero(list, sizeof(ngx_http_lb_file_t));
-    ngx_memzero(&read, sizeof(ngx_http_lb_read_t));
 
-    read.out = list;
-    read.pool = pool;
-    read.pending = pending;
+    read = calloc(1, sizeof(ngx_http_lb_read_t));
 
-    reader = ngx_palloc(pool, sizeof(lb_entry_reader_t));
+    if (read == NULL) {
+        return NGX_ERROR;
+    }
 
-    if (reader == NULL
-        || ngx_array_init(&read.servers, pool, 16, sizeof(lb_line_t))
-           != NGX_OK
-        || ngx_array_init(&read.lines, pool, 16, sizeof(lb_line_t)) != NGX_OK
-        || ngx_array_init(&read.names, pool, 1, sizeof(lb_entry_t)) != NGX_OK)
+    read->pool = pool;
+    read->pending = pending;
+
+    rc = NGX_ERROR;
+
+    if (ngx_array_init(&read->servers, pool, 16, sizeof(lb_line_t)) != NGX_OK
+        || ngx_array_init(&read->lines, pool, 16, sizeof(lb_line_t)) != NGX_OK
+        || ngx_array_init(&read->names, pool, 1, sizeof(lb_entry_t))
+           != NGX_OK)
     {
+        ngx_set_errno(NGX_ENOMEM);
+
+    } else if (fstat(fd, &st) == 0) {
+        rc = ngx_http_lb_read_text(read, fd);
+    }
+
+    if (rc == NGX_OK) {
+        list->stamp = ngx_http_lb_state_stamp(&st);
+        rc = ngx_http_lb_read_list(read, list);
+
+    } else if (rc == NGX_DECLINED) {
+        rc = ngx_http_lb_read_error(read, list);
+    }
+
+    free(read);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_lb_read_list(ngx_http_lb_read_t *read, ngx_http_lb_file_t *list)
+{
+    list->list.servers = read->servers.elts;
+    list->list.nservers = read->servers.nelts;
+    list->list.lines = read->lines.elts;
+    list->list.nlines = read->lines.nelts;
+    list->compared = (read->reader.listed & (1u << LB_ENTRY_LINES)) != 0;
+    list->names = read->names.elts;
+    list->nnames = read->names.nelts;
+
+    return ngx_http_lb_read_ids(read->pool, read->servers.elts,
+                                read->servers.nelts);
+}
+
+
+static ngx_int_t
+ngx_http_lb_read_error(ngx_http_lb_read_t *read, ngx_http_lb_file_t *list)
+{
+    size_t  len;
+
+    len = ngx_strlen(read->reader.json.error) + 1;
+
+    list->error = ngx_pnalloc(read->pool, len);
+
+    if (list->error == NULL) {
         ngx_set_errno(NGX_ENOMEM);
         return NGX_ERROR;
     }
 
-    if (fstat(fd, &st) == -1) {
-        return NGX_ERROR;
-    }
+    ngx_memcpy(list->error, read->reader.json.error, len);
 
-    rc = ngx_http_lb_read_text(&read, fd, reader);
-
-    if (rc != NGX_OK) {
-        list->error = reader->json.error;
-        return rc;
-    }
-
-    list->list.servers = read.servers.elts;
-    list->list.nservers = read.servers.nelts;
-    list->list.lines = read.lines.elts;
-    list->list.nlines = read.lines.nelts;
-    list->compared = (reader->listed & (1u << LB_ENTRY_LINES)) != 0;
-    list->names = read.names.elts;
-    list->nnames = read.names.nelts;
-    list->stamp = ngx_http_lb_state_stamp(&st);
-
-    return ngx_http_lb_read_ids(pool, read.servers.elts, read.servers.nelts);
+    return NGX_DECLINED;
 }
 
 
@@ -105,24 +141,15 @@ ngx_http_lb_state_stamp(const struct stat *st)
 
 
 static ngx_int_t
-ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd,
-    lb_entry_reader_t *reader)
+ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd)
 {
     off_t     offset;
-    u_char   *buf;
     ssize_t   n;
 
-    buf = ngx_palloc(read->pool, NGX_HTTP_LB_READ_PIECE);
-
-    if (buf == NULL) {
-        ngx_set_errno(NGX_ENOMEM);
-        return NGX_ERROR;
-    }
-
-    lb_entry_init(reader, &lb_entry_file, ngx_http_lb_read_each, read);
+    lb_entry_init(&read->reader, &lb_entry_file, ngx_http_lb_read_each, read);
 
     for (offset = 0; /* void */ ; offset += n) {
-        n = pread(fd, buf, NGX_HTTP_LB_READ_PIECE, offset);
+        n = pread(fd, read->buf, NGX_HTTP_LB_READ_PIECE, offset);
 
         if (n == -1) {
             return NGX_ERROR;
@@ -139,12 +166,12 @@ ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd,
             return NGX_ERROR;
         }
 
-        if (lb_entry_feed(reader, buf, n) != 0) {
+        if (lb_entry_feed(&read->reader, read->buf, n) != 0) {
             return read->fatal ? NGX_ERROR : NGX_DECLINED;
         }
     }
 
-    return lb_entry_finish(reader) == 0 ? NGX_OK : NGX_DECLINED;
+    return lb_entry_finish(&read->reader) == 0 ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -173,13 +173,19 @@ ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
     ngx_event_t              *ev;
     ngx_http_lb_srv_conf_t  **lcfp;
 
+    lcfp = lmcf->upstreams.elts;
+
+    /* of the helpers, too: the owner of a state file ends with its master */
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        ngx_http_lb_state_disown(lcfp[i]);
+    }
+
     if (!ngx_gw_is_worker() || lmcf->upstreams.nelts == 0) {
         return NGX_OK;
     }
 
     ngx_http_lb_build_init_process(cycle);
-
-    lcfp = lmcf->upstreams.elts;
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
 
