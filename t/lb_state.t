@@ -354,6 +354,18 @@ subtest 'a file belongs to one nginx' => sub {
 };
 
 
+subtest 'a lock that was removed comes back at a reload' => sub {
+    my $g = gateway(config('server 127.0.0.1:1;'));
+
+    add($g, '127.0.0.1:2');
+    unlink(path($g) . '.lock');
+    is(add($g, '127.0.0.1:3')->{code}, 503, 'no changes without it');
+    ok($g->reload, 'reloaded');
+    is(add($g, '127.0.0.1:3')->{code}, 201, 'and changes are made');
+    is(saved($g), list($g), 'in the file, too');
+};
+
+
 # The writer is held up by a lock; the file then has what it would have
 # written, and it is killed before it gets to its memory.
 

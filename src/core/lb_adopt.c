@@ -12,8 +12,8 @@
 
 static bool lb_adopt_servers(lb_roster_t *roster, const lb_list_t *list,
     uint32_t *seen, lb_note_pt note, void *data);
-static void lb_adopt_clear(lb_roster_t *roster, const uint32_t *seen,
-    lb_note_pt note, void *data);
+static void lb_adopt_clear(lb_roster_t *roster, bool merge,
+    const uint32_t *seen, lb_note_pt note, void *data);
 static bool lb_adopt_lines(lb_roster_t *roster, const lb_list_t *list,
     uint32_t *seen);
 static uint32_t lb_adopt_find(lb_roster_t *roster, const lb_line_t *line,
@@ -41,7 +41,7 @@ lb_roster_adopt(lb_roster_t *roster, const lb_list_t *list, lb_note_pt note,
         seen[i++] = k + 1;
     }
 
-    lb_adopt_clear(roster, seen, note, data);
+    lb_adopt_clear(roster, list->merge, seen, note, data);
 
     return lb_adopt_servers(roster, list, seen, note, data)
            && lb_adopt_lines(roster, list, lb_slot_space(roster));
@@ -51,9 +51,10 @@ lb_roster_adopt(lb_roster_t *roster, const lb_list_t *list, lb_note_pt note,
 /* removes servers that are not in the list, and forgets all lines */
 
 static void
-lb_adopt_clear(lb_roster_t *roster, const uint32_t *seen, lb_note_pt note,
-    void *data)
+lb_adopt_clear(lb_roster_t *roster, bool merge, const uint32_t *seen,
+    lb_note_pt note, void *data)
 {
+    bool            stays;
     uint32_t        i, status, used;
     lb_identity_t  *identity;
 
@@ -68,9 +69,10 @@ lb_adopt_clear(lb_roster_t *roster, const uint32_t *seen, lb_note_pt note,
             continue;
         }
 
+        stays = (seen[i] != 0 || (merge && !identity->from_line));
         identity->from_line = false;
 
-        if (seen[i] != 0 || !(status & LB_USED)) {
+        if (stays || !(status & LB_USED)) {
             continue;
         }
 

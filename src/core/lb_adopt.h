@@ -21,6 +21,7 @@ typedef struct {
     const lb_line_t  *lines;
     uint32_t          nservers;
     uint32_t          nlines;
+    bool              merge;         /* servers added at runtime stay */
 } lb_list_t;
 
 

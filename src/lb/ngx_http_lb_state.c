@@ -357,6 +357,12 @@ ngx_http_lb_state_go_on(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf,
 
     } else if (owner == NGX_HTTP_LB_OWNER_GONE) {
         atomic_store(&lcf->roster->saving, 1);
+
+    } else if (owner == NGX_HTTP_LB_OWNER_ERROR && ngx_errno == NGX_ENOENT) {
+
+        /* somebody has removed the lock */
+
+        return ngx_http_lb_state_take(cycle, lcf, 0);
     }
 
     if (fd != NGX_INVALID_FILE) {

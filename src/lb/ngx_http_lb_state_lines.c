@@ -295,6 +295,10 @@ ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf)
     key = ngx_http_lb_state_key(lcf);
 
     if (ngx_http_lb_state_usable(lcf) && atomic_load(&roster->kept) != key) {
+
+        /* there was no file, or another one, when servers were added */
+
+        lcf->state->list.list.merge = true;
         atomic_store(&roster->kept, key);
         ngx_http_lb_state_adopt(lcf, &lcf->state->list);
         return;

@@ -62,6 +62,9 @@ ngx_http_lb_state_own(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 
     state = lcf->state;
 
+    ngx_http_lb_lock_close(state);
+    state->owner = 0;
+
     cln = ngx_pool_cleanup_add(cycle->pool, 0);
     if (cln == NULL) {
         return NGX_ERROR;

@@ -289,6 +289,14 @@ a_list_takes_the_place_of_what_is_there(void **state)
     assert_int_equal(lb_edit_find(roster, 9),
                      lb_edit_find_address(roster, "y", 1));
 
+    /* what was added before there was a file stays, if asked for */
+
+    list.merge = true;
+    assert_int_not_equal(lb_edit_add(roster, &line), LB_NONE);
+    assert_true(lb_roster_adopt(roster, &list, NULL, NULL));
+    assert_non_null(server_at(roster, "x"));
+    assert_null(server_at(roster, "b"));
+
     /* the weight is a change, and "b" was deleted */
 
     assert_true(lb_roster_sync(roster, lines, 2, NULL, NULL));
