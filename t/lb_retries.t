@@ -69,8 +69,8 @@ END
 }
 
 
-# The connections of a server that has gone and come back are of no use, but
-# its worker has not been told yet: it is stopped.
+# A server goes and comes back while the worker is stopped, with a request in
+# its queue: so it uses a connection before it sees that this is closed.
 
 sub stale
 {
@@ -82,17 +82,30 @@ sub stale
                  proxy_next_upstream_tries 1;
                  location / { proxy_pass http://u; } }
 END
-
-    load($g, '/?delay=0.2', connections => 8, requests => 8);
-
     my ($worker) = $g->workers;
+    my $body = 'x' x 100;
 
-    kill('STOP', $worker);
-    $b->kill;
-    $b->start_again;
-    kill('CONT', $worker);
+    for (['GET', '/', 'a fresh connection is made'],
+         ['POST', '/', 'a request that may be sent once is sent on none'])
+    {
+        my ($method, $uri, $what) = @$_;
 
-    is(get($g, '/')->{code}, 200, 'a fresh connection is made');
+        load($g, '/?delay=0.2', connections => 8, requests => 8);
+
+        my $c = client($g);
+        $c->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        $c->response;
+
+        kill('STOP', $worker);
+        $c->send("$method $uri HTTP/1.1\r\nHost: a\r\n"
+                 . 'Content-Length: ' . length($body) . "\r\n\r\n$body");
+        $b->kill;
+        $b->start_again;
+        kill('CONT', $worker);
+
+        is($c->response->{code}, 200, "$method $uri: $what");
+    }
+
     unlike($g->log, qr/is down/, 'nobody is taken for down');
 }
 

@@ -79,7 +79,9 @@ lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last)
     for (tier = 0; tier < 2; tier++) {
         (void) lb_roster_view(roster, tier, &view);
 
-        if (lb_pick_scan(roster, &view, ask, 0) != LB_NONE) {
+        if (lb_pick_scan(roster, &view, ask, (uint32_t) lb_random(ask->random))
+            != LB_NONE)
+        {
             return true;
         }
     }

@@ -40,6 +40,8 @@ static void ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle);
 static void ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle);
 static ngx_uint_t ngx_http_lb_idle_stale(ngx_http_lb_idle_t *idle,
     lb_server_t *server);
+static ngx_uint_t ngx_http_lb_is_closed(ngx_connection_t *c);
+static ngx_uint_t ngx_http_lb_sent_once(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_lb_server_out(ngx_http_lb_srv_conf_t *lcf,
     uint32_t index);
 static ngx_http_lb_conn_key_t *ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx,
@@ -191,9 +193,18 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
             continue;
         }
 
-        if (ngx_http_lb_conn_key_equal(idle->key, &key)) {
-            goto found;
+        if (!ngx_http_lb_conn_key_equal(idle->key, &key)) {
+            continue;
         }
+
+        if (ngx_http_lb_sent_once(ctx->request)
+            && ngx_http_lb_is_closed(idle->connection))
+        {
+            ngx_http_lb_idle_close(idle);
+            continue;
+        }
+
+        goto found;
     }
 
     return NGX_DECLINED;
@@ -505,21 +516,15 @@ ngx_http_lb_idle_dummy(ngx_event_t *ev)
 static void
 ngx_http_lb_idle_read(ngx_event_t *ev)
 {
-    int                n;
-    u_char             buf[1];
     ngx_connection_t  *c;
 
     c = ev->data;
 
-    if (!c->close) {
-        n = recv(c->fd, buf, 1, MSG_PEEK);
+    if (!c->close && !ngx_http_lb_is_closed(c)) {
+        ev->ready = 0;
 
-        if (n == -1 && ngx_socket_errno == NGX_EAGAIN) {
-            ev->ready = 0;
-
-            if (ngx_handle_read_event(c->read, 0) == NGX_OK) {
-                return;
-            }
+        if (ngx_handle_read_event(c->read, 0) == NGX_OK) {
+            return;
         }
     }
 
@@ -527,6 +532,37 @@ ngx_http_lb_idle_read(ngx_event_t *ev)
                    "lb keepalive: closing connection %p", c);
 
     ngx_http_lb_idle_close(c->data);
+}
+
+
+/* Whether the server has closed the connection, or says something unasked. */
+
+static ngx_uint_t
+ngx_http_lb_is_closed(ngx_connection_t *c)
+{
+    u_char  buf[1];
+
+    return recv(c->fd, buf, 1, MSG_PEEK) != -1
+           || ngx_socket_errno != NGX_EAGAIN;
+}
+
+
+/*
+ * Whether nginx would not send the request again, so that it is worth a look
+ * if the connection is still there.
+ */
+
+static ngx_uint_t
+ngx_http_lb_sent_once(ngx_http_request_t *r)
+{
+    ngx_uint_t  next;
+
+    next = r->upstream->conf->next_upstream;
+
+    return r->request_body_no_buffering
+           || !(next & NGX_HTTP_UPSTREAM_FT_ERROR)
+           || ((r->method & (NGX_HTTP_POST|NGX_HTTP_LOCK|NGX_HTTP_PATCH))
+               && !(next & NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT));
 }
 
 

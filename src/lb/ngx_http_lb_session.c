@@ -97,9 +97,13 @@ ngx_http_lb_save_session(ngx_peer_connection_t *pc, void *data)
     ngx_ssl_session_t      *session;
     ngx_http_lb_session_t  *found;
 
-    /* a ticket may come when the server has been given back already */
+    /*
+     * A ticket may come when the server has been given back already, or with
+     * the answer to a later request, which need not have made the session:
+     * nginx's own cache has connections for everybody.
+     */
 
-    if (ctx->index == LB_NONE
+    if (ctx->index == LB_NONE || pc->cached
         || ngx_http_lb_tls(ctx->request, &key) != NGX_OK)
     {
         return;
