@@ -670,7 +670,13 @@ ngx_http_lb_init_module(ngx_cycle_t *cycle)
     lmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_lb_upstream_module);
 
-    return lmcf ? ngx_http_lb_zone_init_module(cycle, lmcf) : NGX_OK;
+    if (lmcf == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_lb_check_init_module(lmcf);
+
+    return ngx_http_lb_zone_init_module(cycle, lmcf);
 }
 
 

@@ -311,6 +311,46 @@ subtest 'mandatory: down until the first pass' => sub {
 };
 
 
+subtest 'a reload to other servers leaves nobody without' => sub {
+    my ($old, $new, $dead) = map { backend(name => $_) } qw(old new dead);
+    my $every = 'interval=200ms timeout=5s mandatory';
+    my $conf  = sub {
+        return upstream('u', $every, map { $_->server } @_) . front('u');
+    };
+    my $g   = gateway($conf->($old), workers => 2);
+    my $who = sub {
+        my %seen;
+        $seen{ get($g, '/u')->{headers}{'x-backend'} // 'none' }++ for 1 .. 10;
+        return \%seen;
+    };
+
+    ok($g->wait_log(qr/is up/), 'a server has passed');
+    $new->behave(action => 'hang');
+    $dead->kill;
+
+    ok($g->reload($conf->($new, $dead)), 'others take its place');
+    ok(wait_for(sub { !$g->old_workers }), 'and new workers');
+    ok(wait_for(sub { checks($new) }), 'which check them');
+    is_deeply($who->(), { old => 10 }, 'it serves until one of them has passed');
+    unlike($g->log, qr/is removed/, 'and is not removed');
+
+    my $n = checks($old);
+    ok(wait_for(sub { checks($old) > $n }), 'it is still checked');
+
+    $new->behave;
+    like($g->wait_log(qr/is removed/) // '',
+         qr/${\ $old->address } in upstream "u" is removed: configuration reloaded/,
+         'then it is removed');
+    is_deeply($who->(), { new => 10 }, 'and serves no longer');
+
+    $g->mark;
+    ok($g->reload($conf->($new, $old)), 'a server that stays');
+    ok($g->wait_log(qr/is up/), 'and one that comes');
+    ok($g->reload($conf->($new)), 'and goes again');
+    ok($g->wait_log(qr/is removed/), 'is removed at once');
+};
+
+
 subtest 'health survives a reload' => sub {
     my @b     = map { backend(name => $_) } qw(a b);
     my @lines = map { $_->server('max_fails=0') } @b;

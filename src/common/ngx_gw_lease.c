@@ -10,6 +10,7 @@
 #include "src/common/ngx_gw_lease.h"
 
 
+static uint64_t ngx_gw_lease_word(ngx_msec_t term);
 static ngx_uint_t ngx_gw_lease_is_held(uint64_t word);
 
 
@@ -24,12 +25,19 @@ ngx_gw_lease_hold(ngx_gw_lease_t *lease, ngx_msec_t term)
         return 0;
     }
 
-    next = (uint64_t) ngx_pid << 32
-           | (uint32_t) (ngx_current_msec + term);
+    next = ngx_gw_lease_word(term);
 
     return atomic_compare_exchange_strong_explicit(&lease->word, &word, next,
                                                    memory_order_acq_rel,
                                                    memory_order_relaxed);
+}
+
+
+void
+ngx_gw_lease_seize(ngx_gw_lease_t *lease, ngx_msec_t term)
+{
+    atomic_store_explicit(&lease->word, ngx_gw_lease_word(term),
+                          memory_order_release);
 }
 
 
@@ -53,6 +61,13 @@ ngx_gw_lease_release(ngx_gw_lease_t *lease)
                                                        memory_order_acq_rel,
                                                        memory_order_relaxed);
     }
+}
+
+
+static uint64_t
+ngx_gw_lease_word(ngx_msec_t term)
+{
+    return (uint64_t) ngx_pid << 32 | (uint32_t) (ngx_current_msec + term);
 }
 
 

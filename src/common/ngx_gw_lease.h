@@ -34,6 +34,10 @@ typedef struct {
 
 ngx_uint_t ngx_gw_lease_hold(ngx_gw_lease_t *lease, ngx_msec_t term);
 
+/* Takes the lease for term ms, whoever holds it. */
+
+void ngx_gw_lease_seize(ngx_gw_lease_t *lease, ngx_msec_t term);
+
 /* Whether nobody holds the lease, this process included. */
 
 ngx_uint_t ngx_gw_lease_is_free(ngx_gw_lease_t *lease);

@@ -66,6 +66,9 @@
 /* the slot of a server line whose server was deleted at runtime */
 #define LB_BURIED        0x0200
 
+/* its line has gone, but those that replace it have to pass a check first */
+#define LB_REPLACED      0x0400
+
 #define LB_UNUSABLE      (LB_DISABLED | LB_FAILED | LB_DRAINING              \
                           | LB_UNHEALTHY | LB_EJECTED | LB_REMOVED)
 
@@ -146,6 +149,7 @@ typedef struct {
     bool               from_line;
     bool               buried;       /* if LB_REMOVED: goes to LB_BURIED */
     bool               leaving;      /* to be told of when it has gone */
+    bool               replaced;     /* and why: it was LB_REPLACED */
     uint32_t           weight;
     uint32_t           max_conns;
     uint32_t           max_fails;

@@ -8,12 +8,15 @@
 #include <string.h>
 
 #include "lb_adopt.h"
+#include "lb_health.h"
 #include "lb_slot.h"
 #include "lb_sync.h"
 
 
 static void lb_sync_match(lb_sync_t *sync);
 static void lb_sync_follow(lb_sync_t *sync);
+static bool lb_sync_must_wait(lb_sync_t *sync);
+static bool lb_sync_serves(lb_sync_t *sync, uint32_t index);
 static bool lb_sync_stays(lb_sync_t *sync, uint32_t index);
 static bool lb_sync_add_new(lb_sync_t *sync);
 static bool lb_sync_is_placed(lb_sync_t *sync, uint32_t k);
@@ -38,6 +41,8 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     sync.data = data;
 
     lb_sync_match(&sync);
+
+    sync.wait = lb_sync_must_wait(&sync);
 
     for (k = 0; k < n; k++) {
 
@@ -144,12 +149,99 @@ lb_sync_follow(lb_sync_t *sync)
             continue;
         }
 
+        if (lb_sync_waits(sync, i)) {
+            continue;
+        }
+
         atomic_fetch_or(&lb_roster_server(roster, i)->status, LB_REMOVED);
 
         if (sync->note) {
             sync->note(sync->data, identity, false);
         }
     }
+}
+
+
+/*
+ * Whether nobody would be left to serve until a new server has passed a check,
+ * and there is room for old and new ones.
+ */
+
+static bool
+lb_sync_must_wait(lb_sync_t *sync)
+{
+    bool      pending;
+    uint32_t  i, k, need, used;
+
+    pending = false;
+    need = 0;
+
+    for (k = 0; k < sync->n; k++) {
+
+        if (!lb_sync_is_placed(sync, k)) {
+            need++;
+            pending |= (sync->lines[k].pending
+                        && !(sync->lines[k].status & LB_DISABLED));
+        }
+    }
+
+    used = atomic_load(&sync->roster->used);
+
+    for (i = 0; i < used; i++) {
+
+        if (lb_sync_serves(sync, i)) {
+            return false;
+        }
+
+        need += (lb_roster_status(sync->roster, i) != 0);
+        pending |= (sync->seen[i] != 0
+                    && (lb_roster_server(sync->roster, i)->health
+                        & LB_HEALTH_PENDING));
+    }
+
+    return pending && need <= sync->roster->capacity;
+}
+
+
+/* whether a server is usable and will be so */
+
+static bool
+lb_sync_serves(lb_sync_t *sync, uint32_t index)
+{
+    uint32_t  k, status;
+
+    k = sync->seen[index];
+    status = lb_roster_status(sync->roster, index);
+
+    if (!(status & LB_USED) || (status & LB_UNUSABLE)) {
+        return false;
+    }
+
+    if (k != 0) {
+        return !(sync->lines[k - 1].status & LB_DISABLED);
+    }
+
+    return !(status & LB_REPLACED)
+           && (!lb_sync_is_line(sync->roster, index)
+               || lb_sync_stays(sync, index));
+}
+
+
+bool
+lb_sync_waits(lb_sync_t *sync, uint32_t index)
+{
+    lb_server_t  *server;
+
+    server = lb_roster_server(sync->roster, index);
+
+    if (!sync->wait || (atomic_load(&server->status) & LB_UNUSABLE)) {
+        return false;
+    }
+
+    lb_roster_identity(sync->roster, index)->from_line = false;
+    atomic_fetch_or(&server->status, LB_REPLACED);
+
+    return true;
 }
 
 
@@ -363,6 +455,7 @@ lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k)
     }
 
     server->rank = k;
+    atomic_fetch_and(&server->status, ~(uint32_t) LB_REPLACED);
 
     lb_slot_set(server, &line);
     lb_slot_line(sync->roster, index, &sync->lines[k]);

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t          n;
     uint32_t         *seen;          /* by slot: its line's number + 1, or 0 */
     bool              keep;          /* what was changed at runtime stays */
+    bool              wait;          /* old servers wait for new ones */
     lb_note_pt        note;
     void             *data;
 } lb_sync_t;
@@ -36,6 +37,12 @@ bool lb_sync_is_line(lb_roster_t *roster, uint32_t index);
 
 /* The same, or one that was deleted at runtime: it stands for its line. */
 bool lb_sync_stands(lb_roster_t *roster, uint32_t index);
+
+/*
+ * The line of a server has gone: makes it LB_REPLACED if it has to serve until
+ * another one can; false: it is to be removed.
+ */
+bool lb_sync_waits(lb_sync_t *sync, uint32_t index);
 
 /* Whether it is one of the line's name, whatever its address. */
 bool lb_sync_is_host(const lb_identity_t *identity, const lb_line_t *line);

@@ -87,11 +87,14 @@ lb_sync_replace(lb_sync_t *sync, uint32_t index, uint32_t k)
     line = sync->lines[k];
     lb_slot_keep(server, identity, &line);
 
-    if (sync->note) {
-        sync->note(sync->data, identity, false);
-    }
+    if (!lb_sync_waits(sync, index)) {
 
-    lb_sync_drop(roster, index);
+        if (sync->note) {
+            sync->note(sync->data, identity, false);
+        }
+
+        lb_sync_drop(roster, index);
+    }
 
     to = index;
 

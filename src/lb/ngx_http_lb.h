@@ -277,6 +277,7 @@ ngx_uint_t ngx_http_lb_check_is_mandatory(ngx_http_lb_srv_conf_t *lcf);
 
 ngx_int_t ngx_http_lb_check_init(ngx_conf_t *cf,
     ngx_http_lb_main_conf_t *lmcf);
+void ngx_http_lb_check_init_module(ngx_http_lb_main_conf_t *lmcf);
 void ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
     ngx_http_lb_main_conf_t *lmcf);
 void ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf);

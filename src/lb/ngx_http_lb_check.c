@@ -17,6 +17,8 @@
 static ngx_int_t ngx_http_lb_check_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static void ngx_http_lb_check_tick(ngx_event_t *ev);
+static ngx_uint_t ngx_http_lb_check_takes_part(
+    ngx_http_lb_checker_t *checker);
 static void ngx_http_lb_check_survey(ngx_http_lb_checker_t *checker,
     ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_check_wanted(lb_server_t *server);
@@ -91,6 +93,19 @@ ngx_http_lb_check_init(ngx_conf_t *cf, ngx_http_lb_main_conf_t *lmcf)
 
 
 void
+ngx_http_lb_check_init_module(ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_http_lb_checker_t  *checker;
+
+    checker = lmcf->checker;
+
+    if (checker) {
+        checker->config = atomic_fetch_add(&checker->lead->next, 1) + 1;
+    }
+}
+
+
+void
 ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
     ngx_http_lb_main_conf_t *lmcf)
 {
@@ -151,7 +166,7 @@ ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker)
         ngx_http_lb_check_rest(lcfp[i]);
     }
 
-    ngx_gw_lease_release(checker->lease);
+    ngx_gw_lease_release(&checker->lead->lease);
 }
 
 
@@ -203,7 +218,7 @@ ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
 
     if (ngx_gw_is_leaving()
         || atomic_load(&target->conf->roster->config) > target->conf->config
-        || !ngx_gw_lease_hold(checker->lease, checker->term))
+        || !ngx_gw_lease_hold(&checker->lead->lease, checker->term))
     {
         ngx_http_lb_check_stop(checker);
         return;
@@ -254,13 +269,13 @@ ngx_http_lb_check_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
     if (data == NULL && !shm_zone->shm.exists) {
-        shpool->data = ngx_slab_calloc(shpool, sizeof(ngx_gw_lease_t));
+        shpool->data = ngx_slab_calloc(shpool, sizeof(ngx_http_lb_lead_t));
         if (shpool->data == NULL) {
             return NGX_ERROR;
         }
     }
 
-    checker->lease = shpool->data;
+    checker->lead = shpool->data;
 
     return NGX_OK;
 }
@@ -280,9 +295,14 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
         return;
     }
 
+    if (!ngx_http_lb_check_takes_part(checker)) {
+        ngx_http_lb_check_stop(checker);
+        return;
+    }
+
     ngx_add_timer(ev, checker->period);
 
-    if (!ngx_gw_lease_hold(checker->lease, checker->term)) {
+    if (!ngx_gw_lease_hold(&checker->lead->lease, checker->term)) {
         ngx_http_lb_check_stop(checker);
         return;
     }
@@ -310,6 +330,34 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
     }
 
     checker->holds = 1;
+}
+
+
+/*
+ * The first worker of a new configuration takes the lease over from the old
+ * ones, which do not ask for it again.
+ */
+
+static ngx_uint_t
+ngx_http_lb_check_takes_part(ngx_http_lb_checker_t *checker)
+{
+    uint64_t             config;
+    ngx_http_lb_lead_t  *lead;
+
+    lead = checker->lead;
+    config = atomic_load(&lead->config);
+
+    while (config < checker->config) {
+
+        if (atomic_compare_exchange_weak(&lead->config, &config,
+                                         checker->config))
+        {
+            ngx_gw_lease_seize(&lead->lease, checker->term);
+            return 1;
+        }
+    }
+
+    return config == checker->config;
 }
 
 

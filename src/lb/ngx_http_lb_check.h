@@ -49,11 +49,21 @@ struct ngx_http_lb_check_conf_s {
 };
 
 
-/* of one process, but for the lease */
+/* in shared memory: who makes the checks */
+
+typedef struct {
+    ngx_gw_lease_t                lease;
+    _Atomic uint64_t              next;       /* numbers configurations */
+    _Atomic uint64_t              config;     /* of those who may have it */
+} ngx_http_lb_lead_t;
+
+
+/* of one process, but for the lead */
 
 struct ngx_http_lb_checker_s {
     ngx_http_lb_main_conf_t      *conf;
-    ngx_gw_lease_t               *lease;
+    ngx_http_lb_lead_t           *lead;
+    uint64_t                      config;     /* number of this one */
     ngx_msec_t                    period;     /* of the tick */
     ngx_msec_t                    term;       /* of the lease */
     ngx_event_t                   tick;

@@ -307,7 +307,8 @@ ngx_http_lb_log_gone(void *data, const lb_identity_t *identity, bool added)
     (void) added;
 
     ngx_http_lb_log_list(data, identity, "removed",
-                         "deleted through the API");
+                         identity->replaced ? "configuration reloaded"
+                                            : "deleted through the API");
 }
 
 

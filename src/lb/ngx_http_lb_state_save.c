@@ -537,7 +537,7 @@ ngx_http_lb_save_slot(ngx_http_lb_writer_t *w, uint32_t index,
 
     status = lb_roster_status(roster, index);
 
-    if (!(status & LB_USED) || (status & LB_REMOVED)
+    if (!(status & LB_USED) || (status & (LB_REMOVED | LB_REPLACED))
         || (index == w->save->index && edit->kind == NGX_HTTP_LB_REMOVE))
     {
         return 0;

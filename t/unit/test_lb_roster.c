@@ -6,6 +6,8 @@
 
 #include "lb_fixture.h"
 
+#include "src/core/lb_health.h"
+
 #include <cmocka.h>
 
 
@@ -392,6 +394,111 @@ a_new_roster_inherits_health_and_counters(void **state)
 }
 
 
+static uint32_t
+picked(lb_fixture_t *f)
+{
+    lb_fixture_build(f->roster);
+
+    return lb_fixture_request(f);
+}
+
+
+static void
+old_servers_serve_until_a_new_one_has_passed(void **state)
+{
+    uint32_t       i;
+    lb_server_t   *server;
+    lb_fixture_t  *f = fixture();
+
+    (void) state;
+
+    for (i = 0; i < 4; i++) {
+        lb_fixture_line(f, 1)->pending = (i >= 2);
+    }
+
+    f->nlines = 2;
+    lb_fixture_start(f);
+
+    (void) lb_passive_failed(f->roster, 0, 1000);
+
+    /* lines 2 and 3 take the place of 0 and 1, of which one is usable */
+
+    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_int_equal(picked(f), 1);
+    assert_true(lb_roster_status(f->roster, 1) & LB_REPLACED);
+
+    /* the slot of the other one is used again */
+
+    assert_int_equal(lb_roster_status(f->roster, 0), LB_USED | LB_UNHEALTHY);
+
+    /* another reload changes nothing, one with the line makes it stay */
+
+    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_int_equal(picked(f), 1);
+
+    assert_true(lb_roster_sync(f->roster, f->lines + 1, 3, NULL, NULL));
+    assert_int_equal(picked(f), 1);
+    assert_int_equal(lb_roster_status(f->roster, 1), LB_USED);
+
+    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_int_equal(picked(f), 1);
+
+    /* a failure of the new one does not count, a pass does */
+
+    server = lb_roster_server(f->roster, 0);
+    (void) lb_health_enter(server, false, 1, 1, 2000);
+    assert_int_equal(picked(f), 1);
+
+    (void) lb_health_enter(server, true, 1, 1, 3000);
+    assert_int_equal(picked(f), 0);
+    assert_true(lb_roster_status(f->roster, 1) & LB_REMOVED);
+
+    lb_roster_sweep(f->roster, NULL, NULL);
+    assert_int_equal(lb_roster_status(f->roster, 1), 0);
+
+    lb_fixture_stop(f);
+}
+
+
+static void
+old_servers_go_at_once_if_somebody_serves(void **state)
+{
+    uint32_t       i;
+    lb_fixture_t  *f = fixture();
+
+    (void) state;
+
+    for (i = 0; i < 4; i++) {
+        lb_fixture_line(f, 1)->pending = (i >= 2);
+    }
+
+    f->nlines = 2;
+    lb_fixture_start(f);
+
+    /* line 1 stays */
+
+    assert_true(lb_roster_sync(f->roster, f->lines + 1, 3, NULL, NULL));
+    assert_int_equal(picked(f), 1);
+    assert_false(lb_roster_status(f->roster, 0) & LB_REPLACED);
+
+    /* nobody to wait for */
+
+    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_int_equal(picked(f), 1);
+
+    for (i = 0; i < 4; i++) {
+
+        if (lb_roster_status(f->roster, i) & LB_UNHEALTHY) {
+            lb_roster_server(f->roster, i)->health = 0;
+        }
+    }
+
+    assert_int_equal(picked(f), LB_NONE);
+
+    lb_fixture_stop(f);
+}
+
+
 int
 main(void)
 {
@@ -408,6 +515,8 @@ main(void)
         cmocka_unit_test(only_a_changed_line_changes_a_setting),
         cmocka_unit_test(a_full_roster_says_so_and_stays_in_order),
         cmocka_unit_test(a_new_roster_inherits_health_and_counters),
+        cmocka_unit_test(old_servers_serve_until_a_new_one_has_passed),
+        cmocka_unit_test(old_servers_go_at_once_if_somebody_serves),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
