@@ -14,7 +14,7 @@ our $new = '{"address":"127.0.0.1:1"}';
 
 # servers in a zone of 64k
 
-our $room = 10;
+our $room = 16;
 
 our $shown = '{"id":2,"address":"127.0.0.1:1","weight":1,"max_conns":0,'
              . '"max_fails":1,"fail_timeout":"10s","backup":false,'

@@ -62,7 +62,7 @@ lb_edit_find_address(lb_roster_t *roster, const void *address, size_t length)
 bool
 lb_edit_has_room(lb_roster_t *roster, const lb_line_t *line)
 {
-    uint32_t  i, old, used;
+    uint32_t  i, used;
 
     used = atomic_load(&roster->used);
 
@@ -77,9 +77,8 @@ lb_edit_has_room(lb_roster_t *roster, const lb_line_t *line)
         }
     }
 
-    old = lb_edit_takes_over(roster, line);
-
-    return old != LB_NONE && (lb_roster_status(roster, old) & LB_BURIED);
+    return lb_edit_takes_over(roster, line) != LB_NONE
+           || lb_slot_removed(roster, line) != LB_NONE;
 }
 
 
@@ -122,7 +121,7 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
     }
 
     from = 0;
-    index = lb_slot_next(roster, &from);
+    index = lb_slot_take(roster, &added, &from);
 
     if (index == LB_NONE) {
 
@@ -147,6 +146,21 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
     }
 
     return index;
+}
+
+
+uint32_t
+lb_edit_returns(lb_roster_t *roster, const lb_line_t *line)
+{
+    uint32_t  index;
+
+    index = lb_edit_takes_over(roster, line);
+
+    if (index != LB_NONE && (lb_roster_status(roster, index) & LB_REMOVED)) {
+        return index;
+    }
+
+    return lb_slot_removed(roster, line);
 }
 
 

@@ -33,6 +33,12 @@ bool lb_edit_has_room(lb_roster_t *roster, const lb_line_t *line);
  */
 uint32_t lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line);
 
+/*
+ * The slot of a removed server with requests yet that lb_edit_add() gives to
+ * the line's server: the removed one is gone then.  LB_NONE: none.
+ */
+uint32_t lb_edit_returns(lb_roster_t *roster, const lb_line_t *line);
+
 /* Adds a server; LB_NONE: there is no free slot. */
 uint32_t lb_edit_add(lb_roster_t *roster, const lb_line_t *line);
 

@@ -80,18 +80,6 @@ lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot)
 }
 
 
-lb_row_t *
-lb_load_be_stranger(const lb_load_t *load, void *memory)
-{
-    lb_row_t  *row = memory;
-
-    row->held = sizeof(lb_row_t);
-    atomic_fetch_add(load->strangers, 1);
-
-    return row;
-}
-
-
 bool
 lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
     uint32_t max)
@@ -164,10 +152,6 @@ lb_load_settle(const lb_load_t *load, lb_row_t *dead)
 {
     uint32_t           i, change;
     _Atomic uint32_t  *held;
-
-    if (atomic_load(load->strangers) != 0) {
-        return false;
-    }
 
     held = lb_load_counters(dead);
 

@@ -12,9 +12,6 @@
  *
  * A row and its held[] are written by the owner only.  Whoever finds a dead
  * one makes active[] the sum of the others again, which is safe to repeat.
- *
- * A process that found no row free counts itself as a stranger and in
- * active[] only; with strangers about, nothing can be settled.
  */
 
 
@@ -44,7 +41,6 @@ typedef struct {
 
 typedef struct {
     _Atomic uint32_t  *active;     /* capacity */
-    _Atomic uint32_t  *strangers;
     _Atomic uint32_t  *used;       /* rows below it may be in use; mutex */
     lb_row_t          *rows;       /* nrows */
     uint32_t           nrows;
@@ -63,16 +59,9 @@ void lb_load_init(const lb_load_t *load, uint64_t held);
 
 /*
  * Claims a free row for a process; slot is any number that no two living
- * processes share.  NULL: no row is free, the process may make itself a
- * stranger.  Mutex.
+ * processes share.  NULL: no row is free.  Mutex.
  */
 lb_row_t *lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot);
-
-/*
- * Makes the process a stranger with a row of its own in private memory of
- * sizeof(lb_row_t) + lb_load_held_size() bytes, all zero.
- */
-lb_row_t *lb_load_be_stranger(const lb_load_t *load, void *memory);
 
 /*
  * Counts a request on a server, unless max (0: none) are there already.
@@ -89,8 +78,8 @@ uint32_t lb_load_held(const lb_row_t *row, uint32_t index);
 
 /*
  * Gives back what the dead owner of a row held and frees the row.  Mutex.
- * false: a living process was caught in the middle of a change each time, or
- * there are strangers; nothing is lost, call again later.
+ * false: a living process was caught in the middle of a change each time;
+ * nothing is lost, call again later.
  */
 bool lb_load_settle(const lb_load_t *load, lb_row_t *dead);
 

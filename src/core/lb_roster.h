@@ -205,8 +205,7 @@ typedef struct {
     _Atomic uint64_t   trial_at[2];  /* ms; earliest retry_at of the tier */
     _Atomic uint64_t   fingerprint;  /* what the view in force is built of */
     _Atomic uint64_t   config;       /* the last configuration applied */
-    _Atomic uint32_t   strangers;    /* lb_load.h */
-    _Atomic uint32_t   rows_used;
+    _Atomic uint32_t   rows_used;    /* lb_load.h */
 
     /* lb_rules_t; mutex */
     alignas(LB_LINE)
@@ -347,7 +346,6 @@ lb_roster_load(lb_roster_t *roster)
 
     return (lb_load_t) {
         .active = (_Atomic uint32_t *) (block + roster->active),
-        .strangers = &roster->strangers,
         .used = &roster->rows_used,
         .rows = (lb_row_t *) (block + roster->rows),
         .nrows = roster->nrows,

@@ -54,7 +54,43 @@ lb_slot_next(lb_roster_t *roster, uint32_t *from)
 }
 
 
-/* the slot is free until its status is written, last */
+uint32_t
+lb_slot_take(lb_roster_t *roster, const lb_line_t *line, uint32_t *from)
+{
+    uint32_t  index;
+
+    index = lb_slot_removed(roster, line);
+
+    return (index != LB_NONE) ? index : lb_slot_next(roster, from);
+}
+
+
+uint32_t
+lb_slot_removed(lb_roster_t *roster, const lb_line_t *line)
+{
+    uint32_t        i, used;
+    lb_identity_t  *identity;
+
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        identity = lb_roster_identity(roster, i);
+
+        if ((lb_roster_status(roster, i) & LB_REMOVED) && !identity->buried
+            && lb_roster_same(identity, line))
+        {
+            return i;
+        }
+    }
+
+    return LB_NONE;
+}
+
+
+/*
+ * The slot is free, or its server is removed, until its status is written,
+ * last.  Requests on a removed one go on reading its address.
+ */
 
 void
 lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
@@ -67,9 +103,16 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     server = lb_roster_server(roster, index);
     identity = lb_roster_identity(roster, index);
 
-    memset(identity, 0, sizeof(lb_identity_t));
+    if (lb_roster_status(roster, index) & LB_REMOVED) {
+        identity->reason_length = 0;
+        identity->reason_status = 0;
+        identity->leaving = false;
+        identity->replaced = false;
 
-    lb_slot_name(identity, line);
+    } else {
+        memset(identity, 0, sizeof(lb_identity_t));
+        lb_slot_name(identity, line);
+    }
 
     identity->id = line->id;
 

@@ -25,7 +25,17 @@ uint32_t *lb_slot_space(lb_roster_t *roster);
  */
 uint32_t lb_slot_next(lb_roster_t *roster, uint32_t *from);
 
-/* Makes the server of a line in a free slot. */
+/*
+ * The slot of a removed server that is busy yet and was that of the line,
+ * else the first free one: requests of both go to the same address.
+ */
+uint32_t lb_slot_take(lb_roster_t *roster, const lb_line_t *line,
+    uint32_t *from);
+
+/* The first of them only, or LB_NONE. */
+uint32_t lb_slot_removed(lb_roster_t *roster, const lb_line_t *line);
+
+/* Makes the server of a line in the slot. */
 void lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     uint32_t rank);
 

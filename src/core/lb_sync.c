@@ -290,7 +290,7 @@ lb_sync_add_new(lb_sync_t *sync)
             continue;
         }
 
-        index = lb_slot_next(roster, &from);
+        index = lb_slot_take(roster, &sync->lines[k], &from);
 
         if (index == LB_NONE) {
             return false;

@@ -125,7 +125,6 @@ struct ngx_http_lb_srv_conf_s {
 
     /* of this process */
     lb_row_t                     *row;        /* NULL: serves no requests */
-    ngx_uint_t                    stranger;   /* row is not in the zone */
     ngx_queue_t                   queue;      /* that want a view, */
     ngx_uint_t                    waiting;    /* if it is one of them */
     ngx_msec_t                    pause_until;  /* of its next build */

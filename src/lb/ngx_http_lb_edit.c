@@ -481,6 +481,12 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
 
     case NGX_HTTP_LB_ADD:
 
+        index = lb_edit_returns(roster, &edit->line);
+
+        if (index != LB_NONE) {
+            ngx_http_lb_log_gone(lcf, lb_roster_identity(roster, index), 0);
+        }
+
         edit->line.id = 0;
         index = lb_edit_add(roster, &edit->line);
 

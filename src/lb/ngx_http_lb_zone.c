@@ -16,16 +16,13 @@
 #define NGX_HTTP_LB_TICK      1000
 
 #define NGX_HTTP_LB_SERVERS   64      /* least number of slots by default */
-#define NGX_HTTP_LB_ROWS      256     /* least number of processes ... */
-#define NGX_HTTP_LB_ROWS_FEW  64      /* ... in a zone of less than 1m */
 
 /* what the slab allocator needs for itself: 24 bytes a page, and its head */
 #define ngx_http_lb_overhead(size)                                           \
     ((size) / 128 + 8 * ngx_pagesize)
 
 
-static void ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
-    size_t *size);
+static void ngx_http_lb_zone_size(ngx_http_lb_srv_conf_t *lcf, size_t *size);
 static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf,
     ngx_http_lb_srv_conf_t *old);
@@ -51,6 +48,7 @@ ngx_int_t
 ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
     size_t               size;
+    uint64_t             rows;
     uint32_t             order_max;
     ngx_str_t            name;
     lb_roster_t         *old;
@@ -71,13 +69,24 @@ ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
         return NGX_ERROR;
     }
 
-    ngx_http_lb_zone_size(cf, lcf, &size);
+    /* slots of removed servers may stay busy for long */
+
+    if (old && lcf->zone_size == NGX_CONF_UNSET) {
+        lcf->nservers = ngx_min(lcf->nservers + lb_roster_count(old).leaving,
+                                LB_SERVERS_MAX);
+    }
+
+    /* one for each process that the master may have, so that all are counted */
+
+    lcf->nrows = NGX_MAX_PROCESSES;
+
+    ngx_http_lb_zone_size(lcf, &size);
 
     if (lcf->zone_size != NGX_CONF_UNSET) {
 
         lcf->capacity = lb_roster_fit(lcf->zone_size
                                       - ngx_http_lb_overhead(lcf->zone_size),
-                                      lcf->nrows, &order_max);
+                                      0, &order_max);
         if (lcf->capacity < lcf->nservers) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"lb_zone\" of %uzk in upstream \"%V\" has room "
@@ -89,8 +98,14 @@ ngx_http_lb_zone_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
             return NGX_ERROR;
         }
 
+        /* what counts the processes' requests comes on top of the size */
+
         lcf->order_max = order_max;
-        size = lcf->zone_size;
+
+        rows = lb_roster_size(lcf->capacity, lcf->nrows, order_max)
+               - lb_roster_size(lcf->capacity, 0, order_max);
+        size = lcf->zone_size
+               + ngx_align(rows + rows / 128 + ngx_pagesize, ngx_pagesize);
 
     } else if (old && old->capacity >= lcf->nservers
                && old->nrows >= lcf->nrows)
@@ -270,25 +285,10 @@ ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
 /* room for as many servers again, so that a reload seldom needs a new zone */
 
 static void
-ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
-    size_t *size)
+ngx_http_lb_zone_size(ngx_http_lb_srv_conf_t *lcf, size_t *size)
 {
     uint64_t          block;
-    uint32_t          capacity, nrows;
-    ngx_core_conf_t  *ccf;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
-                                           ngx_core_module);
-
-    nrows = (lcf->zone_size != NGX_CONF_UNSET && lcf->zone_size < 1024 * 1024)
-            ? NGX_HTTP_LB_ROWS_FEW : NGX_HTTP_LB_ROWS;
-
-    while (nrows < 4 * (uint32_t) ngx_ncpu
-           || (ccf->worker_processes != NGX_CONF_UNSET
-               && nrows < 4 * (uint32_t) ccf->worker_processes))
-    {
-        nrows *= 2;
-    }
+    uint32_t          capacity;
 
     capacity = NGX_HTTP_LB_SERVERS;
 
@@ -296,7 +296,6 @@ ngx_http_lb_zone_size(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
         capacity *= 2;
     }
 
-    lcf->nrows = ngx_min(nrows, NGX_MAX_PROCESSES);
     lcf->capacity = ngx_min(capacity, LB_SERVERS_MAX);
     lcf->order_max = LB_ORDER_MAX;
 
@@ -448,7 +447,6 @@ ngx_http_lb_zone_find(ngx_str_t *name)
 static ngx_int_t
 ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 {
-    void       *memory;
     lb_row_t   *row;
     lb_load_t   load;
 
@@ -466,20 +464,10 @@ ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
     ngx_http_lb_publish(lcf);
 
     if (row == NULL) {
-        memory = ngx_pcalloc(cycle->pool, LB_LINE + sizeof(lb_row_t)
-                                          + lb_load_held_size(lcf->capacity));
-        if (memory == NULL) {
-            return NGX_ERROR;
-        }
-
-        row = lb_load_be_stranger(&load, ngx_align_ptr(memory, LB_LINE));
-
-        lcf->stranger = 1;
-
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
-                      "lb: upstream \"%V\" is used by more than %uD "
-                      "processes; what killed ones hold is not given back",
+                      "lb: upstream \"%V\" is used by more than %uD processes",
                       &lcf->upstream->host, lcf->nrows);
+        return NGX_ERROR;
     }
 
     lcf->row = row;
@@ -501,23 +489,11 @@ ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 static void
 ngx_http_lb_leave(ngx_http_lb_srv_conf_t *lcf)
 {
-    uint32_t   i;
     lb_load_t  load;
 
     load = lb_roster_load(lcf->roster);
 
-    if (lcf->stranger) {
-
-        for (i = 0; i < load.capacity; i++) {
-
-            while (lb_load_held(lcf->row, i) != 0) {
-                lb_load_drop(&load, lcf->row, i);
-            }
-        }
-
-        atomic_fetch_sub(load.strangers, 1);
-
-    } else if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
+    if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
         (void) lb_load_settle(&load, lcf->row);
         ngx_shmtx_unlock(&lcf->shpool->mutex);
     }

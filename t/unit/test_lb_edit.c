@@ -287,6 +287,73 @@ a_new_roster_has_the_servers_of_the_old_one(void **state)
 }
 
 
+/* with requests on it, so that its slot does not become free */
+
+static void
+a_server_that_comes_back_gets_its_busy_slot(void **state)
+{
+    char            address[LB_ADDRESS_MAX];
+    uint32_t        i, index;
+    uint64_t        id;
+    lb_line_t       line;
+    lb_fixture_t   *f;
+    lb_identity_t  *identity;
+
+    (void) state;
+
+    f = calloc(1, sizeof(lb_fixture_t));
+    assert_non_null(f);
+
+    lb_fixture_line(f, 1);
+    lb_fixture_line(f, 1);
+    lb_fixture_start(f);
+
+    /* one of a line, and one of runtime */
+
+    line = *lb_fixture_line(f, 3);
+
+    for (i = 0; i < 300; i++) {
+        index = lb_edit_add(f->roster, &line);
+        assert_int_equal(index, 2);
+
+        identity = lb_roster_identity(f->roster, index);
+        id = identity->id;
+        memcpy(address, identity->address, sizeof(address));
+
+        assert_true(lb_load_take(&f->load, f->row, index, 0));
+        lb_edit_remove(f->roster, index);
+        lb_roster_sweep(f->roster, NULL, NULL);
+        assert_true(lb_edit_has_room(f->roster, &line));
+
+        assert_memory_equal(address, identity->address, sizeof(address));
+        assert_int_equal(identity->id, id);
+    }
+
+    assert_int_equal(f->roster->used, 3);
+
+    assert_true(lb_load_take(&f->load, f->row, 0, 0));
+
+    for (i = 0; i < 300; i++) {
+        lb_edit_remove(f->roster, 0);
+        lb_roster_sweep(f->roster, NULL, NULL);
+
+        assert_int_equal(lb_edit_add(f->roster, &f->lines[0]), 0);
+        assert_true(lb_roster_identity(f->roster, 0)->from_line);
+    }
+
+    /* by a reload as well */
+
+    lb_edit_remove(f->roster, 1);
+    assert_true(lb_load_take(&f->load, f->row, 1, 0));
+    assert_true(lb_roster_sync(f->roster, f->lines, 1, NULL, NULL));
+    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_int_equal(lb_roster_status(f->roster, 1), LB_USED);
+    assert_int_equal(f->roster->used, 3);
+
+    lb_fixture_stop(f);
+}
+
+
 int
 main(void)
 {
@@ -301,7 +368,8 @@ main(void)
         cmocka_unit_test(changes_set_what_they_name_and_nothing_else),
         cmocka_unit_test(
             a_server_that_no_longer_fails_by_its_settings_is_back),
-        cmocka_unit_test(a_new_roster_has_the_servers_of_the_old_one)
+        cmocka_unit_test(a_new_roster_has_the_servers_of_the_old_one),
+        cmocka_unit_test(a_server_that_comes_back_gets_its_busy_slot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,40 +142,6 @@ a_process_caught_in_a_change_puts_settling_off(void **state)
 }
 
 
-static void
-nothing_is_settled_while_a_stranger_is_about(void **state)
-{
-    void         *memory;
-    lb_row_t     *row, *stranger;
-    lb_load_t     load;
-    lb_roster_t  *roster;
-
-    (void) state;
-
-    roster = lb_fixture_roster(8, 1);
-    load = lb_roster_load(roster);
-    row = lb_load_claim(&load, 10, 0);
-    assert_null(lb_load_claim(&load, 11, 1));
-
-    memory = aligned_alloc(LB_LINE, sizeof(lb_row_t) + lb_load_held_size(8));
-    memset(memory, 0, sizeof(lb_row_t) + lb_load_held_size(8));
-    stranger = lb_load_be_stranger(&load, memory);
-
-    assert_true(lb_load_take(&load, row, 1, 0));
-    assert_true(lb_load_take(&load, stranger, 1, 0));
-    assert_false(lb_load_settle(&load, row));
-    assert_int_equal(lb_load_active(&load, 1), 2);
-
-    lb_load_drop(&load, stranger, 1);
-    atomic_fetch_sub(load.strangers, 1);
-    assert_true(lb_load_settle(&load, row));
-    assert_int_equal(lb_load_active(&load, 1), 0);
-
-    free(memory);
-    free(roster);
-}
-
-
 /* takes and gives back, also a place on a server that is nearly full */
 
 static void
@@ -293,7 +259,6 @@ main(void)
         cmocka_unit_test(a_full_server_takes_no_more),
         cmocka_unit_test(rows_are_claimed_once_and_come_back),
         cmocka_unit_test(a_process_caught_in_a_change_puts_settling_off),
-        cmocka_unit_test(nothing_is_settled_while_a_stranger_is_about),
         cmocka_unit_test(
                      a_process_killed_at_any_instruction_leaves_right_counts),
     };
