@@ -45,6 +45,8 @@ ngx_gw_folder_open(ngx_cycle_t *cycle, const char *name, ngx_str_t *path,
 
     folder.is_root = ngx_gw_child_drops_rights(cycle);
 
+    ngx_memzero(&child, sizeof(ngx_gw_child_t));
+
     child.name = name;
     child.run = ngx_gw_folder_child;
     child.data = &folder;

@@ -247,6 +247,8 @@ ngx_http_tbucket_file_load(ngx_http_tbucket_store_t *store,
     rc = ngx_http_tbucket_file_open_folder(file, cycle);
 
     if (rc == NGX_OK) {
+        ngx_memzero(&child, sizeof(ngx_gw_child_t));
+
         child.name = "tbucket_store";
         child.run = ngx_http_tbucket_file_load_zones;
         child.data = file;
@@ -359,6 +361,8 @@ ngx_http_tbucket_file_finish(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)
 {
     ngx_gw_child_t  child;
+
+    ngx_memzero(&child, sizeof(ngx_gw_child_t));
 
     child.name = "tbucket_store";
     child.run = ngx_http_tbucket_file_finish_zones;
