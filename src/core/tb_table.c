@@ -282,6 +282,22 @@ tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 bool
+tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt)
+{
+    tb_reach_t  reach;
+
+    if (tb_table_find(t, h) != NULL) {
+        return true;
+    }
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    return reach.hole != NULL || reach.fullest != NULL;
+}
+
+
+bool
 tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
 {
     tb_slot_t    *slot;

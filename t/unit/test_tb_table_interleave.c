@@ -34,6 +34,7 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_give           hooked_give
 #define tb_table_set_tokens     hooked_set_tokens
 #define tb_table_lower_tokens   hooked_lower_tokens
+#define tb_table_has_room       hooked_has_room
 #define tb_table_is_registered  hooked_is_registered
 #define tb_table_read           hooked_read
 #define tb_table_survey         hooked_survey
