@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "lb_build.h"
-#include "lb_health.h"
 
 
 /* work of one step of an order; that of a cell is 1 */
@@ -26,7 +25,6 @@ typedef struct {
 
 static uint64_t lb_build_layout(lb_build_t *build, const lb_roster_t *roster);
 static uint64_t lb_build_room(uint64_t *size, uint64_t bytes);
-static void lb_build_retire(lb_roster_t *roster);
 static void lb_build_survey(lb_build_t *build);
 static void lb_build_list(lb_roster_t *roster, lb_server_t *server,
     bool usable, bool first);
@@ -62,7 +60,7 @@ lb_build_start(lb_roster_t *roster, void *memory)
 
     (void) lb_build_layout(build, roster);
 
-    lb_build_retire(roster);
+    lb_roster_retire(roster);
 
     build->roster = roster;
     build->generation = lb_roster_generation(roster);
@@ -215,54 +213,6 @@ lb_build_room(uint64_t *size, uint64_t bytes)
     *size += (bytes + LB_LINE - 1) / LB_LINE * LB_LINE;
 
     return offset;
-}
-
-
-/*
- * Servers whose lines have gone do not serve any longer than another one can,
- * or than there is one to wait for.
- */
-
-static void
-lb_build_retire(lb_roster_t *roster)
-{
-    bool            wait, usable;
-    uint32_t        i, used, status;
-    lb_server_t    *server;
-    lb_identity_t  *identity;
-
-    wait = false;
-    usable = false;
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-        status = lb_roster_status(roster, i);
-
-        if (!(status & LB_USED) || (status & (LB_REPLACED | LB_PANICKING))) {
-            continue;
-        }
-
-        usable |= !(status & LB_UNUSABLE);
-        wait |= ((atomic_load(&lb_roster_server(roster, i)->health)
-                  & LB_HEALTH_PENDING) != 0);
-    }
-
-    if (wait && !usable) {
-        return;
-    }
-
-    for (i = 0; i < used; i++) {
-        server = lb_roster_server(roster, i);
-        status = lb_roster_status(roster, i);
-
-        if ((status & LB_REPLACED) && !(status & LB_REMOVED)) {
-            identity = lb_roster_identity(roster, i);
-            identity->leaving = true;
-            identity->replaced = true;
-
-            atomic_fetch_or(&server->status, LB_REMOVED);
-        }
-    }
 }
 
 

@@ -304,6 +304,12 @@ void lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules);
  */
 void lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data);
 
+/*
+ * Removes servers whose lines have gone (LB_REPLACED) when another one can
+ * serve, or when there is none to wait for.  Mutex; then a build.
+ */
+void lb_roster_retire(lb_roster_t *roster);
+
 /* What a view depends on, as one number.  No lock. */
 uint64_t lb_roster_fingerprint(lb_roster_t *roster);
 

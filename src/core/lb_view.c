@@ -5,7 +5,7 @@
  */
 
 
-#include "lb_roster.h"
+#include "lb_health.h"
 
 
 bool
@@ -43,6 +43,49 @@ lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules)
     atomic_store(&roster->panic, rules->panic);
     atomic_store(&roster->errors, rules->errors);
     atomic_store(&roster->cells, rules->cells);
+}
+
+
+void
+lb_roster_retire(lb_roster_t *roster)
+{
+    bool            wait, usable;
+    uint32_t        i, used, status;
+    lb_server_t    *server;
+    lb_identity_t  *identity;
+
+    wait = false;
+    usable = false;
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        status = lb_roster_status(roster, i);
+
+        if (!(status & LB_USED) || (status & (LB_REPLACED | LB_PANICKING))) {
+            continue;
+        }
+
+        usable |= !(status & LB_UNUSABLE);
+        wait |= ((atomic_load(&lb_roster_server(roster, i)->health)
+                  & LB_HEALTH_PENDING) != 0);
+    }
+
+    if (wait && !usable) {
+        return;
+    }
+
+    for (i = 0; i < used; i++) {
+        server = lb_roster_server(roster, i);
+        status = lb_roster_status(roster, i);
+
+        if ((status & LB_REPLACED) && !(status & LB_REMOVED)) {
+            identity = lb_roster_identity(roster, i);
+            identity->leaving = true;
+            identity->replaced = true;
+
+            atomic_fetch_or(&server->status, LB_REMOVED);
+        }
+    }
 }
 
 
