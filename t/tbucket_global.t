@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 
 
 # One gateway of several; %o: zone, key, redis (or a URL), more (of http),
-# workers, env.
+# workers, env, store (parameters), size.
 
 sub node
 {
@@ -28,10 +28,12 @@ sub node
     my $key  = $o{key} // '$http_x_api_key';
     my $url  = ref $o{redis} ? $o{redis}->url : $o{redis};
     my $more = $o{more} // '';
+    my $store = $o{store} // '';
+    my $size = $o{size} // '2m';
     my $text = <<"END";
-        tbucket_zone $key zone=g:2m $zone scope=global;
+        tbucket_zone $key zone=g:$size $zone scope=global;
         tbucket_zone \$http_x_api_key zone=local:1m rate=1r/h capacity=3;
-        tbucket_store $url node=$name;
+        tbucket_store $url node=$name $store;
         tbucket_log_level info;
         log_not_found off;
         $more
@@ -68,6 +70,16 @@ sub joined
 
     return wait_for(sub {
         return !grep { figure($_, 'lease_nodes') != $n } @g;
+    }, 20);
+}
+
+sub up
+{
+    my ($up, @g) = @_;
+
+    return wait_for(sub {
+        return !grep { get($_, '/metrics')->{body} !~ /^tbucket_store_up $up$/m }
+                     @g;
     }, 20);
 }
 
@@ -616,6 +628,118 @@ END
     ok(joined(1, $g), 'when it grants, it is used');
     ok(wait_for(sub { get($g, '/metrics')->{body} =~ /^tbucket_store_up 1$/m }),
        'and up');
+};
+
+
+subtest 'the only node has all of the limit without Redis' => sub {
+    my $r = redis();
+    my ($g) = nodes(1, redis => $r, zone => 'rate=1r/h capacity=20');
+
+    is(admitted($g, 'a', 5), 5, 'some is used');
+    ok(wait_for(sub { get($g, '/metrics')->{body}
+                      =~ /^tbucket_buckets\{zone="g"\} 0$/m }),
+       'and the lease goes back');
+
+    $r->pause;
+    ok(up(0, $g), 'Redis is paused');
+    is(admitted($g, 'b', 30), 20, 'a new client has a full bucket at once');
+    is(admitted($g, 'a', 9), 9, 'one that was idle has the rest');
+
+    my $refused = get($g, '/none', headers => { key('b') });
+    is($refused->{code}, 429, 'and no more');
+    cmp_ok($refused->{headers}{'retry-after'} // 0, '>', 3500,
+           'and is told when to return');
+
+    $r->resume;
+    ok(up(1, $g), 'Redis is back');
+    is(admitted($g, 'b', 5), 0, 'where what was used is used');
+    is(admitted($g, 'a', 20), 6, 'and the rest is there');
+    is(admitted($g, 'c', 30), 20, 'as are clients that were not here');
+
+    $r->kill;
+    ok(up(0, $g), 'Redis is killed');
+    is(admitted($g, 'd', 5), 5, 'it goes on');
+    $r->start_again;
+    ok(joined(1, $g) && up(1, $g), 'Redis comes back empty');
+    is(admitted($g, $_->[0], 30), $_->[1], "$_->[0] has what was left")
+        for ['a', 0], ['b', 0], ['c', 0], ['d', 15], ['e', 20];
+    unlike($g->log, qr/\[alert\]|exited on signal/, 'nothing has broken');
+};
+
+
+subtest 'Redis comes to a node that was alone from the start' => sub {
+    my $r = redis();
+    $r->kill;
+    my $g = node('n1', redis => $r, zone => 'rate=1r/h capacity=20');
+
+    ok(up(0, $g), 'Redis is away');
+    is(admitted($g, 'a', 12), 12, 'all of the limit is there');
+
+    $r->start_again;
+    ok(joined(1, $g) && up(1, $g), 'Redis comes');
+    is(admitted($g, 'a', 30), 8, 'with no more than the rest');
+    is(admitted($g, 'b', 30), 20, 'and all for others');
+};
+
+
+subtest 'requests that wait when Redis goes get the share' => sub {
+    for my $timeout ('50ms', '2s') {
+        my $r = redis();
+        my $g = node("w$timeout", redis => $r, store => "timeout=$timeout",
+                     zone => 'rate=1r/h capacity=20');
+        ok(joined(1, $g), 'Redis is there');
+        $r->pause;
+        is(admitted($g, 'new', 4), 4, "timeout=$timeout: none is refused");
+    }
+};
+
+
+subtest 'one of two nodes says when its share lets a client in' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, zone => 'rate=6r/m capacity=50');
+
+    ok(wait_for(sub { admitted($g[1], 'warm', 1) }), 'both lease');
+    $r->pause;
+    ok(up(0, @g), 'Redis is away');
+
+    my $refused = get($g[0], '/none', headers => { key('x') });
+    is($refused->{code}, 429, 'a new client begins with nothing');
+
+    my $after = $refused->{headers}{'retry-after'} // 0;
+    ok($after > 10 && $after <= 20, 'half of the rate takes 20 s for one')
+        or diag($after);
+};
+
+
+subtest 'a node that joins another waits until that one knows of it' => sub {
+    my $r = redis();
+    my ($first) = nodes(1, redis => $r, zone => 'rate=1r/h capacity=20');
+    my $second = node('n2', redis => $r, zone => 'rate=1r/h capacity=20');
+
+    is(admitted($second, 'x', 4), 4, 'its first requests are not refused');
+};
+
+
+subtest 'made-up keys make no tokens without Redis' => sub {
+    my $r = redis();
+    my ($g) = nodes(1, redis => $r, zone => 'rate=1r/h capacity=3',
+                    size => '64k', workers => 1, key => '$arg_k$each',
+                    more => 'map $arg_f $each { 1 $request_id; }');
+    $r->pause;
+    ok(up(0, $g), 'Redis is away');
+
+    is(admitted($g, 'a', 6, '/none?k=victim'), 3, 'a client uses its bucket');
+
+    my $slots = 64 * 1024 * 3 / 4 / 188;
+    my $n = admitted($g, 'a', 3000, '/none?f=1');
+    cmp_ok($n, '<=', 3 * $slots + 3, 'a flood gets what the table holds')
+        or diag("$n");
+    cmp_ok($n, '>=', 50, 'and some of that');
+    is(admitted($g, 'a', 6, '/none?k=victim'), 0, 'and frees nobody');
+
+    $r->resume;
+    ok(up(1, $g), 'Redis is back');
+    is(admitted($g, 'a', 6, '/none?k=victim'), 0, 'nor does its return');
 };
 
 

@@ -6,6 +6,7 @@
 
 
 #include "src/core/tb_lease.h"
+#include "src/core/tb_recall.h"
 
 
 /* ms by which a call may seem to be of the future, to whoever is late */
@@ -127,7 +128,18 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
         ask->back = tokens - 2 * want;
     }
 
+    if (l->alone != 0 && l->whole) {
+        ask->op = TB_LEASE_CAP;
+        ask->back = 0;
+        return;
+    }
+
     ask->hold -= ask->back;
+
+    if (!l->warm && l->full > now) {
+        ask->op = TB_LEASE_CAP;
+        ask->back = tb_recall_tokens(limits, l->full, now);
+    }
 }
 
 
@@ -137,7 +149,8 @@ tb_lease_sent(tb_lease_t *l, const tb_lease_ask_t *ask, uint64_t now)
     uint32_t  age, pace;
     uint64_t  use;
 
-    use = tb_lease_used(l, ask->hold + ask->back);
+    use = tb_lease_used(l, ask->op == TB_LEASE_CAP ? ask->hold
+                           : ask->hold + ask->back);
     age = tb_lease_since(now, l->asked);
 
     if (l->warm) {
@@ -246,6 +259,90 @@ tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     ms = tokens < cost ? tb_limits_time(limits, cost - tokens) : 0;
 
     return ms ? ms : 1;
+}
+
+
+uint64_t
+tb_lease_wait_alone(tb_limits_t limits, uint64_t share, uint64_t tokens,
+    uint64_t cost)
+{
+    uint64_t  ms, rate;
+
+    if (tokens >= cost) {
+        return 1;
+    }
+
+    rate = tb_limits_rate(limits) * share / TB_LEASE_ALL;
+
+    /* without a share nobody knows better than with all of it */
+
+    ms = tb_limits_time(tb_limits(0, rate ? rate : tb_limits_rate(limits), 0),
+                        cost - tokens);
+
+    return ms ? ms : 1;
+}
+
+
+uint64_t
+tb_lease_whole(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+    uint64_t full, uint64_t others, uint64_t spent, uint64_t now)
+{
+    uint64_t  all, known, left;
+
+    all = tb_limits_full(limits);
+    known = now - tb_lease_since(now, l->answered);
+
+    if (l->warm && others <= known) {
+        left = l->left;
+
+        if (left + tokens > all) {
+            left = all > tokens ? all - tokens : 0;
+        }
+
+        return tb_lease_alone(l->held + left, tokens + left, limits,
+                              TB_LEASE_ALL, known, spent, now);
+    }
+
+    /* since then nobody else was there; before that others were, or we */
+
+    left = others ? tb_lease_earned(limits, now > others ? now - others : 0)
+                  : all;
+
+    if (l->warm) {
+        return tb_lease_alone(l->held, tokens, limits, TB_LEASE_ALL, others,
+                              spent, now);
+    }
+
+    known = tb_recall_tokens(limits, full, now);
+
+    return left < known ? left : known;
+}
+
+
+uint64_t
+tb_lease_full(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+    uint64_t now)
+{
+    uint64_t  full, ms;
+
+    full = tb_limits_full(limits);
+
+    if (l->alone == 0) {
+
+        if (!l->warm) {
+            return 0;
+        }
+
+        tokens += tb_lease_estimate(l, limits, now);
+    }
+
+    if (tokens >= full) {
+        return 0;
+    }
+
+    ms = tb_limits_time(limits, full - tokens);
+
+    return ms < UINT64_MAX - now ? now + ms : UINT64_MAX;
 }
 
 

@@ -25,6 +25,11 @@
  *     the two constants is for clocks that run apart.  Shares are leased as
  *     tokens are: the sum of what holders may believe is at most 1.
  *
+ *     A holder that may believe to have all of it may also use at once what
+ *     Redis has, so that nobody else is granted anything as long as it may.
+ *     What it does not know of may have been used up by others who have
+ *     been there ("others"), or by itself long ago (tb_recall.h).
+ *
  * All times are in ms of the machine's monotonic clock but for Redis' own,
  * in us, which a holder only passes back ("ack").
  */
@@ -100,8 +105,10 @@ typedef enum {
     TB_LEASE_TAKE = 0,           /* report, give back, ask */
     TB_LEASE_SET,                /* the bucket has "want" tokens now, and
                                     whoever holds some has none */
-    TB_LEASE_LOOK                /* change nothing; "delta" is what others
+    TB_LEASE_LOOK,               /* change nothing; "delta" is what others
                                     hold, at most */
+    TB_LEASE_CAP                 /* as TAKE, but Redis has no more left than
+                                    "back", whatever it says */
 } tb_lease_op_e;
 
 
@@ -153,6 +160,15 @@ typedef struct {
                                     does not yet; by anybody */
     _Atomic uint64_t   share;    /* parts per million: as told, by whatever
                                     id, or as it was begun with */
+    _Atomic uint64_t   others;   /* ms, until when others may have taken any;
+                                    0: there have been none */
+    _Atomic uint32_t   joining;  /* 1: is told no share yet, which others
+                                    are about to give up */
+    _Atomic uint32_t returning; /* 1: has been alone, and Redis has not heard
+                                    yet that all of that was reported */
+    uint64_t           told;     /* ack of the last call with a head */
+    uint64_t           gone;     /* ack as it was when that began */
+    bool               lone;     /* was told of no others */
     bool               known;    /* has been a holder, by another id */
     bool               owing;    /* some words have refilled alone, and
                                     that has not been reported */
@@ -176,8 +192,15 @@ typedef struct {
     uint32_t           alone;    /* up to when the word refilled alone; any
                                     process, before it changes the word; 0:
                                     did not, or that has been reported */
+    uint64_t           credited; /* what the word had at "alone"; under the
+                                    lock that adds to it; µtok */
+    uint64_t           full;     /* ms, when the bucket will be full at the
+                                    latest, unless Redis knows better: for
+                                    the first ask; 0: it does */
     uint32_t           pace;     /* use, µtok a ms, average */
     uint32_t           gen;
+    bool               whole;    /* "alone" was with all of the limit: what
+                                    Redis has is in the word */
     bool               warm;     /* an answer has been here */
     bool               rationed; /* it granted less than was wanted: what is
                                     left is for others */
@@ -212,7 +235,8 @@ void tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
 
 /*
  * The reply to the call with that seq, if it was a beat.  Does nothing
- * for one that another call with a head has followed.
+ * for one that another call with a head has followed.  Where contact is 0
+ * the caller has emptied all words that have refilled alone since the reset.
  */
 
 void tb_holder_replied(tb_holder_t *h, uint64_t seq,
@@ -250,13 +274,33 @@ bool tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since);
 
 /*
  * The tokens of a word that refills alone, from ms to now: with a share of
- * the rate, up to a share of the capacity or what it holds anyway.  from is
- * the later one of "since" and when this was last added.  A bucket that was
- * not leased begins with 0 tokens at "since".
+ * the rate, up to a share of the capacity or what it holds anyway.  It had
+ * "before" at "from", and what is missing of that was taken at "spent" at
+ * the latest; time in which it was full earns nothing.  from is the later
+ * one of "since" and when this was last added.
  */
 
-uint64_t tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
-    uint64_t from, uint64_t now);
+uint64_t tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
+    uint64_t share, uint64_t from, uint64_t spent, uint64_t now);
+
+/*
+ * The tokens of a bucket that a holder begins to use alone, having all of
+ * the limit: those of the word, and those in Redis, of which a lease that
+ * had no answer says nothing.  full: see tb_recall_full(); others: of the
+ * holder.
+ */
+
+uint64_t tb_lease_whole(const tb_lease_t *l, tb_limits_t limits,
+    uint64_t tokens, uint64_t full, uint64_t others, uint64_t spent,
+    uint64_t now);
+
+/*
+ * When a bucket that loses its lease will be full, to be remembered; 0: now,
+ * or nothing is known of it.
+ */
+
+uint64_t tb_lease_full(const tb_lease_t *l, tb_limits_t limits,
+    uint64_t tokens, uint64_t now);
 
 /*
  * Milliseconds between two calls about a bucket in use: a quarter of the
@@ -329,6 +373,11 @@ uint64_t tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits,
 
 uint64_t tb_lease_wait(const tb_lease_t *l, tb_limits_t limits,
     uint64_t tokens, uint64_t cost, uint64_t now);
+
+/* The same for a holder alone, with its share. */
+
+uint64_t tb_lease_wait_alone(tb_limits_t limits, uint64_t share,
+    uint64_t tokens, uint64_t cost);
 
 
 /* tb_lease_wire.c */

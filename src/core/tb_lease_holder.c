@@ -10,6 +10,10 @@
 #include "src/core/tb_lease.h"
 
 
+static uint64_t tb_lease_earn(uint64_t tokens, tb_limits_t limits,
+    uint64_t most, uint64_t ms);
+
+
 void
 tb_holder_begin(tb_holder_t *h, uint64_t share)
 {
@@ -46,6 +50,7 @@ tb_holder_reset(tb_holder_t *h, const unsigned char *id, uint64_t now)
 
     h->ack = 0;
     h->owing = false;
+    atomic_store(&h->returning, 0);
 }
 
 
@@ -61,10 +66,12 @@ tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
 
     if (beat) {
         h->seq = seq;
+        h->told = h->ack;
         flags |= TB_LEASE_BEATS;
 
         if (atomic_load(&h->contact) == 0) {
             flags |= TB_LEASE_JOINS | (h->known ? TB_LEASE_RETURNS : 0);
+            share = h->known ? share : 0;
         }
     }
 
@@ -85,13 +92,32 @@ tb_holder_replied(tb_holder_t *h, uint64_t seq,
     contact = atomic_load(&h->contact);
 
     if (contact != 0 && now >= contact + TB_LEASE_ALONE - TB_LEASE_DOUBT) {
+        h->gone = h->owing ? h->gone : h->ack;
         h->owing = true;
+        atomic_store(&h->returning, 1);
     }
 
     if (!h->owing) {
+
+        if (h->told != h->gone) {
+            atomic_store(&h->returning, 0);
+        }
+
         h->ack = reply->time;
     }
 
+    /*
+     * Those of whom the last reply told may have taken some since; and so may
+     * those who have been there before this one.
+     */
+
+    if (reply->holders > 1 || (contact == 0 ? reply->time != 0 : !h->lone)) {
+        atomic_store(&h->others, now ? now : 1);
+    }
+
+    h->lone = (reply->holders <= 1);
+
+    atomic_store(&h->joining, reply->share == 0 && reply->missing == 0);
     atomic_store(&h->share, reply->share);
     atomic_store(&h->contact, now ? now : 1);
 }
@@ -161,22 +187,42 @@ tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
 
 
 uint64_t
-tb_lease_alone(uint64_t tokens, tb_limits_t limits, uint64_t share,
-    uint64_t from, uint64_t now)
+tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
+    uint64_t share, uint64_t from, uint64_t spent, uint64_t now)
 {
-    uint64_t  full, rate;
-
-    if (now <= from) {
-        return tokens;
-    }
+    uint64_t     full, gone, most;
+    tb_limits_t  part;
 
     full = tb_limits_full(limits) / TB_LEASE_ALL * share;
+    part = tb_limits(0, tb_limits_rate(limits) * share / TB_LEASE_ALL, 0);
 
-    if (tokens >= full) {
+    if (spent > now) {
+        spent = now;
+    }
+
+    if (spent > from) {
+
+        /* as if all of it had been taken just then: there was no more */
+
+        gone = before > tokens ? before - tokens : 0;
+        most = full > gone ? full - gone : 0;
+
+        tokens = tb_lease_earn(tokens, part, most, spent - from);
+        from = spent;
+    }
+
+    return now > from ? tb_lease_earn(tokens, part, full, now - from) : tokens;
+}
+
+
+/* Up to so many, or what there is anyway. */
+
+static uint64_t
+tb_lease_earn(uint64_t tokens, tb_limits_t limits, uint64_t most, uint64_t ms)
+{
+    if (tokens >= most) {
         return tokens;
     }
 
-    rate = tb_limits_rate(limits) * share / TB_LEASE_ALL;
-
-    return tokens + tb_rate_earned(rate, now - from, full - tokens);
+    return tokens + tb_rate_earned(tb_limits_rate(limits), ms, most - tokens);
 }

@@ -328,6 +328,15 @@ bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits, uint64_t tokens);
 
 /*
+ * The slot of the bucket that tb_table_put() of a new client that is not
+ * registered would displace, if no decision comes in between; NULL: there is
+ * an empty one, or none.  The caller holds the lock.
+ */
+
+tb_slot_t *tb_table_victim(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt);
+
+/*
  * Whether tb_table_put() of a registered client would find room.  Lock-free;
  * with the lock held, or nobody registering meanwhile, the answer lasts.
  */

@@ -114,6 +114,18 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 }
 
 
+tb_slot_t *
+tb_table_victim(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt)
+{
+    tb_reach_t  reach;
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    return reach.hole ? NULL : reach.fullest;
+}
+
+
 bool
 tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits)

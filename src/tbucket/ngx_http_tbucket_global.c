@@ -12,6 +12,8 @@
 
 static void ngx_http_tbucket_global_begin(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client);
+static void ngx_http_tbucket_global_again(ngx_http_tbucket_global_t *g,
+    ngx_http_tbucket_lease_t *l);
 
 
 size_t
@@ -20,7 +22,7 @@ ngx_http_tbucket_global_table(size_t size)
     size_t  each;
 
     each = sizeof(tb_slot_t) + sizeof(ngx_http_tbucket_lease_t)
-           + sizeof(uint32_t);
+           + sizeof(uint32_t) + TB_RECALL_CELLS * sizeof(uint32_t);
 
     size = size / each * sizeof(tb_slot_t);
 
@@ -62,13 +64,17 @@ ngx_http_tbucket_global_init(ngx_http_tbucket_zone_t *zone)
     g->leases = ngx_slab_alloc(shpool,
                                size * sizeof(ngx_http_tbucket_lease_t));
 
-    if (g->list == NULL || g->leases == NULL) {
+    g->nrecall = (uint32_t) size * TB_RECALL_CELLS;
+    g->recall = ngx_slab_alloc(shpool, g->nrecall * sizeof(uint32_t));
+
+    if (g->list == NULL || g->leases == NULL || g->recall == NULL) {
         return NGX_ERROR;
     }
 
 #if (NGX_DEBUG_MALLOC)
     /* otherwise the pages come fresh from the system, and are not touched */
     ngx_memzero(g->leases, size * sizeof(ngx_http_tbucket_lease_t));
+    ngx_memzero((void *) g->recall, g->nrecall * sizeof(uint32_t));
 #endif
 
     return NGX_OK;
@@ -89,6 +95,11 @@ ngx_http_tbucket_global_anew(ngx_http_tbucket_zone_t *zone)
 
     tb_holder_begin(&g->holder, share ? share : TB_LEASE_ALL);
     atomic_store(&g->unknown, 1);
+
+    /* and so is what is remembered */
+
+    ngx_memzero((void *) g->recall, g->nrecall * sizeof(uint32_t));
+    atomic_store(&g->caution, 0);
 }
 
 
@@ -109,17 +120,29 @@ ngx_http_tbucket_lease_t *
 ngx_http_tbucket_global_enter(ngx_http_tbucket_zone_t *zone,
     const tb_hash_t *h, ngx_str_t *client)
 {
-    tb_slot_t                 *slot;
+    uint64_t                   most;
+    tb_slot_t                 *slot, *victim;
     tb_table_t                *table;
     ngx_http_tbucket_lease_t  *l;
 
     table = zone->shared->table;
+    most = UINT64_MAX;
+    victim = NULL;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     slot = tb_table_lookup(table, h);
 
     if (slot == NULL) {
+        victim = tb_table_victim(table, h, ngx_current_msec, zone->limits);
+
+        if (victim != NULL
+            && !ngx_http_tbucket_global_yield(zone, victim, &most))
+        {
+            ngx_shmtx_unlock(&zone->shpool->mutex);
+            return NULL;
+        }
+
         (void) tb_table_put(table, h, ngx_current_msec, zone->limits, 0, 0);
         slot = tb_table_lookup(table, h);
     }
@@ -133,6 +156,11 @@ ngx_http_tbucket_global_enter(ngx_http_tbucket_zone_t *zone,
 
     if (ngx_http_tbucket_global_find(zone, slot, h) == NULL) {
         ngx_http_tbucket_global_begin(zone, l, h, client);
+
+        if (victim != NULL) {
+            ngx_http_tbucket_global_credit(zone, l,
+                                           slot == victim ? most : 0);
+        }
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
@@ -169,11 +197,17 @@ ngx_http_tbucket_global_begin(ngx_http_tbucket_zone_t *zone,
     l->key.lo = 0;
     l->key.hi = 0;
 
-    if (atomic_load(&g->ready)) {
-        l->key = tb_hash(client->data, client->len, g->secret);
+    l->alone = 0;
+
+    if (ngx_current_msec < atomic_load(&g->caution)) {
+        l->lease.full = tb_recall_full(g->recall, g->nrecall, h);
     }
 
-    l->alone = 0;
+    if (atomic_load(&g->ready)) {
+        l->key = tb_hash(client->data, client->len, g->secret);
+        ngx_http_tbucket_global_again(g, l);
+    }
+
     l->place = n;
 
     atomic_store(&l->wanted, 0);
@@ -184,6 +218,35 @@ ngx_http_tbucket_global_begin(ngx_http_tbucket_zone_t *zone,
 
     atomic_store_explicit(&l->check, h->hi, memory_order_release);
     atomic_store_explicit(&l->tag, h->lo, memory_order_release);
+}
+
+
+/* Its own first report is that of the one that was displaced. */
+
+static void
+ngx_http_tbucket_global_again(ngx_http_tbucket_global_t *g,
+    ngx_http_tbucket_lease_t *l)
+{
+    uint32_t                     i;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    for (i = 0; i < g->ndropped; i++) {
+        dropped = &g->dropped[i];
+
+        if (dropped->key.lo != l->key.lo || dropped->key.hi != l->key.hi) {
+            continue;
+        }
+
+        if (dropped->alone) {
+            l->alone = ngx_current_msec;
+            l->lease.alone = (uint32_t) ngx_current_msec | 1;
+            l->lease.whole = dropped->whole;
+        }
+
+        *dropped = g->dropped[--g->ndropped];
+
+        return;
+    }
 }
 
 
@@ -211,6 +274,8 @@ ngx_http_tbucket_global_drop(ngx_http_tbucket_zone_t *zone, uint32_t place,
             dropped->key = l->key;
             dropped->limits = zone->limits;
             dropped->gen = l->lease.gen;
+            dropped->alone = (l->lease.alone != 0);
+            dropped->whole = l->lease.whole;
             g->ndropped++;
         }
 

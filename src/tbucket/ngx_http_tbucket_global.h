@@ -4,6 +4,7 @@
  *
  *     _global.c           leases in shared memory, beside the table
  *     _global_decide.c    requests that find too few tokens
+ *     _global_alone.c     what words get while there are no leases
  *     _global_wait.c      those that wait for a lease
  *     _global_overflow.c  those for whose bucket there is no room
  *     _global_call.c      calls to Redis and their replies
@@ -25,6 +26,7 @@
 
 #include "src/common/ngx_gw_redis_sync.h"
 #include "src/core/tb_lease.h"
+#include "src/core/tb_recall.h"
 #include "src/tbucket/ngx_http_tbucket_store_redis.h"
 
 
@@ -68,6 +70,8 @@ typedef struct {
     tb_hash_t                     key;
     tb_limits_t                   limits;
     uint32_t                      gen;
+    unsigned                      alone:1;   /* it has refilled alone, */
+    unsigned                      whole:1;   /* with all of the limit */
 } ngx_http_tbucket_dropped_t;
 
 
@@ -95,6 +99,12 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint32_t              refused;
     _Atomic uint64_t              turn;
 
+    /* of buckets without a lease, see tb_recall.h; and the ms until when it
+       knows more of some of them than Redis; by anybody */
+    _Atomic uint32_t             *recall;
+    uint32_t                      nrecall;
+    _Atomic uint64_t              caution;
+
     /* counters, µtok; atomic adds */
     _Alignas(64) _Atomic uint64_t  asked;
     _Atomic uint64_t              granted;
@@ -111,6 +121,7 @@ struct ngx_http_tbucket_global_s {
     uint32_t                      told[TB_LEASE_BATCH];
 
     /* under the mutex */
+    uint32_t                      swept;     /* place, while alone */
     uint32_t                      ndropped;
     ngx_http_tbucket_dropped_t    dropped[NGX_HTTP_TBUCKET_DROPPED];
 };
@@ -120,8 +131,9 @@ struct ngx_http_tbucket_global_s {
 
 typedef struct {
     ngx_http_tbucket_lease_t     *lease;     /* NULL: a dropped one */
-    tb_hash_t                     hash;
+    tb_hash_t                     hash;      /* a dropped one's: its key */
     tb_lease_ask_t                ask;
+    unsigned                      alone:1;   /* of a dropped one */
 } ngx_http_tbucket_entry_t;
 
 
@@ -269,9 +281,12 @@ ngx_http_tbucket_asker_t *ngx_http_tbucket_global_asker(
     ngx_http_tbucket_asking_t *a, uint32_t slot);
 
 
-/* ngx_http_tbucket_global_decide.c */
+/* ngx_http_tbucket_global_alone.c */
 
-/* Whether words refill by our share now, which it is, and since when. */
+/*
+ * Whether words refill by our share now, which it is (ppm; TB_LEASE_ALL: no
+ * other node is known of), and since when.
+ */
 
 ngx_uint_t ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone,
     uint64_t *share, uint64_t *since);
@@ -279,6 +294,35 @@ ngx_uint_t ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone,
 /* Its share now, in ppm, for what refills by the clock. */
 
 uint64_t ngx_http_tbucket_global_share(ngx_http_tbucket_zone_t *zone);
+
+/*
+ * With the mutex held: adds to the bucket what it has got by the clock, if we
+ * are alone; if it is new there (most is not UINT64_MAX), that many at most.
+ */
+
+void ngx_http_tbucket_global_credit(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, uint64_t most);
+
+/*
+ * With the mutex held: remembers when the bucket will be full, before it
+ * loses its lease.  careful: Redis does not know what it has used.
+ */
+
+void ngx_http_tbucket_global_note(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, ngx_uint_t careful);
+
+/*
+ * With the mutex held: whether a new key may have that slot; and the tokens
+ * that go with it.  0: there is no way to tell Redis what its bucket has
+ * used alone.
+ */
+
+ngx_uint_t ngx_http_tbucket_global_yield(ngx_http_tbucket_zone_t *zone,
+    tb_slot_t *victim, uint64_t *tokens);
+
+/* Frees buckets that have refilled alone, a number at a time. */
+
+void ngx_http_tbucket_global_sweep(ngx_http_tbucket_zone_t *zone);
 
 
 /* ngx_http_tbucket_global_overflow.c */
@@ -359,6 +403,17 @@ ngx_uint_t ngx_http_tbucket_global_proves(ngx_http_tbucket_asking_t *a);
 
 
 /* ngx_http_tbucket_global_join.c */
+
+/*
+ * Frees up to n leases, and remembers what their buckets had; whether none
+ * is left.
+ */
+
+ngx_uint_t ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone,
+    ngx_uint_t n);
+
+/* leases that are cleared in one pass of the event loop */
+#define NGX_HTTP_TBUCKET_GLOBAL_CLEAR  512
 
 /* Goes on with becoming a holder; the worker has lease and connection. */
 

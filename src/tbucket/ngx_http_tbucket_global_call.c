@@ -19,6 +19,8 @@ static void ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     tb_lease_reply_t *reply);
 static void ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_entry_t *e, tb_lease_answer_t *answer);
+static void ngx_http_tbucket_global_dropped_again(
+    ngx_http_tbucket_asking_t *a, ngx_http_tbucket_entry_t *e);
 static void ngx_http_tbucket_global_lost(ngx_http_tbucket_asking_t *a);
 
 
@@ -388,6 +390,16 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
         return;
     }
 
+    /* words that have refilled alone are nothing that it knows of */
+
+    if (a->beat && atomic_load(&g->holder.contact) == 0
+        && !ngx_http_tbucket_global_clear(a->rz->zone,
+                                          NGX_HTTP_TBUCKET_GLOBAL_CLEAR))
+    {
+        ngx_http_tbucket_global_lost(a);
+        return;
+    }
+
     if (a->beat) {
         tb_holder_replied(&g->holder, a->seq, reply, ngx_current_msec);
 
@@ -447,6 +459,35 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
 }
 
 
+/* What was displaced is reported once more. */
+
+static void
+ngx_http_tbucket_global_dropped_again(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_entry_t *e)
+{
+    ngx_shmtx_t                 *mutex;
+    ngx_http_tbucket_global_t   *g;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    g = a->global;
+    mutex = &a->rz->zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    if (g->ndropped < NGX_HTTP_TBUCKET_DROPPED) {
+        dropped = &g->dropped[g->ndropped++];
+
+        dropped->key = e->hash;
+        dropped->limits = e->ask.limits;
+        dropped->gen = e->ask.gen;
+        dropped->alone = e->alone;
+        dropped->whole = (e->ask.op == TB_LEASE_CAP);
+    }
+
+    ngx_shmtx_unlock(mutex);
+}
+
+
 /* Nobody knows what came of the call: tokens may be lost, none is doubled. */
 
 static void
@@ -464,6 +505,9 @@ ngx_http_tbucket_global_lost(ngx_http_tbucket_asking_t *a)
             (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
             ngx_http_tbucket_global_wake(a,
                                          (uint32_t) (l - a->global->leases));
+
+        } else {
+            ngx_http_tbucket_global_dropped_again(a, &a->entries[i]);
         }
     }
 

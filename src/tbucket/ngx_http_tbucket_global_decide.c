@@ -1,16 +1,14 @@
 
 /*
  * Requests that find too few tokens in a leased bucket: whether they are to
- * wait for a lease, are refused, or are served from our share because Redis
- * is away.
+ * wait for a lease, are refused, or are served from our share because there
+ * are no leases.
  */
 
 
 #include "src/tbucket/ngx_http_tbucket_global.h"
 
 
-static void ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
-    ngx_http_tbucket_lease_t *l, uint64_t share, uint64_t since);
 static void ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c,
     ngx_uint_t take);
 static ngx_http_tbucket_lease_t *ngx_http_tbucket_global_lease(
@@ -57,7 +55,14 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
     }
 
     if (ngx_http_tbucket_global_alone(zone, &share, &since)) {
-        ngx_http_tbucket_global_refill(c, l, share, since);
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        if (ngx_http_tbucket_global_owns(l, &c->hash)) {
+            ngx_http_tbucket_global_credit(zone, l, UINT64_MAX);
+        }
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
         ngx_http_tbucket_global_try(c, take);
         return NGX_OK;
     }
@@ -73,7 +78,9 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
         return NGX_OK;
     }
 
-    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) == 0) {
+    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) == 0
+        || atomic_load_explicit(&g->holder.joining, memory_order_relaxed))
+    {
         return NGX_AGAIN;
     }
 
@@ -82,87 +89,6 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
                           tb_lease_period(c->result.limits, zone->refill, 0),
                           ngx_current_msec)
            ? NGX_AGAIN : NGX_OK;
-}
-
-
-ngx_uint_t
-ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
-    uint64_t *since)
-{
-    tb_holder_t  *holder;
-
-    holder = &zone->shared->global->holder;
-
-    tb_holder_seek(holder, ngx_current_msec);
-
-    if (!tb_holder_is_alone(holder, ngx_current_msec, since)) {
-        return 0;
-    }
-
-    *share = atomic_load_explicit(&holder->share, memory_order_relaxed);
-
-    if (atomic_load_explicit(&holder->contact, memory_order_relaxed) == 0
-        && !holder->known)
-    {
-        *since = 0;
-    }
-
-    return 1;
-}
-
-
-uint64_t
-ngx_http_tbucket_global_share(ngx_http_tbucket_zone_t *zone)
-{
-    uint64_t      since;
-    tb_holder_t  *holder;
-
-    holder = &zone->shared->global->holder;
-
-    if (atomic_load_explicit(&holder->contact, memory_order_relaxed) == 0
-        && !tb_holder_is_alone(holder, ngx_current_msec, &since))
-    {
-        return 0;
-    }
-
-    return atomic_load_explicit(&holder->share, memory_order_relaxed);
-}
-
-
-static void
-ngx_http_tbucket_global_refill(ngx_http_tbucket_charge_t *c,
-    ngx_http_tbucket_lease_t *l, uint64_t share, uint64_t since)
-{
-    uint64_t                  now, tokens;
-    tb_hash_t                 h;
-    tb_word_t                 word;
-    tb_limits_t               limits;
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = c->zone;
-    now = ngx_current_msec;
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)
-        && h.lo == c->hash.lo)
-    {
-        tokens = since == 0 && l->alone == 0
-                 ? tb_limits_full(limits)
-                 : tb_lease_alone(tb_word_tokens(word), limits, share,
-                                  ngx_max(since, l->alone), now);
-
-        if (tokens > tb_word_tokens(word)) {
-            l->lease.alone = (uint32_t) now | 1;
-            l->alone = now;
-
-            (void) tb_table_add(zone->shared->table, c->result.slot,
-                                &c->hash, now, zone->limits,
-                                (int64_t) (tokens - tb_word_tokens(word)));
-        }
-    }
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
 }
 
 
@@ -193,9 +119,12 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
 uint64_t
 ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 {
+    uint64_t                   share, since;
     ngx_http_tbucket_lease_t  *l;
 
-    l = ngx_http_tbucket_global_lease(c);
+    l = ngx_http_tbucket_global_alone(c->zone, &share, &since)
+        ? NULL
+        : ngx_http_tbucket_global_lease(c);
 
     return l ? tb_lease_remainder(&l->lease, c->result.limits,
                                   c->result.left)
@@ -206,12 +135,19 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 uint64_t
 ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
 {
+    uint64_t                   share, since;
     tb_word_t                  word;
     tb_limits_t                limits;
     ngx_http_tbucket_lease_t  *l;
 
     limits = c->result.limits;
     l = ngx_http_tbucket_global_lease(c);
+
+    if (l != NULL && c->cost <= tb_limits_full(limits)
+        && ngx_http_tbucket_global_alone(c->zone, &share, &since))
+    {
+        return tb_lease_wait_alone(limits, share, c->result.left, c->cost);
+    }
 
     if (l != NULL) {
         return tb_lease_wait(&l->lease, limits, c->result.left, c->cost,
@@ -251,5 +187,7 @@ ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
         return tb_limits_full(bucket->limits);
     }
 
-    return tb_lease_remainder(&l->lease, bucket->limits, bucket->left);
+    return l->lease.alone ? bucket->left
+                          : tb_lease_remainder(&l->lease, bucket->limits,
+                                               bucket->left);
 }

@@ -11,12 +11,6 @@
 #include <sys/random.h>
 
 
-/* leases that are cleared in one pass of the event loop */
-#define NGX_HTTP_TBUCKET_GLOBAL_CLEAR  512
-
-
-static ngx_uint_t ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone,
-    ngx_uint_t n);
 static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
@@ -63,19 +57,23 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
 }
 
 
-/* Frees up to n leases; whether none is left. */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
 {
     uint32_t                    left;
     tb_hash_t                   h;
     tb_word_t                   word;
+    ngx_uint_t                  careful, note;
     tb_limits_t                 limits;
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
 
     g = zone->shared->global;
+    careful = (atomic_load(&g->holder.share) == TB_LEASE_ALL);
+
+    /* nothing of another Redis is remembered */
+
+    note = g->holder.known || !atomic_load(&g->unknown);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
@@ -85,6 +83,10 @@ ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
         l = &g->leases[g->list[left - 1]];
 
         if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)) {
+            if (note) {
+                ngx_http_tbucket_global_note(zone, l, careful);
+            }
+
             ngx_http_tbucket_global_empty(zone,
                                         ngx_http_tbucket_global_slot(zone, l),
                                         &h);

@@ -70,6 +70,8 @@ ngx_http_tbucket_global_tick(ngx_http_tbucket_zone_t *zone)
     tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, true);
 
     atomic_store(&g->credited, share);
+
+    ngx_http_tbucket_global_sweep(zone);
 }
 
 

@@ -178,6 +178,13 @@ ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a)
         e->ask.limits = dropped->limits;
         e->ask.gen = dropped->gen;
         e->ask.unit = TB_TOKEN;
+        e->ask.op = (dropped->alone && dropped->whole) ? TB_LEASE_CAP
+                                                       : TB_LEASE_TAKE;
+        e->alone = dropped->alone;
+
+        /* not before the answer */
+
+        a->settled = 0;
     }
 
     ngx_shmtx_unlock(mutex);
@@ -205,7 +212,7 @@ ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a)
 
     holder = &a->global->holder;
 
-    if (holder->owing && a->settled
+    if (holder->owing && a->settled && a->global->ndropped == 0
         && !tb_holder_is_alone(holder, ngx_current_msec, &since))
     {
         tb_holder_settled(holder);
@@ -394,6 +401,7 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone, uint32_t place,
         } else if (h != NULL && owner.lo == h->lo && tb_word_tokens(word) == 0
                    && atomic_load(&l->lease.seq) == 0)
         {
+            ngx_http_tbucket_global_note(zone, l, 0);
             ngx_http_tbucket_global_drop(zone, place, 0);
             tb_table_forget(zone->shared->table, h, ngx_current_msec,
                             zone->limits, 0);
@@ -427,7 +435,11 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
 
     atomic_store(&l->claimed, (uint32_t) ngx_current_msec);
 
+    /* what nobody has used alone waits until that has been reported */
+
     if (l->key.lo == 0
+        || (atomic_load(&a->global->holder.returning) && l->lease.alone == 0)
+        || atomic_load(&a->global->holder.joining)
         || !atomic_compare_exchange_strong(&l->lease.seq, &none, a->seq))
     {
         return 0;
@@ -447,7 +459,7 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
                       unit ? unit : TB_TOKEN, period, ngx_current_msec,
                       &e->ask);
 
-    } while (e->ask.back != 0
+    } while (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE
              && !tb_slot_swap(ngx_http_tbucket_global_slot(zone, l), word,
                               tb_word(tokens - e->ask.back, word)));
 
@@ -458,7 +470,9 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     tb_lease_sent(&l->lease, &e->ask, ngx_current_msec);
 
     (void) atomic_fetch_add(&a->global->asked, e->ask.want);
-    (void) atomic_fetch_add(&a->global->returned, e->ask.back);
+    if (e->ask.op == TB_LEASE_TAKE) {
+        (void) atomic_fetch_add(&a->global->returned, e->ask.back);
+    }
 
     return 1;
 }

@@ -115,6 +115,8 @@ ngx_http_tbucket_global_waited(ngx_http_tbucket_ctx_t *ctx)
 static void
 ngx_http_tbucket_global_resume(ngx_event_t *ev)
 {
+    uint64_t                    contact;
+    ngx_msec_t                  waited;
     ngx_connection_t           *c;
     ngx_http_request_t         *r;
     ngx_http_tbucket_waiter_t  *w;
@@ -129,8 +131,13 @@ ngx_http_tbucket_global_resume(ngx_event_t *ev)
         ev->timedout = 0;
     }
 
-    if ((ngx_msec_t) (ngx_current_msec - w->begin)
-        >= w->zone->asking->rz->redis->store->timeout)
+    /* not before it is known whether the node is on its own */
+
+    contact = atomic_load(&w->zone->shared->global->holder.contact);
+    waited = ngx_current_msec - w->begin;
+
+    if (waited >= w->zone->asking->rz->redis->store->timeout
+        && (waited > TB_LEASE_ALONE || contact >= w->begin))
     {
         w->last = 1;
     }

@@ -31,6 +31,10 @@
  * with one more holder (id 0) that is missing: it stands for those who have
  * not come back yet.
  *
+ * A holder that may believe to have all of the limit may take all of a bucket
+ * once it is missing.  So nobody else is granted any until it has told that
+ * it believes less, but one of its own node that came after it went missing.
+ *
  * A bucket is settled with what holders held up to now, and what is reported
  * counts from now on: tokens spent lately leave no room for refill of the
  * time before.
@@ -64,7 +68,7 @@ static const char  ngx_http_tbucket_script_lease[] =
     "      get('<c6c4dddd', text, p)\n"
     "    holders[#holders + 1] = h\n"
     "  end\n"
-    "elseif flags % 8 >= 4 then\n"
+    "elseif flags % 8 >= 4 and belief < 1000000 then\n"
     "  base = 0\n"
     "  holders[1] = {id = nobody, tag = '0000', seen = -300001,\n"
     "                share = 1000000, seq = 0, absent = 0}\n"
@@ -139,13 +143,17 @@ static const char  ngx_http_tbucket_script_lease[] =
     "end\n"
     "local told = me.share\n"
     "if status == 0 and beats then me.share = max(told, belief) end\n"
-    "local away = {}\n"
+    "local away, alone = {}, false\n"
     "for _, h in ipairs(all) do\n"
     "  known[h.id] = h\n"
+    "  h.whole = h.share >= 1000000 and (h == me or h.tag ~= tag)\n"
     "  if h.seen + 300000 < now then\n"
     "    h.away = now - h.seen - 300000\n"
     "    away[#away + 1] = h\n"
+    "  elseif h.share >= 1000000 then\n"
+    "    h.whole = true\n"
     "  end\n"
+    "  if h ~= me and h ~= others and h.whole then alone = true end\n"
     "end\n"
 
     /* the buckets */
@@ -154,10 +162,11 @@ static const char  ngx_http_tbucket_script_lease[] =
     "local n = #parts / 49\n"
     "local out = {}\n"
     "local full, rate, capacity, ttl, fresh\n"
-    "local function possible(h, held)\n"
+    "local function possible(h, held, whole)\n"
     "  if h.id == nobody then\n"
     "    return floor(full * min(1000000, h.share * 1.125) / 1000000)\n"
     "  end\n"
+    "  if whole then return full end\n"
     "  return min(max(held, floor(full * h.share / 1000000)),\n"
     "             held + floor(rate * h.share / 1000000\n"
     "                          * h.away / 864000) + 1)\n"
@@ -187,7 +196,7 @@ static const char  ngx_http_tbucket_script_lease[] =
     "        rest = rest .. sub(value, p, p + 37)\n"
     "        if h.away then\n"
     "          h.met = k\n"
-    "          has = possible(h, has)\n"
+    "          has = possible(h, has, h.whole)\n"
     "        end\n"
     "        held = held + has\n"
     "        if w > 0 and t > fresh then\n"
@@ -198,10 +207,13 @@ static const char  ngx_http_tbucket_script_lease[] =
     "  elseif base >= 0 then\n"
     "    left, since = 0, base\n"
     "  end\n"
-    "  local limit = me.away and possible(me, mine) or mine\n"
+    "  local limit = me.away and possible(me, mine, me.whole and op == 3)\n"
+    "                or mine\n"
     "  for i = 1, #away do\n"
     "    local h = away[i]\n"
-    "    if h ~= me and h.met ~= k then held = held + possible(h, 0) end\n"
+    "    if h ~= me and h.met ~= k then\n"
+    "      held = held + possible(h, 0, h.whole)\n"
+    "    end\n"
     "  end\n"
     "  local free = left\n"
     "  if clock > since then\n"
@@ -215,10 +227,15 @@ static const char  ngx_http_tbucket_script_lease[] =
     "  local state, delta = 0, 0\n"
     "  if op == 2 then\n"
     "    delta = min(held, full)\n"
-    "  elseif op == 0 and done >= seq then\n"
+    "  elseif op ~= 1 and done >= seq then\n"
     "    state = 1\n"
+    "  elseif op ~= 1 and alone then\n"
+    "    delta, free = 0 - hold, 0\n"
     "  else\n"
     "    local grant = 0\n"
+    "    if op == 3 then\n"
+    "      free, back, settled = min(free, back), 0, true\n"
+    "    end\n"
     "    if op == 1 then\n"
     "      current = (current + 1) % 4294967296\n"
     "      free, rest, settled = min(full, want), '', true\n"

@@ -204,6 +204,10 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
     ngx_shmtx_lock(&rz->zone->shpool->mutex);
 
     if (mirror->store != rz->redis->identity) {
+        if (rz->zone->global && mirror->store != 0) {
+            ngx_http_tbucket_global_anew(rz->zone);
+        }
+
         mirror->store = rz->redis->identity;
         mirror->epoch[0] = '\0';
         mirror->position.ms = 0;
@@ -213,11 +217,6 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
         ngx_memzero(mirror->trouble, sizeof(mirror->trouble));
         atomic_store(&mirror->troubled, 0);
         atomic_store(&mirror->demoted, 0);
-
-        if (rz->zone->global) {
-
-            ngx_http_tbucket_global_anew(rz->zone);
-        }
 
         ngx_http_tbucket_redis_new_epoch(token, 0);
         ngx_memcpy(mirror->token, token, NGX_HTTP_TBUCKET_TOKEN_SIZE);

@@ -26,7 +26,7 @@ typedef struct {
     unsigned char   id[TB_HOLDER_ID];
     unsigned char   tag[TB_HOLDER_TAG];
     double          seen, share, seq, absent;
-    bool            away, nobody, gone;
+    bool            away, nobody, gone, whole;
 } model_holder_t;
 
 
@@ -52,6 +52,8 @@ typedef struct {
     bool            uncapped;     /* refill may exceed the capacity */
     bool            unreserved;   /* missing holders are refilled for */
     bool            generous;     /* an empty Redis has full buckets */
+    bool            careless;     /* grants what another may use alone */
+    bool            forgetful;    /* nobody caps a bucket he has used alone */
 } model_faults_t;
 
 
@@ -65,6 +67,7 @@ typedef struct {
 
 typedef struct {
     model_faults_t  faults;
+    bool            alone;        /* another than the caller may be */
     model_state_t   state;
     model_bucket_t  buckets[MODEL_BUCKETS];
 } model_t;
@@ -126,7 +129,7 @@ model_flush(model_t *m)
 
 
 static inline void
-model_begin(model_t *m, unsigned flags, double wall)
+model_begin(model_t *m, unsigned flags, double belief, double wall)
 {
     model_holder_t  *h;
 
@@ -141,7 +144,7 @@ model_begin(model_t *m, unsigned flags, double wall)
     m->state.lag = 0;
     m->state.n = 0;
 
-    if ((flags & TB_LEASE_RETURNS) && !m->faults.generous) {
+    if ((flags & TB_LEASE_RETURNS) && belief < 1e6 && !m->faults.generous) {
         m->state.base = 0;
         h = &m->state.holders[m->state.n++];
         memset(h, 0, sizeof(*h));
@@ -295,10 +298,14 @@ model_join(model_t *m, const unsigned char *head, double now, double belief)
 
 static inline double
 model_possible(const model_holder_t *h, double held, double full,
-    double rate, double now)
+    double rate, double now, bool whole)
 {
     if (h->nobody) {
         return floor(full * fmin(1e6, h->share * 1.125) / 1e6);
+    }
+
+    if (whole) {
+        return full;
     }
 
     return fmin(fmax(held, floor(full * h->share / 1e6)),
@@ -374,7 +381,7 @@ model_others(model_t *m, const model_holder_t *me, const model_bucket_t *b,
 
         if (h->away) {
             met |= 1u << (h - m->state.holders);
-            has = model_possible(h, has, a->full, a->rate, now);
+            has = model_possible(h, has, a->full, a->rate, now, h->whole);
         }
 
         a->held += has;
@@ -385,14 +392,17 @@ model_others(model_t *m, const model_holder_t *me, const model_bucket_t *b,
         }
     }
 
-    a->limit = me->away ? model_possible(me, a->mine, a->full, a->rate, now)
+    a->limit = me->away
+               ? model_possible(me, a->mine, a->full, a->rate, now,
+                                me->whole && a->op == TB_LEASE_CAP)
                : a->mine;
 
     for (i = 0; i < m->state.n; i++) {
         h = &m->state.holders[i];
 
         if (h->away && h != me && !(met & 1u << i)) {
-            a->held += model_possible(h, 0, a->full, a->rate, now);
+            a->held += model_possible(h, 0, a->full, a->rate, now,
+                                      h->whole);
         }
     }
 }
@@ -436,6 +446,12 @@ static inline void
 model_take(model_ask_t *a)
 {
     double  most;
+
+    if (a->op == TB_LEASE_CAP) {
+        a->free = fmin(a->free, a->back);
+        a->back = 0;
+        a->settled = true;
+    }
 
     if (a->gen != a->next.gen) {
         a->delta = -a->hold;
@@ -521,11 +537,15 @@ model_part(model_t *m, model_holder_t *me, model_bucket_t *b,
 
     state = TB_LEASE_OK;
 
-    if (a.op == TB_LEASE_TAKE && a.done >= seq) {
+    if (a.op == TB_LEASE_LOOK) {
+        a.delta = fmin(a.held, a.full);
+
+    } else if (a.op != TB_LEASE_SET && a.done >= seq) {
         state = TB_LEASE_STALE;
 
-    } else if (a.op == TB_LEASE_LOOK) {
-        a.delta = fmin(a.held, a.full);
+    } else if (a.op != TB_LEASE_SET && m->alone) {
+        a.delta = 0 - a.hold;
+        a.free = 0;
 
     } else {
 
@@ -625,7 +645,7 @@ model_caller(model_t *m, const unsigned char *head, double wall,
         return NULL;
     }
 
-    model_begin(m, flags, wall);
+    model_begin(m, flags, *belief, wall);
     model_clock(m, wall);
     model_forget(m, m->state.age);
 
@@ -642,6 +662,27 @@ model_caller(model_t *m, const unsigned char *head, double wall,
 }
 
 
+/* Who is missing, and who may be using all of the limit. */
+
+static inline void
+model_away(model_t *m, const model_holder_t *me)
+{
+    unsigned         i;
+    model_holder_t  *h;
+
+    m->alone = false;
+
+    for (i = 0; i < m->state.n; i++) {
+        h = &m->state.holders[i];
+        h->away = h->seen + MODEL_MISSING < m->state.age;
+        h->whole = h->share >= 1e6 && !m->faults.careless
+                   && (h == me || !h->away
+                       || memcmp(h->tag, me->tag, TB_HOLDER_TAG) != 0);
+        m->alone |= h != me && !h->nobody && h->whole;
+    }
+}
+
+
 /*
  * A call about n buckets, of which which[] are the indices, at wall (us).
  * Returns the length of the reply.
@@ -655,7 +696,7 @@ model_call(model_t *m, const unsigned char *head, const unsigned char *parts,
     unsigned         i, status;
     unsigned char   *p;
     model_state_t    before;
-    model_holder_t  *h, *me;
+    model_holder_t  *me;
 
     seq = model_f64(head + 11);
     belief = model_f64(head + 27);
@@ -682,10 +723,7 @@ model_call(model_t *m, const unsigned char *head, const unsigned char *parts,
         }
     }
 
-    for (i = 0; i < m->state.n; i++) {
-        h = &m->state.holders[i];
-        h->away = h->seen + MODEL_MISSING < m->state.age;
-    }
+    model_away(m, me);
 
     p = model_reply(m, status, told, m->state.age, out);
 

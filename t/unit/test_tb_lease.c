@@ -235,22 +235,36 @@ test_share_of_the_rate(void **state)
 
     /* 10 a second, one of two nodes, for a second */
 
-    assert_int_equal(tb_lease_alone(0, TEN, 500000, NOW, NOW + 1000),
+    assert_int_equal(tb_lease_alone(0, 0, TEN, 500000, NOW, 0, NOW + 1000),
                      5 * TB_TOKEN);
 
     /* half of the capacity, or what is there anyway */
 
-    assert_int_equal(tb_lease_alone(0, TEN, 500000, 0, NOW), 50 * TB_TOKEN);
-    assert_int_equal(tb_lease_alone(70 * TB_TOKEN, TEN, 500000, 0, NOW),
-                     70 * TB_TOKEN);
+    assert_int_equal(tb_lease_alone(0, 0, TEN, 500000, 0, 0, NOW),
+                     50 * TB_TOKEN);
+    assert_int_equal(tb_lease_alone(70 * TB_TOKEN, 70 * TB_TOKEN, TEN, 500000,
+                                    0, 0, NOW), 70 * TB_TOKEN);
 
     /* of a day, in which ten tokens come in */
 
-    assert_int_equal(tb_lease_alone(0, tb_limits(100, 100, 0), TB_LEASE_ALL,
-                                    NOW, NOW + 86400000), 10 * TB_TOKEN);
+    assert_int_equal(tb_lease_alone(0, 0, tb_limits(100, 100, 0),
+                                    TB_LEASE_ALL, NOW, 0, NOW + 86400000),
+                     10 * TB_TOKEN);
 
-    assert_int_equal(tb_lease_alone(7, TEN, 0, 0, NOW), 7);
-    assert_int_equal(tb_lease_alone(7, TEN, 500000, NOW, NOW - 1), 7);
+    /* it was full for 10 s, and then 30 were taken at once, 1 s ago */
+
+    assert_int_equal(tb_lease_alone(50 * TB_TOKEN, 20 * TB_TOKEN, TEN, 500000,
+                                    NOW - 11000, NOW - 1000, NOW),
+                     25 * TB_TOKEN);
+
+    /* half full for 2 s, which are 10 more, and then the same */
+
+    assert_int_equal(tb_lease_alone(30 * TB_TOKEN, 0, TEN, 500000,
+                                    NOW - 3000, NOW - 1000, NOW),
+                     15 * TB_TOKEN);
+
+    assert_int_equal(tb_lease_alone(7, 7, TEN, 0, 0, 0, NOW), 7);
+    assert_int_equal(tb_lease_alone(7, 7, TEN, 500000, NOW, 0, NOW - 1), 7);
 }
 
 

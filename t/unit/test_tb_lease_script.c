@@ -264,7 +264,7 @@ random_part(server_t *s, unsigned b, unsigned char *buf)
 
     full = tb_limits_full(ask.limits);
 
-    ask.op = pick(s, 0, 30) == 0 ? (tb_lease_op_e) pick(s, 1, 2)
+    ask.op = pick(s, 0, 30) == 0 ? (tb_lease_op_e) pick(s, 1, 3)
                                  : TB_LEASE_TAKE;
     ask.gen = (uint32_t) pick(s, 0, 9) ? s->model.buckets[b].gen
                                        : (uint32_t) pick(s, 0, 3);
@@ -301,7 +301,9 @@ random_head(server_t *s, unsigned h, unsigned char *buf)
                         : s->seq[h] - (s->seq[h] > 5 ? pick(s, 0, 5) : 0);
 
     tb_lease_put_head(buf, id, tag, flags, seq, (uint64_t) s->heard[h],
-                      pick(s, 0, 3) ? 200000 : pick(s, 0, 500000));
+                      pick(s, 0, 9) == 0 ? TB_LEASE_ALL
+                      : pick(s, 0, 3)    ? 200000
+                                         : pick(s, 0, 500000));
 }
 
 

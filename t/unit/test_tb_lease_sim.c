@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "src/core/tb_recall.h"
 #include "tb_lease_model.h"
 #include "tb_random.h"
 
@@ -83,6 +84,9 @@ typedef struct {
     tb_lease_t         leases[BUCKETS];
     uint64_t           tokens[BUCKETS];
     uint64_t           alone[BUCKETS];
+    uint64_t           spent[BUCKETS];    /* when any was taken last */
+    uint64_t           recall[BUCKETS];   /* when it is full without a lease */
+    uint64_t           caution;    /* until when Redis may know less */
     unsigned           waiting[BUCKETS];
 } node_t;
 
@@ -211,6 +215,29 @@ redis_time(const sim_t *s)
 }
 
 
+/* The bucket loses its lease. */
+
+static void
+node_drop(sim_t *s, node_t *n, unsigned b, uint64_t now)
+{
+    uint64_t  full;
+
+    full = tb_lease_full(&n->leases[b], s->limits[b], n->tokens[b], now);
+
+    if (full > n->recall[b]) {
+        n->recall[b] = full;
+    }
+
+    memset(&n->leases[b], 0, sizeof(tb_lease_t));
+    n->tokens[b] = 0;
+    n->alone[b] = 0;
+
+    if (now < n->caution && !s->redis.faults.forgetful) {
+        n->leases[b].full = n->recall[b];
+    }
+}
+
+
 static void
 node_empty(sim_t *s, node_t *n, uint64_t now)
 {
@@ -222,11 +249,13 @@ node_empty(sim_t *s, node_t *n, uint64_t now)
     memcpy(bytes, &id, sizeof(id));
 
     tb_holder_reset(&n->holder, bytes, now);
-    memset(n->leases, 0, sizeof(n->leases));
+
+    if (atomic_load(&n->holder.share) == TB_LEASE_ALL) {
+        n->caution = UINT64_MAX;
+    }
 
     for (i = 0; i < BUCKETS; i++) {
-        n->tokens[i] = 0;
-        n->alone[i] = 0;
+        node_drop(s, n, i, now);
     }
 }
 
@@ -248,10 +277,17 @@ node_start(sim_t *s, unsigned i)
     n->drift = (int64_t) tb_random_in(&s->rnd, 0, 100) - 50;
     n->up = true;
 
-    tb_holder_begin(&n->holder, 0);
+    /* who has never met another counts as alone: that is true of one node */
+
+    tb_holder_begin(&n->holder, TB_LEASE_ALL);
     n->holder.tag[0] = (unsigned char) i;
 
     node_empty(s, n, node_ms(s, n));
+
+    if (s->nnodes == 1 && n->life == 1) {
+        tb_holder_seek(&n->holder, node_ms(s, n));
+    }
+
     event_add(s, tb_random_in(&s->rnd, 1, 20 * MS), TICK, i, 0);
 }
 
@@ -261,23 +297,34 @@ node_start(sim_t *s, unsigned i)
 static void
 node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
 {
-    uint64_t  since;
+    uint64_t     share, since, tokens;
+    tb_lease_t  *l;
 
     if (!tb_holder_is_alone(&n->holder, now, &since)) {
         return;
     }
 
+    share = atomic_load(&n->holder.share);
+
     if (since < n->alone[b]) {
         since = n->alone[b];
     }
 
-    if (now > since) {
+    l = &n->leases[b];
+    tokens = share == TB_LEASE_ALL && l->alone == 0
+             ? tb_lease_whole(l, s->limits[b], n->tokens[b], n->recall[b],
+                              atomic_load(&n->holder.others), n->spent[b],
+                              now)
+             : tb_lease_alone(l->alone ? l->credited : l->held, n->tokens[b],
+                              s->limits[b], share, since, n->spent[b], now);
+
+    if (tokens > n->tokens[b]) {
         s->meters[b].alone = true;
         n->alone[b] = now;
-        n->leases[b].alone = (uint32_t) now | 1;
-        n->tokens[b] = tb_lease_alone(n->tokens[b], s->limits[b],
-                                      atomic_load(&n->holder.share), since,
-                                      now);
+        l->alone = (uint32_t) now | 1;
+        l->whole = share == TB_LEASE_ALL;
+        l->credited = tokens;
+        n->tokens[b] = tokens;
     }
 }
 
@@ -329,7 +376,9 @@ node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
     l = &n->leases[b];
     ask = &c->asks[c->n];
 
-    if (l->seq != 0) {
+    if (l->seq != 0 || (atomic_load(&n->holder.returning) && l->alone == 0)
+        || (atomic_load(&n->holder.joining) && !n->leaving))
+    {
         return false;
     }
 
@@ -345,7 +394,10 @@ node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
         ask->want = 0;
     }
 
-    n->tokens[b] -= ask->back;
+    if (ask->op == TB_LEASE_TAKE) {
+        n->tokens[b] -= ask->back;
+    }
+
     l->seq = c->seq;
     tb_lease_sent(l, ask, now);
     tb_lease_put(c->parts + c->n * TB_LEASE_PART, ask);
@@ -431,7 +483,7 @@ node_tick(sim_t *s, unsigned i)
             mask |= 1u << b;
 
         } else if (tb_lease_is_over(&n->leases[b], n->tokens[b], now)) {
-            n->leases[b].warm = false;
+            node_drop(s, n, b, now);
         }
     }
 
@@ -450,7 +502,7 @@ node_tick(sim_t *s, unsigned i)
 
 
 static bool
-node_take(sim_t *s, node_t *n, unsigned b)
+node_take(sim_t *s, node_t *n, unsigned b, uint64_t now)
 {
     meter_t   *m;
     uint64_t   full;
@@ -461,6 +513,7 @@ node_take(sim_t *s, node_t *n, unsigned b)
     }
 
     n->tokens[b] -= s->cost[b];
+    n->spent[b] = now;
 
     m = &s->meters[b];
     full = tb_limits_full(s->limits[b]);
@@ -500,9 +553,14 @@ node_request(sim_t *s, unsigned i, unsigned b)
 
     now = node_ms(s, n);
     s->meters[b].asked += s->cost[b];
-    node_refill(s, n, b, now);
 
-    if (node_take(s, n, b)
+    /* words are only added to where a request finds too few */
+
+    if (n->tokens[b] < s->cost[b]) {
+        node_refill(s, n, b, now);
+    }
+
+    if (node_take(s, n, b, now)
         || tb_holder_is_alone(&n->holder, now, &since)
         || atomic_load(&n->holder.contact) == 0
         || !tb_lease_waits(&n->leases[b], s->limits[b], n->tokens[b],
@@ -582,7 +640,8 @@ call_execute(sim_t *s, unsigned which)
 
     if (!s->redis.state.there && s->order > 200
         && !(c->head[10] & TB_LEASE_RETURNS)
-        && (c->head[10] & TB_LEASE_JOINS) && s->now > START + SECOND)
+        && (c->head[10] & TB_LEASE_JOINS) && s->now > START + SECOND
+        && !(s->nnodes == 1 && n->life == 1))
     {
         call_release(c);
         return;
@@ -627,6 +686,12 @@ call_reply(sim_t *s, unsigned which)
 
     if (c->beat) {
         n->beating = false;
+
+        for (b = 0; atomic_load(&n->holder.contact) == 0 && b < BUCKETS; b++)
+        {
+            node_drop(s, n, b, now);
+        }
+
         tb_holder_replied(&n->holder, c->seq, &reply, now);
     }
 
@@ -667,7 +732,7 @@ call_reply(sim_t *s, unsigned which)
         waiting = n->waiting[b];
         n->waiting[b] = 0;
 
-        while (waiting > 0 && node_take(s, n, b)) {
+        while (waiting > 0 && node_take(s, n, b, now)) {
             waiting--;
         }
     }
@@ -712,6 +777,23 @@ call_timeout(sim_t *s, unsigned which)
 }
 
 
+static bool
+sole(const sim_t *s)
+{
+    unsigned  i;
+
+    for (i = 0; i < s->nnodes; i++) {
+        if (s->nodes[i].up
+            && atomic_load(&s->nodes[i].holder.share) == TB_LEASE_ALL)
+        {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
 static void
 fault(sim_t *s)
 {
@@ -741,7 +823,14 @@ fault(sim_t *s)
         break;
 
     case 3:
-        if (n->up) {
+
+        /* nobody would know what a sole node had used alone */
+
+        if (n->up && (atomic_load(&n->holder.share) != TB_LEASE_ALL
+                      || (!n->holder.owing
+                          && !tb_holder_is_alone(&n->holder, node_ms(s, n),
+                                                 &span))))
+        {
             n->up = false;
             n->life++;
         }
@@ -757,7 +846,9 @@ fault(sim_t *s)
         break;
 
     case 5:
-        if (chance(s, 1, 3)) {
+        /* what a sole node knows of a lost Redis others are not told */
+
+        if (chance(s, 1, 3) && (s->nnodes == 1 || !sole(s))) {
             model_flush(&s->redis);
         }
 
@@ -765,6 +856,13 @@ fault(sim_t *s)
         break;
 
     case 6:
+
+        /* meanwhile Redis would not see that nodes are on their own */
+
+        if (s->now < s->paused) {
+            break;
+        }
+
         s->step -= (int64_t) tb_random_scale(&s->rnd, MS, 3600 * SECOND);
         break;
 
@@ -784,6 +882,7 @@ fault(sim_t *s)
 static void
 sim_start(sim_t *s, uint64_t seed, const model_faults_t *broken)
 {
+    bool      late;
     unsigned  b, i;
     uint64_t  gap, rate;
 
@@ -797,9 +896,14 @@ sim_start(sim_t *s, uint64_t seed, const model_faults_t *broken)
     s->loss = chance(s, 1, 4) ? 20 : 0;
     s->faults = (unsigned) tb_random_in(&s->rnd, 0, 10);
 
+    late = chance(s, 1, 2);
+
     for (i = 0; i < s->nnodes; i++) {
         s->nodes[i].offset = tb_random(&s->rnd) % UINT32_MAX;
-        node_start(s, i);
+
+        if (i == 0 || !late) {
+            node_start(s, i);
+        }
     }
 
     for (b = 0; b < BUCKETS; b++) {
@@ -823,6 +927,11 @@ sim_start(sim_t *s, uint64_t seed, const model_faults_t *broken)
         s->meters[b].at = s->now;
 
         event_add(s, tb_random_in(&s->rnd, 0, SECOND), REQUEST, 0, b);
+    }
+
+    if (s->nnodes == 1 && chance(s, 1, 2)) {
+        s->paused = s->now + tb_random_scale(&s->rnd, SECOND / 10,
+                                             8 * SECOND);
     }
 
     event_add(s, tb_random_scale(&s->rnd, SECOND / 2, 6 * SECOND), FAULT, 0,
@@ -958,10 +1067,12 @@ used(sim_t *s, uint32_t capacity, uint64_t rate, unsigned mix)
         s->meters[b].at = s->now;
     }
 
-    event_add(s, 100 * MS, REQUEST, 0, 0);
+    /* when all of them have joined */
+
+    event_add(s, 500 * MS, REQUEST, 0, 0);
     sim_run(s);
 
-    allowed = (capacity + rate * (s->now - START - 100 * MS) / SECOND)
+    allowed = (capacity + rate * (s->now - START - 500 * MS) / SECOND)
               * TB_TOKEN;
 
     assert_false(s->violated);
@@ -1020,12 +1131,16 @@ test_finds_what_is_broken(void **state)
     model_faults_t  uncapped = { .uncapped = true };
     model_faults_t  unreserved = { .unreserved = true };
     model_faults_t  generous = { .generous = true };
+    model_faults_t  careless = { .careless = true };
+    model_faults_t  forgetful = { .forgetful = true };
 
     (void) state;
 
     assert_int_equal(violations(500, &uncapped, true), 1);
     assert_int_equal(violations(500, &unreserved, true), 1);
-    assert_int_equal(violations(500, &generous, true), 1);
+    assert_int_equal(violations(3000, &generous, true), 1);
+    assert_int_equal(violations(500, &careless, true), 1);
+    assert_int_equal(violations(500, &forgetful, true), 1);
 }
 
 
