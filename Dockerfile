@@ -11,7 +11,7 @@ FROM ${BASE} AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends make gcc libc6-dev libhiredis-dev \
-        libyajl-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev nginx \
+        libyajl-dev libsqlite3-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev nginx \
         nginx-dev
 
 COPY . /src
@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="nginx gateway" \
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
-        --no-install-recommends nginx libhiredis0.14 libyajl2 \
+        --no-install-recommends nginx libhiredis0.14 libsqlite3-0 libyajl2 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
         /var/cache/debconf/*-old /etc/nginx/sites-enabled/default \
     && install -d -o www-data -g www-data -m 0755 /run/gateway \

@@ -28,8 +28,8 @@ MODULES =	$(OBJ)/ngx_http_tbucket_module.so \
 
 # Debian packages, by what needs them.
 
-DEPS_BUILD =	gcc libc6-dev libhiredis-dev libyajl-dev libxxhash-dev \
-		libssl-dev libpcre2-dev zlib1g-dev
+DEPS_BUILD =	gcc libc6-dev libhiredis-dev libsqlite3-dev libxxhash-dev \
+		libyajl-dev libssl-dev libpcre2-dev zlib1g-dev
 ifeq ($(NGINX_SRC),/usr/share/nginx/src)
 DEPS_BUILD +=	nginx nginx-dev
 endif
@@ -37,7 +37,8 @@ DEPS_DEMO =	python3-minimal libpython3-stdlib
 DEPS_UNIT =	libcmocka-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
-		libfaketime openssl prometheus redis-server redis-sentinel
+		libfaketime openssl prometheus redis-server redis-sentinel \
+		sqlite3
 DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
 		libpython3-stdlib
 DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make

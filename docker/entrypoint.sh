@@ -100,9 +100,9 @@ check_store()
 {
     case $1 in
         '') ;;
-        file:/*)
-            must_match STORE_URL "$1" 'file:/[A-Za-z0-9_./-]+' \
-                'file: and an absolute path' ;;
+        sqlite:/*)
+            must_match STORE_URL "$1" 'sqlite:/[A-Za-z0-9_./-]+' \
+                'sqlite: and the absolute path of a file' ;;
         redis://* | redis+unix:/* | redis+sentinel://*)
 
             # a password is not shown
@@ -110,7 +110,7 @@ check_store()
             matches "$1" "[a-z+]+:[A-Za-z0-9_.~:/?@=,+%&!*()[-]+(\][A-Za-z0-9_.~:/?@=,+%&!*()-]*)?" \
                 || die "STORE_URL has a character that cannot be in a URL;" \
                        "write it as %XX" ;;
-        *)  die "STORE_URL must begin with file:/, redis://, redis+unix:/" \
+        *)  die "STORE_URL must begin with sqlite:/, redis://, redis+unix:/" \
                 "or redis+sentinel://" ;;
     esac
 }

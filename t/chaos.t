@@ -64,7 +64,7 @@ my @gateways = (
     start('first', 'round_robin', 1,
           "redis://127.0.0.1:$relay->{port} timeout=1s interval=500ms"),
     start('second', 'p2c', 1, $redis->url . ' timeout=1s interval=500ms'),
-    start('third', 'least_conn', 0, 'file:%%DIR%%/store'),
+    start('third', 'least_conn', 0, 'sqlite:%%DIR%%/store/c.db'),
 );
 
 # One that was started on the file of another: it changes nothing there.

@@ -51,7 +51,7 @@ subtest 'every example is accepted' => sub {
             =~ s/password_file=\S+?(;|\s)/password_file=$password$1/gr
             =~ s/access_log access/access_log %%DIR%%\/access/gr
             =~ s/_temp_path temp/_temp_path %%DIR%%/gr
-            =~ s/file:store/file:%%DIR%%\/store/gr;
+            =~ s/sqlite:store/sqlite:%%DIR%%\/store/gr;
         my ($code, $err) = check($text);
         is($code, 0, $name) or diag($err);
     }

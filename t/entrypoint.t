@@ -80,8 +80,8 @@ subtest 'what is set is what nginx gets' => sub {
            'RATE=0.5r/m', 'CAPACITY=7');
     writes('the header of the key', qr/tbucket_zone \$http_x_my_key /,
            'CLIENT_KEY_HEADER=X-My-Key');
-    writes('a file store', qr{tbucket_store file:$dir/store;},
-           "STORE_URL=file:$dir/store");
+    writes('a database', qr{tbucket_store sqlite:$dir/c.db;},
+           "STORE_URL=sqlite:$dir/c.db");
     writes('a health check', qr{lb_health_check uri=/up interval=2s;},
            'HEALTH_URI=/up', 'HEALTH_INTERVAL=2s');
     my $port = Gateway::free_port();

@@ -1395,10 +1395,10 @@ qr/\[emerg\] .*"scope=global" of zone "z" needs a "tbucket_store" of Redis in \S
 
 
 
-=== TEST 117: a limit for all gateways with a store of files
+=== TEST 117: a limit for all gateways with a database in a file
 --- http_config
     tbucket_zone all zone=z:1m rate=1r/s scope=global;
-    tbucket_store file:store;
+    tbucket_store sqlite:store.db;
 --- config
 --- must_die
 --- error_log eval

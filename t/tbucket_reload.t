@@ -130,7 +130,7 @@ subtest 'a reload that fails changes nothing' => sub {
 
 # A write that an old worker has begun to read when the zone is replaced.
 
-for my $store ('', 'tbucket_store file:%%DIR%%/store;') {
+for my $store ('', 'tbucket_store sqlite:%%DIR%%/c.db;') {
     subtest "a change to a zone that a reload replaces ($store)" => sub {
         my $api = "$store server { listen unix:%%DIR%%/api; location /c { "
                   . 'tbucket_api zone=z; } }';

@@ -24,8 +24,8 @@ __DATA__
 
 === TEST 1: twice
 --- http_config
-    tbucket_store file:store;
-    tbucket_store file:store;
+    tbucket_store sqlite:store.db;
+    tbucket_store sqlite:store.db;
 --- error_log eval
 qr/\[emerg\] .*"tbucket_store" directive is duplicate in .*:\d+/
 
@@ -49,7 +49,7 @@ qr/\[emerg\] .*the store's URL has no scheme in .*:\d+/
 
 === TEST 4: an interval that is too short
 --- http_config
-    tbucket_store file:store interval=99ms;
+    tbucket_store sqlite:store.db interval=99ms;
 --- error_log eval
 qr/\[emerg\] .*invalid interval "99ms", a time from 100ms to 1h is expected in .*:\d+/
 
@@ -57,7 +57,7 @@ qr/\[emerg\] .*invalid interval "99ms", a time from 100ms to 1h is expected in .
 
 === TEST 5: an interval that is too long
 --- http_config
-    tbucket_store file:store interval=61m;
+    tbucket_store sqlite:store.db interval=61m;
 --- error_log eval
 qr/\[emerg\] .*invalid interval "61m", a time from 100ms to 1h is expected/
 
@@ -65,7 +65,7 @@ qr/\[emerg\] .*invalid interval "61m", a time from 100ms to 1h is expected/
 
 === TEST 6: an interval that is no time
 --- http_config
-    tbucket_store file:store interval=often;
+    tbucket_store sqlite:store.db interval=often;
 --- error_log eval
 qr/\[emerg\] .*invalid interval "often", a time from/
 
@@ -73,7 +73,7 @@ qr/\[emerg\] .*invalid interval "often", a time from/
 
 === TEST 7: an interval twice
 --- http_config
-    tbucket_store file:store interval=1s interval=1s;
+    tbucket_store sqlite:store.db interval=1s interval=1s;
 --- error_log eval
 qr/\[emerg\] .*duplicate "interval" parameter in .*:\d+/
 
@@ -81,7 +81,7 @@ qr/\[emerg\] .*duplicate "interval" parameter in .*:\d+/
 
 === TEST 8: a timeout out of range
 --- http_config
-    tbucket_store file:store timeout=61s;
+    tbucket_store sqlite:store.db timeout=61s;
 --- error_log eval
 qr/\[emerg\] .*invalid timeout "61s", a time from 10ms to 60s is expected/
 
@@ -89,7 +89,7 @@ qr/\[emerg\] .*invalid timeout "61s", a time from 10ms to 60s is expected/
 
 === TEST 9: a prefix that would break keys
 --- http_config
-    tbucket_store "file:store" "prefix=a{b}";
+    tbucket_store "sqlite:store.db" "prefix=a{b}";
 --- error_log eval
 qr/\[emerg\] .*invalid prefix "a\{b\}": 1 to 64 letters, digits and "\._:-"/
 
@@ -97,7 +97,7 @@ qr/\[emerg\] .*invalid prefix "a\{b\}": 1 to 64 letters, digits and "\._:-"/
 
 === TEST 10: an empty prefix
 --- http_config
-    tbucket_store file:store prefix=;
+    tbucket_store sqlite:store.db prefix=;
 --- error_log eval
 qr/\[emerg\] .*invalid prefix "": 1 to 64 letters/
 
@@ -105,7 +105,7 @@ qr/\[emerg\] .*invalid prefix "": 1 to 64 letters/
 
 === TEST 11: a node's name twice
 --- http_config
-    tbucket_store file:store node=a node=b;
+    tbucket_store sqlite:store.db node=a node=b;
 --- error_log eval
 qr/\[emerg\] .*duplicate "node" parameter/
 
@@ -113,7 +113,7 @@ qr/\[emerg\] .*duplicate "node" parameter/
 
 === TEST 12: an empty name of a file
 --- http_config
-    tbucket_store file:store password_file=;
+    tbucket_store sqlite:store.db password_file=;
 --- error_log eval
 qr/\[emerg\] .*the name of "password_file" is empty/
 
@@ -121,14 +121,14 @@ qr/\[emerg\] .*the name of "password_file" is empty/
 
 === TEST 13: a parameter that there is not
 --- http_config
-    tbucket_store file:store retries=3;
+    tbucket_store sqlite:store.db retries=3;
 --- error_log eval
 qr/\[emerg\] .*invalid parameter "retries=3" in .*:\d+/
 
 
 
-=== TEST 14: a password for a folder
+=== TEST 14: a password for a file
 --- http_config
-    tbucket_store file:store password_file=/nonexistent;
+    tbucket_store sqlite:store.db password_file=/nonexistent;
 --- error_log eval
-qr/\[emerg\] .*password_file is for Redis, not for a store that is a folder in /
+qr/\[emerg\] .*password_file is for Redis, not for a database in a file in /

@@ -1,8 +1,8 @@
 
 /*
- * A client as JSON: the bodies of the API, the values in Redis, the objects
- * in the file store.  One strict reader for all of them, and the printing.
- * Not here: where clients are kept (tb_table.h), and what changes them.
+ * A client as JSON: the bodies of the API and the values in Redis.  One
+ * strict reader for all of them, and the printing.  Not here: where clients
+ * are kept (tb_table.h), and what changes them.
  *
  * Tokens are in µtok, rates in steps of 0.1r/d (see tb_bucket.h).  Both come
  * from the decimal text without a detour over doubles: a rate is rounded to

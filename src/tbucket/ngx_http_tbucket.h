@@ -20,8 +20,8 @@
 #include "src/core/tb_hash.h"
 #include "src/core/tb_registry.h"
 #include "src/core/tb_table.h"
-#include "src/tbucket/ngx_http_tbucket_kept.h"
 #include "src/tbucket/ngx_http_tbucket_mirror.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_rows.h"
 
 
 #define NGX_HTTP_TBUCKET_HEADERS_OFF     0
@@ -95,8 +95,8 @@ typedef struct {
 
     ngx_http_tbucket_store_status_t  store;
 
-    /* of the file store */
-    ngx_http_tbucket_kept_t      kept;
+    /* of the SQLite store */
+    ngx_http_tbucket_rows_t      rows;
 
     /* of the Redis store */
     ngx_http_tbucket_mirror_t    mirror;

@@ -68,7 +68,7 @@ static const struct {
     char     *(*conf)(ngx_conf_t *cf, ngx_http_tbucket_store_t *store,
                       ngx_str_t *url);
 } ngx_http_tbucket_stores[] = {
-    { ngx_string("file:"), ngx_http_tbucket_store_file_conf },
+    { ngx_string("sqlite:"), ngx_http_tbucket_store_sqlite_conf },
     { ngx_string("redis:"), ngx_http_tbucket_store_redis_conf },
     { ngx_string("redis+unix:"), ngx_http_tbucket_store_redis_conf },
     { ngx_string("redis+sentinel:"), ngx_http_tbucket_store_redis_conf },
@@ -158,12 +158,12 @@ ngx_http_tbucket_store_url(ngx_conf_t *cf, ngx_http_tbucket_store_t *store,
                                         &rest))
         {
             if (ngx_http_tbucket_stores[i].conf
-                == ngx_http_tbucket_store_file_conf
+                != ngx_http_tbucket_store_redis_conf
                 && store->password_file.data)
             {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "password_file is for Redis, not for a "
-                                   "store that is a folder");
+                                   "database in a file");
                 return NGX_CONF_ERROR;
             }
 

@@ -185,7 +185,7 @@ void ngx_http_tbucket_store_down(ngx_http_tbucket_zone_t *zone,
  * an [emerg] line that names what is wrong with it, but never the password.
  */
 
-char *ngx_http_tbucket_store_file_conf(ngx_conf_t *cf,
+char *ngx_http_tbucket_store_sqlite_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url);
 char *ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url);

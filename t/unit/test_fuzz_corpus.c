@@ -20,16 +20,8 @@
 #include "fuzz/fuzz_client_body.c"
 #undef LLVMFuzzerTestOneInput
 
-#define LLVMFuzzerTestOneInput  fuzz_clients_file
-#include "fuzz/fuzz_clients_file.c"
-#undef LLVMFuzzerTestOneInput
-
 #define LLVMFuzzerTestOneInput  fuzz_id
 #include "fuzz/fuzz_id.c"
-#undef LLVMFuzzerTestOneInput
-
-#define LLVMFuzzerTestOneInput  fuzz_journal
-#include "fuzz/fuzz_journal.c"
 #undef LLVMFuzzerTestOneInput
 
 #define LLVMFuzzerTestOneInput  fuzz_lb_entry
@@ -129,24 +121,6 @@ bodies_of_the_api(void **state)
 
 
 static void
-files_of_clients(void **state)
-{
-    (void) state;
-
-    replay("clients_file", fuzz_clients_file);
-}
-
-
-static void
-journals_and_token_states(void **state)
-{
-    (void) state;
-
-    replay("journal", fuzz_journal);
-}
-
-
-static void
 ids_of_clients(void **state)
 {
     (void) state;
@@ -205,8 +179,6 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(bodies_of_the_api),
-        cmocka_unit_test(files_of_clients),
-        cmocka_unit_test(journals_and_token_states),
         cmocka_unit_test(ids_of_clients),
         cmocka_unit_test(servers_of_the_api_and_state_files),
         cmocka_unit_test(values_in_redis),

@@ -1,0 +1,348 @@
+
+/*
+ * Writes of the API to the database; see ngx_http_tbucket_commit.h.
+ *
+ * Whether a client exists is asked of the rows: these are the truth, and the
+ * writes before in the same transaction are in them.  Memory says whether
+ * there is room; since it is brought in line under the lock before and after,
+ * nobody else takes that room meanwhile.
+ */
+
+
+#include "src/tbucket/sqlite/ngx_http_tbucket_commit.h"
+#include "src/core/tb_client.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
+
+
+static ngx_int_t ngx_http_tbucket_commit_locked(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t **writes, ngx_uint_t n);
+static ngx_int_t ngx_http_tbucket_commit_follow(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t **writes, ngx_uint_t n);
+static size_t ngx_http_tbucket_commit_cells(
+    ngx_http_tbucket_write_t **writes, ngx_uint_t i);
+static ngx_int_t ngx_http_tbucket_commit_write(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
+static ngx_int_t ngx_http_tbucket_commit_complete(
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change,
+    uint32_t capacity, uint64_t rate);
+static ngx_int_t ngx_http_tbucket_commit_room(
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
+static ngx_int_t ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
+
+
+ngx_int_t
+ngx_http_tbucket_commit(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t **writes, ngx_uint_t n, ngx_msec_t timeout)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_tbucket_db_open(db, timeout) != NGX_OK
+        || ngx_http_tbucket_db_lock(db, NGX_HTTP_TBUCKET_DB_APPLY, 1)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_tbucket_commit_locked(db, writes, n);
+
+    ngx_http_tbucket_db_rollback(db);
+    ngx_http_tbucket_db_unlock(db, NGX_HTTP_TBUCKET_DB_APPLY);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_commit_locked(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t **writes, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    if (ngx_http_tbucket_db_begin(db, 1) != NGX_OK
+        || ngx_http_tbucket_commit_follow(db, writes, n) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        writes[i]->cells = ngx_http_tbucket_commit_cells(writes, i);
+
+        if (ngx_http_tbucket_commit_write(db, writes[i]) == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_http_tbucket_db_commit(db) != NGX_OK) {
+
+        /* the log may have it, though it could not be synced */
+
+        return (sqlite3_errcode(db->handle) & 0xff) == SQLITE_IOERR
+               ? NGX_ABORT : NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_commit_follow(db, writes, n) == NGX_OK
+           ? NGX_OK : NGX_ABORT;
+}
+
+
+/* Each zone of the writes once. */
+
+static ngx_int_t
+ngx_http_tbucket_commit_follow(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t **writes, ngx_uint_t n)
+{
+    ngx_uint_t  i, k;
+
+    for (i = 0; i < n; i++) {
+
+        for (k = 0; writes[k]->zone != writes[i]->zone; k++) { /* void */ }
+
+        if (k == i
+            && ngx_http_tbucket_follow(db, writes[i]->zone) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* What the writes before have taken of the registry of the same zone. */
+
+static size_t
+ngx_http_tbucket_commit_cells(ngx_http_tbucket_write_t **writes,
+    ngx_uint_t i)
+{
+    ngx_uint_t  k;
+
+    for (k = i; k > 0; k--) {
+        if (writes[k - 1]->zone == writes[i]->zone) {
+            return writes[k - 1]->cells;
+        }
+    }
+
+    return 0;
+}
+
+
+/* NGX_OK; NGX_DECLINED: refused, write->outcome says why; NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_tbucket_commit_write(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write)
+{
+    size_t      cells;
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    write->outcome = NGX_HTTP_TBUCKET_UPDATED;
+    write->created = 0;
+    write->updated = 0;
+
+    cells = write->cells;
+
+    ngx_shmtx_lock(&write->zone->shpool->mutex);
+    rc = ngx_http_tbucket_write_superseded(write);
+    ngx_shmtx_unlock(&write->zone->shpool->mutex);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < write->n; i++) {
+        rc = ngx_http_tbucket_commit_check(db, write, &write->changes[i]);
+
+        if (rc != NGX_OK) {
+            write->cells = cells;
+            return rc;
+        }
+    }
+
+    for (i = 0; i < write->n; i++) {
+        rc = ngx_http_tbucket_commit_change(db, write, &write->changes[i]);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change)
+{
+    uint64_t       rate;
+    uint32_t       capacity;
+    ngx_int_t      rc;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_CLIENT);
+
+    ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
+    ngx_http_tbucket_db_bind_text(stmt, 2, &change->id);
+
+    rc = ngx_http_tbucket_db_next(db, stmt);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    capacity = 1;
+    rate = TB_RATE_MIN;
+
+    if (rc == NGX_OK) {
+        (void) ngx_http_tbucket_follow_limits(stmt, 0, &capacity, &rate);
+        (void) sqlite3_reset(stmt);
+    }
+
+    switch (write->kind) {
+
+    case NGX_HTTP_TBUCKET_WRITE_CHANGE:
+    case NGX_HTTP_TBUCKET_WRITE_REMOVE:
+
+        if (rc == NGX_DONE) {
+            write->outcome = NGX_HTTP_TBUCKET_MISSING;
+            return NGX_DECLINED;
+        }
+
+        return write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE ? NGX_OK
+               : ngx_http_tbucket_commit_complete(write, change, capacity,
+                                                  rate);
+
+    case NGX_HTTP_TBUCKET_WRITE_CREATE:
+
+        if (rc == NGX_OK) {
+            write->outcome = NGX_HTTP_TBUCKET_EXISTS;
+            return NGX_DECLINED;
+        }
+
+        break;
+
+    default:
+        break;
+    }
+
+    if (rc == NGX_OK) {
+        write->updated++;
+        return NGX_OK;
+    }
+
+    write->created++;
+
+    return ngx_http_tbucket_commit_room(write, change);
+}
+
+
+/* A change keeps what it does not name. */
+
+static ngx_int_t
+ngx_http_tbucket_commit_complete(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, uint32_t capacity, uint64_t rate)
+{
+    if (!(change->members & TB_CLIENT_CAPACITY)) {
+        change->capacity = capacity;
+        change->members |= TB_CLIENT_CAPACITY;
+    }
+
+    if (!(change->members & TB_CLIENT_RATE)) {
+        change->rate = rate;
+        change->members |= TB_CLIENT_RATE;
+    }
+
+    if ((change->members & TB_CLIENT_TOKENS)
+        && change->tokens > change->capacity * TB_TOKEN)
+    {
+        write->outcome = NGX_HTTP_TBUCKET_TOKENS_RANGE;
+        return NGX_DECLINED;
+    }
+
+    write->updated++;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_commit_room(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change)
+{
+    size_t                    room;
+    tb_hash_t                 h;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = write->zone;
+
+    h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
+
+    write->cells += tb_registry_cells(change->id.len);
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    room = tb_registry_room(zone->shared->registry);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (write->cells > room
+        || !tb_table_has_room(zone->shared->table, &h, ngx_current_msec,
+                              zone->limits))
+    {
+        write->outcome = NGX_HTTP_TBUCKET_NO_ROOM;
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change)
+{
+    sqlite3_stmt  *stmt;
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+        write->outcome = NGX_HTTP_TBUCKET_REMOVED;
+
+        stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_REMOVE);
+
+    } else {
+        if (write->created) {
+            write->outcome = NGX_HTTP_TBUCKET_CREATED;
+        }
+
+        stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_SET);
+
+        ngx_http_tbucket_follow_bind(stmt, 3, change->capacity,
+                                     change->rate);
+    }
+
+    ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
+    ngx_http_tbucket_db_bind_text(stmt, 2, &change->id);
+
+    if (ngx_http_tbucket_db_run(db, stmt) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
+        || !(change->members & TB_CLIENT_TOKENS))
+    {
+        return NGX_OK;
+    }
+
+    stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_SET_TOKENS);
+
+    ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
+    ngx_http_tbucket_db_bind_text(stmt, 2, &change->id);
+    (void) sqlite3_bind_int64(stmt, 3, (int64_t) change->tokens);
+    (void) sqlite3_bind_int64(stmt, 4,
+                              (int64_t) ngx_http_tbucket_follow_clock(NULL));
+
+    return ngx_http_tbucket_db_run(db, stmt);
+}

@@ -1,0 +1,742 @@
+
+/*
+ * The connection to the database; see ngx_http_tbucket_db.h.
+ */
+
+
+#include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
+
+#include <time.h>
+
+
+/* "tbkt" in the header of the file: whose database it is */
+#define NGX_HTTP_TBUCKET_DB_ID       0x74626b74
+
+/* "PRAGMA user_version" of the schema below */
+#define NGX_HTTP_TBUCKET_DB_VERSION  1
+
+/* bytes of a row; a part of the table takes 96 K */
+#define NGX_HTTP_TBUCKET_DB_ROW      (1024 * 1024)
+
+/* us between two looks at a lock */
+#define NGX_HTTP_TBUCKET_DB_POLL     1000
+
+
+static ngx_int_t ngx_http_tbucket_db_connect(ngx_http_tbucket_db_t *db);
+static ngx_int_t ngx_http_tbucket_db_create(ngx_http_tbucket_db_t *db);
+static ngx_int_t ngx_http_tbucket_db_is_current(ngx_http_tbucket_db_t *db);
+static ngx_int_t ngx_http_tbucket_db_identify(ngx_http_tbucket_db_t *db);
+static ngx_int_t ngx_http_tbucket_db_pragma(ngx_http_tbucket_db_t *db,
+    const char *sql, int64_t *value);
+static ngx_int_t ngx_http_tbucket_db_exec(ngx_http_tbucket_db_t *db,
+    const char *sql);
+static ngx_int_t ngx_http_tbucket_db_wal(ngx_http_tbucket_db_t *db);
+static ngx_int_t ngx_http_tbucket_db_prepare(ngx_http_tbucket_db_t *db);
+static ngx_int_t ngx_http_tbucket_db_open_lock(ngx_http_tbucket_db_t *db);
+static int ngx_http_tbucket_db_busy(void *data, int count);
+static uint64_t ngx_http_tbucket_db_clock(void);
+static ngx_int_t ngx_http_tbucket_db_error(ngx_http_tbucket_db_t *db,
+    const char *path, ngx_err_t err, const char *reason);
+
+
+/*
+ * Constraints say what the API says; a rate is 1 request a day to 1,000,000
+ * a second.  An id that is changed is another client.
+ */
+
+static const char  ngx_http_tbucket_db_schema[] =
+    "CREATE TABLE meta ("
+    " name TEXT PRIMARY KEY NOT NULL,"
+    " value TEXT NOT NULL) WITHOUT ROWID;"
+
+    "INSERT INTO meta VALUES ('epoch', lower(hex(randomblob(16))));"
+
+    "CREATE TABLE clients ("
+    " zone TEXT NOT NULL"
+    "  CONSTRAINT \"zone is a name\""
+    "  CHECK (typeof(zone) = 'text' AND zone <> ''),"
+    " id TEXT NOT NULL"
+    "  CONSTRAINT \"id is 1 to 255 bytes of text\""
+    "  CHECK (typeof(id) = 'text'"
+    "  AND length(CAST(id AS BLOB)) BETWEEN 1 AND 255"
+    "  AND instr(CAST(id AS BLOB), x'00') = 0),"
+    " capacity INTEGER NOT NULL"
+    "  CONSTRAINT \"capacity is an integer from 1 to 1000000\""
+    "  CHECK (typeof(capacity) = 'integer'"
+    "  AND capacity BETWEEN 1 AND 1000000),"
+    " rate_per_sec NUMERIC NOT NULL"
+    "  CONSTRAINT \"rate_per_sec is a number from 1/86400 to 1000000\""
+    "  CHECK (typeof(rate_per_sec) IN ('integer', 'real')"
+    "  AND rate_per_sec BETWEEN 9.5 / 864000 AND 1000000),"
+    " PRIMARY KEY (zone, id)) WITHOUT ROWID;"
+
+    "CREATE TABLE changes ("
+    " seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " zone TEXT NOT NULL,"
+    " id TEXT NOT NULL,"
+    " tokens INTEGER,"
+    " at INTEGER);"
+
+    "CREATE TABLE zones ("
+    " zone TEXT PRIMARY KEY NOT NULL,"
+    " secret BLOB NOT NULL,"
+    " saved INTEGER NOT NULL) WITHOUT ROWID;"
+
+    "CREATE TABLE tokens ("
+    " zone TEXT NOT NULL,"
+    " part INTEGER NOT NULL,"
+    " at INTEGER NOT NULL,"
+    " state BLOB NOT NULL,"
+    " UNIQUE (zone, part));"
+
+    "CREATE TRIGGER client_added AFTER INSERT ON clients BEGIN"
+    " INSERT INTO changes (zone, id) VALUES (NEW.zone, NEW.id);"
+    "END;"
+
+    "CREATE TRIGGER client_changed AFTER UPDATE ON clients BEGIN"
+    " INSERT INTO changes (zone, id) VALUES (NEW.zone, NEW.id);"
+    "END;"
+
+    "CREATE TRIGGER client_renamed AFTER UPDATE OF zone, id ON clients"
+    " WHEN OLD.zone <> NEW.zone OR OLD.id <> NEW.id BEGIN"
+    " INSERT INTO changes (zone, id) VALUES (OLD.zone, OLD.id);"
+    "END;"
+
+    "CREATE TRIGGER client_removed AFTER DELETE ON clients BEGIN"
+    " INSERT INTO changes (zone, id) VALUES (OLD.zone, OLD.id);"
+    "END;";
+
+
+static const char  *ngx_http_tbucket_db_texts[NGX_HTTP_TBUCKET_DB_STATEMENTS]
+    = {
+    "BEGIN",
+    "BEGIN IMMEDIATE",
+    "COMMIT",
+    "ROLLBACK",
+
+    "SELECT (SELECT value FROM meta WHERE name = 'epoch'),"
+    " (SELECT min(seq) FROM changes),"
+    " (SELECT seq FROM sqlite_sequence WHERE name = 'changes')",
+
+    "SELECT changes.seq, changes.id, changes.tokens, changes.at,"
+    " clients.capacity, clients.rate_per_sec"
+    " FROM changes LEFT JOIN clients USING (zone, id)"
+    " WHERE changes.seq > ?2 AND changes.zone = ?1 ORDER BY changes.seq",
+
+    "SELECT id, capacity, rate_per_sec FROM clients WHERE zone = ?1",
+
+    "SELECT capacity, rate_per_sec FROM clients WHERE zone = ?1 AND id = ?2",
+
+    "INSERT INTO clients (zone, id, capacity, rate_per_sec)"
+    " VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (zone, id) DO UPDATE SET capacity = excluded.capacity,"
+    " rate_per_sec = excluded.rate_per_sec",
+
+    "DELETE FROM clients WHERE zone = ?1 AND id = ?2",
+
+    "INSERT INTO changes (zone, id, tokens, at) VALUES (?1, ?2, ?3, ?4)",
+
+    "SELECT secret, saved FROM zones WHERE zone = ?1",
+
+    "INSERT INTO zones (zone, secret, saved) VALUES (?1, ?2, ?3)"
+    " ON CONFLICT (zone) DO UPDATE SET secret = excluded.secret,"
+    " saved = excluded.saved",
+
+    "SELECT at, state FROM tokens WHERE zone = ?1",
+
+    "INSERT INTO tokens (zone, part, at, state) VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (zone, part) DO UPDATE SET at = excluded.at,"
+    " state = excluded.state",
+
+    "DELETE FROM tokens WHERE zone = ?1 AND part = ?2",
+
+    "DELETE FROM tokens WHERE zone = ?1",
+
+    "DELETE FROM changes WHERE seq <= ?1",
+
+    ("INSERT INTO meta (name, value) VALUES ('probe', datetime('now'))"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+};
+
+
+ngx_int_t
+ngx_http_tbucket_db_open(ngx_http_tbucket_db_t *db, ngx_msec_t timeout)
+{
+    db->error[0] = '\0';
+    db->deadline = ngx_http_tbucket_db_clock() + (uint64_t) timeout * 1000;
+
+    if (db->handle != NULL) {
+
+        if (ngx_http_tbucket_db_is_current(db) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        ngx_http_tbucket_db_close(db);
+    }
+
+    if (ngx_http_tbucket_db_connect(db) == NGX_OK
+        && ngx_http_tbucket_db_identify(db) == NGX_OK
+        && ngx_http_tbucket_db_wal(db) == NGX_OK
+        && ngx_http_tbucket_db_prepare(db) == NGX_OK
+        && ngx_http_tbucket_db_open_lock(db) == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_tbucket_db_close(db);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_db_connect(ngx_http_tbucket_db_t *db)
+{
+    if (ngx_http_tbucket_db_create(db) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (sqlite3_open_v2(db->path, &db->handle,
+                        SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOMUTEX
+                        |SQLITE_OPEN_PRIVATECACHE, NULL)
+        != SQLITE_OK)
+    {
+        return ngx_http_tbucket_db_fail(db);
+    }
+
+    (void) sqlite3_extended_result_codes(db->handle, 1);
+    (void) sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH,
+                         NGX_HTTP_TBUCKET_DB_ROW);
+    (void) sqlite3_busy_handler(db->handle, ngx_http_tbucket_db_busy, db);
+
+    return NGX_OK;
+}
+
+
+/*
+ * A file for SQLite to open that only its owner may read.  A file that is
+ * there must not be opened here: to close it again would end the locks that
+ * SQLite has on it in this process.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_db_create(ngx_http_tbucket_db_t *db)
+{
+    ngx_fd_t     fd;
+    struct stat  st;
+
+    if (stat(db->path, &st) == 0) {
+
+        if (!S_ISREG(st.st_mode)) {
+            return ngx_http_tbucket_db_error(db, db->path, 0,
+                                             "is not a regular file");
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_errno != NGX_ENOENT) {
+        return ngx_http_tbucket_db_error(db, db->path, ngx_errno, "stat()");
+    }
+
+    fd = open(db->path, O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+
+        if (ngx_errno == NGX_EEXIST) {
+            return NGX_OK;
+        }
+
+        return ngx_http_tbucket_db_error(db, db->path, ngx_errno, "open()");
+    }
+
+    (void) close(fd);
+
+    return NGX_OK;
+}
+
+
+/* Whether the file by that name is still the one that is open. */
+
+static ngx_int_t
+ngx_http_tbucket_db_is_current(ngx_http_tbucket_db_t *db)
+{
+    int  moved;
+
+    moved = 0;
+
+    if (sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_HAS_MOVED,
+                             &moved)
+        != SQLITE_OK
+        || moved)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Nothing is written to a database before it is known as ours. */
+
+static ngx_int_t
+ngx_http_tbucket_db_identify(ngx_http_tbucket_db_t *db)
+{
+    char     reason[128];
+    int64_t  id, objects, version;
+
+    if (ngx_http_tbucket_db_exec(db, "PRAGMA trusted_schema = OFF;"
+                                     "PRAGMA cell_size_check = ON;"
+                                     "PRAGMA temp_store = MEMORY;"
+                                     "BEGIN IMMEDIATE")
+        != NGX_OK
+        || ngx_http_tbucket_db_pragma(db, "PRAGMA application_id", &id)
+           != NGX_OK
+        || ngx_http_tbucket_db_pragma(db, "PRAGMA user_version", &version)
+           != NGX_OK
+        || ngx_http_tbucket_db_pragma(db,
+                                      "SELECT count(*) FROM sqlite_schema",
+                                      &objects)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    db->created = 0;
+
+    if (id == 0 && version == 0 && objects == 0) {
+
+        (void) snprintf(reason, sizeof(reason),
+                        "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                        NGX_HTTP_TBUCKET_DB_ID, NGX_HTTP_TBUCKET_DB_VERSION);
+
+        if (ngx_http_tbucket_db_exec(db, ngx_http_tbucket_db_schema)
+            != NGX_OK
+            || ngx_http_tbucket_db_exec(db, reason) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        db->created = 1;
+
+        return ngx_http_tbucket_db_exec(db, "COMMIT");
+    }
+
+    if (id != NGX_HTTP_TBUCKET_DB_ID) {
+        return ngx_http_tbucket_db_error(db, db->path, 0,
+                                         "is a database of something else");
+    }
+
+    if (version != NGX_HTTP_TBUCKET_DB_VERSION) {
+        (void) snprintf(reason, sizeof(reason),
+                        "has schema %lld, this version knows schema %d",
+                        (long long) version, NGX_HTTP_TBUCKET_DB_VERSION);
+
+        return ngx_http_tbucket_db_error(db, db->path, 0, reason);
+    }
+
+    return ngx_http_tbucket_db_exec(db, "ROLLBACK");
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_db_pragma(ngx_http_tbucket_db_t *db, const char *sql,
+    int64_t *value)
+{
+    ngx_int_t      rc;
+    sqlite3_stmt  *stmt;
+
+    if (sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL) != SQLITE_OK) {
+        return ngx_http_tbucket_db_fail(db);
+    }
+
+    rc = ngx_http_tbucket_db_next(db, stmt);
+
+    if (rc == NGX_OK) {
+        *value = sqlite3_column_int64(stmt, 0);
+    }
+
+    (void) sqlite3_finalize(stmt);
+
+    return rc == NGX_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_db_exec(ngx_http_tbucket_db_t *db, const char *sql)
+{
+    if (sqlite3_exec(db->handle, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        return ngx_http_tbucket_db_fail(db);
+    }
+
+    return NGX_OK;
+}
+
+
+/* What was committed is on the disk, and readers do not wait for writers. */
+
+static ngx_int_t
+ngx_http_tbucket_db_wal(ngx_http_tbucket_db_t *db)
+{
+    ngx_int_t      rc;
+    sqlite3_stmt  *stmt;
+
+    if (sqlite3_prepare_v2(db->handle, "PRAGMA journal_mode = WAL", -1, &stmt,
+                           NULL)
+        != SQLITE_OK)
+    {
+        return ngx_http_tbucket_db_fail(db);
+    }
+
+    rc = ngx_http_tbucket_db_next(db, stmt);
+
+    if (rc == NGX_OK
+        && ngx_strcasecmp((u_char *) sqlite3_column_text(stmt, 0),
+                          (u_char *) "wal")
+           != 0)
+    {
+        rc = ngx_http_tbucket_db_error(db, db->path, 0,
+                                       "cannot have a write-ahead log on "
+                                       "this file system");
+    }
+
+    (void) sqlite3_finalize(stmt);
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_db_exec(db, "PRAGMA synchronous = FULL");
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_db_prepare(ngx_http_tbucket_db_t *db)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_TBUCKET_DB_STATEMENTS; i++) {
+
+        if (sqlite3_prepare_v3(db->handle, ngx_http_tbucket_db_texts[i], -1,
+                               SQLITE_PREPARE_PERSISTENT,
+                               &db->statements[i], NULL)
+            != SQLITE_OK)
+        {
+            return ngx_http_tbucket_db_fail(db);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_db_open_lock(ngx_http_tbucket_db_t *db)
+{
+    ngx_fd_t  fd;
+
+    fd = open(db->lock_path, O_RDWR|O_CREAT|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC,
+              0600);
+
+    if (fd == -1) {
+        return ngx_http_tbucket_db_error(db, db->lock_path, ngx_errno,
+                                         "open()");
+    }
+
+    db->lock = fd;
+    db->has_lock = 1;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_db_close(ngx_http_tbucket_db_t *db)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_TBUCKET_DB_STATEMENTS; i++) {
+        (void) sqlite3_finalize(db->statements[i]);
+        db->statements[i] = NULL;
+    }
+
+    (void) sqlite3_close(db->handle);
+    db->handle = NULL;
+
+    if (db->has_lock) {
+        (void) close(db->lock);
+        db->has_lock = 0;
+    }
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_check(ngx_http_tbucket_db_t *db)
+{
+    ngx_int_t      rc;
+    const char    *text;
+    sqlite3_stmt  *stmt;
+
+    /* a row that breaks a constraint is skipped when it is read */
+
+    if (ngx_http_tbucket_db_exec(db, "PRAGMA ignore_check_constraints = ON")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt,
+                           NULL)
+        != SQLITE_OK)
+    {
+        return ngx_http_tbucket_db_fail(db);
+    }
+
+    rc = ngx_http_tbucket_db_next(db, stmt);
+
+    if (rc == NGX_OK) {
+        text = (const char *) sqlite3_column_text(stmt, 0);
+
+        if (text == NULL || ngx_strcmp(text, "ok") != 0) {
+            rc = ngx_http_tbucket_db_error(db, db->path, 0,
+                                           text ? text : "is damaged");
+        }
+    }
+
+    (void) sqlite3_finalize(stmt);
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_db_exec(db,
+                                    "PRAGMA ignore_check_constraints = OFF");
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_lock(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_db_lock_e which, ngx_uint_t wait)
+{
+    struct flock  fl;
+
+    ngx_memzero(&fl, sizeof(fl));
+
+    fl.l_type = F_WRLCK;
+    fl.l_whence = SEEK_SET;
+    fl.l_start = which;
+    fl.l_len = 1;
+
+    while (fcntl(db->lock, F_OFD_SETLK, &fl) == -1) {
+
+        if (ngx_errno != NGX_EAGAIN && ngx_errno != NGX_EACCES
+            && ngx_errno != NGX_EINTR)
+        {
+            return ngx_http_tbucket_db_error(db, db->lock_path, ngx_errno,
+                                             "fcntl()");
+        }
+
+        if (!wait) {
+            return NGX_BUSY;
+        }
+
+        if (ngx_http_tbucket_db_clock() > db->deadline) {
+            (void) ngx_http_tbucket_db_error(db, db->lock_path, 0,
+                                             "is locked by another process");
+            return NGX_BUSY;
+        }
+
+        (void) usleep(NGX_HTTP_TBUCKET_DB_POLL);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_db_unlock(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_db_lock_e which)
+{
+    struct flock  fl;
+
+    ngx_memzero(&fl, sizeof(fl));
+
+    fl.l_type = F_UNLCK;
+    fl.l_whence = SEEK_SET;
+    fl.l_start = which;
+    fl.l_len = 1;
+
+    (void) fcntl(db->lock, F_OFD_SETLK, &fl);
+}
+
+
+sqlite3_stmt *
+ngx_http_tbucket_db_statement(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_db_statement_e which)
+{
+    (void) sqlite3_reset(db->statements[which]);
+    (void) sqlite3_clear_bindings(db->statements[which]);
+
+    return db->statements[which];
+}
+
+
+void
+ngx_http_tbucket_db_bind_text(sqlite3_stmt *stmt, int n, ngx_str_t *text)
+{
+    (void) sqlite3_bind_text(stmt, n, (char *) text->data, (int) text->len,
+                             SQLITE_STATIC);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_run(ngx_http_tbucket_db_t *db, sqlite3_stmt *stmt)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_tbucket_db_next(db, stmt);
+
+    if (rc == NGX_OK) {
+        (void) sqlite3_reset(stmt);
+    }
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_next(ngx_http_tbucket_db_t *db, sqlite3_stmt *stmt)
+{
+    switch (sqlite3_step(stmt)) {
+
+    case SQLITE_ROW:
+        return NGX_OK;
+
+    case SQLITE_DONE:
+        (void) sqlite3_reset(stmt);
+        return NGX_DONE;
+
+    default:
+        (void) ngx_http_tbucket_db_fail(db);
+        (void) sqlite3_reset(stmt);
+        return NGX_ERROR;
+    }
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_begin(ngx_http_tbucket_db_t *db, ngx_uint_t write)
+{
+    return ngx_http_tbucket_db_run(db,
+               ngx_http_tbucket_db_statement(db, write
+                                             ? NGX_HTTP_TBUCKET_DB_BEGIN_WRITE
+                                             : NGX_HTTP_TBUCKET_DB_BEGIN));
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_commit(ngx_http_tbucket_db_t *db)
+{
+    return ngx_http_tbucket_db_run(db,
+               ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_COMMIT));
+}
+
+
+void
+ngx_http_tbucket_db_rollback(ngx_http_tbucket_db_t *db)
+{
+    ngx_uint_t  i;
+
+    if (db->handle == NULL || sqlite3_get_autocommit(db->handle)) {
+        return;
+    }
+
+    for (i = 0; i < NGX_HTTP_TBUCKET_DB_STATEMENTS; i++) {
+        (void) sqlite3_reset(db->statements[i]);
+    }
+
+    (void) sqlite3_step(db->statements[NGX_HTTP_TBUCKET_DB_ROLLBACK]);
+    (void) sqlite3_reset(db->statements[NGX_HTTP_TBUCKET_DB_ROLLBACK]);
+}
+
+
+/* Waits for whoever holds a lock of the database, until the deadline. */
+
+static int
+ngx_http_tbucket_db_busy(void *data, int count)
+{
+    ngx_http_tbucket_db_t  *db = data;
+
+    (void) count;
+
+    if (ngx_http_tbucket_db_clock() > db->deadline) {
+        return 0;
+    }
+
+    (void) usleep(NGX_HTTP_TBUCKET_DB_POLL);
+
+    return 1;
+}
+
+
+static uint64_t
+ngx_http_tbucket_db_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_db_fail(ngx_http_tbucket_db_t *db)
+{
+    int  err;
+
+    err = 0;
+
+    /* errno is of the failure only if it was one of the system's */
+
+    switch (sqlite3_errcode(db->handle) & 0xff) {
+
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_FULL:
+    case SQLITE_PERM:
+        err = sqlite3_system_errno(db->handle);
+        break;
+    }
+
+    return ngx_http_tbucket_db_error(db, db->path, err,
+                                     sqlite3_errmsg(db->handle));
+}
+
+
+/* The first reason is the one that counts. */
+
+static ngx_int_t
+ngx_http_tbucket_db_error(ngx_http_tbucket_db_t *db, const char *path,
+    ngx_err_t err, const char *reason)
+{
+    u_char  *p, *last;
+
+    if (db->error[0] != '\0') {
+        return NGX_ERROR;
+    }
+
+    last = (u_char *) db->error + sizeof(db->error) - 1;
+
+    p = ngx_slprintf((u_char *) db->error, last, "\"%s\": %s", path, reason);
+
+    if (err) {
+        p = ngx_slprintf(p, last, " (%d: ", err);
+        p = ngx_strerror(err, p, last - p);
+        p = ngx_slprintf(p, last, ")");
+    }
+
+    *p = '\0';
+
+    return NGX_ERROR;
+}

@@ -1,0 +1,67 @@
+
+/*
+ * The SQLite store: what its files share.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_SQLITE_H
+#define NGX_HTTP_TBUCKET_SQLITE_H
+
+
+#include "src/common/ngx_gw_job.h"
+#include "src/tbucket/ngx_http_tbucket_store.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
+
+
+#define NGX_HTTP_TBUCKET_SQLITE_BATCH  64      /* writes of a transaction */
+
+/* reasons for a store to be down, bits of a zone's store.down */
+#define NGX_HTTP_TBUCKET_SQLITE_WRITE  1u
+#define NGX_HTTP_TBUCKET_SQLITE_SAVE   2u
+
+
+typedef struct {
+    ngx_http_tbucket_store_t    *store;
+    ngx_str_t                    path;      /* of the database; NUL at end */
+    ngx_str_t                    lock;      /* of the file of locks; as well */
+
+    ngx_uint_t                   nzones;
+    ngx_http_tbucket_saved_t    *zones;     /* of the saver */
+
+    ngx_event_t                  ticker;
+    ngx_msec_t                   follow_at;
+    ngx_msec_t                   save_at;
+
+    /* writes, and changes by others: each has the connection of its own */
+    ngx_gw_job_t                 sync;
+    ngx_http_tbucket_db_t        db;
+    ngx_queue_t                  waiting;   /* ngx_http_tbucket_write_t */
+    ngx_http_tbucket_write_t    *batch[NGX_HTTP_TBUCKET_SQLITE_BATCH];
+    ngx_uint_t                   nbatch;
+    ngx_uint_t                   follow;    /* zones are to be looked at */
+    ngx_event_t                  watch;     /* over the batch */
+    ngx_uint_t                   hung;      /* the batch takes too long */
+    ngx_int_t                    commit_rc;
+    ngx_int_t                    follow_rc;
+
+    ngx_gw_job_t                 save;
+    ngx_http_tbucket_db_t        saver;
+    ngx_int_t                    save_rc;
+    ngx_msec_t                   save_begin;
+} ngx_http_tbucket_sqlite_t;
+
+
+/*
+ * In the master: has a child that has the rights of the workers' user load
+ * all zones that are new, or save the states of tokens; waits for it as long
+ * as it goes on.  NGX_OK, or NGX_ERROR after a log line.
+ */
+
+ngx_int_t ngx_http_tbucket_sqlite_load(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+void ngx_http_tbucket_sqlite_finish(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+
+
+#endif /* NGX_HTTP_TBUCKET_SQLITE_H */
