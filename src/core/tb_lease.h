@@ -18,8 +18,8 @@
  *     executed.
  *
  *     A holder that has had no reply for TB_LEASE_ALONE ms, whatever keeps it
- *     from one, refills its words by the clock, with its share of the rate.  The script does not
- *     refill that part from TB_LEASE_MISSING ms after the last reply that the
+ *     from one, refills its words by the clock, with its share of the rate.
+ *     The script does not refill that part from TB_LEASE_MISSING ms after the last reply that the
  *     holder is known to have got ("ack").  As the holder's clock starts
  *     when the reply has come, that is never later, and the difference of
  *     the two constants is for clocks that run apart.  Shares are leased as

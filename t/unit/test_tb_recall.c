@@ -63,7 +63,7 @@ test_tokens_until_then(void **state)
 }
 
 
-/* Half as many as there are cells: each at the time that was noted, or later. */
+/* Half as many as there are cells: each at the time noted, or later. */
 
 static void
 test_never_sooner(void **state)
