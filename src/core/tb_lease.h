@@ -19,11 +19,12 @@
  *
  *     A holder that has had no reply for TB_LEASE_ALONE ms, whatever keeps it
  *     from one, refills its words by the clock, with its share of the rate.
- *     The script does not refill that part from TB_LEASE_MISSING ms after the last reply that the
- *     holder is known to have got ("ack").  As the holder's clock starts
- *     when the reply has come, that is never later, and the difference of
- *     the two constants is for clocks that run apart.  Shares are leased as
- *     tokens are: the sum of what holders may believe is at most 1.
+ *     The script does not refill that part from TB_LEASE_MISSING ms after the
+ *     last reply that the holder is known to have got ("ack").  As the
+ *     holder's clock starts when the reply has come, that is never later, and
+ *     the difference of the two constants is for clocks that run apart.
+ *     Shares are leased as tokens are: the sum of what holders may believe is
+ *     at most 1.
  *
  *     A holder that may believe to have all of it may also use at once what
  *     Redis has, so that nobody else is granted anything as long as it may.
