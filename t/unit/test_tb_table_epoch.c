@@ -51,6 +51,7 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_collect        hooked_collect
 #define tb_table_follow         hooked_follow
 #define tb_table_begin          hooked_begin
+#define tb_table_victim         hooked_victim
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit
