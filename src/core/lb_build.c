@@ -73,13 +73,13 @@ lb_build_start(lb_roster_t *roster, void *memory)
 
     /* nothing has times yet */
 
-    keys = (lb_build_key_t *) build->times;
+    keys = build->space;
 
     lb_build_collect(build, keys, keys + roster->capacity);
 
     for (i = 0; i < 2 && build->hashed; i++) {
         lb_cells_part(roster, build->tiers[i].set, build->tiers[i].seeds,
-                      build->tiers[i].number, (uint32_t *) build->times);
+                      build->tiers[i].number, build->space);
     }
 
     build->work = 4 * atomic_load(&roster->used);
@@ -198,7 +198,8 @@ lb_build_layout(lb_build_t *build, const lb_roster_t *roster)
     }
 
     build->members = (uint32_t *) (block + at[4]);
-    build->times = (float *) (block + at[6]);
+    build->space = block + at[6];
+    build->times = build->space;
 
     return size;
 }

@@ -50,6 +50,7 @@ typedef struct {
     uint64_t           work;         /* so far, each some ns */
     lb_build_tier_t    tiers[2];
     uint32_t          *members;      /* working space */
+    void              *space;        /* likewise; times are in it */
     float             *times;
     lb_order_t         order;
     lb_cells_t         cells;
