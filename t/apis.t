@@ -117,7 +117,7 @@ sub nobody
 
 
 for (['memory', '', ''],
-     ['files', 'tbucket_store file:%%DIR%%/store;',
+     ['SQLite', 'tbucket_store sqlite:%%DIR%%/c.db;',
       'lb_state %%DIR%%/servers.json;'],
      ['Redis', 'tbucket_store ' . $redis->url . ';', ''])
 {
@@ -285,7 +285,7 @@ END
 subtest 'one process is not reloaded' => sub {
     my $g = gateway(<<"END", master => 0);
         tbucket_zone all zone=z:1m rate=1r/s;
-        tbucket_store file:%%DIR%%/store;
+        tbucket_store sqlite:%%DIR%%/c.db;
         upstream u {
             lb round_robin; lb_state %%DIR%%/servers.json;
             lb_health_check interval=100ms; @{[ $backend->server ]}
