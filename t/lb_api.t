@@ -80,7 +80,7 @@ X-Content-Type-Options: nosniff
 === TEST 3: all settings of a new server
 --- request
 POST /upstreams/u/servers
-{"address":"[::1]:81","weight":5,"max_conns":7,"max_fails":0,"fail_timeout":1.5,"backup":true,"state":"drain"}
+{"address":"[::1]:81","weight":5,"max_conns":7,"max_fails":0,"fail_timeout":1.5,"backup":true,"state":"draining"}
 --- error_code: 201
 --- response_body_like: ^\{"id":2,"address":"\[::1\]:81","weight":5,"max_conns":7,"max_fails":0,"fail_timeout":"1500ms","backup":true,"state":"draining","reason":"drained by an operator",
 
@@ -201,7 +201,7 @@ Content-Type: text/plain
  'weight is 1.5', 'weight is -1', 'weight is \\\\"1\\\\"',
  'weight is 4294967296', 'max_fails is 2147483648',
  'backup is 1, must be true or false',
- 'state is \\\\"down\\\\", must be \\\\"up\\\\", \\\\"drain\\\\" or \\\\"disabled\\\\"',
+ 'state is \\\\"down\\\\", must be \\\\"up\\\\", \\\\"draining\\\\" or \\\\"disabled\\\\"',
  'fail_timeout is \\\\"10x\\\\", must be a time',
  'fail_timeout is', 'max_conns is null', 'weight is an array',
  'weight is an object']

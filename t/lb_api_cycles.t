@@ -75,7 +75,7 @@ sub cycle
            && ask(GET => '/')->{code} == 204
            && ask(GET => '/')->{code} == 204
            && ask(PATCH => "/upstreams/u/servers/$id",
-                  '{"state":"drain"}')->{code} == 200
+                  '{"state":"draining"}')->{code} == 200
            && ask(DELETE => "/upstreams/u/servers/$id")->{code} == 204;
 }
 

@@ -84,7 +84,7 @@ subtest 'a server is added, changed, drained and removed' => sub {
        'its weight is changed');
     is(join('', sort map { who($g) } 1 .. 4), 'aabb', 'for all requests');
 
-    $r = api($g, PATCH => "/u/servers/$id", { state => 'drain' });
+    $r = api($g, PATCH => "/u/servers/$id", { state => 'draining' });
     is($r->{json}{state}, 'draining', 'drained');
     is(join('', map { who($g) } 1 .. 3), 'aaa', 'no new requests');
 
@@ -151,7 +151,7 @@ subtest 'servers come and go under load, and no client sees it' => sub {
         my $b = $b[1 + ($n / 10) % 2];
         if (my $id = delete $id{$b}) {
             $bad++ if api($g, PATCH => "/u/servers/$id",
-                          { state => 'drain' })->{code} != 200;
+                          { state => 'draining' })->{code} != 200;
             $bad++ if api($g, DELETE => "/u/servers/$id")->{code} != 204;
 
         } else {
@@ -217,10 +217,10 @@ subtest 'the state file is the list at a start, memory at a reload' => sub {
 
     add($g, $b[2], weight => 2, fail_timeout => '1m30s');
     api($g, DELETE => "/u/servers/$id{$y}");
-    api($g, PATCH => "/u/servers/$id{$x}", { state => 'drain' });
+    api($g, PATCH => "/u/servers/$id{$x}", { state => 'draining' });
     my $before = list($g);
     is(join(' ', map { "$_->{address}/$_->{state}" } @{ saved($g)->{servers} }),
-       "$x/drain $z/up", 'what is changed is in the file');
+       "$x/draining $z/up", 'what is changed is in the file');
     my %then = map { $_->{address} => $_->{id} } servers($g);
 
     ok($g->reload, 'reloaded');

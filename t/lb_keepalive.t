@@ -239,7 +239,7 @@ _EOC_
     $to{failed}->kill;
     get($g, '/') for 1 .. 5;
     $api->($g, 'PATCH', "u/servers/$id{disabled}", 'disabled');
-    $api->($g, 'PATCH', "u/servers/$id{drained}", 'drain');
+    $api->($g, 'PATCH', "u/servers/$id{drained}", 'draining');
     $api->($g, 'DELETE', "u/servers/$id{deleted}");
 
     for my $name (grep { $_ ne 'stays' } @names) {

@@ -173,7 +173,7 @@ END
         ok($g->wait_log(qr/"$upstream" is down/), "$upstream: one is down");
     }
 
-    $state->('drained', 2, 'drain');
+    $state->('drained', 2, 'draining');
     $state->('disabled', 2, 'disabled');
 
     my $held = client($g);

@@ -19,7 +19,7 @@ static bool lb_entry_set_state(lb_entry_t *entry, const char *text,
 static uint64_t lb_entry_unit(const char **p, const char *end);
 
 
-const char *const  lb_entry_states[] = { "up", "drain", "disabled" };
+const char *const  lb_entry_states[] = { "up", "draining", "disabled" };
 
 const char *const  lb_entry_arrays[] = { "servers", "lines", "names" };
 
@@ -39,7 +39,7 @@ static const lb_entry_member_t  lb_entry_members[] = {
     { "fail_timeout", LB_ENTRY_FAIL_TIMEOUT,
       "a time such as \"10s\", or a number of seconds, up to 2147483647" },
     { "backup", LB_ENTRY_BACKUP, "true or false" },
-    { "state", LB_ENTRY_STATE, "\"up\", \"drain\" or \"disabled\"" },
+    { "state", LB_ENTRY_STATE, "\"up\", \"draining\" or \"disabled\"" },
     { NULL, 0, NULL }
 };
 

@@ -102,7 +102,7 @@ what_is_wrong_is_said(void **state)
     refused(&lb_entry_change, "{\"weight\":0}", "weight is 0");
     refused(&lb_entry_change, "{\"weight\":1,\"weight\":1}", "twice");
     refused(&lb_entry_change, "{\"address\":\"a\"}", "unknown member");
-    refused(&lb_entry_change, "{\"state\":\"down\"}", "\"up\", \"drain\"");
+    refused(&lb_entry_change, "{\"state\":\"down\"}", "\"up\", \"draining\"");
     refused(&lb_entry_change, "[]", "must be a JSON object");
     refused(&lb_entry_change, "{\"fail_timeout\":0.0001}", "fail_timeout");
     refused(&lb_entry_change, "{\"weight\":1}{}", "not valid JSON");
