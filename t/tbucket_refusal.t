@@ -5,7 +5,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 122;
+plan tests => 128;
 
 no_long_string();
 log_level('info');
@@ -26,7 +26,7 @@ GET /
 --- response_headers
 Content-Type: application/json
 Content-Length: 44
-Retry-After: 1
+! Retry-After
 ! Last-Modified
 ! ETag
 ! Accept-Ranges
@@ -81,7 +81,7 @@ HEAD /
 --- response_headers
 Content-Type: application/json
 Content-Length: 44
-Retry-After: 1
+! Retry-After
 --- response_body chomp
 
 
@@ -159,11 +159,11 @@ X-Always: 1
 GET /
 --- error_code: 429
 --- response_headers
-Retry-After: 1
-RateLimit: "z";r=1;t=1
+! Retry-After
+RateLimit: "z";r=1
 Content-Type: text/plain
 --- response_body chomp
-429 REJECTED z 1
+429 REJECTED z 
 
 
 
@@ -205,7 +205,7 @@ slow down
 --- response_body_like eval
 ['^page$', '^page$', '^named$', '^named$', '302', '307']
 --- response_headers eval
-[("RateLimit: \"z\";r=1;t=1\nRetry-After: 1") x 6]
+[("RateLimit: \"z\";r=1\n! Retry-After") x 6]
 
 
 
@@ -250,7 +250,7 @@ page
 GET /
 --- error_code: 404
 --- response_headers
-RateLimit: "z";r=1;t=1
+RateLimit: "z";r=1
 --- response_body_like: 404 Not Found
 
 
@@ -330,11 +330,11 @@ top-secret
 === TEST 19: at another level
 --- http_config
     tbucket_zone all zone=z:1m rate=1r/h;
-    tbucket zone=z cost=2;
+    tbucket zone=z cost=$arg_c;
 --- config
     tbucket_log_level error;
 --- request
-GET /
+GET /?c=2
 --- error_code: 429
 --- error_log eval
 qr/\[error\] .*tbucket: request rejected by zone "z"/
@@ -346,12 +346,12 @@ qr/\[error\] .*tbucket: request rejected by zone "z"/
 === TEST 20: at info and notice
 --- http_config
     tbucket_zone all zone=z:1m rate=1r/h;
-    tbucket zone=z cost=2;
+    tbucket zone=z cost=$arg_c;
     tbucket_log_level info;
 --- config
     location /n/ { tbucket_log_level notice; }
 --- request eval
-["GET /", "GET /n/"]
+["GET /?c=2", "GET /n/?c=2"]
 --- error_code eval
 [429, 429]
 --- error_log eval
@@ -380,3 +380,18 @@ qr/\[(?:info|notice)\] .*tbucket: request rejected/
 qr/\[\w+\] .*tbucket: request rejected \(dry run\) by zone "z"/
 --- grep_error_log_out eval
 qr/^(?:\[warn\].*\n)*$/
+
+
+
+=== TEST 22: a client that may come again is told when
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/d;
+--- config
+    tbucket zone=z;
+--- request eval
+["GET /", "GET /"]
+--- error_code eval
+[200, 429]
+--- response_headers eval
+["! Retry-After\nRateLimit: \"z\";r=0;t=86400",
+ "Retry-After: 86400\nRateLimit: \"z\";r=0;t=86400"]
