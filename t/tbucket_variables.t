@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 34;
+plan tests => 38;
 
 no_long_string();
 log_level('info');
@@ -78,16 +78,20 @@ top-secret
 
 === TEST 5: in the log of a refusal
 --- http_config
-    tbucket_zone $arg_key zone=z:1m rate=1r/h capacity=9;
+    tbucket_zone $arg_key zone=z:1m rate=1r/d capacity=9;
     log_format t "$status $tbucket_status $tbucket_zone $tbucket_retry_after";
 --- config
-    tbucket zone=z cost=10;
+    tbucket zone=z cost=9;
+    add_header X-Retry "$tbucket_retry_after" always;
     access_log logs/access.log t;
---- request
-GET /?key=k
---- error_code: 429
---- access_log
-429 REJECTED z 1
+--- request eval
+["GET /?key=k", "GET /?key=k"]
+--- error_code eval
+[200, 429]
+--- response_headers eval
+["! X-Retry", "X-Retry: 777600"]
+--- access_log eval
+qr/^(?:200 PASSED z -|429 REJECTED z 777600)$/
 
 
 
