@@ -251,6 +251,13 @@ lb_entry_set_state(lb_entry_t *entry, const char *text, size_t len)
 {
     unsigned  i;
 
+    /* as a request, the verb will do */
+
+    if (len == sizeof("drain") - 1 && memcmp(text, "drain", len) == 0) {
+        len = strlen(lb_entry_states[LB_ENTRY_DRAIN]);
+        text = lb_entry_states[LB_ENTRY_DRAIN];
+    }
+
     for (i = 0; i < 3; i++) {
 
         if (strlen(lb_entry_states[i]) == len

@@ -66,6 +66,24 @@ all_members_are_read(void **state)
 
 
 static void
+a_drain_is_asked_for_by_verb_or_state(void **state)
+{
+    static const char *const  texts[] = {
+        "{\"state\":\"drain\"}", "{\"state\":\"draining\"}"
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(read_text(&lb_entry_change, texts[i]), 0);
+        assert_int_equal(reader.entry.state, LB_ENTRY_DRAIN);
+    }
+
+    refused(&lb_entry_change, "{\"state\":\"drained\"}", "\"draining\"");
+}
+
+
+static void
 times_are_those_of_nginx_or_seconds(void **state)
 {
     uint64_t  ms;
@@ -150,6 +168,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(all_members_are_read),
+        cmocka_unit_test(a_drain_is_asked_for_by_verb_or_state),
         cmocka_unit_test(times_are_those_of_nginx_or_seconds),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(a_file_is_a_list_and_nothing_else)
