@@ -142,6 +142,11 @@ class Backend:
                                             backlog=4096)
         await stop.wait()
 
+        # who is told twice must not come upon a loop that is closed
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
         self.stopping = True
         server.close()
         for task in list(self.idle):
