@@ -159,8 +159,9 @@ static const char  ngx_http_tbucket_script_read[] =
 
 /*
  * Gives clients back to a Redis that lost them; what is there already, stays.
- * KEYS: clients, epoch, guard.  ARGV: token, epoch as it was seen, epoch to
- * end with or none, ids and values.
+ * An epoch that has lost its meaning goes first, so that nothing is written
+ * to what is not whole.  KEYS: clients, epoch, guard.  ARGV: token, epoch as
+ * it was seen, epoch to end with or none, ids and values.
  */
 
 static const char  ngx_http_tbucket_script_seed[] =
@@ -170,6 +171,7 @@ static const char  ngx_http_tbucket_script_seed[] =
     "local holder = redis.call('GET', KEYS[3])\n"
     "if holder and holder ~= ARGV[1] then return 'BUSY' end\n"
     "redis.call('SET', KEYS[3], ARGV[1], 'PX', 3000)\n"
+    "if ARGV[2] ~= '' then redis.call('DEL', KEYS[2]) end\n"
     "for i = 4, #ARGV, 2 do\n"
     "  redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])\n"
     "end\n"

@@ -114,7 +114,14 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
     args = &scratch->args;
 
     after = rz->after;
-    n = ngx_http_tbucket_redis_list(rz, &after, scratch->entries, &end);
+    end = 0;
+    n = 0;
+
+    /* as long as there is an epoch writes go on: it goes before the list */
+
+    if (rz->seen[0] == '\0') {
+        n = ngx_http_tbucket_redis_list(rz, &after, scratch->entries, &end);
+    }
 
     epoch[0] = '\0';
     end = end && n == 0;
@@ -205,6 +212,7 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
 
         if (!rz->text) {
             rz->after = rz->next;
+            rz->seen[0] = '\0';
 
             if (rz->ending) {
                 ngx_http_tbucket_redis_begun(rz);
