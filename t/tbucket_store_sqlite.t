@@ -351,6 +351,13 @@ subtest 'people edit the clients' => sub {
     become($g, { a => '20/0.001', d => '10/1', e => '6/0.5' },
            'and none of them');
 
+    spew($g->dir . '/c.csv', "clients,i,3,0.5\nother.zone,i,1,1\n");
+    system('sqlite3', '-cmd', '.timeout 5000', file($g),
+           '.import --csv ' . $g->dir . '/c.csv clients');
+    become($g, { a => '20/0.001', d => '10/1', e => '6/0.5', i => '3/0.5' },
+           'as is a list that is imported');
+    sql($g, "DELETE FROM clients WHERE id = 'i'");
+
     for my $case (["'', 1, 1", 'id is 1 to 255 bytes'],
                   ["'x', 0, 1", 'capacity is an integer from 1 to 1000000'],
                   ["'x', 1.5, 1", 'capacity is an integer'],

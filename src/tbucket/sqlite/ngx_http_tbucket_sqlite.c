@@ -259,7 +259,13 @@ ngx_http_tbucket_sqlite_tick(ngx_event_t *ev)
 
     sq = ev->data;
 
-    if (ngx_gw_is_leaving()) {
+    sq->leads = !ngx_gw_is_leaving() && ngx_http_tbucket_sqlite_leads(sq);
+
+    if (!ngx_gw_is_leaving()) {
+        ngx_add_timer(ev, NGX_HTTP_TBUCKET_SQLITE_TICK);
+    }
+
+    if (!sq->leads) {
 
         /* another process may go on with what this one did for all */
 
@@ -267,12 +273,6 @@ ngx_http_tbucket_sqlite_tick(ngx_event_t *ev)
             ngx_http_tbucket_db_close(&sq->saver);
         }
 
-        return;
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_TBUCKET_SQLITE_TICK);
-
-    if (!ngx_http_tbucket_sqlite_leads(sq)) {
         return;
     }
 
@@ -525,7 +525,7 @@ ngx_http_tbucket_sqlite_save(void *data)
 
     sq->save_rc = ngx_http_tbucket_db_open(&sq->saver, sq->store->timeout);
 
-    /* the lock is kept, until this process or its lead ends */
+    /* the lock is kept until this process, or its lead, ends */
 
     if (sq->save_rc == NGX_OK) {
         sq->save_rc = ngx_http_tbucket_db_lock(&sq->saver,
@@ -557,6 +557,10 @@ ngx_http_tbucket_sqlite_saved(void *data)
         ngx_http_tbucket_sqlite_verdict(sq, NGX_HTTP_TBUCKET_SQLITE_SAVE,
                                         sq->save_rc == NGX_OK,
                                         sq->saver.error);
+    }
+
+    if (!sq->leads) {
+        ngx_http_tbucket_db_close(&sq->saver);
     }
 }
 

@@ -30,6 +30,7 @@ typedef struct {
     ngx_http_tbucket_saved_t    *zones;     /* of the saver */
 
     ngx_event_t                  ticker;
+    ngx_uint_t                   leads;     /* of the zones */
     ngx_msec_t                   follow_at;
     ngx_msec_t                   save_at;
 
