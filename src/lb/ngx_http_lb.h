@@ -161,15 +161,15 @@ typedef struct {
     uint32_t                      index;      /* held now, or LB_NONE */
     uint32_t                      generation; /* of the slot */
     lb_how_t                      how;
-    ngx_uint_t                    attempts;
-    ngx_uint_t                    stale;      /* attempts that do not count */
-    ngx_uint_t                    fresh;      /* takes no kept connection */
-    ngx_uint_t                    broken;     /* the response has no end */
+    uint32_t                      attempts;
+    unsigned                      stale:30;   /* attempts that do not count */
+    unsigned                      fresh:1;    /* takes no kept connection */
+    unsigned                      broken:1;   /* the response has no end */
+    uint32_t                      failed_index;
     ngx_str_t                     name;       /* last picked; in r->pool */
 
     /* the failure that the next attempt follows, failed.len 0: none */
     ngx_str_t                     failed;
-    uint32_t                      failed_index;
 
     ngx_http_lb_conn_key_t       *key;        /* of a kept connection */
 

@@ -108,7 +108,7 @@ ngx_http_lb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         }
 
         value.data = p;
-        value.len = ngx_sprintf(p, "%ui", ctx->attempts) - p;
+        value.len = ngx_sprintf(p, "%uD", ctx->attempts) - p;
     }
 
     if (value.len == 0) {

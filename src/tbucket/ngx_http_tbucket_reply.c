@@ -108,6 +108,8 @@ ngx_http_tbucket_filter_due(ngx_http_request_t *r,
 static void
 ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
 {
+    u_char            c;
+    ngx_str_t        *key;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
@@ -116,14 +118,26 @@ ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
+            key = &h[i].key;
 
-            if ((h[i].key.len >= 9
-                 && ngx_strncasecmp(h[i].key.data, (u_char *) "RateLimit", 9)
+            if (key->len < sizeof("RateLimit") - 1) {
+                continue;
+            }
+
+            /* most are told by their first letter */
+
+            c = key->data[0] | 0x20;
+
+            if ((c == 'r'
+                 && ngx_strncasecmp(key->data, (u_char *) "RateLimit",
+                                    sizeof("RateLimit") - 1)
                     == 0)
-                || (h[i].key.len >= 12
-                    && ngx_strncasecmp(h[i].key.data,
-                                       (u_char *) "X-RateLimit-", 12)
-                       == 0))
+                || (c == 'x'
+                    && ngx_strncasecmp(key->data, (u_char *) "X-RateLimit-",
+                                       ngx_min(key->len,
+                                               sizeof("X-RateLimit-") - 1))
+                       == 0
+                    && key->len >= sizeof("X-RateLimit-") - 1))
             {
                 h[i].hash = 0;
             }
