@@ -155,14 +155,14 @@ typedef struct {
     ngx_pool_cleanup_t            cleanup;
     ngx_http_request_t           *request;
     ngx_http_lb_srv_conf_t       *conf;
-    lb_pick_pt                    pick;
     lb_ask_t                      ask;
 
     uint32_t                      index;      /* held now, or LB_NONE */
     uint32_t                      generation; /* of the slot */
     lb_how_t                      how;
     uint32_t                      attempts;
-    unsigned                      stale:30;   /* attempts that do not count */
+    unsigned                      stale:29;   /* attempts that do not count */
+    unsigned                      keyless:1;  /* of a method that has a key */
     unsigned                      fresh:1;    /* takes no kept connection */
     unsigned                      broken:1;   /* the response has no end */
     uint32_t                      failed_index;

@@ -64,17 +64,13 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ngx_str_null(&ctx->failed);
     ngx_str_null(&ctx->reason);
 
-    ctx->pick = lcf->method->pick;
-
     rc = ngx_http_lb_key(r, lcf, &ctx->ask.key);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    if (rc == NGX_DECLINED) {
-        ctx->pick = lb_pick_keyless;
-    }
+    ctx->keyless = (rc == NGX_DECLINED);
 
     ngx_http_lb_reason_watch(ctx);
 
@@ -134,7 +130,9 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ctx->ask.now = ngx_current_msec;
 
-    index = lb_pick(lcf->roster, ctx->pick, &ctx->ask, &ctx->how);
+    index = lb_pick(lcf->roster,
+                    ctx->keyless ? lb_pick_keyless : lcf->method->pick,
+                    &ctx->ask, &ctx->how);
 
     if (index == LB_NONE) {
         ngx_http_lb_log_empty(lcf, pc->log);
