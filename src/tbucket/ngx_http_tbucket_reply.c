@@ -132,12 +132,10 @@ ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
                  && ngx_strncasecmp(key->data, (u_char *) "RateLimit",
                                     sizeof("RateLimit") - 1)
                     == 0)
-                || (c == 'x'
+                || (c == 'x' && key->len >= sizeof("X-RateLimit-") - 1
                     && ngx_strncasecmp(key->data, (u_char *) "X-RateLimit-",
-                                       ngx_min(key->len,
-                                               sizeof("X-RateLimit-") - 1))
-                       == 0
-                    && key->len >= sizeof("X-RateLimit-") - 1))
+                                       sizeof("X-RateLimit-") - 1)
+                       == 0))
             {
                 h[i].hash = 0;
             }

@@ -306,20 +306,17 @@ ngx_http_tbucket_sqlite_tick(ngx_event_t *ev)
 static ngx_uint_t
 ngx_http_tbucket_sqlite_leads(ngx_http_tbucket_sqlite_t *sq)
 {
-    ngx_uint_t  i, leads;
-
-    leads = 1;
+    ngx_uint_t  i;
 
     for (i = 0; i < sq->nzones; i++) {
-        leads &= ngx_gw_lease_hold(&sq->zones[i].zone->shared->rows.lease,
-                                   NGX_HTTP_TBUCKET_SQLITE_TERM);
-
-        if (!leads) {
-            break;
+        if (!ngx_gw_lease_hold(&sq->zones[i].zone->shared->rows.lease,
+                               NGX_HTTP_TBUCKET_SQLITE_TERM))
+        {
+            return 0;
         }
     }
 
-    return leads;
+    return 1;
 }
 
 
