@@ -17,7 +17,7 @@ PROVE_JOBS ?=	1
 FUZZ_SECONDS ?=	600
 CHAOS_SECONDS ?= 600
 PROVE_FLAGS ?=
-TESTS ?=	$(sort $(wildcard t/*.t))
+TESTS ?=	$(sort $(wildcard t/*.t t/*/*.t))
 JOBS :=		$(shell nproc 2>/dev/null || echo 1)
 
 TOP :=		$(CURDIR)
@@ -78,12 +78,11 @@ PROBE =		$(OBJ)-probe
 # Units that would take minutes under valgrind, and what of the suite runs
 # there.
 
-SLOW_UNITS =	$(addprefix t/unit/,test_tb_bucket.c \
+SLOW_UNITS =	$(addprefix t/unit/limit/,test_tb_bucket.c \
 		test_tb_table_interleave.c test_tb_table_flood.c \
-		test_tb_table_kill.c test_lb_methods.c)
-VALGRIND_TESTS ?= $(addprefix t/,lb_api.t lb_round_robin.t tbucket_api.t \
-		tbucket_headers.t tbucket_keys.t tbucket_limit.t \
-		tbucket_phases.t tbucket_refusal.t tbucket_several.t)
+		test_tb_table_kill.c) t/unit/balance/test_lb_methods.c
+VALGRIND_TESTS ?= t/lb/api.t t/lb/round_robin.t $(addprefix t/tbucket/,api.t \
+		headers.t keys.t limit.t phases.t refusal.t several.t)
 
 # A sub-make uses all processors unless this make was told how many.
 
@@ -162,56 +161,64 @@ chaos:
 	@CHAOS_SECONDS='$(CHAOS_SECONDS)' $(MAKE) --no-print-directory suite \
 	    TESTS=t/chaos.t PROVE_FLAGS='-v $(PROVE_FLAGS)'
 
-# Units: each t/unit/test_*.c (and race_*.c) is a program of its own, linked
-# with all of src/core.  $(1) is the directory, $(2) the compiler, $(3) its
-# flags, $(4) the prefix of the programs.
+# Units: each test_*.c (and race_*.c) of t/unit, which has the folders of
+# src/core, is a program of its own, linked with all of src/core.  $(1) is the
+# directory, $(2) the compiler, $(3) its flags, $(4) the sources of programs.
 
-UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(TOP)/t/unit -pthread
+UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -pthread
 UNIT_LIBS =	-lyajl -lpthread -lm
+UNITS :=	$(sort $(wildcard t/unit/test_*.c t/unit/*/test_*.c))
+RACES :=	$(sort $(wildcard t/unit/*/race_*.c))
+CORE :=		$(wildcard src/core/*/*.c)
+
+# the programs in directory $(1) that the sources $(2) make
+
+bin =		$(patsubst t/unit/%.c,$(OUT)/$(1)/bin/%,$(2))
 
 define programs
 $(OUT)/$(1)/core/%.o: src/core/%.c
 	@mkdir -p $$(@D)
 	@$(2) -std=c11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 
-$(OUT)/$(1)/%.o: t/unit/%.c
+$(OUT)/$(1)/t/%.o: t/unit/%.c
 	@mkdir -p $$(@D)
 	@$(2) -std=gnu11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 
-$(OUT)/$(1)/$(4)%: $(OUT)/$(1)/$(4)%.o \
-    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(wildcard src/core/*.c))
-	@$(2) $(3) -o $$@ $$^ $$(UNIT_LIBS) $$(if $$(filter test_,$(4)),-lcmocka)
+$(OUT)/$(1)/bin/%: $(OUT)/$(1)/t/%.o \
+    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(CORE))
+	@mkdir -p $$(@D)
+	@$(2) $(3) -o $$@ $$^ $$(UNIT_LIBS) $$(if $$(findstring /test_,$$@),-lcmocka)
 
-.SECONDARY: $(patsubst t/unit/%.c,$(OUT)/$(1)/%.o,$(wildcard t/unit/$(4)*.c)) \
-    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(wildcard src/core/*.c))
+.SECONDARY: $(patsubst t/unit/%.c,$(OUT)/$(1)/t/%.o,$(4)) \
+    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(CORE))
 
-$(1)-programs: $(patsubst t/unit/%.c,$(OUT)/$(1)/%,$(wildcard t/unit/$(4)*.c))
+$(1)-programs: $(call bin,$(1),$(4))
 .PHONY: $(1)-programs
 
--include $(wildcard $(OUT)/$(1)/*.d $(OUT)/$(1)/core/*.d)
+-include $(wildcard $(OUT)/$(1)/t/*.d $(OUT)/$(1)/*/*/*.d)
 endef
 
-$(eval $(call programs,unit,$(CC),-O1,test_))
-$(eval $(call programs,unit-asan,$(CC),$(OPT_sanitize),test_))
-$(eval $(call programs,unit-coverage,$(CC),$(OPT_coverage),test_))
-$(eval $(call programs,race,$(CLANG),-O1 -fsanitize=thread,race_))
+$(eval $(call programs,unit,$(CC),-O1,$(UNITS)))
+$(eval $(call programs,unit-asan,$(CC),$(OPT_sanitize),$(UNITS)))
+$(eval $(call programs,unit-coverage,$(CC),$(OPT_coverage),$(UNITS)))
+$(eval $(call programs,race,$(CLANG),-O1 -fsanitize=thread,$(RACES)))
 
 run =		@$(TOP)/tools/run-programs
 
 unit:		# unit tests of src/core
 	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
 	@$(MAKE) --no-print-directory $(PARALLEL) unit-programs
-	$(run) $(patsubst t/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard t/unit/test_*.c)))
+	$(run) $(call bin,unit,$(UNITS))
 
 race:		# stress of src/core under ThreadSanitizer
 	$(need) $(DEPS_BUILD) $(DEPS_RACE)
 	@$(MAKE) --no-print-directory $(PARALLEL) race-programs
-	$(run) $(patsubst t/unit/%.c,$(OUT)/race/%,$(sort $(wildcard t/unit/race_*.c)))
+	$(run) $(call bin,race,$(RACES))
 
 asan-unit:
 	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
 	@$(MAKE) --no-print-directory $(PARALLEL) unit-asan-programs
-	$(run) $(patsubst t/unit/%.c,$(OUT)/unit-asan/%,$(sort $(wildcard t/unit/test_*.c)))
+	$(run) $(call bin,unit-asan,$(UNITS))
 
 asan:		# unit tests and suite under ASan, LSan and UBSan
 asan: asan-unit
@@ -226,9 +233,8 @@ valgrind:	# unit tests and part of the suite under memcheck
 valgrind: modules
 	$(need) $(DEPS_BUILD) $(DEPS_UNIT) valgrind
 	@$(MAKE) --no-print-directory $(PARALLEL) unit-programs
-	@$(TOP)/tools/valgrind $(OUT)/valgrind $(patsubst \
-	    t/unit/%.c,$(OUT)/unit/%,$(filter-out $(SLOW_UNITS),$(sort \
-	    $(wildcard t/unit/test_*.c))))
+	@$(TOP)/tools/valgrind $(OUT)/valgrind \
+	    $(call bin,unit,$(filter-out $(SLOW_UNITS),$(UNITS)))
 	@NGINX_BIN='$(NGINX)' $(TOP)/tools/valgrind $(OUT)/valgrind \
 	    $(MAKE) --no-print-directory suite TESTS='$(VALGRIND_TESTS)'
 
@@ -236,7 +242,7 @@ coverage:	# lines that unit tests and suite execute
 	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
 	@find $(OUT) -name '*.gcda' -delete 2>/dev/null || :
 	@$(MAKE) --no-print-directory $(PARALLEL) unit-coverage-programs
-	$(run) $(patsubst t/unit/%.c,$(OUT)/unit-coverage/%,$(sort $(wildcard t/unit/test_*.c)))
+	$(run) $(call bin,unit-coverage,$(UNITS))
 	@TEST_GRACEFUL=1 $(MAKE) --no-print-directory suite BUILD=coverage
 	@$(TOP)/tools/coverage 95 85 $(OUT)/unit-coverage $(OUT)/coverage
 

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "src/core/tb_table.h"
+#include "src/core/limit/tb_table.h"
 
 
 #define PROCESSES  4

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/tb_client.h"
+#include "src/core/limit/tb_client.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/gw_id.h"
+#include "src/core/text/gw_id.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/lb_entry.h"
+#include "src/core/balance/lb_entry.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

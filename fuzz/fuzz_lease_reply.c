@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/tb_lease.h"
+#include "src/core/lease/tb_lease.h"
 
 
 #define FUZZ_LEASES  8

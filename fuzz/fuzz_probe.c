@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "src/core/lb_probe.h"
+#include "src/core/balance/lb_probe.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

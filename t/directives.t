@@ -12,9 +12,8 @@ use Test::More;
 my $top  = "$FindBin::Bin/..";
 my $docs = Gateway::slurp("$top/docs/directives.md");
 my $code = join("\n", map { Gateway::slurp($_) }
-                      glob("$top/ngx_http_*.c $top/src/tbucket/*.c"
-                           . " $top/src/tbucket/*.h $top/src/lb/*.c"
-                           . " $top/src/lb/*.h"));
+                      glob("$top/ngx_http_*.c $top/src/{tbucket,lb}/*.[ch]"
+                           . " $top/src/{tbucket,lb}/*/*.[ch]"));
 
 my %context = (MAIN => 'http', SRV => 'server', LOC => 'location',
                UPS => 'upstream');

@@ -5,7 +5,7 @@
 
 
 #include "src/common/ngx_gw_json.h"
-#include "src/core/gw_id.h"
+#include "src/core/text/gw_id.h"
 
 
 static void ngx_gw_json_print(void *ctx, const char *data, size_t len);

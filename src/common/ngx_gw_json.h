@@ -10,7 +10,7 @@
 
 
 #include "src/common/ngx_gw_text.h"
-#include "src/core/gw_json.h"
+#include "src/core/text/gw_json.h"
 
 
 /*

@@ -5,8 +5,8 @@
 
 
 #include "src/common/ngx_gw_prom.h"
-#include "src/core/gw_id.h"
-#include "src/core/gw_number.h"
+#include "src/core/text/gw_id.h"
+#include "src/core/text/gw_number.h"
 
 
 static void ngx_gw_prom_line(ngx_gw_prom_t *prom, const char *suffix,

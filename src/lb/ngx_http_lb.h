@@ -16,10 +16,10 @@
 #include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_lease.h"
-#include "src/core/lb_health.h"
-#include "src/core/lb_latency.h"
-#include "src/core/lb_outlier.h"
-#include "src/core/lb_passive.h"
+#include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_latency.h"
+#include "src/core/balance/lb_outlier.h"
+#include "src/core/balance/lb_passive.h"
 
 
 #define NGX_HTTP_LB_TRIED          8

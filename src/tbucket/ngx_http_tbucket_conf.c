@@ -6,7 +6,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket.h"
-#include "src/core/tb_text.h"
+#include "src/core/limit/tb_text.h"
 
 
 typedef struct {

@@ -7,7 +7,7 @@
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
-#include "src/tbucket/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
 
 
 /* What one zone has to say; numbers in the order they were looked up. */

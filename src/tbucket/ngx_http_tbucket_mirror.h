@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 #include "src/common/ngx_gw_lease.h"
-#include "src/core/tb_recent.h"
+#include "src/core/limit/tb_recent.h"
 
 
 #define NGX_HTTP_TBUCKET_EPOCH_SIZE  40

@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket_clients.h"
+#include "src/tbucket/clients/ngx_http_tbucket_clients.h"
 
 
 /* what one tick may take of the event loop, all zones together, in us */

@@ -5,7 +5,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
 
 #include <sys/random.h>
 

@@ -10,7 +10,7 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_commit.h"
-#include "src/core/tb_client.h"
+#include "src/core/limit/tb_client.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
 

@@ -8,7 +8,7 @@
 #define NGX_HTTP_TBUCKET_COMMIT_H
 
 
-#include "src/tbucket/ngx_http_tbucket_store.h"
+#include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
 
 

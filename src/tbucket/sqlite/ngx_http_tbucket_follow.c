@@ -9,9 +9,9 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
-#include "src/core/tb_client.h"
-#include "src/core/tb_tokens.h"
-#include "src/tbucket/ngx_http_tbucket_clients.h"
+#include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_tokens.h"
+#include "src/tbucket/clients/ngx_http_tbucket_clients.h"
 
 #include <math.h>
 

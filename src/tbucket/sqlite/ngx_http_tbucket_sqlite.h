@@ -9,7 +9,7 @@
 
 
 #include "src/common/ngx_gw_job.h"
-#include "src/tbucket/ngx_http_tbucket_store.h"
+#include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
 

@@ -9,8 +9,8 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
-#include "src/core/tb_tokens.h"
-#include "src/tbucket/ngx_http_tbucket_clients.h"
+#include "src/core/limit/tb_tokens.h"
+#include "src/tbucket/clients/ngx_http_tbucket_clients.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
 

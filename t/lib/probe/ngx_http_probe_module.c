@@ -17,8 +17,8 @@
 #include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
-#include "src/common/ngx_gw_redis.h"
-#include "src/core/tb_client.h"
+#include "src/redis/ngx_gw_redis.h"
+#include "src/core/limit/tb_client.h"
 
 
 #define NGX_HTTP_PROBE_WORDS  64

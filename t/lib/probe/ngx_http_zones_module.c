@@ -15,7 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "src/core/lb_roster.h"
+#include "src/core/balance/lb_roster.h"
 #include "src/tbucket/ngx_http_tbucket.h"
 
 

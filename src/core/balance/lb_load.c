@@ -1,0 +1,314 @@
+
+/*
+ * Counts of requests in flight, per server and per process, and their
+ * repair after a process was killed.
+ */
+
+
+#include "src/core/balance/lb_load.h"
+
+
+/* how often a settling process looks again at a busy row */
+#define LB_LOAD_LOOKS  1000
+
+
+static inline _Atomic uint32_t *lb_load_counters(const lb_row_t *row);
+static inline void lb_load_begin(lb_row_t *row, uint32_t index);
+static inline void lb_load_end(lb_row_t *row);
+static bool lb_load_settle_server(const lb_load_t *load, const lb_row_t *dead,
+    uint32_t index);
+static bool lb_load_sum(const lb_load_t *load, const lb_row_t *dead,
+    uint32_t index, uint32_t *sum, uint32_t *active);
+
+
+uint64_t
+lb_load_held_size(uint32_t capacity)
+{
+    uint64_t  size;
+
+    size = (uint64_t) capacity * sizeof(uint32_t);
+
+    return (size + LB_LINE - 1) / LB_LINE * LB_LINE;
+}
+
+
+void
+lb_load_init(const lb_load_t *load, uint64_t held)
+{
+    uint32_t  i;
+
+    for (i = 0; i < load->nrows; i++) {
+        load->rows[i] = (lb_row_t) {
+            .held = held + i * lb_load_held_size(load->capacity)
+                    - i * sizeof(lb_row_t)
+        };
+    }
+}
+
+
+lb_row_t *
+lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot)
+{
+    uint32_t           i, k;
+    lb_row_t          *row;
+    _Atomic uint32_t  *held;
+
+    for (i = 0; i < load->nrows; i++) {
+        row = &load->rows[i];
+
+        if (atomic_load(&row->owner) != 0) {
+            continue;
+        }
+
+        held = lb_load_counters(row);
+
+        for (k = 0; k < load->capacity; k++) {
+            atomic_store_explicit(&held[k], 0, memory_order_relaxed);
+        }
+
+        if (i >= atomic_load(load->used)) {
+            atomic_store(load->used, i + 1);
+        }
+
+        atomic_store(&row->slot, slot);
+        atomic_store(&row->owner, owner);
+
+        return row;
+    }
+
+    return NULL;
+}
+
+
+bool
+lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
+    uint32_t max)
+{
+    bool               taken;
+    uint32_t           n;
+    _Atomic uint32_t  *held;
+
+    taken = true;
+    held = &lb_load_counters(row)[index];
+
+    lb_load_begin(row, index);
+
+    if (max == 0) {
+        atomic_fetch_add(&load->active[index], 1);
+
+    } else {
+        n = atomic_load_explicit(&load->active[index], memory_order_relaxed);
+
+        do {
+            if (n >= max) {
+                taken = false;
+                break;
+            }
+
+        } while (!atomic_compare_exchange_weak(&load->active[index], &n,
+                                               n + 1));
+    }
+
+    if (taken) {
+        n = atomic_load_explicit(held, memory_order_relaxed);
+        atomic_store_explicit(held, n + 1, memory_order_release);
+    }
+
+    lb_load_end(row);
+
+    return taken;
+}
+
+
+void
+lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index)
+{
+    uint32_t           n;
+    _Atomic uint32_t  *held;
+
+    held = &lb_load_counters(row)[index];
+
+    lb_load_begin(row, index);
+
+    n = atomic_load_explicit(held, memory_order_relaxed);
+    atomic_store_explicit(held, n - 1, memory_order_release);
+
+    atomic_fetch_sub(&load->active[index], 1);
+
+    lb_load_end(row);
+}
+
+
+uint32_t
+lb_load_held(const lb_row_t *row, uint32_t index)
+{
+    return atomic_load_explicit(&lb_load_counters(row)[index],
+                                memory_order_relaxed);
+}
+
+
+bool
+lb_load_settle(const lb_load_t *load, lb_row_t *dead)
+{
+    uint32_t           i, change;
+    _Atomic uint32_t  *held;
+
+    held = lb_load_counters(dead);
+
+    for (i = 0; i < load->capacity; i++) {
+
+        if (atomic_load(&held[i]) == 0) {
+            continue;
+        }
+
+        if (!lb_load_settle_server(load, dead, i)) {
+            return false;
+        }
+
+        atomic_store(&held[i], 0);
+    }
+
+    change = atomic_load(&dead->change);
+
+    if (change & 1) {
+
+        /* held[] is all zero by now, active[] may still count one request */
+
+        i = atomic_load(&dead->index);
+
+        if (!lb_load_settle_server(load, dead, i)) {
+            return false;
+        }
+
+        atomic_store(&dead->change, change + 1);
+    }
+
+    atomic_store(&dead->owner, 0);
+
+    return true;
+}
+
+
+static inline _Atomic uint32_t *
+lb_load_counters(const lb_row_t *row)
+{
+    return (_Atomic uint32_t *) ((uintptr_t) row + row->held);
+}
+
+
+/*
+ * A reader that sees a later store of the owner (all are at least release)
+ * also sees change odd or moved on, so its two looks at change differ.
+ */
+
+static inline void
+lb_load_begin(lb_row_t *row, uint32_t index)
+{
+    uint32_t  change;
+
+    change = atomic_load_explicit(&row->change, memory_order_relaxed);
+
+    atomic_store_explicit(&row->index, index, memory_order_relaxed);
+    atomic_store_explicit(&row->change, change + 1, memory_order_release);
+}
+
+
+static inline void
+lb_load_end(lb_row_t *row)
+{
+    uint32_t  change;
+
+    change = atomic_load_explicit(&row->change, memory_order_relaxed);
+
+    atomic_store_explicit(&row->change, change + 1, memory_order_release);
+}
+
+
+/*
+ * The sum was consistent when it was taken.  If active[] has the same value
+ * at the exchange, then changes since have cancelled out in active[]; what
+ * a living process has added to its row only, it is about to add to
+ * active[] itself.
+ */
+
+static bool
+lb_load_settle_server(const lb_load_t *load, const lb_row_t *dead,
+    uint32_t index)
+{
+    uint32_t  i, sum, active;
+
+    for (i = 0; i < LB_LOAD_LOOKS; i++) {
+
+        if (!lb_load_sum(load, dead, index, &sum, &active)) {
+            continue;
+        }
+
+        if (active == sum
+            || atomic_compare_exchange_strong(&load->active[index], &active,
+                                              sum))
+        {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+/*
+ * Adds up the rows of all but the dead process; false if an owner changed
+ * its row meanwhile.  None is claimed or freed under the mutex.
+ */
+
+static bool
+lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
+    uint32_t *sum, uint32_t *active)
+{
+    uint32_t         i, used, total, changes;
+    const lb_row_t  *row;
+
+    changes = 0;
+    used = atomic_load(load->used);
+
+    for (i = 0; i < used; i++) {
+        row = &load->rows[i];
+
+        if (row == dead || atomic_load(&row->owner) == 0) {
+            continue;
+        }
+
+        total = atomic_load_explicit(&row->change, memory_order_acquire);
+
+        if (total & 1) {
+            return false;
+        }
+
+        changes += total;
+    }
+
+    total = 0;
+
+    for (i = 0; i < used; i++) {
+        row = &load->rows[i];
+
+        if (row != dead && atomic_load(&row->owner) != 0) {
+            total += atomic_load_explicit(&lb_load_counters(row)[index],
+                                          memory_order_acquire);
+        }
+    }
+
+    *sum = total;
+    *active = atomic_load_explicit(&load->active[index],
+                                   memory_order_acquire);
+
+    for (i = 0; i < used; i++) {
+        row = &load->rows[i];
+
+        if (row != dead && atomic_load(&row->owner) != 0) {
+            changes -= atomic_load_explicit(&row->change,
+                                            memory_order_acquire);
+        }
+    }
+
+    return changes == 0;
+}

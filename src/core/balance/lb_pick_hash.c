@@ -1,0 +1,135 @@
+
+/*
+ * Consistent hashing: the server that owns the key's cell.
+ */
+
+
+#include "src/core/balance/lb_pick.h"
+
+
+static uint32_t lb_keyless_stride(uint32_t turns, uint32_t servers);
+static uint32_t lb_keyless_server(const lb_view_t *view, uint32_t turn);
+
+
+uint32_t
+lb_pick_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
+{
+    uint32_t  i, index;
+    uint64_t  key;
+
+    key = ask->key;
+
+    for (i = 0; i < LB_MISSES_MAX; i++) {
+        index = (uint32_t) ((key >> 32) * view->order_length >> 32);
+        index = atomic_load_explicit(&view->order[index],
+                                     memory_order_acquire);
+
+        if (lb_pick_fits(roster, view, ask, index)) {
+            return index;
+        }
+
+        key = lb_mix(key + 1);
+    }
+
+    return lb_pick_scan(roster, view, ask, (uint32_t) key);
+}
+
+
+/*
+ * A step of the golden section's length from turn to turn visits all of them
+ * before any for the second time, and those of one server far apart.
+ */
+
+uint32_t
+lb_pick_keyless(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask)
+{
+    uint32_t  i, index, turns, stride;
+    uint64_t  step;
+
+    turns = (view->set_length != 0)
+            ? atomic_load_explicit(&view->hints[view->set_length - 1],
+                                   memory_order_acquire)
+            : 0;
+
+    /* the view may be of another method's, about to be replaced */
+
+    if (turns == 0
+        || !atomic_load_explicit(&view->tier->cells, memory_order_relaxed))
+    {
+        return lb_pick_round_robin(roster, view, ask);
+    }
+
+    stride = lb_keyless_stride(turns, view->set_length);
+    step = 0;
+
+    for (i = 0; i < LB_MISSES_MAX; i++) {
+        step = atomic_fetch_add_explicit(&view->tier->cursor, 1,
+                                         memory_order_relaxed);
+
+        index = lb_keyless_server(view, (uint32_t) (step % turns * stride
+                                                    % turns));
+
+        if (lb_pick_fits(roster, view, ask, index)) {
+            return index;
+        }
+    }
+
+    return lb_pick_scan(roster, view, ask, (uint32_t) step);
+}
+
+
+/*
+ * A length that has no divisor in common with the number of turns; servers of
+ * equal weight come in their own order.
+ */
+
+static uint32_t
+lb_keyless_stride(uint32_t turns, uint32_t servers)
+{
+    uint32_t  a, b, rest, stride;
+
+    if (turns == servers) {
+        return 1;
+    }
+
+    stride = (uint32_t) (turns * UINT64_C(0x9e3779b9) >> 32);
+
+    do {
+        stride++;
+
+        for (a = turns, b = stride; b != 0; a = b, b = rest) {
+            rest = a % b;
+        }
+
+    } while (a != 1);
+
+    return stride;
+}
+
+
+/* the server whose turn it is, found by halves */
+
+static uint32_t
+lb_keyless_server(const lb_view_t *view, uint32_t turn)
+{
+    uint32_t  low, high, middle;
+
+    low = 0;
+    high = view->set_length - 1;
+
+    while (low < high) {
+        middle = low + (high - low) / 2;
+
+        if (turn < atomic_load_explicit(&view->hints[middle],
+                                        memory_order_acquire))
+        {
+            high = middle;
+
+        } else {
+            low = middle + 1;
+        }
+    }
+
+    return atomic_load_explicit(&view->set[low], memory_order_acquire);
+}

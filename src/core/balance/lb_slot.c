@@ -1,0 +1,326 @@
+
+/*
+ * Slots of a roster: finding a free one, making the server of a line in it,
+ * and telling what the line says from what was changed at runtime.
+ */
+
+
+#include <string.h>
+
+#include "src/core/balance/lb_cells.h"
+#include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_slot.h"
+
+
+static void lb_slot_name(lb_identity_t *identity, const lb_line_t *line);
+
+
+uint32_t *
+lb_slot_space(lb_roster_t *roster)
+{
+    uint32_t  *seen;
+
+    seen = (uint32_t *) ((unsigned char *) roster + roster->seen);
+    memset(seen, 0, roster->capacity * sizeof(uint32_t));
+
+    return seen;
+}
+
+
+uint32_t
+lb_slot_next(lb_roster_t *roster, uint32_t *from)
+{
+    uint32_t  i, used;
+
+    used = atomic_load(&roster->used);
+
+    for (i = *from; i < used; i++) {
+
+        if (lb_roster_status(roster, i) == 0) {
+            *from = i + 1;
+            return i;
+        }
+    }
+
+    if (used == roster->capacity) {
+        return LB_NONE;
+    }
+
+    atomic_store(&roster->used, used + 1);
+
+    *from = used + 1;
+
+    return used;
+}
+
+
+uint32_t
+lb_slot_take(lb_roster_t *roster, const lb_line_t *line, uint32_t *from)
+{
+    uint32_t  index;
+
+    index = lb_slot_removed(roster, line);
+
+    return (index != LB_NONE) ? index : lb_slot_next(roster, from);
+}
+
+
+uint32_t
+lb_slot_removed(lb_roster_t *roster, const lb_line_t *line)
+{
+    uint32_t        i, used;
+    lb_identity_t  *identity;
+
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        identity = lb_roster_identity(roster, i);
+
+        if ((lb_roster_status(roster, i) & LB_REMOVED) && !identity->buried
+            && lb_roster_same(identity, line))
+        {
+            return i;
+        }
+    }
+
+    return LB_NONE;
+}
+
+
+/*
+ * The slot is free, or its server is removed, until its status is written,
+ * last.  Requests on a removed one go on reading its address.
+ */
+
+void
+lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
+    uint32_t rank)
+{
+    uint32_t        i;
+    lb_server_t    *server;
+    lb_identity_t  *identity;
+
+    server = lb_roster_server(roster, index);
+    identity = lb_roster_identity(roster, index);
+
+    if (lb_roster_status(roster, index) & LB_REMOVED) {
+        identity->reason_length = 0;
+        identity->reason_status = 0;
+        identity->leaving = false;
+        identity->replaced = false;
+
+    } else {
+        memset(identity, 0, sizeof(lb_identity_t));
+        lb_slot_name(identity, line);
+    }
+
+    identity->id = line->id;
+
+    if (line->id == 0) {
+        identity->id = atomic_fetch_add(&roster->id_next, 1) + 1;
+
+    } else {
+        lb_slot_id(roster, line->id);
+    }
+
+    lb_slot_line(roster, index, line);
+
+    server->weight = line->weight;
+    server->max_conns = line->max_conns;
+    server->max_fails = line->max_fails;
+    server->fail_timeout = line->fail_timeout;
+    server->rank = rank;
+    server->retry_at = 0;
+    server->failed_at = 0;
+    server->told_at = 0;
+    server->requests = 0;
+    server->failures = 0;
+    server->latency = 0;
+    server->slow_from = 0;
+    server->ejections = 0;
+    server->ejected_until = 0;
+    server->listed = LB_UNLISTED;
+    server->seed = lb_cells_seed(line->name, line->name_length,
+                                 line->host, line->host_length);
+
+    lb_window_clear(&server->fails);
+    lb_window_clear(&server->errors);
+
+    for (i = 0; i < LB_ANSWERS; i++) {
+        server->answers[i] = 0;
+    }
+
+    server->health = line->pending ? LB_HEALTH_NEW : 0;
+    server->check_time = 0;
+    server->check_began = 0;
+    server->checked_at = 0;
+    server->checks[false] = 0;
+    server->checks[true] = 0;
+
+    atomic_store(&server->status, LB_USED | line->status
+                                  | (line->pending ? LB_UNHEALTHY : 0));
+}
+
+
+static void
+lb_slot_name(lb_identity_t *identity, const lb_line_t *line)
+{
+    identity->address_length = (uint16_t) line->address_length;
+    identity->name_length = (uint16_t) line->name_length;
+    identity->host_length = (uint16_t) line->host_length;
+
+    memcpy(identity->address, line->address, line->address_length);
+    memcpy(identity->name, line->name, line->name_length);
+    memcpy(identity->host, line->host, line->host_length);
+}
+
+
+void
+lb_slot_bury(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
+{
+    lb_identity_t  *identity;
+
+    identity = lb_roster_identity(roster, index);
+
+    memset(identity, 0, sizeof(lb_identity_t));
+
+    lb_slot_name(identity, line);
+    lb_slot_line(roster, index, line);
+
+    identity->buried = true;
+
+    atomic_store(&lb_roster_server(roster, index)->status, LB_BURIED);
+}
+
+
+void
+lb_slot_unearth(lb_roster_t *roster, uint32_t index)
+{
+    lb_roster_identity(roster, index)->buried = false;
+
+    if (lb_roster_status(roster, index) & LB_BURIED) {
+        atomic_store(&lb_roster_server(roster, index)->status, 0);
+    }
+}
+
+
+void
+lb_slot_id(lb_roster_t *roster, uint64_t id)
+{
+    if (id <= LB_ID_COUNTED && id > atomic_load(&roster->id_next)) {
+        atomic_store(&roster->id_next, id);
+    }
+}
+
+
+void
+lb_slot_line(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
+{
+    lb_identity_t  *identity;
+
+    identity = lb_roster_identity(roster, index);
+
+    identity->from_line = true;
+    identity->weight = line->weight;
+    identity->max_conns = line->max_conns;
+    identity->max_fails = line->max_fails;
+    identity->fail_timeout = line->fail_timeout;
+    identity->status = line->status;
+}
+
+
+void
+lb_slot_set(lb_server_t *server, const lb_line_t *line)
+{
+    server->weight = line->weight;
+    server->max_conns = line->max_conns;
+
+    if (server->max_fails != line->max_fails
+        || server->fail_timeout != line->fail_timeout)
+    {
+        lb_window_clear(&server->fails);
+        server->max_fails = line->max_fails;
+        server->fail_timeout = line->fail_timeout;
+
+        if (line->max_fails == 0 || line->fail_timeout == 0) {
+            atomic_fetch_and(&server->status, ~(uint32_t) LB_FAILED);
+        }
+    }
+
+    atomic_fetch_or(&server->status, line->status);
+    atomic_fetch_and(&server->status, ~(uint32_t) LB_WANTED | line->status);
+}
+
+
+bool
+lb_slot_is_changed(lb_server_t *server, const lb_identity_t *identity)
+{
+    return server->weight != identity->weight
+           || server->max_conns != identity->max_conns
+           || server->max_fails != identity->max_fails
+           || server->fail_timeout != identity->fail_timeout
+           || ((atomic_load(&server->status) ^ identity->status) & LB_WANTED);
+}
+
+
+void
+lb_slot_keep(lb_server_t *server, const lb_identity_t *identity,
+    lb_line_t *line)
+{
+    uint32_t  changed, status;
+
+    status = atomic_load(&server->status) & LB_WANTED;
+    changed = status ^ identity->status;
+
+    /* the state is one setting, whatever bits it is made of */
+
+    if (changed & LB_STATE) {
+        changed |= LB_STATE;
+    }
+
+    if (server->weight != identity->weight) {
+        line->weight = server->weight;
+    }
+
+    if (server->max_conns != identity->max_conns) {
+        line->max_conns = server->max_conns;
+    }
+
+    if (server->max_fails != identity->max_fails) {
+        line->max_fails = server->max_fails;
+    }
+
+    if (server->fail_timeout != identity->fail_timeout) {
+        line->fail_timeout = server->fail_timeout;
+    }
+
+    line->status = (status & changed) | (line->status & ~changed);
+}
+
+
+void
+lb_slot_differ(lb_server_t *server, const lb_identity_t *identity,
+    lb_line_t *line)
+{
+    uint32_t  changed, status;
+
+    status = atomic_load(&server->status) & LB_WANTED;
+    changed = identity->status ^ line->status;
+
+    if (line->weight == identity->weight) {
+        line->weight = server->weight;
+    }
+
+    if (line->max_conns == identity->max_conns) {
+        line->max_conns = server->max_conns;
+    }
+
+    if (line->max_fails == identity->max_fails
+        && line->fail_timeout == identity->fail_timeout)
+    {
+        line->max_fails = server->max_fails;
+        line->fail_timeout = server->fail_timeout;
+    }
+
+    line->status = (status & ~changed) | (line->status & changed);
+}

@@ -1,0 +1,462 @@
+
+/*
+ * Bringing a roster's servers in line with the server lines of a
+ * configuration.
+ */
+
+
+#include <string.h>
+
+#include "src/core/balance/lb_adopt.h"
+#include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_slot.h"
+#include "src/core/balance/lb_sync.h"
+
+
+static void lb_sync_match(lb_sync_t *sync);
+static void lb_sync_follow(lb_sync_t *sync);
+static bool lb_sync_must_wait(lb_sync_t *sync);
+static bool lb_sync_serves(lb_sync_t *sync, uint32_t index);
+static bool lb_sync_stays(lb_sync_t *sync, uint32_t index);
+static bool lb_sync_add_new(lb_sync_t *sync);
+static bool lb_sync_is_placed(lb_sync_t *sync, uint32_t k);
+static uint32_t lb_sync_find(lb_roster_t *roster, const lb_line_t *line,
+    uint32_t hint, const uint32_t *seen);
+static void lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k);
+
+
+bool
+lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
+    lb_note_pt note, void *data)
+{
+    uint32_t   k;
+    lb_sync_t  sync;
+
+    sync.roster = roster;
+    sync.lines = lines;
+    sync.n = n;
+    sync.seen = lb_slot_space(roster);
+    sync.keep = atomic_load(&roster->kept);
+    sync.note = note;
+    sync.data = data;
+
+    lb_sync_match(&sync);
+
+    sync.wait = lb_sync_must_wait(&sync);
+
+    for (k = 0; k < n; k++) {
+
+        if (!lb_sync_is_placed(&sync, k)) {
+            lb_sync_move(&sync, k);
+        }
+    }
+
+    lb_sync_follow(&sync);
+    lb_roster_sweep(roster, NULL, NULL);
+
+    return lb_sync_add_new(&sync);
+}
+
+
+uint32_t
+lb_roster_need(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
+    uint32_t *seen)
+{
+    uint32_t  i, index, need, used;
+
+    memset(seen, 0, roster->capacity * sizeof(uint32_t));
+
+    used = atomic_load(&roster->used);
+    need = 0;
+
+    for (i = 0; i < used; i++) {
+        need += lb_sync_stands(roster, i);
+    }
+
+    index = LB_NONE;
+
+    for (i = 0; i < n; i++) {
+        index = lb_sync_find(roster, &lines[i], index + 1, seen);
+
+        if (index == LB_NONE) {
+            need++;
+
+        } else {
+            seen[index] = 1;
+        }
+    }
+
+    return need;
+}
+
+
+/* a server keeps its slot; i is where the next match is likely */
+
+static void
+lb_sync_match(lb_sync_t *sync)
+{
+    uint32_t  i, k, index;
+
+    i = 0;
+
+    for (k = 0; k < sync->n; k++) {
+        index = lb_sync_find(sync->roster, &sync->lines[k], i, sync->seen);
+
+        if (index != LB_NONE) {
+            sync->seen[index] = k + 1;
+            i = index + 1;
+        }
+    }
+}
+
+
+/* applies lines that are there to their servers, and lets others go */
+
+static void
+lb_sync_follow(lb_sync_t *sync)
+{
+    uint32_t        i, status, used;
+    lb_roster_t    *roster;
+    lb_identity_t  *identity;
+
+    roster = sync->roster;
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        status = lb_roster_status(roster, i);
+        identity = lb_roster_identity(roster, i);
+
+        if (sync->seen[i] != 0) {
+
+            if (!(status & (LB_BURIED | LB_REMOVED))) {
+                lb_sync_apply(sync, i, sync->seen[i] - 1);
+            }
+
+            continue;
+        }
+
+        if (status & (LB_BURIED | LB_REMOVED)) {
+            lb_slot_unearth(roster, i);
+            continue;
+        }
+
+        if (!lb_sync_is_line(roster, i)) {
+            continue;
+        }
+
+        if (lb_sync_stays(sync, i)) {
+            identity->from_line = false;
+            continue;
+        }
+
+        if (lb_sync_waits(sync, i)) {
+            continue;
+        }
+
+        atomic_fetch_or(&lb_roster_server(roster, i)->status, LB_REMOVED);
+
+        if (sync->note) {
+            sync->note(sync->data, identity, false);
+        }
+    }
+}
+
+
+/*
+ * Whether nobody would be left to serve until a new server has passed a check,
+ * and there is room for old and new ones.
+ */
+
+static bool
+lb_sync_must_wait(lb_sync_t *sync)
+{
+    bool      pending;
+    uint32_t  i, k, need, used;
+
+    pending = false;
+    need = 0;
+
+    for (k = 0; k < sync->n; k++) {
+
+        if (!lb_sync_is_placed(sync, k)) {
+            need++;
+            pending |= (sync->lines[k].pending
+                        && !(sync->lines[k].status & LB_DISABLED));
+        }
+    }
+
+    used = atomic_load(&sync->roster->used);
+
+    for (i = 0; i < used; i++) {
+
+        if (lb_sync_serves(sync, i)) {
+            return false;
+        }
+
+        need += (lb_roster_status(sync->roster, i) != 0);
+        pending |= (sync->seen[i] != 0
+                    && (lb_roster_server(sync->roster, i)->health
+                        & LB_HEALTH_PENDING));
+    }
+
+    return pending && need <= sync->roster->capacity;
+}
+
+
+/* whether a server is usable and will be so */
+
+static bool
+lb_sync_serves(lb_sync_t *sync, uint32_t index)
+{
+    uint32_t  k, status;
+
+    k = sync->seen[index];
+    status = lb_roster_status(sync->roster, index);
+
+    if (!(status & LB_USED) || (status & LB_UNUSABLE)) {
+        return false;
+    }
+
+    if (k != 0) {
+        return !(sync->lines[k - 1].status & LB_DISABLED);
+    }
+
+    return !(status & LB_REPLACED)
+           && (!lb_sync_is_line(sync->roster, index)
+               || lb_sync_stays(sync, index));
+}
+
+
+bool
+lb_sync_waits(lb_sync_t *sync, uint32_t index)
+{
+    lb_server_t  *server;
+
+    server = lb_roster_server(sync->roster, index);
+
+    if (!sync->wait || (atomic_load(&server->status) & LB_UNUSABLE)) {
+        return false;
+    }
+
+    lb_roster_identity(sync->roster, index)->from_line = false;
+    atomic_fetch_or(&server->status, LB_REPLACED);
+
+    return true;
+}
+
+
+/* a server that was changed at runtime, and whose line has gone altogether */
+
+static bool
+lb_sync_stays(lb_sync_t *sync, uint32_t index)
+{
+    uint32_t        k;
+    lb_identity_t  *identity;
+
+    identity = lb_roster_identity(sync->roster, index);
+
+    if (!sync->keep
+        || !lb_slot_is_changed(lb_roster_server(sync->roster, index),
+                               identity))
+    {
+        return false;
+    }
+
+    for (k = 0; k < sync->n; k++) {
+
+        if (lb_sync_is_host(identity, &sync->lines[k])) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+/* seen[] says which line a slot stands for; the other lines are new */
+
+static bool
+lb_sync_add_new(lb_sync_t *sync)
+{
+    uint32_t      k, index, from;
+    lb_roster_t  *roster;
+
+    roster = sync->roster;
+    from = 0;
+
+    for (k = 0; k < sync->n; k++) {
+
+        if (lb_sync_is_placed(sync, k)) {
+            continue;
+        }
+
+        index = lb_slot_take(roster, &sync->lines[k], &from);
+
+        if (index == LB_NONE) {
+            return false;
+        }
+
+        lb_slot_add(roster, index, &sync->lines[k], k);
+        sync->seen[index] = k + 1;
+
+        if (sync->note) {
+            sync->note(sync->data, lb_roster_identity(roster, index), true);
+        }
+    }
+
+    return true;
+}
+
+
+static bool
+lb_sync_is_placed(lb_sync_t *sync, uint32_t k)
+{
+    uint32_t  i, used;
+
+    used = atomic_load(&sync->roster->used);
+
+    for (i = 0; i < used; i++) {
+
+        if (sync->seen[(k + i) % used] == k + 1) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+bool
+lb_sync_is_host(const lb_identity_t *identity, const lb_line_t *line)
+{
+    return identity->host_length == line->host_length
+           && memcmp(identity->host, line->host, line->host_length) == 0;
+}
+
+
+bool
+lb_sync_is_line(lb_roster_t *roster, uint32_t index)
+{
+    uint32_t  status;
+
+    status = lb_roster_status(roster, index);
+
+    return (status & LB_USED) && !(status & LB_REMOVED)
+           && lb_roster_identity(roster, index)->from_line;
+}
+
+
+void
+lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
+{
+    uint32_t        i, used;
+    lb_load_t       load;
+    lb_server_t    *server;
+    lb_identity_t  *identity;
+
+    load = lb_roster_load(roster);
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        server = lb_roster_server(roster, i);
+
+        /*
+         * A pick counts itself in active[] before it looks at the status:
+         * either it sees the mark and leaves, or it is seen here.
+         */
+
+        if ((atomic_load(&server->status) & LB_REMOVED)
+            && atomic_load(&load.active[i]) == 0)
+        {
+            identity = lb_roster_identity(roster, i);
+
+            if (note && identity->leaving) {
+                note(data, identity, false);
+            }
+
+            atomic_fetch_add(&server->generation, 1);
+            atomic_store(&server->status,
+                         identity->buried ? LB_BURIED : 0);
+        }
+    }
+}
+
+
+bool
+lb_roster_same(const lb_identity_t *identity, const lb_line_t *line)
+{
+    return identity->host_length == line->host_length
+           && identity->address_length == line->address_length
+           && memcmp(identity->host, line->host, line->host_length) == 0
+           && memcmp(identity->address, line->address, line->address_length)
+              == 0;
+}
+
+
+bool
+lb_sync_stands(lb_roster_t *roster, uint32_t index)
+{
+    uint32_t  status;
+
+    status = lb_roster_status(roster, index);
+
+    if (status & LB_REMOVED) {
+        return lb_roster_identity(roster, index)->buried;
+    }
+
+    return (status & (LB_USED | LB_BURIED)) != 0;
+}
+
+
+static uint32_t
+lb_sync_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
+    const uint32_t *seen)
+{
+    uint32_t  i, index, used;
+
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        index = (hint + i) % used;
+
+        if (seen[index] == 0 && lb_sync_stands(roster, index)
+            && lb_roster_same(lb_roster_identity(roster, index), line))
+        {
+            return index;
+        }
+    }
+
+    return LB_NONE;
+}
+
+
+/*
+ * A setting that was changed at runtime stays until its line says something
+ * new, or, if such changes are kept, until it is changed again.
+ */
+
+static void
+lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k)
+{
+    lb_line_t       line;
+    lb_server_t    *server;
+    lb_identity_t  *identity;
+
+    server = lb_roster_server(sync->roster, index);
+    identity = lb_roster_identity(sync->roster, index);
+
+    line = sync->lines[k];
+
+    if (sync->keep) {
+        lb_slot_keep(server, identity, &line);
+
+    } else {
+        lb_slot_differ(server, identity, &line);
+    }
+
+    server->rank = k;
+    atomic_fetch_and(&server->status, ~(uint32_t) LB_REPLACED);
+
+    lb_slot_set(server, &line);
+    lb_slot_line(sync->roster, index, &sync->lines[k]);
+}

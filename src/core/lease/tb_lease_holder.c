@@ -1,0 +1,228 @@
+
+/*
+ * The holder: when it calls, what its calls say of it, what it learns from
+ * replies, and when it is on its own.
+ */
+
+
+#include <string.h>
+
+#include "src/core/lease/tb_lease.h"
+
+
+static uint64_t tb_lease_earn(uint64_t tokens, tb_limits_t limits,
+    uint64_t most, uint64_t ms);
+
+
+void
+tb_holder_begin(tb_holder_t *h, uint64_t share)
+{
+    memset(h, 0, sizeof(tb_holder_t));
+    atomic_store(&h->share, share);
+}
+
+
+void
+tb_holder_seek(tb_holder_t *h, uint64_t now)
+{
+    uint64_t  none;
+
+    none = 0;
+
+    if (atomic_load_explicit(&h->sought, memory_order_relaxed) == 0) {
+        (void) atomic_compare_exchange_strong(&h->sought, &none,
+                                              now ? now : 1);
+    }
+}
+
+
+void
+tb_holder_reset(tb_holder_t *h, const unsigned char *id, uint64_t now)
+{
+    if (atomic_load(&h->contact) != 0) {
+        h->known = true;
+        atomic_store(&h->sought, now ? now : 1);
+    }
+
+    atomic_store(&h->contact, 0);
+
+    memcpy(h->id, id, TB_HOLDER_ID);
+
+    h->ack = 0;
+    h->owing = false;
+    atomic_store(&h->returning, 0);
+}
+
+
+void
+tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
+    unsigned char *buf)
+{
+    uint64_t  share;
+    unsigned  flags;
+
+    share = atomic_load(&h->share);
+    flags = leave ? TB_LEASE_LEAVES : 0;
+
+    if (beat) {
+        h->seq = seq;
+        h->told = h->ack;
+        flags |= TB_LEASE_BEATS;
+
+        if (atomic_load(&h->contact) == 0) {
+            flags |= TB_LEASE_JOINS | (h->known ? TB_LEASE_RETURNS : 0);
+            share = h->known ? share : 0;
+        }
+    }
+
+    tb_lease_put_head(buf, h->id, h->tag, flags, seq, h->ack, share);
+}
+
+
+void
+tb_holder_replied(tb_holder_t *h, uint64_t seq,
+    const tb_lease_reply_t *reply, uint64_t now)
+{
+    uint64_t  contact;
+
+    if (seq != h->seq || reply->status != TB_LEASE_OK) {
+        return;
+    }
+
+    contact = atomic_load(&h->contact);
+
+    if (contact != 0 && now >= contact + TB_LEASE_ALONE - TB_LEASE_DOUBT) {
+        h->gone = h->owing ? h->gone : h->ack;
+        h->owing = true;
+        atomic_store(&h->returning, 1);
+    }
+
+    if (!h->owing) {
+
+        if (h->told != h->gone) {
+            atomic_store(&h->returning, 0);
+        }
+
+        h->ack = reply->time;
+    }
+
+    /*
+     * Those of whom the last reply told may have taken some since; and so may
+     * those who have been there before this one.
+     */
+
+    if (reply->holders > 1 || (contact == 0 ? reply->time != 0 : !h->lone)) {
+        atomic_store(&h->others, now ? now : 1);
+    }
+
+    h->lone = (reply->holders <= 1);
+
+    atomic_store(&h->joining, reply->share == 0 && reply->missing == 0);
+    atomic_store(&h->share, reply->share);
+    atomic_store(&h->contact, now ? now : 1);
+}
+
+
+void
+tb_holder_settled(tb_holder_t *h)
+{
+    h->owing = false;
+}
+
+
+bool
+tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since)
+{
+    uint64_t  last;
+
+    last = atomic_load(&h->contact);
+
+    if (last == 0) {
+        last = atomic_load(&h->sought);
+    }
+
+    if (last == 0 || now <= last + TB_LEASE_ALONE) {
+        return false;
+    }
+
+    *since = last + TB_LEASE_ALONE;
+
+    return true;
+}
+
+
+uint64_t
+tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now)
+{
+    uint64_t  next;
+
+    next = atomic_load_explicit(turn, memory_order_relaxed);
+
+    return next > now ? next - now : 0;
+}
+
+
+void
+tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
+{
+    uint64_t  begin, next, slack, spacing;
+
+    spacing = TB_LEASE_PERIOD * 1000 / (1 + buckets / TB_LEASE_BATCH);
+
+    /* what a tick has room for may go at any time of it */
+
+    slack = TB_LEASE_PERIOD * 1000 - spacing;
+    begin = now > slack ? now - slack : 0;
+
+    next = atomic_load_explicit(turn, memory_order_relaxed);
+
+    while (!atomic_compare_exchange_weak_explicit(turn, &next,
+                                       (next > begin ? next : begin) + spacing,
+                                       memory_order_relaxed,
+                                       memory_order_relaxed))
+    {
+        /* another process calls as well */
+    }
+}
+
+
+uint64_t
+tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
+    uint64_t share, uint64_t from, uint64_t spent, uint64_t now)
+{
+    uint64_t     full, gone, most;
+    tb_limits_t  part;
+
+    full = tb_limits_full(limits) / TB_LEASE_ALL * share;
+    part = tb_limits(0, tb_limits_rate(limits) * share / TB_LEASE_ALL, 0);
+
+    if (spent > now) {
+        spent = now;
+    }
+
+    if (spent > from) {
+
+        /* as if all of it had been taken just then: there was no more */
+
+        gone = before > tokens ? before - tokens : 0;
+        most = full > gone ? full - gone : 0;
+
+        tokens = tb_lease_earn(tokens, part, most, spent - from);
+        from = spent;
+    }
+
+    return now > from ? tb_lease_earn(tokens, part, full, now - from) : tokens;
+}
+
+
+/* Up to so many, or what there is anyway. */
+
+static uint64_t
+tb_lease_earn(uint64_t tokens, tb_limits_t limits, uint64_t most, uint64_t ms)
+{
+    if (tokens >= most) {
+        return tokens;
+    }
+
+    return tokens + tb_rate_earned(tb_limits_rate(limits), ms, most - tokens);
+}

@@ -1,0 +1,80 @@
+
+/*
+ * When buckets without a slot will be full: a maximum in each of two cells
+ * of a hash, of which the lesser one counts.
+ */
+
+
+#include "src/core/limit/tb_recall.h"
+
+
+static inline uint32_t tb_recall_cell(uint64_t half, uint32_t n);
+
+
+void
+tb_recall_note(_Atomic uint32_t *cells, uint32_t n, const tb_hash_t *h,
+    uint64_t full)
+{
+    uint32_t           i, old, step;
+    _Atomic uint32_t  *cell;
+
+    full = full / TB_RECALL_STEP + 1;
+    step = full < UINT32_MAX ? (uint32_t) full : UINT32_MAX;
+
+    for (i = 0; i < 2; i++) {
+        cell = &cells[tb_recall_cell(i ? h->hi : h->hi >> 32, n)];
+        old = atomic_load_explicit(cell, memory_order_relaxed);
+
+        while (old < step
+               && !atomic_compare_exchange_weak_explicit(cell, &old, step,
+                                                         memory_order_relaxed,
+                                                         memory_order_relaxed))
+        {
+            /* somebody else has noted another one */
+        }
+    }
+}
+
+
+uint64_t
+tb_recall_full(const _Atomic uint32_t *cells, uint32_t n, const tb_hash_t *h)
+{
+    uint32_t  a, b;
+
+    a = atomic_load_explicit(&cells[tb_recall_cell(h->hi >> 32, n)],
+                             memory_order_relaxed);
+    b = atomic_load_explicit(&cells[tb_recall_cell(h->hi, n)],
+                             memory_order_relaxed);
+
+    return (uint64_t) (a < b ? a : b) * TB_RECALL_STEP;
+}
+
+
+uint64_t
+tb_recall_tokens(tb_limits_t limits, uint64_t full, uint64_t now)
+{
+    uint64_t  missing, rate, tokens;
+
+    tokens = tb_limits_full(limits);
+
+    if (full <= now) {
+        return tokens;
+    }
+
+    rate = tb_limits_rate(limits);
+
+    if (rate == 0 || full - now >= tb_limits_time(limits, tokens)) {
+        return 0;
+    }
+
+    missing = (rate * (full - now) + TB_STEPS_A_UTOK - 1) / TB_STEPS_A_UTOK;
+
+    return missing < tokens ? tokens - missing : 0;
+}
+
+
+static inline uint32_t
+tb_recall_cell(uint64_t half, uint32_t n)
+{
+    return (uint32_t) ((half & UINT32_MAX) * n >> 32);
+}

@@ -1,0 +1,50 @@
+
+/*
+ * States of buckets as bytes; see tb_tokens.h.
+ */
+
+
+#include "src/core/text/gw_bytes.h"
+#include "src/core/limit/tb_tokens.h"
+
+
+unsigned char *
+tb_tokens_write(unsigned char *p, const tb_hash_t *h, uint64_t tokens)
+{
+    p = gw_put64(p, h->lo);
+    p = gw_put64(p, h->hi);
+
+    return gw_put64(p, tokens);
+}
+
+
+const unsigned char *
+tb_tokens_read(const unsigned char *p, tb_hash_t *h, uint64_t *tokens)
+{
+    h->lo = gw_get64(p);
+    h->hi = gw_get64(p + 8);
+    *tokens = gw_get64(p + 16);
+
+    return p + TB_TOKENS_ENTRY_SIZE;
+}
+
+
+uint64_t
+tb_tokens_credit(uint64_t tokens, uint64_t at, uint64_t now,
+    tb_limits_t limits)
+{
+    uint64_t  full;
+
+    full = tb_limits_full(limits);
+
+    if (tokens >= full) {
+        return full;
+    }
+
+    if (now <= at) {
+        return tokens;
+    }
+
+    return tokens + tb_rate_earned(tb_limits_rate(limits), now - at,
+                                   full - tokens);
+}

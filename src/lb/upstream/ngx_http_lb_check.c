@@ -1,0 +1,551 @@
+
+/*
+ * Health checks: who makes them, when, and what becomes of their results.
+ * Every worker ticks and asks for the lease; the one that has it runs the
+ * timers of all servers, and enters a result only while it still has it.
+ */
+
+
+#include "src/lb/upstream/ngx_http_lb_check.h"
+
+
+/* ms; the lease ends an interval after its last renewal, within these */
+#define NGX_HTTP_LB_CHECK_TERM_MIN  200
+#define NGX_HTTP_LB_CHECK_TERM_MAX  2000
+
+
+static ngx_int_t ngx_http_lb_check_zone_init(ngx_shm_zone_t *shm_zone,
+    void *data);
+static void ngx_http_lb_check_tick(ngx_event_t *ev);
+static ngx_uint_t ngx_http_lb_check_takes_part(
+    ngx_http_lb_checker_t *checker);
+static void ngx_http_lb_check_survey(ngx_http_lb_checker_t *checker,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_uint_t ngx_http_lb_check_wanted(lb_server_t *server);
+static ngx_uint_t ngx_http_lb_check_current(ngx_http_lb_target_t *target);
+static void ngx_http_lb_check_begin(ngx_http_lb_target_t *target,
+    uint32_t place, uint32_t n);
+static void ngx_http_lb_check_end(ngx_http_lb_target_t *target);
+static void ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_check_due(ngx_event_t *ev);
+static void ngx_http_lb_check_log(ngx_http_lb_target_t *target,
+    lb_health_t change, ngx_str_t *reason, lb_identity_t *identity);
+
+
+/* the lease is one for the machine, so it has a zone of its own */
+
+ngx_int_t
+ngx_http_lb_check_init(ngx_conf_t *cf, ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_str_t                 name;
+    ngx_uint_t                i;
+    ngx_msec_t                interval;
+    ngx_shm_zone_t           *shm_zone;
+    ngx_http_lb_checker_t    *checker;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    lcfp = lmcf->upstreams.elts;
+    interval = NGX_HTTP_LB_CHECK_TERM_MAX;
+
+    checker = NULL;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+
+        if (lcfp[i]->check == NULL) {
+            continue;
+        }
+
+        interval = ngx_min(interval, lcfp[i]->check->interval);
+
+        if (checker == NULL) {
+            checker = ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_checker_t));
+            if (checker == NULL) {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    if (checker == NULL) {
+        return NGX_OK;
+    }
+
+    /* another worker notices within an interval and a quarter */
+
+    checker->term = ngx_max(interval, NGX_HTTP_LB_CHECK_TERM_MIN);
+    checker->period = checker->term / 4;
+    checker->conf = lmcf;
+
+    ngx_str_set(&name, "lb_checks");
+
+    shm_zone = ngx_shared_memory_add(cf, &name, 8 * ngx_pagesize,
+                                     &ngx_http_lb_upstream_module);
+    if (shm_zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    shm_zone->init = ngx_http_lb_check_zone_init;
+    shm_zone->data = checker;
+
+    lmcf->checker = checker;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_lb_check_init_module(ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_http_lb_checker_t  *checker;
+
+    checker = lmcf->checker;
+
+    if (checker) {
+        checker->config = atomic_fetch_add(&checker->lead->next, 1) + 1;
+    }
+}
+
+
+void
+ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
+    ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_http_lb_checker_t  *checker;
+
+    checker = lmcf->checker;
+
+    if (checker == NULL || !ngx_gw_is_worker()) {
+        return;
+    }
+
+    ngx_queue_init(&checker->spare);
+
+    checker->dummy.fd = (ngx_socket_t) -1;
+
+    checker->log.log_level = NGX_LOG_INFO;
+    checker->log.writer = ngx_http_lb_probe_log;
+    checker->log.wdata = checker;
+
+    checker->beat.handler = ngx_http_lb_probe_beat;
+    checker->beat.data = &checker->dummy;
+    checker->beat.log = cycle->log;
+    checker->beat.cancelable = 1;
+
+    checker->tick.handler = ngx_http_lb_check_tick;
+    checker->tick.data = &checker->dummy;
+    checker->tick.log = cycle->log;
+    checker->tick.cancelable = 1;
+
+    ngx_add_timer(&checker->tick, 1);
+}
+
+
+void
+ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf)
+{
+    if (lmcf->checker && lmcf->checker->tick.handler) {
+        ngx_http_lb_check_stop(lmcf->checker);
+    }
+}
+
+
+void
+ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker)
+{
+    ngx_uint_t                i;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    if (!checker->holds) {
+        return;
+    }
+
+    checker->holds = 0;
+
+    lcfp = checker->conf->upstreams.elts;
+
+    for (i = 0; i < checker->conf->upstreams.nelts; i++) {
+        ngx_http_lb_check_rest(lcfp[i]);
+    }
+
+    ngx_gw_lease_release(&checker->lead->lease);
+}
+
+
+static void
+ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t  i;
+
+    for (i = 0; lcf->targets && i < lcf->capacity; i++) {
+
+        if (lcf->targets[i].running) {
+            ngx_http_lb_check_end(&lcf->targets[i]);
+        }
+    }
+
+    lcf->surveyed = 0;
+}
+
+
+/* the slot may go to another server while its identity is being copied */
+
+ngx_int_t
+ngx_http_lb_check_identity(ngx_http_lb_target_t *target,
+    lb_identity_t *identity)
+{
+    *identity = *lb_roster_identity(target->conf->roster, target->index);
+
+    atomic_thread_fence(memory_order_acquire);
+
+    return ngx_http_lb_check_current(target) ? NGX_OK : NGX_DECLINED;
+}
+
+
+void
+ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
+    ngx_str_t *reason, ngx_msec_t began)
+{
+    ngx_time_t                *tp;
+    lb_health_t                change;
+    lb_server_t               *server;
+    lb_identity_t              identity;
+    ngx_http_lb_checker_t     *checker;
+    ngx_http_lb_check_conf_t  *check;
+
+    checker = target->checker;
+    check = target->conf->check;
+
+    /* another process may have taken over, or another configuration */
+
+    if (ngx_gw_is_leaving()
+        || atomic_load(&target->conf->roster->config) > target->conf->config
+        || !ngx_gw_lease_hold(&checker->lead->lease, checker->term))
+    {
+        ngx_http_lb_check_stop(checker);
+        return;
+    }
+
+    if (ngx_http_lb_check_identity(target, &identity) != NGX_OK) {
+        return;
+    }
+
+    tp = ngx_timeofday();
+    server = lb_roster_server(target->conf->roster, target->index);
+
+    atomic_fetch_add(&server->checks[passed], 1);
+    atomic_store(&server->check_time, ngx_current_msec - began);
+    atomic_store(&server->checked_at, (uint64_t) tp->sec * 1000 + tp->msec);
+
+    /* an answer proves that the server is there: who waits since before? */
+
+    if (passed) {
+        ngx_http_lb_probe_outrun(target, began);
+
+    } else {
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
+                      "lb: check of server %*s in upstream \"%V\" failed: %V",
+                      (size_t) identity.name_length, identity.name,
+                      &target->conf->upstream->host, reason);
+    }
+
+    change = lb_health_enter(server, passed, check->rise, check->fall, began);
+
+    if (change == LB_HEALTH_SAME) {
+        return;
+    }
+
+    ngx_http_lb_publish(target->conf);
+
+    ngx_http_lb_check_log(target, change, reason, &identity);
+}
+
+
+static ngx_int_t
+ngx_http_lb_check_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_slab_pool_t        *shpool;
+    ngx_http_lb_checker_t  *checker;
+
+    checker = shm_zone->data;
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (data == NULL && !shm_zone->shm.exists) {
+        shpool->data = ngx_slab_calloc(shpool, sizeof(ngx_http_lb_lead_t));
+        if (shpool->data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    checker->lead = shpool->data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_lb_check_tick(ngx_event_t *ev)
+{
+    ngx_uint_t                i;
+    ngx_http_lb_checker_t    *checker;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    checker = ngx_queue_data(ev, ngx_http_lb_checker_t, tick);
+
+    if (ngx_gw_is_leaving()) {
+        ngx_http_lb_check_stop(checker);
+        return;
+    }
+
+    if (!ngx_http_lb_check_takes_part(checker)) {
+        ngx_http_lb_check_stop(checker);
+        return;
+    }
+
+    ngx_add_timer(ev, checker->period);
+
+    if (!ngx_gw_lease_hold(&checker->lead->lease, checker->term)) {
+        ngx_http_lb_check_stop(checker);
+        return;
+    }
+
+    lcfp = checker->conf->upstreams.elts;
+
+    for (i = 0; i < checker->conf->upstreams.nelts; i++) {
+
+        if (lcfp[i]->check == NULL) {
+            continue;
+        }
+
+        /* the nginx that has taken over makes the checks */
+
+        if (ngx_http_lb_state_lost(lcfp[i])) {
+            ngx_http_lb_check_rest(lcfp[i]);
+            continue;
+        }
+
+        if (!checker->holds
+            || lcfp[i]->surveyed != lb_roster_generation(lcfp[i]->roster))
+        {
+            ngx_http_lb_check_survey(checker, lcfp[i]);
+        }
+    }
+
+    checker->holds = 1;
+}
+
+
+/*
+ * The first worker of a new configuration takes the lease over from the old
+ * ones, which do not ask for it again.
+ */
+
+static ngx_uint_t
+ngx_http_lb_check_takes_part(ngx_http_lb_checker_t *checker)
+{
+    uint64_t             config;
+    ngx_http_lb_lead_t  *lead;
+
+    lead = checker->lead;
+    config = atomic_load(&lead->config);
+
+    while (config < checker->config) {
+
+        if (atomic_compare_exchange_weak(&lead->config, &config,
+                                         checker->config))
+        {
+            ngx_gw_lease_seize(&lead->lease, checker->term);
+            return 1;
+        }
+    }
+
+    return config == checker->config;
+}
+
+
+/* makes the running targets those servers that are to be checked */
+
+static void
+ngx_http_lb_check_survey(ngx_http_lb_checker_t *checker,
+    ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t               i, n, place, used;
+    lb_server_t           *server;
+    ngx_http_lb_target_t  *target;
+
+    if (lcf->targets == NULL) {
+        lcf->targets = ngx_pcalloc(ngx_cycle->pool,
+                                   lcf->capacity
+                                   * sizeof(ngx_http_lb_target_t));
+        if (lcf->targets == NULL) {
+            return;
+        }
+    }
+
+    lcf->surveyed = lb_roster_generation(lcf->roster);
+    used = atomic_load(&lcf->roster->used);
+    n = 0;
+
+    for (i = 0; i < used; i++) {
+        target = &lcf->targets[i];
+        server = lb_roster_server(lcf->roster, i);
+
+        if (target->running && (!ngx_http_lb_check_wanted(server)
+                                || !ngx_http_lb_check_current(target)))
+        {
+            ngx_http_lb_check_end(target);
+        }
+
+        n += (!target->running && ngx_http_lb_check_wanted(server));
+    }
+
+    for (i = 0, place = 0; i < used && place < n; i++) {
+        target = &lcf->targets[i];
+        server = lb_roster_server(lcf->roster, i);
+
+        if (!target->running && ngx_http_lb_check_wanted(server)) {
+            target->conf = lcf;
+            target->checker = checker;
+            target->index = i;
+            target->generation = atomic_load(&server->generation);
+
+            ngx_http_lb_check_begin(target, place++, n);
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_lb_check_wanted(lb_server_t *server)
+{
+    uint32_t  status;
+
+    status = atomic_load(&server->status);
+
+    return (status & LB_USED) && !(status & (LB_DISABLED|LB_REMOVED));
+}
+
+
+static ngx_uint_t
+ngx_http_lb_check_current(ngx_http_lb_target_t *target)
+{
+    lb_server_t  *server;
+
+    server = lb_roster_server(target->conf->roster, target->index);
+
+    return (atomic_load(&server->status) & LB_USED)
+           && atomic_load(&server->generation) == target->generation;
+}
+
+
+static void
+ngx_http_lb_check_begin(ngx_http_lb_target_t *target, uint32_t place,
+    uint32_t n)
+{
+    lb_server_t  *server;
+
+    server = lb_roster_server(target->conf->roster, target->index);
+
+    lb_pace_start(&target->pace, ngx_current_msec,
+                  atomic_load(&server->check_began),
+                  target->conf->check->interval, place, n);
+
+    target->timer.handler = ngx_http_lb_check_due;
+    target->timer.data = &target->checker->dummy;
+    target->timer.log = ngx_cycle->log;
+    target->timer.cancelable = 1;
+    target->running = 1;
+
+    ngx_queue_init(&target->probes);
+
+    ngx_add_timer(&target->timer,
+                  (ngx_msec_t) target->pace.due - ngx_current_msec);
+}
+
+
+static void
+ngx_http_lb_check_end(ngx_http_lb_target_t *target)
+{
+    target->running = 0;
+
+    if (target->timer.timer_set) {
+        ngx_del_timer(&target->timer);
+    }
+
+    ngx_http_lb_probe_cancel(target);
+}
+
+
+static void
+ngx_http_lb_check_due(ngx_event_t *ev)
+{
+    lb_server_t               *server;
+    ngx_http_lb_target_t      *target;
+    ngx_http_lb_check_conf_t  *check;
+
+    target = ngx_queue_data(ev, ngx_http_lb_target_t, timer);
+    check = target->conf->check;
+
+    if (ngx_gw_is_leaving()) {
+        ngx_http_lb_check_stop(target->checker);
+        return;
+    }
+
+    lb_pace_step(&target->pace, ngx_current_msec, check->interval,
+                 check->jitter, (uint32_t) ngx_random());
+
+    ngx_add_timer(ev, (ngx_msec_t) target->pace.due - ngx_current_msec);
+
+    server = lb_roster_server(target->conf->roster, target->index);
+
+    if (target->nprobes < check->probes_max
+        && ngx_http_lb_check_wanted(server))
+    {
+        atomic_store(&server->check_began, ngx_current_msec);
+        ngx_http_lb_probe_start(target);
+    }
+}
+
+
+static void
+ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
+    ngx_str_t *reason, lb_identity_t *identity)
+{
+    uint32_t                 max, row;
+    ngx_str_t                name;
+    lb_count_t               left;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = target->conf;
+
+    name.len = identity->name_length;
+    name.data = (u_char *) identity->name;
+
+    /* those before were of no account */
+
+    row = lb_health_row(lb_roster_server(lcf->roster, target->index)->health);
+    max = (change == LB_HEALTH_CAME_UP) ? lcf->check->rise : lcf->check->fall;
+    row = ngx_min(row, max);
+    left = lb_roster_count(lcf->roster);
+
+    if (change == LB_HEALTH_CAME_UP) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "lb: server %V in upstream \"%V\" is up: "
+                      "%uD check%s passed; %uD of %uD servers left",
+                      &name, &lcf->upstream->host, row,
+                      (row == 1) ? "" : "s", left.usable, left.total);
+
+    } else if (change == LB_HEALTH_WENT_DOWN) {
+        ngx_http_lb_explain(lcf, target->index, LB_UNHEALTHY, reason);
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "lb: server %V in upstream \"%V\" is down: %V, "
+                      "%uD failure%s; %uD of %uD servers left",
+                      &name, &lcf->upstream->host, reason, row,
+                      (row == 1) ? "" : "s", left.usable, left.total);
+
+        if (left.usable == 0
+            && lb_roster_against(lcf->roster) != LB_PANICKING)
+        {
+            ngx_http_lb_log_empty(lcf, ngx_cycle->log);
+        }
+    }
+}

@@ -1,0 +1,589 @@
+
+/*
+ * Changes of servers at runtime, one after the other: of one process by a
+ * queue, of several by a lease, which ends with the process that holds it.
+ */
+
+
+#include "src/lb/upstream/ngx_http_lb_edit.h"
+
+
+/* ms; a lease that outlives its holder only if that has been stopped */
+#define NGX_HTTP_LB_EDIT_TERM   3600000
+
+/* ms between two looks at a lease that another process holds */
+#define NGX_HTTP_LB_EDIT_POLL   2
+
+/* ms that a change waits for the lease, or for its turn */
+#define NGX_HTTP_LB_EDIT_WAIT   5000
+
+/* ms; while there is a timer, a worker does not exit */
+#define NGX_HTTP_LB_EDIT_GUARD  1000
+
+
+static void ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf);
+static ngx_uint_t ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_timer(ngx_event_t *ev);
+static void ngx_http_lb_edit_expire(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit,
+    uint32_t *index);
+static ngx_uint_t ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index);
+
+#define ngx_http_lb_editor(lcf)                                              \
+    ((ngx_gw_lease_t *) &(lcf)->roster->editor)
+
+
+ngx_http_lb_edit_t *
+ngx_http_lb_edit_create(ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_kind_e kind)
+{
+    ngx_pool_t          *pool;
+    ngx_http_lb_edit_t  *edit;
+
+    pool = ngx_create_pool(sizeof(ngx_http_lb_edit_t) + 1024,
+                           ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    edit = ngx_pcalloc(pool, sizeof(ngx_http_lb_edit_t));
+
+    if (edit == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    edit->pool = pool;
+    edit->conf = lcf;
+    edit->kind = kind;
+
+    return edit;
+}
+
+
+void
+ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
+{
+    ngx_http_lb_state_t     *state;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = edit->conf;
+    state = lcf->state;
+
+    if (state == NULL) {
+        ngx_shmtx_lock(&lcf->shpool->mutex);
+
+        if (!ngx_http_lb_edit_is_late(edit)) {
+            ngx_http_lb_edit_apply(edit);
+        }
+
+        ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+        ngx_http_lb_publish(lcf);
+
+        edit->finish(edit);
+        return;
+    }
+
+    ngx_http_lb_edit_start(lcf);
+
+    edit->deadline = ngx_current_msec + NGX_HTTP_LB_EDIT_WAIT;
+
+    ngx_queue_insert_tail(&state->waiting, &edit->queue);
+
+    ngx_http_lb_edit_next(lcf);
+}
+
+
+void
+ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_edit_t  *edit;
+
+    edit = ngx_http_lb_edit_create(lcf, NGX_HTTP_LB_RECOVER);
+
+    if (edit) {
+        edit->finish = ngx_http_lb_edit_recovered;
+
+        ngx_http_lb_edit_submit(edit);
+    }
+}
+
+
+static void
+ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit)
+{
+    ngx_destroy_pool(edit->pool);
+}
+
+
+static void
+ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    if (state->started) {
+        return;
+    }
+
+    ngx_queue_init(&state->waiting);
+
+    state->event.handler = ngx_http_lb_edit_timer;
+    state->event.data = lcf;
+    state->event.log = ngx_cycle->log;
+    state->save.conf = lcf;
+    state->save.done = ngx_http_lb_edit_saved;
+    state->started = 1;
+}
+
+
+/* The next change that is possible goes to the file. */
+
+static void
+ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_queue_t          *q;
+    ngx_http_lb_edit_t   *edit;
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    while (!state->save.busy && !ngx_queue_empty(&state->waiting)) {
+
+        if (!ngx_gw_lease_hold(ngx_http_lb_editor(lcf),
+                               NGX_HTTP_LB_EDIT_TERM))
+        {
+            if (!state->event.timer_set) {
+                ngx_add_timer(&state->event, NGX_HTTP_LB_EDIT_POLL);
+            }
+
+            return;
+        }
+
+        q = ngx_queue_head(&state->waiting);
+        ngx_queue_remove(q);
+
+        edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
+
+        if (!ngx_http_lb_edit_begin(edit)) {
+            ngx_gw_lease_release(ngx_http_lb_editor(lcf));
+            edit->finish(edit);
+            continue;
+        }
+
+        if (!state->event.timer_set) {
+            ngx_add_timer(&state->event, NGX_HTTP_LB_EDIT_GUARD);
+        }
+
+        ngx_http_lb_state_save(lcf);
+    }
+}
+
+
+/* Whether there is something to write, or to read. */
+
+static ngx_uint_t
+ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit)
+{
+    uint32_t             index;
+    lb_roster_t         *roster;
+    ngx_http_lb_save_t  *save;
+
+    roster = edit->conf->roster;
+    save = &edit->conf->state->save;
+    index = LB_NONE;
+
+    ngx_shmtx_lock(&edit->conf->shpool->mutex);
+
+    save->recover = atomic_load(&roster->saving);
+
+    if (!ngx_http_lb_edit_is_late(edit)) {
+
+        if (!save->recover) {
+            ngx_http_lb_edit_check(edit, &index);
+        }
+
+        if (edit->outcome == NGX_HTTP_LB_DONE
+            && (save->recover || edit->kind != NGX_HTTP_LB_RECOVER))
+        {
+            atomic_store(&roster->saving, 1);
+            save->busy = 1;
+        }
+    }
+
+    ngx_shmtx_unlock(&edit->conf->shpool->mutex);
+
+    save->edit = edit;
+    save->index = index;
+
+    return save->busy;
+}
+
+
+/* The file has been written or read, or could not be. */
+
+static void
+ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_uint_t           again;
+    ngx_http_lb_edit_t  *edit;
+    ngx_http_lb_save_t  *save;
+
+    save = &lcf->state->save;
+    edit = save->edit;
+
+    edit->outcome = save->outcome;
+    again = 0;
+
+    ngx_shmtx_lock(&lcf->shpool->mutex);
+
+    if (save->outcome == NGX_HTTP_LB_DONE) {
+
+        if (save->recover) {
+            ngx_http_lb_edit_read(lcf);
+            again = (edit->kind != NGX_HTTP_LB_RECOVER);
+
+        } else {
+            ngx_http_lb_edit_apply(edit);
+        }
+
+        atomic_store(&lcf->roster->file, save->stamp);
+        atomic_store(&lcf->roster->saving, 0);
+
+    } else if (save->outcome != NGX_HTTP_LB_UNKNOWN && !save->recover) {
+        atomic_store(&lcf->roster->saving, 0);
+    }
+
+    ngx_shmtx_unlock(&lcf->shpool->mutex);
+
+    ngx_http_lb_publish(lcf);
+
+    if (save->pool) {
+        ngx_destroy_pool(save->pool);
+        save->pool = NULL;
+    }
+
+    save->busy = 0;
+    save->edit = NULL;
+
+    ngx_gw_lease_release(ngx_http_lb_editor(lcf));
+
+    if (lcf->state->event.timer_set) {
+        ngx_del_timer(&lcf->state->event);
+    }
+
+    if (again) {
+        ngx_queue_insert_head(&lcf->state->waiting, &edit->queue);
+
+    } else {
+
+        if (edit->outcome != NGX_HTTP_LB_DONE) {
+            ngx_http_lb_edit_failed(lcf);
+        }
+
+        edit->finish(edit);
+    }
+
+    ngx_http_lb_edit_next(lcf);
+}
+
+
+/* Memory becomes what the file says; the mutex is held. */
+
+static void
+ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_save_t  *save;
+
+    save = &lcf->state->save;
+
+    if (save->pool == NULL) {
+        return;
+    }
+
+    save->stamp = save->list.stamp;
+
+    ngx_http_lb_state_adopt(lcf, &save->list);
+}
+
+
+static void
+ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_save_t  *save;
+
+    save = &lcf->state->save;
+
+    switch (save->outcome) {
+
+    case NGX_HTTP_LB_NOT_SAVED:
+    case NGX_HTTP_LB_UNKNOWN:
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, save->err,
+                      "lb: state file \"%V\" of upstream \"%V\" cannot be "
+                      "written: %s failed", &lcf->state->path,
+                      &lcf->upstream->host, save->failed);
+        break;
+
+    case NGX_HTTP_LB_NOT_OURS:
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "lb: state file \"%V\" of upstream \"%V\" is in use "
+                      "by another nginx", &lcf->state->path,
+                      &lcf->upstream->host);
+        break;
+
+    default:
+        break;
+    }
+}
+
+
+static void
+ngx_http_lb_edit_timer(ngx_event_t *ev)
+{
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = ev->data;
+
+    ngx_http_lb_edit_expire(lcf);
+
+    if (lcf->state->save.busy) {
+        ngx_add_timer(ev, NGX_HTTP_LB_EDIT_GUARD);
+        return;
+    }
+
+    ngx_http_lb_edit_next(lcf);
+}
+
+
+static void
+ngx_http_lb_edit_expire(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_queue_t         *q;
+    ngx_http_lb_edit_t  *edit;
+
+    while (!ngx_queue_empty(&lcf->state->waiting)) {
+        q = ngx_queue_head(&lcf->state->waiting);
+        edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
+
+        if ((ngx_msec_int_t) (edit->deadline - ngx_current_msec) > 0) {
+            break;
+        }
+
+        ngx_queue_remove(q);
+
+        edit->outcome = NGX_HTTP_LB_BUSY;
+        edit->finish(edit);
+    }
+}
+
+
+/*
+ * Whether the servers are those of another zone or configuration by now, so
+ * that a change of these would be lost; the mutex is held.
+ */
+
+static ngx_uint_t
+ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit)
+{
+    lb_roster_t  *roster;
+
+    roster = edit->conf->roster;
+    edit->outcome = NGX_HTTP_LB_DONE;
+
+    if (atomic_load(&roster->superseded)
+        || atomic_load(&roster->kept) != ngx_http_lb_state_key(edit->conf))
+    {
+        edit->outcome = NGX_HTTP_LB_SUPERSEDED;
+    }
+
+    return edit->outcome != NGX_HTTP_LB_DONE;
+}
+
+
+/* Whether the change can be made, and where; the mutex is held. */
+
+static void
+ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index)
+{
+    lb_roster_t  *roster;
+
+    roster = edit->conf->roster;
+
+    edit->outcome = NGX_HTTP_LB_DONE;
+    *index = LB_NONE;
+
+    if (edit->kind == NGX_HTTP_LB_RECOVER) {
+        return;
+    }
+
+    if (edit->kind == NGX_HTTP_LB_ADD) {
+
+        if (lb_edit_find_address(roster, edit->line.address,
+                                 edit->line.address_length)
+            != LB_NONE)
+        {
+            edit->outcome = NGX_HTTP_LB_EXISTS;
+            return;
+        }
+
+        lb_roster_sweep(roster, ngx_http_lb_log_gone, edit->conf);
+
+        if (!lb_edit_has_room(roster, &edit->line)) {
+            edit->outcome = NGX_HTTP_LB_NO_ROOM;
+        }
+
+        return;
+    }
+
+    *index = lb_edit_find(roster, edit->id);
+
+    if (*index == LB_NONE) {
+        edit->outcome = NGX_HTTP_LB_MISSING;
+
+    } else if (lb_roster_status(roster, *index) & LB_REMOVED) {
+        edit->outcome = NGX_HTTP_LB_LEAVING;
+    }
+}
+
+
+static void
+ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
+{
+    uint32_t  index;
+
+    ngx_http_lb_edit_check(edit, &index);
+
+    if (edit->outcome == NGX_HTTP_LB_DONE) {
+        ngx_http_lb_edit_make(edit, index);
+    }
+}
+
+
+static void
+ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
+{
+    uint32_t                 before;
+    lb_roster_t             *roster;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = edit->conf;
+    roster = lcf->roster;
+
+    switch (edit->kind) {
+
+    case NGX_HTTP_LB_ADD:
+
+        index = lb_edit_returns(roster, &edit->line);
+
+        if (index != LB_NONE) {
+            ngx_http_lb_log_gone(lcf, lb_roster_identity(roster, index), 0);
+        }
+
+        edit->line.id = 0;
+        index = lb_edit_add(roster, &edit->line);
+
+        if (index == LB_NONE) {
+            edit->outcome = NGX_HTTP_LB_NO_ROOM;
+            return;
+        }
+
+        edit->id = lb_roster_identity(roster, index)->id;
+
+        ngx_http_lb_log_edit(lcf, index, "added");
+        break;
+
+    case NGX_HTTP_LB_CHANGE:
+
+        before = lb_roster_status(roster, index);
+
+        lb_edit_change(roster, index, &edit->entry);
+        ngx_http_lb_log_change(lcf, index, before);
+        break;
+
+    case NGX_HTTP_LB_REMOVE:
+
+        lb_edit_remove(roster, index);
+        lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
+
+        if (lb_roster_status(roster, index) & LB_REMOVED) {
+            ngx_http_lb_log_edit(lcf, index, "draining");
+        }
+
+        break;
+
+    case NGX_HTTP_LB_RECOVER:
+        return;
+    }
+}
+
+
+ngx_int_t
+ngx_http_lb_edit_address(ngx_pool_t *pool, ngx_str_t *text, lb_line_t *line,
+    const char **reason)
+{
+    ngx_url_t  u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *text;
+    u.default_port = 80;
+    u.no_resolve = 1;
+
+    if (ngx_parse_url(pool, &u) != NGX_OK) {
+        *reason = u.err ? u.err : "no memory";
+        return NGX_DECLINED;
+    }
+
+    if (u.naddrs == 0) {
+        *reason = "names are looked up in server lines only";
+        return NGX_DECLINED;
+    }
+
+    if (u.naddrs > 1) {
+        *reason = "more than one address";
+        return NGX_DECLINED;
+    }
+
+    if (u.addrs->name.len > LB_NAME_MAX
+        || u.addrs->socklen > LB_ADDRESS_MAX)
+    {
+        *reason = "too long";
+        return NGX_DECLINED;
+    }
+
+    line->host = (char *) u.addrs->name.data;
+    line->host_length = u.addrs->name.len;
+    line->name = (char *) u.addrs->name.data;
+    line->name_length = u.addrs->name.len;
+    line->address = u.addrs->sockaddr;
+    line->address_length = u.addrs->socklen;
+
+    return NGX_OK;
+}
+
+
+/* nginx's defaults for what was not said */
+
+void
+ngx_http_lb_edit_line(const lb_entry_t *entry, lb_line_t *line)
+{
+    unsigned  members;
+
+    members = entry->members;
+
+    line->weight = (members & LB_ENTRY_WEIGHT) ? entry->weight : 1;
+    line->max_conns = (members & LB_ENTRY_MAX_CONNS) ? entry->max_conns : 0;
+    line->max_fails = (members & LB_ENTRY_MAX_FAILS) ? entry->max_fails : 1;
+    line->fail_timeout = (members & LB_ENTRY_FAIL_TIMEOUT)
+                         ? entry->fail_timeout : 10000;
+    line->status = lb_edit_status(entry);
+    line->id = entry->id;
+}

@@ -1,0 +1,378 @@
+
+/*
+ * The directives that say how servers are chosen: lb, lb_slow_start,
+ * lb_outlier and lb_panic.
+ */
+
+
+#include "src/lb/ngx_http_lb.h"
+#include "src/core/balance/lb_cells.h"
+
+
+#define NGX_HTTP_LB_TIME_MAX    86400000     /* ms */
+#define NGX_HTTP_LB_ERRORS_MAX  1000000
+
+
+static ngx_int_t ngx_http_lb_method_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_lb_srv_conf_t *lcf);
+static char *ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    lb_outlier_t *outlier, ngx_str_t *param);
+static ngx_int_t ngx_http_lb_time(ngx_str_t *s, uint64_t *time);
+static ngx_int_t ngx_http_lb_percent(ngx_str_t *s, uint32_t *percent);
+
+
+static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
+
+    { ngx_string("round_robin"), lb_pick_round_robin },
+    { ngx_string("least_conn"), lb_pick_least_conn },
+    { ngx_string("random"), lb_pick_random },
+    { ngx_string("p2c"), lb_pick_p2c },
+    { ngx_string("least_time"), lb_pick_least_time },
+    { ngx_string("hash"), lb_pick_hash },
+
+    { ngx_null_string, NULL }
+};
+
+
+ngx_int_t
+ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_str_t                   *value;
+    const ngx_http_lb_method_t  *method;
+
+    value = cf->args->elts;
+
+    for (method = ngx_http_lb_methods; method->name.len; method++) {
+
+        if (method->name.len == value[1].len
+            && ngx_strncmp(method->name.data, value[1].data, value[1].len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    if (method->name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown method \"%V\" in \"%V\", it must be "
+                           "\"round_robin\", \"least_conn\", \"random\", "
+                           "\"p2c\", \"least_time\" or \"hash\"",
+                           &value[1], &cmd->name);
+        return NGX_ERROR;
+    }
+
+    if (method->pick == lb_pick_hash) {
+        lcf->rules.cells = 1;
+
+        if (ngx_http_lb_method_key(cf, cmd, lcf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (cf->args->nelts > 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", \"%V %V\" takes none",
+                           &value[2], &cmd->name, &value[1]);
+        return NGX_ERROR;
+    }
+
+    lcf->method = method;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_lb_method_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_str_t                         *value;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts != 3 || value[2].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V hash\" must have one key, as in "
+                           "\"%V hash $request_uri\"",
+                           &cmd->name, &cmd->name);
+        return NGX_ERROR;
+    }
+
+    lcf->key = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (lcf->key == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[2];
+    ccv.complex_value = lcf->key;
+
+    return ngx_http_compile_complex_value(&ccv);
+}
+
+
+ngx_int_t
+ngx_http_lb_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
+    uint64_t *key)
+{
+    ngx_str_t  value;
+
+    *key = 0;
+
+    if (lcf->key == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, lcf->key, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (value.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    *key = lb_cells_key(value.data, value.len);
+
+    return NGX_OK;
+}
+
+
+char *
+ngx_http_lb_slow_start(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_lb_srv_conf_t  *lcf = conf;
+
+    ngx_str_t  *value;
+
+    if (lcf->given & NGX_HTTP_LB_GIVEN_SLOW_START) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_lb_time(&value[1], &lcf->rules.slow_start) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"%V\", "
+                           "it must be between 0 and 1d",
+                           &value[1], &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->given |= NGX_HTTP_LB_GIVEN_SLOW_START;
+
+    ngx_http_lb_needs_method(cf, cmd, lcf);
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_lb_panic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_lb_srv_conf_t  *lcf = conf;
+
+    ngx_str_t  *value;
+
+    if (lcf->given & NGX_HTTP_LB_GIVEN_PANIC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_lb_percent(&value[1], &lcf->rules.panic) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid percentage \"%V\" in \"%V\", "
+                           "it must be between 0 and 100",
+                           &value[1], &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->given |= NGX_HTTP_LB_GIVEN_PANIC;
+
+    ngx_http_lb_needs_method(cf, cmd, lcf);
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_lb_outlier(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_lb_srv_conf_t  *lcf = conf;
+
+    char          *rv;
+    ngx_str_t     *value;
+    ngx_uint_t     i;
+    lb_outlier_t  *outlier;
+
+    if (lcf->given & NGX_HTTP_LB_GIVEN_OUTLIER) {
+        return "is duplicate";
+    }
+
+    lcf->given |= NGX_HTTP_LB_GIVEN_OUTLIER;
+
+    ngx_http_lb_needs_method(cf, cmd, lcf);
+
+    outlier = &lcf->outlier;
+    outlier->max_ejected = NGX_CONF_UNSET_UINT & UINT32_MAX;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        rv = ngx_http_lb_outlier_param(cf, cmd, outlier, &value[i]);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    if (outlier->errors == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must have the parameter \"errors=\"",
+                           &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (outlier->window == 0) {
+        outlier->window = 10000;
+    }
+
+    if (outlier->ejection == 0) {
+        outlier->ejection = 30000;
+    }
+
+    if (outlier->max_ejected > 100) {
+        outlier->max_ejected = 50;
+    }
+
+    lcf->rules.errors = outlier->errors;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    lb_outlier_t *outlier, ngx_str_t *param)
+{
+    uint64_t    *time;
+    ngx_int_t    n;
+    ngx_str_t    s;
+    ngx_uint_t   twice;
+    const char  *allowed;
+
+    time = NULL;
+    twice = 0;
+    n = NGX_OK;
+
+    s.data = ngx_strlchr(param->data, param->data + param->len, '=');
+    s.data = s.data ? s.data + 1 : param->data + param->len;
+    s.len = param->data + param->len - s.data;
+
+    if (ngx_strncmp(param->data, "errors=", 7) == 0) {
+        allowed = "a number between 1 and 1000000";
+        twice = (outlier->errors != 0);
+
+        n = ngx_atoi(s.data, s.len);
+
+        if (n == 0 || n > NGX_HTTP_LB_ERRORS_MAX) {
+            n = NGX_ERROR;
+        }
+
+        if (n != NGX_ERROR) {
+            outlier->errors = n;
+        }
+
+    } else if (ngx_strncmp(param->data, "window=", 7) == 0) {
+        allowed = "a time between 1ms and 1d";
+        time = &outlier->window;
+
+    } else if (ngx_strncmp(param->data, "ejection=", 9) == 0) {
+        allowed = "a time between 1ms and 1d";
+        time = &outlier->ejection;
+
+    } else if (ngx_strncmp(param->data, "max_ejected=", 12) == 0) {
+        allowed = "a percentage between 0 and 100";
+        twice = (outlier->max_ejected <= 100);
+
+        n = ngx_http_lb_percent(&s, &outlier->max_ejected);
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown parameter \"%V\" in \"%V\", it must be "
+                           "\"errors=\", \"window=\", \"ejection=\" or "
+                           "\"max_ejected=\"", param, &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (time) {
+        twice = (*time != 0);
+        n = ngx_http_lb_time(&s, time);
+
+        if (*time == 0) {
+            n = NGX_ERROR;
+        }
+    }
+
+    if (twice) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate parameter \"%V\" in \"%V\"",
+                           param, &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (n == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"%V\", "
+                           "%s is expected", param, &cmd->name, allowed);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_lb_time(ngx_str_t *s, uint64_t *time)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(s, 0);
+
+    if (n == NGX_ERROR || n > NGX_HTTP_LB_TIME_MAX) {
+        return NGX_ERROR;
+    }
+
+    *time = n;
+
+    return NGX_OK;
+}
+
+
+/* with or without the sign */
+
+static ngx_int_t
+ngx_http_lb_percent(ngx_str_t *s, uint32_t *percent)
+{
+    size_t     len;
+    ngx_int_t  n;
+
+    len = s->len;
+
+    if (len && s->data[len - 1] == '%') {
+        len--;
+    }
+
+    n = ngx_atoi(s->data, len);
+
+    if (n == NGX_ERROR || n > 100) {
+        return NGX_ERROR;
+    }
+
+    *percent = n;
+
+    return NGX_OK;
+}

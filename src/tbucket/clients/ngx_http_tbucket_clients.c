@@ -1,0 +1,281 @@
+
+/*
+ * Registry and table, changed together under the zone's mutex.  The hash of
+ * the client is noted in shared memory meanwhile, and the registry is
+ * changed first: if a worker dies in between, whoever has the mutex next
+ * finds the note and brings the table in line with the registry.
+ */
+
+
+#include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+
+
+/* chains of the registry that one call may find empty */
+#define NGX_HTTP_TBUCKET_LIST_BUDGET  100000
+
+static void ngx_http_tbucket_client_begin(ngx_http_tbucket_zone_t *zone,
+    tb_hash_t *h);
+static void ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone);
+static void ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_client_t *client);
+
+
+ngx_http_tbucket_outcome_e
+ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    uint32_t capacity, uint64_t rate, uint64_t tokens)
+{
+    tb_hash_t                   h;
+    tb_table_t                 *table;
+    tb_limits_t                 limits;
+    tb_registry_t              *registry;
+    tb_registry_status_t        status;
+
+    table = zone->shared->table;
+    registry = zone->shared->registry;
+
+    h = tb_hash(id->data, id->len, zone->shared->secret);
+    limits = tb_limits(capacity, rate, TB_LIMITS_REGISTERED);
+
+    ngx_http_tbucket_client_begin(zone, &h);
+
+    status = tb_registry_set(registry, &h, id->data, id->len, limits);
+
+    if (status == TB_REGISTRY_FULL) {
+        ngx_http_tbucket_client_end(zone);
+        return NGX_HTTP_TBUCKET_NO_ROOM;
+    }
+
+    if (!tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
+                             limits)
+        && !tb_table_put(table, &h, ngx_current_msec, zone->limits, limits,
+                         tb_limits_full(limits)))
+    {
+        (void) tb_registry_remove(registry, &h);
+        ngx_http_tbucket_client_end(zone);
+        return NGX_HTTP_TBUCKET_NO_ROOM;
+    }
+
+    /* those of scope=global are set in Redis */
+
+    if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP && !zone->global) {
+        (void) tb_table_set_tokens(table, &h, ngx_current_msec, zone->limits,
+                                   tokens);
+    }
+
+    ngx_http_tbucket_client_end(zone);
+
+    return status == TB_REGISTRY_ADDED ? NGX_HTTP_TBUCKET_CREATED
+                                       : NGX_HTTP_TBUCKET_UPDATED;
+}
+
+
+ngx_http_tbucket_outcome_e
+ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
+{
+    uint64_t      full;
+    tb_hash_t     h;
+    tb_table_t   *table;
+    tb_result_t   bucket;
+
+    table = zone->shared->table;
+    full = UINT64_MAX;
+
+    h = tb_hash(id->data, id->len, zone->shared->secret);
+
+    ngx_http_tbucket_client_begin(zone, &h);
+
+    if (!tb_registry_remove(zone->shared->registry, &h)) {
+        ngx_http_tbucket_client_end(zone);
+        return NGX_HTTP_TBUCKET_MISSING;
+    }
+
+    if (tb_table_read(table, &h, ngx_current_msec, zone->limits, &bucket)
+        == TB_PASS
+        && bucket.left == tb_limits_full(bucket.limits))
+    {
+        full = bucket.left;
+    }
+
+    (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits, 0);
+    tb_table_forget(table, &h, ngx_current_msec, zone->limits, full);
+
+    ngx_http_tbucket_client_end(zone);
+
+    return NGX_HTTP_TBUCKET_REMOVED;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    ngx_http_tbucket_client_t *client)
+{
+    tb_hash_t  h;
+
+    h = tb_hash(id->data, id->len, zone->shared->secret);
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    client->registered = tb_registry_find(zone->shared->registry, &h,
+                                          &client->entry);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (client->registered) {
+        (void) ngx_http_tbucket_client_fill(zone, client);
+        return NGX_OK;
+    }
+
+    if (id->len > GW_ID_MAX) {
+        return NGX_DECLINED;
+    }
+
+    client->entry.hash = h;
+    client->entry.limits = zone->limits;
+    client->entry.len = id->len;
+    ngx_memcpy(client->entry.id, id->data, id->len);
+
+    return ngx_http_tbucket_client_fill(zone, client);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone, uint64_t *after,
+    ngx_http_tbucket_client_t *clients, ngx_uint_t *n)
+{
+    bool        more;
+    uint32_t    budget;
+    ngx_uint_t  i, max;
+
+    max = *n;
+    more = true;
+    budget = NGX_HTTP_TBUCKET_LIST_BUDGET;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    for (i = 0; i < max; i++) {
+        more = tb_registry_next(zone->shared->registry, *after, &budget,
+                                &clients[i].entry);
+
+        if (more || budget == 0) {
+            *after = clients[i].entry.hash.lo;
+        }
+
+        if (!more) {
+            break;
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    for (*n = i, i = 0; i < *n; i++) {
+        clients[i].registered = 1;
+        (void) ngx_http_tbucket_client_fill(zone, &clients[i]);
+    }
+
+    return more ? NGX_OK : budget == 0 ? NGX_AGAIN : NGX_DONE;
+}
+
+
+void
+ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone)
+{
+    if (atomic_load_explicit(&zone->shared->edited_lo, memory_order_relaxed)
+        == 0)
+    {
+        return;
+    }
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    ngx_http_tbucket_client_mend(zone);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+/* Notes which client is about to be changed; hash.lo is never 0. */
+
+static void
+ngx_http_tbucket_client_begin(ngx_http_tbucket_zone_t *zone, tb_hash_t *h)
+{
+    ngx_http_tbucket_client_mend(zone);
+
+    atomic_store_explicit(&zone->shared->edited_hi, h->hi,
+                          memory_order_release);
+    atomic_store_explicit(&zone->shared->edited_lo, h->lo,
+                          memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+
+static void
+ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone)
+{
+    atomic_store_explicit(&zone->shared->edited_lo, 0, memory_order_release);
+}
+
+
+/* With the mutex held: a note that is there was left by somebody dead. */
+
+static void
+ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone)
+{
+    tb_hash_t             h;
+    tb_table_t           *table;
+    tb_registry_entry_t   entry;
+
+    table = zone->shared->table;
+
+    h.lo = atomic_load_explicit(&zone->shared->edited_lo,
+                                memory_order_acquire);
+    h.hi = atomic_load_explicit(&zone->shared->edited_hi,
+                                memory_order_relaxed);
+
+    if (h.lo == 0) {
+        return;
+    }
+
+    if (!tb_registry_find(zone->shared->registry, &h, &entry)) {
+        (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
+                                   0);
+
+    } else if (!tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
+                                    entry.limits))
+    {
+        (void) tb_table_put(table, &h, ngx_current_msec, zone->limits,
+                            entry.limits, tb_limits_full(entry.limits));
+    }
+
+    ngx_http_tbucket_client_end(zone);
+}
+
+
+/* The rest of what hash and limits say, from its bucket if it has one. */
+
+static ngx_int_t
+ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_client_t *client)
+{
+    tb_result_t  bucket;
+
+    if (tb_table_read(zone->shared->table, &client->entry.hash,
+                      ngx_current_msec, zone->limits, &bucket)
+        != TB_PASS)
+    {
+        client->tokens = tb_limits_full(client->entry.limits);
+        client->held = 0;
+
+        return NGX_DECLINED;
+    }
+
+    client->entry.limits = bucket.limits;
+    client->held = bucket.left;
+    client->tokens = zone->global
+                     ? ngx_http_tbucket_global_tokens(zone,
+                                                      &client->entry.hash,
+                                                      &bucket)
+                     : bucket.left;
+
+    return NGX_OK;
+}

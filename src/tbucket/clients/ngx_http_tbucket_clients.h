@@ -1,0 +1,90 @@
+
+/*
+ * Registered clients of a zone: registry and table changed together.  Not
+ * here: JSON, HTTP, and where clients are kept for good.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_CLIENTS_H
+#define NGX_HTTP_TBUCKET_CLIENTS_H
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/core/limit/tb_registry.h"
+
+
+#define NGX_HTTP_TBUCKET_TOKENS_KEEP  UINT64_MAX
+
+
+typedef enum {
+    NGX_HTTP_TBUCKET_CREATED = 0,
+    NGX_HTTP_TBUCKET_UPDATED,
+    NGX_HTTP_TBUCKET_REMOVED,
+    NGX_HTTP_TBUCKET_EXISTS,          /* not created: it is there already */
+    NGX_HTTP_TBUCKET_MISSING,         /* not changed: there is no such one */
+    NGX_HTTP_TBUCKET_NO_ROOM,         /* nothing changed: the zone is full */
+    NGX_HTTP_TBUCKET_TOKENS_RANGE,    /* more tokens than the capacity */
+    NGX_HTTP_TBUCKET_SUPERSEDED,      /* nothing changed: see the zone's */
+    NGX_HTTP_TBUCKET_STORE_DOWN,      /* nothing changed, nothing sent */
+    NGX_HTTP_TBUCKET_STORE_UNKNOWN    /* sent, and no answer came */
+} ngx_http_tbucket_outcome_e;
+
+
+/* A client as it is now. */
+
+typedef struct {
+    tb_registry_entry_t         entry;     /* id, hash; limits in force */
+    uint64_t                    tokens;    /* µtok, live */
+    uint64_t                    held;      /* of these by this node */
+    unsigned                    registered:1;
+} ngx_http_tbucket_client_t;
+
+
+/*
+ * Makes id (1 .. 255 bytes) a client with these limits, or changes the
+ * limits of one; tokens as they are, cut to the capacity, or as given (µtok)
+ * in full.  Returns CREATED, UPDATED or NO_ROOM.  The caller holds the
+ * zone's mutex.
+ */
+
+ngx_http_tbucket_outcome_e ngx_http_tbucket_client_set(
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, uint32_t capacity,
+    uint64_t rate, uint64_t tokens);
+
+/*
+ * REMOVED or MISSING; the bucket stays with its tokens, unless it is full
+ * and so says nothing.  Mutex held.
+ */
+
+ngx_http_tbucket_outcome_e ngx_http_tbucket_client_remove(
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+
+/*
+ * A registered client, or one of the others that has a live bucket; NGX_OK
+ * or NGX_DECLINED: then client is what it would be with a full one.  Takes
+ * the mutex.
+ */
+
+ngx_int_t ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone,
+    ngx_str_t *id, ngx_http_tbucket_client_t *client);
+
+/*
+ * Up to *n registered clients whose hash is above *after, in its order; *n
+ * is set to their number and *after to where the next page begins.  Returns
+ * NGX_OK, NGX_DONE at the end, or NGX_AGAIN when the bound on work was met
+ * first.  Takes the mutex.
+ */
+
+ngx_int_t ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone,
+    uint64_t *after, ngx_http_tbucket_client_t *clients, ngx_uint_t *n);
+
+/*
+ * Brings registry and table in line for the client that a worker was at
+ * when it died, if one did.  Costs one load if not; else takes the mutex.
+ * For the refill ticker.
+ */
+
+void ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone);
+
+
+#endif /* NGX_HTTP_TBUCKET_CLIENTS_H */

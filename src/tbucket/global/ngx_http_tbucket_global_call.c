@@ -1,0 +1,515 @@
+
+/*
+ * Calls to Redis about leases.  Each worker asks for what its own requests
+ * wait for; the one with the store's lease goes through all leases in
+ * rounds besides, and shows that the holder lives.  A worker has one call
+ * under way at a time, and what comes up meanwhile goes with the next.
+ */
+
+
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
+
+
+static void ngx_http_tbucket_global_timer(ngx_event_t *ev);
+static void ngx_http_tbucket_global_post(ngx_event_t *ev);
+static void ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a);
+static void ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
+    tb_lease_reply_t *reply);
+static void ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_entry_t *e, tb_lease_answer_t *answer);
+static void ngx_http_tbucket_global_dropped_again(
+    ngx_http_tbucket_asking_t *a, ngx_http_tbucket_entry_t *e);
+static void ngx_http_tbucket_global_lost(ngx_http_tbucket_asking_t *a);
+
+
+ngx_int_t
+ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
+    ngx_cycle_t *cycle)
+{
+    ngx_http_tbucket_asking_t  *a;
+
+    a = ngx_pcalloc(cycle->pool, sizeof(ngx_http_tbucket_asking_t));
+    if (a == NULL) {
+        return NGX_ERROR;
+    }
+
+    a->key_len = ngx_http_tbucket_global_key_len(rz);
+
+    a->entries = ngx_palloc(cycle->pool, TB_LEASE_BATCH
+                                         * sizeof(ngx_http_tbucket_entry_t));
+    a->answers = ngx_palloc(cycle->pool, TB_LEASE_BATCH
+                                         * sizeof(tb_lease_answer_t));
+    a->parts = ngx_palloc(cycle->pool, TB_LEASE_CALL_MAX);
+    a->keys = ngx_palloc(cycle->pool, TB_LEASE_BATCH * a->key_len);
+
+    if (a->entries == NULL || a->answers == NULL || a->parts == NULL
+        || a->keys == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    a->rz = rz;
+    a->global = rz->zone->shared->global;
+    a->period = NGX_MAX_UINT32_VALUE;
+
+    rz->zone->asking = a;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_global_start(ngx_http_tbucket_rzone_t *rz,
+    ngx_cycle_t *cycle)
+{
+    ngx_http_tbucket_asking_t  *a;
+
+    a = rz->zone->asking;
+
+    ngx_rbtree_init(&a->askers, &a->sentinel, ngx_rbtree_insert_value);
+    ngx_queue_init(&a->queue);
+
+    a->post.handler = ngx_http_tbucket_global_post;
+    a->post.data = a;
+    a->post.log = cycle->log;
+
+    a->timer.handler = ngx_http_tbucket_global_timer;
+    a->timer.data = a;
+    a->timer.log = cycle->log;
+    a->timer.cancelable = 1;
+}
+
+
+void
+ngx_http_tbucket_global_stop(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_asking_t  *a;
+
+    a = rz->zone->asking;
+
+    if (a->timer.timer_set) {
+        ngx_del_timer(&a->timer);
+    }
+
+    if (a->post.posted) {
+        ngx_delete_posted_event(&a->post);
+    }
+}
+
+
+void
+ngx_http_tbucket_global_changed(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_asking_t  *a;
+
+    a = rz->zone->asking;
+
+    a->round = 0;
+    a->looked = ngx_current_msec;
+
+    if (rz->holder && !a->timer.timer_set) {
+        ngx_add_timer(&a->timer, 1);
+    }
+
+    ngx_post_event(&a->post, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_tbucket_global_post(ngx_event_t *ev)
+{
+    ngx_http_tbucket_global_pump(ev->data);
+}
+
+
+static void
+ngx_http_tbucket_global_timer(ngx_event_t *ev)
+{
+    uint64_t                    share, since;
+    ngx_msec_t                  wait;
+    ngx_http_tbucket_asking_t  *a;
+
+    a = ev->data;
+
+    if (ngx_http_tbucket_global_alone(a->rz->zone, &share, &since)) {
+        ngx_http_tbucket_global_wake(a, UINT32_MAX);
+
+        if (a->rz->holder) {
+            (void) atomic_fetch_add(&a->global->degraded,
+                                    ngx_current_msec - a->looked);
+        }
+    }
+
+    a->looked = ngx_current_msec;
+
+    wait = NGX_HTTP_TBUCKET_GLOBAL_POLL;
+
+    if (a->rz->holder) {
+        ngx_http_tbucket_global_look(a);
+
+        wait = a->next - ngx_current_msec;
+        wait = ngx_min(wait, TB_LEASE_BEAT);
+        wait = ngx_max(wait, 1);
+    }
+
+    ngx_http_tbucket_global_pump(a);
+
+    if (a->askers.root != a->askers.sentinel) {
+        wait = ngx_min(wait, NGX_HTTP_TBUCKET_GLOBAL_POLL);
+
+    } else if (!a->rz->holder) {
+        return;
+    }
+
+    ngx_add_timer(ev, wait);
+}
+
+
+void
+ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
+{
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+
+    if (a->busy || !ngx_gw_redis_is_up(a->rz->redis->command)
+        || ngx_http_tbucket_redis_rest(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE))
+    {
+        return;
+    }
+
+    if (a->rz->mirror->store != a->rz->redis->identity) {
+
+        /* a reload has named another Redis: this worker is about to exit */
+
+        return;
+    }
+
+    a->n = 0;
+    a->beat = 0;
+
+    if (atomic_load(&g->holder.contact) == 0 || atomic_load(&g->unknown)) {
+
+        if (!a->rz->holder) {
+            return;
+        }
+
+        a->seq = atomic_fetch_add(&g->seq, 1) + 1;
+
+        ngx_http_tbucket_global_join(a);
+
+        if (a->beat) {
+            ngx_http_tbucket_global_send(a);
+        }
+
+        return;
+    }
+
+    a->beat = a->rz->holder
+              && (ngx_msec_t) (ngx_current_msec - a->beaten) >= TB_LEASE_BEAT;
+
+    if (!a->beat && ngx_http_tbucket_global_rests(a)) {
+        return;
+    }
+
+    a->seq = atomic_fetch_add(&g->seq, 1) + 1;
+
+    ngx_http_tbucket_global_askers(a);
+
+    if (a->rz->holder) {
+        ngx_http_tbucket_global_told(a);
+        ngx_http_tbucket_global_dropped(a);
+        ngx_http_tbucket_global_round(a);
+    }
+
+    if (a->beat && !ngx_http_tbucket_global_proves(a)) {
+        a->beat = 0;
+    }
+
+    if (a->n > 0 || a->beat) {
+        ngx_http_tbucket_global_send(a);
+
+    } else if (a->round) {
+        ngx_post_event(&a->post, &ngx_posted_next_events);
+    }
+}
+
+
+void
+ngx_http_tbucket_global_key(ngx_http_tbucket_rzone_t *rz, u_char *key,
+    const tb_hash_t *h)
+{
+    (void) ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+}
+
+
+void
+ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
+{
+    u_char                    *key;
+    tb_hash_t                 *h;
+    ngx_uint_t                 i;
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = a->rz;
+    args = &rz->redis->scratch->args;
+
+    *ngx_sprintf((u_char *) a->nkeys, "%ui", a->n + 1) = '\0';
+
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, a->text,
+                                 a->nkeys);
+    ngx_http_tbucket_redis_str(args, &rz->holders);
+
+    key = a->keys;
+
+    for (i = 0; i < a->n; i++) {
+        h = a->entries[i].lease ? &a->entries[i].lease->key
+                                : &a->entries[i].hash;
+
+        ngx_http_tbucket_global_key(rz, key, h);
+        ngx_http_tbucket_redis_put(args, key, a->key_len);
+        key += a->key_len;
+
+        tb_lease_put(a->parts + i * TB_LEASE_PART, &a->entries[i].ask);
+    }
+
+    tb_holder_call(&a->global->holder, a->seq, a->beat, leave, a->head);
+
+    ngx_http_tbucket_redis_put(args, a->head, TB_LEASE_HEAD);
+    ngx_http_tbucket_redis_put(args, a->parts, a->n * TB_LEASE_PART);
+}
+
+
+static void
+ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a)
+{
+    ngx_http_tbucket_args_t  *args;
+
+    args = &a->rz->redis->scratch->args;
+
+    ngx_http_tbucket_global_args(a, 0);
+
+    a->busy = 1;
+    a->calls++;
+    a->sent = ngx_http_tbucket_usec();
+
+    (void) atomic_fetch_add(&a->global->calls, 1);
+    tb_lease_called(&a->global->turn, atomic_load(&a->global->n), a->sent);
+
+    if (a->beat) {
+        a->beaten = ngx_current_msec;
+    }
+
+    if (ngx_gw_redis_command(a->rz->redis->command,
+                             ngx_http_tbucket_global_on_reply, a, args->n,
+                             args->value, args->len)
+        != NGX_OK)
+    {
+        a->busy = 0;
+        ngx_http_tbucket_global_lost(a);
+    }
+}
+
+
+static void
+ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    tb_lease_reply_t            r;
+    ngx_http_tbucket_asking_t  *a = data;
+
+    (void) link;
+
+    a->busy = 0;
+
+    if (reply == NULL) {
+        ngx_http_tbucket_global_lost(a);
+        return;
+    }
+
+    a->text = ngx_http_tbucket_redis_unknown(reply, a->text);
+
+    if (reply->type == REDIS_REPLY_STRING
+        && tb_lease_read((unsigned char *) reply->str, (size_t) reply->len,
+                         (uint32_t) a->n, &r, a->answers))
+    {
+        a->rtt = (a->rtt * 7 + ngx_http_tbucket_usec() - a->sent) / 8;
+
+        if (a->n > 0) {
+            atomic_store_explicit(&a->global->refused, 0,
+                                  memory_order_relaxed);
+        }
+
+        ngx_http_tbucket_redis_fine(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE);
+        ngx_http_tbucket_global_replied(a, &r);
+
+    } else {
+
+        if (!a->text && a->n > 0) {
+            atomic_store_explicit(&a->global->refused, 1,
+                                  memory_order_relaxed);
+        }
+
+        if (!a->text) {
+            ngx_http_tbucket_redis_refused(a->rz,
+                                           NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                           "tokens cannot be leased", reply);
+        }
+
+        if (a->beat) {
+            a->beaten = ngx_current_msec - (a->text ? TB_LEASE_BEAT : 0);
+        }
+
+        ngx_http_tbucket_global_lost(a);
+
+        if (!a->text) {
+            return;
+        }
+    }
+
+    ngx_post_event(&a->post, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
+    tb_lease_reply_t *reply)
+{
+    ngx_uint_t                  i;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+
+    if (reply->status == TB_LEASE_UNKNOWN) {
+        atomic_store(&g->unknown, 1);
+        ngx_http_tbucket_global_lost(a);
+        return;
+    }
+
+    /* words that have refilled alone are nothing that it knows of */
+
+    if (a->beat && atomic_load(&g->holder.contact) == 0
+        && !ngx_http_tbucket_global_clear(a->rz->zone,
+                                          NGX_HTTP_TBUCKET_GLOBAL_CLEAR))
+    {
+        ngx_http_tbucket_global_lost(a);
+        return;
+    }
+
+    if (a->beat) {
+        tb_holder_replied(&g->holder, a->seq, reply, ngx_current_msec);
+
+        atomic_store(&g->nodes, reply->holders);
+
+        if (reply->share > 0) {
+            atomic_store(&g->share, reply->share);
+        }
+    }
+
+    for (i = 0; i < a->n; i++) {
+        ngx_http_tbucket_global_answered(a, &a->entries[i], &a->answers[i]);
+    }
+}
+
+
+static void
+ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_entry_t *e, tb_lease_answer_t *answer)
+{
+    int64_t                    delta;
+    uint64_t                   seq;
+    ngx_http_tbucket_zone_t   *zone;
+    ngx_http_tbucket_lease_t  *l;
+
+    l = e->lease;
+    zone = a->rz->zone;
+    seq = a->seq;
+
+    /* an answer that comes too late is of no use: what it grants is lost */
+
+    if (l == NULL || atomic_load(&l->lease.seq) != a->seq
+        || !ngx_http_tbucket_global_owns(l, &e->hash))
+    {
+        return;
+    }
+
+    if (answer->status == TB_LEASE_OK) {
+        delta = tb_lease_answered(&l->lease, &e->ask, answer,
+                                  ngx_current_msec);
+
+        if (delta != 0) {
+            (void) tb_table_add(zone->shared->table,
+                                ngx_http_tbucket_global_slot(zone, l),
+                                &e->hash, ngx_current_msec, zone->limits,
+                                delta);
+        }
+
+        if (delta > 0) {
+            (void) atomic_fetch_add(&a->global->granted, (uint64_t) delta);
+        }
+    }
+
+    (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
+
+    ngx_http_tbucket_global_wake(a, (uint32_t) (l - a->global->leases));
+}
+
+
+/* What was displaced is reported once more. */
+
+static void
+ngx_http_tbucket_global_dropped_again(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_entry_t *e)
+{
+    ngx_shmtx_t                 *mutex;
+    ngx_http_tbucket_global_t   *g;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    g = a->global;
+    mutex = &a->rz->zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    if (g->ndropped < NGX_HTTP_TBUCKET_DROPPED) {
+        dropped = &g->dropped[g->ndropped++];
+
+        dropped->key = e->hash;
+        dropped->limits = e->ask.limits;
+        dropped->gen = e->ask.gen;
+        dropped->alone = e->alone;
+        dropped->whole = (e->ask.op == TB_LEASE_CAP);
+    }
+
+    ngx_shmtx_unlock(mutex);
+}
+
+
+/* Nobody knows what came of the call: tokens may be lost, none is doubled. */
+
+static void
+ngx_http_tbucket_global_lost(ngx_http_tbucket_asking_t *a)
+{
+    uint64_t                   seq;
+    ngx_uint_t                 i;
+    ngx_http_tbucket_lease_t  *l;
+
+    for (i = 0; i < a->n; i++) {
+        l = a->entries[i].lease;
+        seq = a->seq;
+
+        if (l != NULL) {
+            (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
+            ngx_http_tbucket_global_wake(a,
+                                         (uint32_t) (l - a->global->leases));
+
+        } else {
+            ngx_http_tbucket_global_dropped_again(a, &a->entries[i]);
+        }
+    }
+
+    a->n = 0;
+}

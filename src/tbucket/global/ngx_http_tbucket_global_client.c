@@ -1,0 +1,205 @@
+
+/*
+ * What the clients API wants of one client's bucket in Redis: to set its
+ * tokens, and to know how many there are on all nodes together.
+ */
+
+
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
+
+
+static ngx_int_t ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone,
+    ngx_pool_t *pool, ngx_str_t *id, tb_lease_ask_t *ask,
+    ngx_gw_redis_reply_pt callback, void *data);
+static ngx_uint_t ngx_http_tbucket_global_answer(redisReply *reply,
+    tb_lease_answer_t *answer);
+static void ngx_http_tbucket_global_on_set(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_global_on_look(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone,
+    ngx_str_t *id);
+
+
+void
+ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
+{
+    tb_lease_ask_t              ask;
+    ngx_http_tbucket_change_t  *change;
+
+    change = write->changes;
+
+    if (write->n != 1 || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
+        || !(change->members & TB_CLIENT_TOKENS))
+    {
+        write->done(write);
+        return;
+    }
+
+    ngx_http_tbucket_global_void(write->zone, &change->id);
+
+    ngx_memzero(&ask, sizeof(tb_lease_ask_t));
+
+    ask.op = TB_LEASE_SET;
+    ask.limits = tb_limits(change->capacity, change->rate, 0);
+    ask.want = change->tokens;
+    ask.unit = 1;
+
+    if (ngx_http_tbucket_global_one(write->zone, write->pool, &change->id, &ask,
+                                    ngx_http_tbucket_global_on_set, write)
+        != NGX_OK)
+    {
+        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
+        write->done(write);
+    }
+}
+
+
+ngx_int_t
+ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_look_t *look, ngx_pool_t *pool, ngx_str_t *id,
+    tb_limits_t limits)
+{
+    tb_lease_ask_t  ask;
+
+    ngx_memzero(&ask, sizeof(tb_lease_ask_t));
+
+    ask.op = TB_LEASE_LOOK;
+    ask.limits = limits;
+    ask.unit = 1;
+
+    return ngx_http_tbucket_global_one(zone, pool, id, &ask,
+                                       ngx_http_tbucket_global_on_look, look);
+}
+
+
+void
+ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_look_t *look)
+{
+    ngx_gw_redis_forget(zone->asking->rz->redis->command, look);
+}
+
+
+/* The script goes as a text, since it is not often done. */
+
+static ngx_int_t
+ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
+    ngx_str_t *id, tb_lease_ask_t *ask, ngx_gw_redis_reply_pt callback,
+    void *data)
+{
+    u_char                     *key;
+    tb_hash_t                   h;
+    unsigned char               part[TB_LEASE_PART], head[TB_LEASE_HEAD];
+    ngx_http_tbucket_args_t    *args;
+    ngx_http_tbucket_rzone_t   *rz;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    rz = zone->asking->rz;
+    args = &rz->redis->scratch->args;
+
+    key = ngx_pnalloc(pool, ngx_http_tbucket_global_key_len(rz));
+
+    if (key == NULL || !atomic_load(&g->ready)
+        || atomic_load(&g->holder.contact) == 0)
+    {
+        return NGX_ERROR;
+    }
+
+    h = tb_hash(id->data, id->len, g->secret);
+
+    ngx_http_tbucket_global_key(rz, key, &h);
+    tb_lease_put(part, ask);
+    tb_holder_call(&g->holder, atomic_fetch_add(&g->seq, 1) + 1, false, false,
+                   head);
+
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, 1, "2");
+    ngx_http_tbucket_redis_str(args, &rz->holders);
+    ngx_http_tbucket_redis_put(args, key, ngx_http_tbucket_global_key_len(rz));
+    ngx_http_tbucket_redis_put(args, head, TB_LEASE_HEAD);
+    ngx_http_tbucket_redis_put(args, part, TB_LEASE_PART);
+
+    return ngx_gw_redis_command(rz->redis->command, callback, data, args->n,
+                                args->value, args->len);
+}
+
+
+/* Whether it is an answer. */
+
+static ngx_uint_t
+ngx_http_tbucket_global_answer(redisReply *reply, tb_lease_answer_t *answer)
+{
+    tb_lease_reply_t  r;
+
+    return reply != NULL && reply->type == REDIS_REPLY_STRING
+           && tb_lease_read((unsigned char *) reply->str, (size_t) reply->len,
+                            1, &r, answer)
+           && r.status == TB_LEASE_OK && answer->status == TB_LEASE_OK;
+}
+
+
+static void
+ngx_http_tbucket_global_on_set(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    tb_lease_answer_t          answer;
+    ngx_http_tbucket_write_t  *write = data;
+
+    (void) link;
+
+    if (!ngx_http_tbucket_global_answer(reply, &answer)) {
+        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
+    }
+
+    write->done(write);
+}
+
+
+static void
+ngx_http_tbucket_global_on_look(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    tb_lease_answer_t         answer;
+    ngx_http_tbucket_look_t  *look = data;
+
+    (void) link;
+
+    look->known = ngx_http_tbucket_global_answer(reply, &answer);
+
+    if (look->known) {
+        look->elsewhere = answer.left + (uint64_t) ngx_max(answer.delta, 0);
+    }
+
+    look->done(look);
+}
+
+
+/* What we hold of it ends with the setting; the next request asks anew. */
+
+static void
+ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
+{
+    tb_hash_t                  h;
+    tb_slot_t                 *slot;
+    ngx_http_tbucket_lease_t  *l;
+
+    h = tb_hash(id->data, id->len, zone->shared->secret);
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    slot = tb_table_lookup(zone->shared->table, &h);
+
+    if (slot != NULL) {
+        ngx_http_tbucket_global_empty(zone, slot, &h);
+
+        l = ngx_http_tbucket_global_find(zone, slot, &h);
+
+        if (l != NULL && l->place < atomic_load(&zone->shared->global->n)) {
+            ngx_http_tbucket_global_drop(zone, l->place, 0);
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}

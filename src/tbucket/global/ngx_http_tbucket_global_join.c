@@ -1,0 +1,357 @@
+
+/*
+ * Becoming a holder of leases, again if Redis has forgotten us or lost its
+ * data; and giving everything back at the end.
+ */
+
+
+#include "src/redis/ngx_gw_redis_sync.h"
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
+
+#include <sys/random.h>
+
+
+static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
+static void ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a);
+static void ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a);
+
+
+void
+ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
+{
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+
+    if (a->joining) {
+        return;
+    }
+
+    if (atomic_load(&g->unknown)) {
+
+        /* what was leased is void; nobody asks for more until it is gone */
+
+        atomic_store(&g->ready, 0);
+        ngx_http_tbucket_global_reset(a);
+
+        if (!ngx_http_tbucket_global_clear(a->rz->zone,
+                                           NGX_HTTP_TBUCKET_GLOBAL_CLEAR))
+        {
+            ngx_post_event(&a->post, &ngx_posted_next_events);
+            return;
+        }
+
+        atomic_store(&g->unknown, 0);
+    }
+
+    if (!atomic_load(&g->ready)) {
+        ngx_http_tbucket_global_ask_secret(a);
+        return;
+    }
+
+    a->beat = 1;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
+{
+    uint32_t                    left;
+    tb_hash_t                   h;
+    tb_word_t                   word;
+    ngx_uint_t                  careful, note;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    careful = (atomic_load(&g->holder.share) == TB_LEASE_ALL);
+
+    /* nothing of another Redis is remembered */
+
+    note = g->holder.known || !atomic_load(&g->unknown);
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    g->ndropped = 0;
+
+    while ((left = atomic_load(&g->n)) > 0 && n-- > 0) {
+        l = &g->leases[g->list[left - 1]];
+
+        if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)) {
+            if (note) {
+                ngx_http_tbucket_global_note(zone, l, careful);
+            }
+
+            ngx_http_tbucket_global_empty(zone,
+                                        ngx_http_tbucket_global_slot(zone, l),
+                                        &h);
+        }
+
+        ngx_http_tbucket_global_drop(zone, left - 1, 0);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return left == 0;
+}
+
+
+void
+ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
+    const tb_hash_t *h)
+{
+    tb_table_t  *table;
+
+    table = zone->shared->table;
+
+    (void) tb_table_add(table, slot, h, ngx_current_msec, zone->limits,
+                        INT64_MIN / 2);
+    tb_table_forget(table, h, ngx_current_msec, zone->limits, 0);
+}
+
+
+static void
+ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a)
+{
+    uint32_t       tag;
+    ngx_str_t     *node;
+    unsigned char  id[TB_HOLDER_ID];
+
+    node = &a->rz->redis->store->node;
+
+    if (getrandom(id, TB_HOLDER_ID, 0) != TB_HOLDER_ID) {
+        ngx_log_error(NGX_LOG_ALERT, a->rz->redis->log, ngx_errno,
+                      "getrandom() failed");
+        ngx_memcpy(id, &a->rz->mirror->token, TB_HOLDER_ID);
+        id[0] ^= (unsigned char) a->seq;
+    }
+
+    tb_holder_reset(&a->global->holder, id, ngx_current_msec);
+
+    tag = ngx_crc32_short(node->data, node->len);
+    ngx_memcpy(a->global->holder.tag, &tag, TB_HOLDER_TAG);
+}
+
+
+/* One for all nodes: buckets go by a keyed hash, and ids are not told. */
+
+static void
+ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a)
+{
+    u_char                      hex[2 * TB_SECRET_SIZE];
+    uint8_t                     secret[TB_SECRET_SIZE];
+    ngx_gw_redis_t             *command;
+    ngx_http_tbucket_args_t    *args;
+
+    if (getrandom(secret, TB_SECRET_SIZE, 0) != TB_SECRET_SIZE) {
+        return;
+    }
+
+    command = a->rz->redis->command;
+    args = &a->rz->redis->scratch->args;
+    args->n = 0;
+
+    ngx_http_tbucket_redis_literal(args, "SET");
+    ngx_http_tbucket_redis_str(args, &a->rz->global_secret);
+    ngx_http_tbucket_redis_put(args, hex, ngx_hex_dump(hex, secret,
+                                                       TB_SECRET_SIZE)
+                                          - hex);
+    ngx_http_tbucket_redis_literal(args, "NX");
+
+    if (ngx_gw_redis_command(command, ngx_http_tbucket_global_on_proposed, a,
+                             args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    args->n = 0;
+
+    ngx_http_tbucket_redis_literal(args, "GET");
+    ngx_http_tbucket_redis_str(args, &a->rz->global_secret);
+
+    if (ngx_gw_redis_command(command, ngx_http_tbucket_global_on_secret, a,
+                             args->n, args->value, args->len)
+        == NGX_OK)
+    {
+        a->joining = 1;
+    }
+}
+
+
+/* It says nil if there is a secret already. */
+
+static void
+ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_asking_t  *a = data;
+
+    (void) link;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        ngx_http_tbucket_redis_refused(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                       "tokens cannot be leased", reply);
+    }
+}
+
+
+static void
+ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_int_t                   byte;
+    ngx_uint_t                  i;
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_asking_t  *a = data;
+
+    (void) link;
+
+    a->joining = 0;
+    zone = a->rz->zone;
+
+    if (reply == NULL || !a->rz->holder || atomic_load(&a->global->ready)) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_NIL) {
+
+        /* Redis did not take the one that was proposed, and has said why */
+
+        ngx_http_tbucket_redis_pause(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE);
+        return;
+    }
+
+    if (reply->type != REDIS_REPLY_STRING || reply->len != 2 * TB_SECRET_SIZE)
+    {
+        ngx_http_tbucket_redis_refused(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                       "tokens cannot be leased", reply);
+        return;
+    }
+
+    /* those that requests have brought in meanwhile have no name in Redis */
+
+    if (!ngx_http_tbucket_global_clear(zone, NGX_HTTP_TBUCKET_GLOBAL_CLEAR)) {
+        ngx_post_event(&a->post, &ngx_posted_next_events);
+        return;
+    }
+
+    mutex = &zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    for (i = 0; i < TB_SECRET_SIZE; i++) {
+        byte = ngx_hextoi((u_char *) &reply->str[2 * i], 2);
+        a->global->secret[i] = (uint8_t) byte;
+    }
+
+    atomic_store(&a->global->ready, 1);
+
+    ngx_shmtx_unlock(mutex);
+
+    while (!ngx_http_tbucket_global_clear(zone, UINT32_MAX)) { /* void */ }
+
+    ngx_http_tbucket_global_reset(a);
+    ngx_http_tbucket_global_wake(a, UINT32_MAX);
+
+    ngx_post_event(&a->post, &ngx_posted_events);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
+    ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_uint_t                  leave;
+    redisReply                 *reply;
+    ngx_http_tbucket_args_t    *args;
+    ngx_http_tbucket_asking_t  *a;
+
+    a = rz->zone->asking;
+    args = &rz->redis->scratch->args;
+
+    if (!atomic_load(&a->global->ready)
+        || atomic_load(&a->global->holder.contact) == 0
+        || atomic_load(&a->global->unknown))
+    {
+        return NGX_OK;
+    }
+
+    a->text = 1;
+    a->beat = 0;
+
+    do {
+        a->seq = atomic_fetch_add(&a->global->seq, 1) + 1;
+
+        ngx_http_tbucket_global_give_back(a);
+
+        leave = (atomic_load(&a->global->n) == 0);
+
+        ngx_http_tbucket_global_args(a, leave);
+
+        reply = ngx_gw_redis_sync_command(sync, NGX_GW_REDIS_REPLY, args->n,
+                                          args->value, args->len);
+        ngx_time_update();
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        freeReplyObject(reply);
+
+    } while (!leave);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
+{
+    uint32_t                    left;
+    tb_word_t                   word;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_entry_t   *e;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+    zone = a->rz->zone;
+
+    a->n = 0;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    while ((left = atomic_load(&g->n)) > 0 && a->n < TB_LEASE_BATCH) {
+        l = &g->leases[g->list[left - 1]];
+        e = &a->entries[a->n];
+
+        if (l->key.lo != 0
+            && ngx_http_tbucket_global_read(zone, l, &e->hash, &word,
+                                            &limits))
+        {
+            ngx_memzero(&e->ask, sizeof(tb_lease_ask_t));
+
+            e->lease = NULL;
+            e->hash = l->key;
+            e->ask.limits = limits;
+            e->ask.gen = l->lease.gen;
+            e->ask.back = tb_word_tokens(word);
+            e->ask.unit = 1;
+            a->n++;
+
+            (void) atomic_fetch_add(&g->returned, e->ask.back);
+        }
+
+        ngx_http_tbucket_global_drop(zone, left - 1, 0);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}

@@ -1,0 +1,478 @@
+
+/*
+ * What goes into a call: buckets that requests of this worker wait for, and,
+ * in rounds through all leases, those about which a call is due.
+ */
+
+
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/core/limit/tb_take.h"
+
+
+/* leases that are looked at for one that is free */
+#define NGX_HTTP_TBUCKET_GLOBAL_PROOF  16
+
+/* leases that are looked at in one pass of the event loop */
+#define NGX_HTTP_TBUCKET_GLOBAL_LOOK   2048
+
+/* ms beyond the timeout after which a call that nobody ends is given up */
+#define NGX_HTTP_TBUCKET_GLOBAL_STUCK  1000
+
+/* calls that requests may cause in the time of one that is due anyway */
+#define NGX_HTTP_TBUCKET_GLOBAL_GAP    4
+
+/* ms between rounds, if buckets do not need more */
+#define NGX_HTTP_TBUCKET_GLOBAL_STEP   10
+
+/* calls take one part in so many of the time of rounds */
+#define NGX_HTTP_TBUCKET_GLOBAL_PART   6
+
+
+static void ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a,
+    uint32_t place);
+static ngx_uint_t ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l);
+static ngx_uint_t ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l);
+static void ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone,
+    uint32_t place, tb_hash_t *h);
+static ngx_uint_t ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit);
+
+
+void
+ngx_http_tbucket_global_look(ngx_http_tbucket_asking_t *a)
+{
+    ngx_msec_t  refill, step;
+
+    if (a->round || (ngx_msec_int_t) (ngx_current_msec - a->next) < 0) {
+        return;
+    }
+
+    refill = ngx_max(a->rz->zone->refill, a->spacing);
+    step = ngx_min(a->period / 2, NGX_HTTP_TBUCKET_GLOBAL_STEP);
+    step = ngx_max(step, ngx_max(TB_LEASE_PERIOD, a->spacing / 4));
+
+    a->round = 1;
+    a->settled = 1;
+    a->cursor = atomic_load(&a->global->n);
+    a->period = NGX_MAX_UINT32_VALUE;
+    a->calls = 0;
+    a->next = ngx_current_msec + step;
+    a->wide = 0;
+
+    /* what would be due soon goes with the tick, and not with calls after */
+
+    if ((ngx_msec_int_t) (ngx_current_msec - a->tick) >= 0) {
+        a->wide = 1;
+        a->tick = ngx_current_msec + refill;
+    }
+}
+
+
+void
+ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
+{
+    uint64_t                    need, unit;
+    ngx_queue_t                *q, *next;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_asker_t   *asker;
+
+    for (q = ngx_queue_head(&a->queue);
+         q != ngx_queue_sentinel(&a->queue) && a->n < TB_LEASE_BATCH;
+         q = next)
+    {
+        next = ngx_queue_next(q);
+
+        asker = ngx_queue_data(q, ngx_http_tbucket_asker_t, queue);
+        l = &a->global->leases[asker->node.key];
+
+        if (l->lease.answered != asker->answered
+            || !ngx_http_tbucket_global_owns(l, &asker->hash))
+        {
+            /* another worker's call was about it, or it has gone */
+
+            ngx_http_tbucket_global_wake(a, (uint32_t) asker->node.key);
+
+        } else if (ngx_http_tbucket_global_busy(a, l)
+                   || ngx_http_tbucket_global_early(a, l))
+        {
+            continue;
+
+        } else {
+            unit = atomic_load(&l->unit);
+            need = ngx_http_tbucket_global_need(asker, &unit);
+
+            if (!ngx_http_tbucket_global_claim(a, l, need, unit)) {
+                continue;
+            }
+        }
+
+        asker->queued = 0;
+        ngx_queue_remove(q);
+    }
+}
+
+
+void
+ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a)
+{
+    uint64_t                    unit;
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+
+    if (atomic_load(&g->ntold) == 0) {
+        return;
+    }
+
+    mutex = &a->rz->zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    while (g->ntold > 0 && a->n < TB_LEASE_BATCH) {
+        l = &g->leases[g->told[--g->ntold]];
+        unit = atomic_load(&l->unit);
+
+        /* each of them wants one unit at least; who has more asks again */
+
+        if (atomic_load(&l->wanted)
+            && !ngx_http_tbucket_global_busy(a, l)
+            && !ngx_http_tbucket_global_early(a, l))
+        {
+            (void) ngx_http_tbucket_global_claim(a, l, unit, unit);
+        }
+    }
+
+    ngx_shmtx_unlock(mutex);
+}
+
+
+void
+ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a)
+{
+    ngx_shmtx_t                 *mutex;
+    ngx_http_tbucket_entry_t    *e;
+    ngx_http_tbucket_global_t   *g;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    g = a->global;
+
+    if (g->ndropped == 0) {
+        return;
+    }
+
+    mutex = &a->rz->zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    while (g->ndropped > 0 && a->n < TB_LEASE_BATCH) {
+        dropped = &g->dropped[--g->ndropped];
+        e = &a->entries[a->n++];
+
+        ngx_memzero(e, sizeof(ngx_http_tbucket_entry_t));
+
+        e->hash = dropped->key;
+        e->ask.limits = dropped->limits;
+        e->ask.gen = dropped->gen;
+        e->ask.unit = TB_TOKEN;
+        e->ask.op = (dropped->alone && dropped->whole) ? TB_LEASE_CAP
+                                                       : TB_LEASE_TAKE;
+        e->alone = dropped->alone;
+
+        /* not before the answer */
+
+        a->settled = 0;
+    }
+
+    ngx_shmtx_unlock(mutex);
+}
+
+
+void
+ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a)
+{
+    uint32_t      budget;
+    uint64_t      since;
+    tb_holder_t  *holder;
+
+    budget = NGX_HTTP_TBUCKET_GLOBAL_LOOK;
+
+    while (a->round && a->cursor > 0 && a->n < TB_LEASE_BATCH
+           && budget-- > 0)
+    {
+        ngx_http_tbucket_global_visit(a, --a->cursor);
+    }
+
+    if (!a->round || a->cursor > 0) {
+        return;
+    }
+
+    holder = &a->global->holder;
+
+    if (holder->owing && a->settled && a->global->ndropped == 0
+        && !tb_holder_is_alone(holder, ngx_current_msec, &since))
+    {
+        tb_holder_settled(holder);
+    }
+
+    a->round = 0;
+    a->spacing = (uint32_t) ngx_min(a->rtt * a->calls
+                                    * NGX_HTTP_TBUCKET_GLOBAL_PART / 1000,
+                                    10000);
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_global_proves(ngx_http_tbucket_asking_t *a)
+{
+    uint32_t                    i, n;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+    n = atomic_load(&g->n);
+
+    if (a->n > 0 || n == 0 || !atomic_load(&g->refused)) {
+        return 1;
+    }
+
+    for (i = 0; i < n && i < NGX_HTTP_TBUCKET_GLOBAL_PROOF; i++) {
+        l = &g->leases[g->list[n - 1 - i]];
+
+        if (!ngx_http_tbucket_global_busy(a, l)
+            && ngx_http_tbucket_global_claim(a, l, 0, atomic_load(&l->unit)))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
+{
+    uint32_t                    period;
+    uint64_t                    now, tokens, unit;
+    tb_hash_t                   h;
+    tb_word_t                   word;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+    zone = a->rz->zone;
+    now = ngx_current_msec;
+
+    if (place >= atomic_load(&g->n)) {
+        return;
+    }
+
+    l = &g->leases[g->list[place]];
+
+    if (l->place != place
+        || !ngx_http_tbucket_global_read(zone, l, &h, &word, &limits))
+    {
+        ngx_http_tbucket_global_over(zone, place, NULL);
+        return;
+    }
+
+    tokens = tb_word_tokens(word);
+
+    if (l->lease.alone != 0) {
+        a->settled = 0;
+    }
+
+    if (ngx_http_tbucket_global_busy(a, l)) {
+        return;
+    }
+
+    if (tb_lease_is_over(&l->lease, tokens, now) && !atomic_load(&l->wanted))
+    {
+        ngx_http_tbucket_global_over(zone, place, &h);
+        return;
+    }
+
+    period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
+    a->period = ngx_min(a->period, period);
+
+    unit = atomic_load(&l->unit);
+
+    if (a->wide) {
+        period -= period / 8 * 3;
+    }
+
+    if (tb_lease_is_due(&l->lease, limits, tokens, unit ? unit : TB_TOKEN,
+                        period, now))
+    {
+        (void) ngx_http_tbucket_global_claim(a, l, 0, unit);
+    }
+}
+
+
+/*
+ * Requests of a client that asks for more than there is would make a call
+ * for each token; they wait for some to come together.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l)
+{
+    uint32_t                  age;
+    tb_hash_t                 h;
+    tb_word_t                 word;
+    tb_limits_t               limits;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = a->rz->zone;
+
+    if (!l->lease.warm
+        || !ngx_http_tbucket_global_read(zone, l, &h, &word, &limits))
+    {
+        return 0;
+    }
+
+    age = (uint32_t) ngx_current_msec - l->lease.answered;
+
+    return age < tb_lease_period(limits, (uint32_t) zone->refill, a->spacing)
+                 / NGX_HTTP_TBUCKET_GLOBAL_GAP;
+}
+
+
+/* Whether a call about the bucket is under way that somebody will end. */
+
+static ngx_uint_t
+ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l)
+{
+    uint32_t  age;
+    uint64_t  seq;
+
+    seq = atomic_load(&l->lease.seq);
+
+    if (seq == 0) {
+        return 0;
+    }
+
+    age = (uint32_t) ngx_current_msec - atomic_load(&l->claimed);
+
+    if ((int32_t) age <= (int32_t) a->rz->redis->store->timeout
+                         + NGX_HTTP_TBUCKET_GLOBAL_STUCK)
+    {
+        return 1;
+    }
+
+    (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
+
+    return 0;
+}
+
+
+/* h: the lease and the bucket may go, if nothing has changed. */
+
+static void
+ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone, uint32_t place,
+    tb_hash_t *h)
+{
+    tb_hash_t                   owner;
+    tb_word_t                   word;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (place < atomic_load(&g->n)) {
+        l = &g->leases[g->list[place]];
+
+        if (l->place != place
+            || !ngx_http_tbucket_global_read(zone, l, &owner, &word, &limits))
+        {
+            ngx_http_tbucket_global_drop(zone, place, 1);
+
+        } else if (h != NULL && owner.lo == h->lo && tb_word_tokens(word) == 0
+                   && atomic_load(&l->lease.seq) == 0)
+        {
+            ngx_http_tbucket_global_note(zone, l, 0);
+            ngx_http_tbucket_global_drop(zone, place, 0);
+            tb_table_forget(zone->shared->table, h, ngx_current_msec,
+                            zone->limits, 0);
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+/*
+ * Adds the bucket to the call, if no other call is about it.  need, unit: see
+ * tb_lease_plan().
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit)
+{
+    uint32_t                   period;
+    uint64_t                   none, tokens;
+    tb_word_t                  word;
+    tb_limits_t                limits;
+    ngx_http_tbucket_zone_t   *zone;
+    ngx_http_tbucket_entry_t  *e;
+
+    zone = a->rz->zone;
+    e = &a->entries[a->n];
+
+    none = 0;
+
+    atomic_store(&l->claimed, (uint32_t) ngx_current_msec);
+
+    /* what nobody has used alone waits until that has been reported */
+
+    if (l->key.lo == 0
+        || (atomic_load(&a->global->holder.returning) && l->lease.alone == 0)
+        || atomic_load(&a->global->holder.joining)
+        || !atomic_compare_exchange_strong(&l->lease.seq, &none, a->seq))
+    {
+        return 0;
+    }
+
+    do {
+        if (!ngx_http_tbucket_global_read(zone, l, &e->hash, &word, &limits))
+        {
+            atomic_store(&l->lease.seq, 0);
+            return 0;
+        }
+
+        tokens = tb_word_tokens(word);
+        period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
+
+        tb_lease_plan(&l->lease, limits, tokens, need,
+                      unit ? unit : TB_TOKEN, period, ngx_current_msec,
+                      &e->ask);
+
+    } while (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE
+             && !tb_slot_swap(ngx_http_tbucket_global_slot(zone, l), word,
+                              tb_word(tokens - e->ask.back, word)));
+
+    e->lease = l;
+    a->n++;
+
+    atomic_store(&l->wanted, 0);
+    tb_lease_sent(&l->lease, &e->ask, ngx_current_msec);
+
+    (void) atomic_fetch_add(&a->global->asked, e->ask.want);
+    if (e->ask.op == TB_LEASE_TAKE) {
+        (void) atomic_fetch_add(&a->global->returned, e->ask.back);
+    }
+
+    return 1;
+}

@@ -1,0 +1,500 @@
+
+/*
+ * What the parts of the Redis store share.
+ *
+ *     _redis.c         the URL, life in nginx's processes, whose turn it is
+ *     _redis_script.c  keys, scripts, arguments
+ *     _redis_write.c   writes of the API
+ *     _redis_sync.c    the stream of changes and full comparisons
+ *     _redis_seed.c    a Redis that is empty
+ *     _redis_apply.c   what was read, into shared memory
+ *     _redis_tokens.c  the states of buckets that are not full
+ *     _redis_trouble.c what Redis refuses, and when it is asked again
+ *     _redis_info.c    clients that Redis has evicted
+ *     _redis_load.c    start and end, in the master
+ *
+ * Every worker has a connection for commands.  One of them holds the lease
+ * of a zone: it has another one, on which it waits for the stream.  What is
+ * read is as of an entry of the stream, and is put into shared memory unless
+ * something later is known about the client (tb_recent.h).
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_STORE_REDIS_H
+#define NGX_HTTP_TBUCKET_STORE_REDIS_H
+
+
+#include "src/redis/ngx_gw_redis.h"
+#include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_emptiest.h"
+#include "src/core/limit/tb_recent.h"
+#include "src/tbucket/clients/ngx_http_tbucket_store.h"
+
+
+#define NGX_HTTP_TBUCKET_REDIS_PAGE   250    /* clients in a command */
+#define NGX_HTTP_TBUCKET_REDIS_ARGS   (2 * NGX_HTTP_TBUCKET_REDIS_PAGE + 24)
+
+/* a name of a token state: an id, or "#" and a hash */
+#define NGX_HTTP_TBUCKET_REDIS_NAME   256
+
+/* token states that are saved */
+#define NGX_HTTP_TBUCKET_REDIS_SAVED  10000
+
+/* ms that a node's name is its own after the last sign of life */
+#define NGX_HTTP_TBUCKET_REDIS_BEAT   500
+#define NGX_HTTP_TBUCKET_REDIS_ALIVE  2000
+
+/* entries that the stream is trimmed to, about */
+#define NGX_HTTP_TBUCKET_REDIS_STREAM 100000
+
+/*
+ * Bytes that a reply with so many clients takes at most.  Redis may find some
+ * more than it was asked for; what a person has put there is cut to some
+ * hundred bytes by the scripts.
+ */
+#define NGX_HTTP_TBUCKET_REDIS_MOST(n)  (((size_t) (n) + 1024) * 4096)
+
+
+typedef enum {
+    NGX_HTTP_TBUCKET_SCRIPT_WRITE = 0,
+    NGX_HTTP_TBUCKET_SCRIPT_BULK,
+    NGX_HTTP_TBUCKET_SCRIPT_READ,
+    NGX_HTTP_TBUCKET_SCRIPT_SEED,
+    NGX_HTTP_TBUCKET_SCRIPT_SAVE,
+    NGX_HTTP_TBUCKET_SCRIPT_LEASE,
+    NGX_HTTP_TBUCKET_SCRIPTS
+} ngx_http_tbucket_script_e;
+
+
+/* A command that is being put together; what it points to has to stay. */
+
+typedef struct {
+    ngx_uint_t                    n;
+    const char                   *value[NGX_HTTP_TBUCKET_REDIS_ARGS];
+    size_t                        len[NGX_HTTP_TBUCKET_REDIS_ARGS];
+} ngx_http_tbucket_args_t;
+
+
+/* Room for one command at a time: formatted as soon as it is complete. */
+
+typedef struct {
+    ngx_http_tbucket_args_t       args;
+    tb_client_reader_t            reader;
+    tb_registry_entry_t           entries[NGX_HTTP_TBUCKET_REDIS_PAGE];
+    char                          names[NGX_HTTP_TBUCKET_REDIS_PAGE]
+                                       [NGX_HTTP_TBUCKET_REDIS_NAME];
+    char                          values[NGX_HTTP_TBUCKET_REDIS_PAGE]
+                                        [TB_CLIENT_VALUE_SIZE];
+    char                          secret[2 * TB_SECRET_SIZE];
+    char                          numbers[3][NGX_INT64_LEN + 1];
+} ngx_http_tbucket_scratch_t;
+
+
+/* What came with every reply to the script READ. */
+
+typedef struct {
+    tb_stream_id_t                last;     /* what is read is as of it */
+    tb_stream_id_t                first;    /* entry that there is */
+    long long                     length;   /* entries */
+    ngx_str_t                     epoch;    /* empty: none */
+    uint64_t                      time;     /* Redis', ms since 1970 */
+    ngx_str_t                     cursor;
+    redisReply                   *items;    /* id, value or nil, ... */
+    uint32_t                      clients;  /* that there are */
+} ngx_http_tbucket_view_t;
+
+
+/* Most clients that are known here are not in Redis: is that right? */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_GONE_NOT = 0,
+    NGX_HTTP_TBUCKET_GONE_ASKED,
+    NGX_HTTP_TBUCKET_GONE_REMOVED       /* yes, somebody has removed them */
+} ngx_http_tbucket_gone_e;
+
+
+/* Going through all clients, in pages. */
+
+typedef struct {
+    char                          cursor[24];   /* of HSCAN */
+    uint64_t                      after;        /* of the registry */
+    ngx_msec_t                    begin;        /* of this round */
+    unsigned                      busy:1;       /* a page was asked for */
+    unsigned                      full:1;       /* pages follow each other */
+    unsigned                      done:1;       /* until the next round */
+    unsigned                      text:1;       /* READ is to be sent as one */
+    ngx_uint_t                    declined;     /* pages in a row */
+    ngx_http_tbucket_trouble_e    kind;
+} ngx_http_tbucket_pass_t;
+
+
+/* When a kind of command is to be tried again, after it was refused. */
+
+typedef struct {
+    ngx_msec_t                    until;
+    ngx_msec_t                    delay;    /* 0: at once */
+} ngx_http_tbucket_pause_t;
+
+
+typedef struct {
+    tb_emptiest_t                 buckets;
+    uint32_t                      slot;     /* where to go on gathering */
+    uint32_t                      sent;     /* of the buckets */
+    uint64_t                      since;    /* Redis' ms: states have what the
+                                               API had set by then */
+    ngx_msec_t                    begin;    /* of the last save */
+    ngx_msec_t                    beat;     /* of the last sign of life */
+    ngx_msec_t                    taken;    /* since when the name is; 0 */
+    unsigned                      gathering:1;
+    unsigned                      busy:1;
+    unsigned                      saved:1;  /* Redis may have some of ours */
+    unsigned                      text:1;
+    unsigned                      restoring:1;
+    char                          cursor[24];
+    uint64_t                      expiry;   /* ms until all of it is full */
+} ngx_http_tbucket_save_t;
+
+
+typedef struct ngx_http_tbucket_redis_s  ngx_http_tbucket_redis_t;
+
+
+/* A zone in this process. */
+
+typedef struct {
+    ngx_http_tbucket_zone_t      *zone;
+    ngx_http_tbucket_mirror_t    *mirror;
+    ngx_http_tbucket_redis_t     *redis;
+
+    ngx_str_t                     clients;
+    ngx_str_t                     changes;
+    ngx_str_t                     epoch;
+    ngx_str_t                     guard;    /* of seeding */
+    ngx_str_t                     tokens;
+    ngx_str_t                     secret;
+    ngx_str_t                     node;     /* who saves under that name */
+    ngx_str_t                     staged;   /* token states on their way */
+    ngx_str_t                     patched;  /* those that the API has set */
+    ngx_str_t                     bucket;   /* of scope=global: one's, but */
+    ngx_str_t                     holders;  /*   for its hash; who leases; */
+    ngx_str_t                     global_secret;    /* of these hashes */
+
+    /* the rest is of the worker with the lease */
+    unsigned                      holder:1;
+    unsigned                      following:1;  /* the stream */
+    unsigned                      seeding:1;
+    unsigned                      seeded:1;     /* some clients were sent */
+    unsigned                      ending:1;     /* and that was all */
+    unsigned                      crowded:1;    /* too many ids at once */
+    unsigned                      text:1;       /* scripts are to be sent */
+    unsigned                      skip:1;       /* what the stream has */
+    unsigned                      reseed:1;     /* whatever epoch there is */
+    ngx_gw_redis_t               *stream;
+    ngx_event_t                   retry;
+    ngx_msec_t                    asked;        /* for entries, since when */
+    ngx_msec_t                    begun;        /* anew in Redis; 0: never */
+    ngx_uint_t                    declined;     /* changes, in a row */
+    ngx_http_tbucket_gone_e       gone;
+    uint32_t                      left;         /* clients, in Redis, then */
+    ngx_msec_t                    evicted;      /* when it was told; or 0 */
+
+    char                          seen[NGX_HTTP_TBUCKET_EPOCH_SIZE];
+    uint64_t                      after;        /* of the registry, seeding */
+    uint64_t                      next;         /* after the page under way */
+    tb_stream_id_t                upcoming;     /* position after a batch */
+
+    ngx_http_tbucket_pass_t       scan;         /* what is in Redis */
+    ngx_http_tbucket_pass_t       walk;         /* what is in memory */
+    ngx_http_tbucket_save_t       save;
+    uint32_t                      reported[64]; /* malformed values */
+    ngx_uint_t                    nreported;
+
+    /* of every worker */
+    ngx_http_tbucket_pause_t      pause[NGX_HTTP_TBUCKET_TROUBLES];
+} ngx_http_tbucket_rzone_t;
+
+
+struct ngx_http_tbucket_redis_s {
+    ngx_gw_redis_conf_t           conf;
+    ngx_http_tbucket_store_t     *store;
+    ngx_log_t                    *log;
+    uint64_t                      identity;     /* of this Redis and prefix */
+    char                          sha1[NGX_HTTP_TBUCKET_SCRIPTS][40];
+
+    ngx_uint_t                    nzones;
+    ngx_http_tbucket_rzone_t     *zones;
+
+    ngx_http_tbucket_scratch_t   *scratch;
+    ngx_gw_redis_t               *command;
+    ngx_queue_t                   pending;      /* writes */
+    ngx_event_t                   ticker;
+    ngx_msec_t                    tick;         /* of a holder */
+    uint32_t                      demotions;    /* that were seen to */
+
+    /* of the worker with the first zone's lease, as of the last INFO */
+    unsigned                      informed:1;   /* of this connection */
+    unsigned                      evicts:1;     /* any key, it may */
+    ngx_int_t                     evicted;      /* keys, so far */
+    char                          page[NGX_INT_T_LEN + 1];
+};
+
+
+/* ngx_http_tbucket_redis.c */
+
+/* A full comparison of zone and Redis is due. */
+
+void ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz);
+
+/* Begins with the stream again, on a new connection. */
+
+void ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz);
+
+/* What else is to be done once the worker has the lease and both links. */
+
+void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
+
+
+/* ngx_http_tbucket_redis_trouble.c */
+
+/*
+ * A command of that kind was refused, or its reply made no sense: what this
+ * means and the reason are logged, each reason once until it is over, and
+ * the worker is to let some time pass before it sends the next one.
+ */
+
+void ngx_http_tbucket_redis_refused(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind, const char *what, redisReply *reply);
+
+/* The same with a reason that is no reply of Redis. */
+
+void ngx_http_tbucket_redis_trouble(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind, const char *what, const char *reason);
+
+/* A command of that kind was done. */
+
+void ngx_http_tbucket_redis_fine(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind);
+
+/* Lets some time pass before the next one of that kind, more each time. */
+
+void ngx_http_tbucket_redis_pause(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind);
+
+/* ms until a command of that kind may be sent; 0: now. */
+
+ngx_msec_t ngx_http_tbucket_redis_rest(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind);
+
+/* Whether Redis refuses something that a store has to do. */
+
+ngx_uint_t ngx_http_tbucket_redis_is_troubled(ngx_http_tbucket_rzone_t *rz);
+
+/* Why, for people: in reason of NGX_GW_REDIS_REASON bytes. */
+
+void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,
+    redisReply *reply, char *reason);
+
+/* Why a Redis without an epoch takes no writes yet; likewise. */
+
+void ngx_http_tbucket_redis_empty(ngx_http_tbucket_rzone_t *rz,
+    char *reason);
+
+/* There is no room for a client: logged once as long as the zone is. */
+
+void ngx_http_tbucket_redis_crowded(ngx_http_tbucket_rzone_t *rz);
+
+
+/* ngx_http_tbucket_redis_info.c */
+
+/* Asks a new connection whether Redis may evict what is ours, and warns. */
+
+void ngx_http_tbucket_redis_inform(ngx_http_tbucket_redis_t *redis);
+
+/*
+ * Whether a view is not to be believed, as Redis seems to have lost most of
+ * the clients.  It is found out whether it has evicted them, and then it is
+ * given them back; else the next view is believed.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_gone(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view);
+
+
+/* ngx_http_tbucket_redis_script.c */
+
+/* Names the keys of a zone; NGX_ERROR: no memory. */
+
+ngx_int_t ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz,
+    ngx_pool_t *pool);
+void ngx_http_tbucket_redis_scripts(ngx_http_tbucket_redis_t *redis);
+
+/*
+ * Begins a command: EVALSHA, or EVAL for a script that Redis does not have,
+ * with that many keys to follow.
+ */
+
+void ngx_http_tbucket_redis_begin(ngx_http_tbucket_redis_t *redis,
+    ngx_http_tbucket_args_t *args, ngx_http_tbucket_script_e script,
+    ngx_uint_t text, const char *nkeys);
+
+static ngx_inline void
+ngx_http_tbucket_redis_put(ngx_http_tbucket_args_t *args, const void *value,
+    size_t len)
+{
+    args->value[args->n] = value;
+    args->len[args->n++] = len;
+}
+
+
+#define ngx_http_tbucket_redis_str(args, str)                                \
+    ngx_http_tbucket_redis_put(args, (str)->data, (str)->len)
+#define ngx_http_tbucket_redis_literal(args, text)                           \
+    ngx_http_tbucket_redis_put(args, text, sizeof(text) - 1)
+
+/* The first arguments of READ, from keys to ARGV[1]. */
+
+void ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *what);
+
+/*
+ * Whether a reply says that the script has to be sent as a text, which it
+ * was not (text).
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_unknown(redisReply *reply, ngx_uint_t text);
+
+/* Whether a reply is that word. */
+
+ngx_uint_t ngx_http_tbucket_redis_is(redisReply *reply, const char *word);
+
+/* Takes a reply to READ apart; NGX_ERROR if it is none. */
+
+ngx_int_t ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view,
+    redisReply *reply);
+
+
+/* ngx_http_tbucket_redis_apply.c */
+
+/*
+ * The items of a view, those in order of their changes; NGX_DECLINED: the
+ * view is too old to be judged.
+ */
+
+ngx_int_t ngx_http_tbucket_redis_apply(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view);
+
+/*
+ * Up to a page of registered clients after *after, which is moved on; *end is
+ * set when there are no more.  Bounded work: there may be none, and no end.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz,
+    uint64_t *after, tb_registry_entry_t *entries, ngx_uint_t *end);
+
+
+/* ngx_http_tbucket_redis_write.c */
+
+void ngx_http_tbucket_redis_write(ngx_http_tbucket_store_t *store,
+    ngx_http_tbucket_write_t *write);
+
+/* Sees to the writes that wait for a connection, whatever came of it. */
+
+void ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis);
+
+
+/* ngx_http_tbucket_redis_sync.c */
+
+/* The stream's connection has come up. */
+
+void ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz);
+
+/* Asks for the next pages, as far as they are due. */
+
+void ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz);
+
+
+/* ngx_http_tbucket_redis_seed.c */
+
+/*
+ * What Redis' epoch means: NGX_OK: memory is of the same; NGX_DECLINED: it
+ * is adopted, and a full comparison is due; NGX_AGAIN: Redis has lost its
+ * data and gets it from us, or from another node, first.
+ */
+
+ngx_int_t ngx_http_tbucket_redis_judge(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view);
+
+/* Gives the stream's connection to seeding; follow() is called after it. */
+
+void ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz);
+
+/* The last step, or the only one where there is nothing to seed. */
+
+void ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *epoch);
+
+/* A new epoch in buf of NGX_HTTP_TBUCKET_EPOCH_SIZE bytes. */
+
+void ngx_http_tbucket_redis_new_epoch(char *buf, ngx_uint_t fresh);
+
+
+/* ngx_http_tbucket_redis_restore.c */
+
+/* Asks for a page of what the master could not read, Redis being away. */
+
+void ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz);
+
+/*
+ * States as HSCAN has them (a list of names and values), with the time that
+ * has passed credited; a bucket never gets more than it holds.  hashes: those
+ * of unregistered clients are of our secret.  Returns how many were used.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz,
+    redisReply *list, ngx_uint_t hashes);
+
+
+/* ngx_http_tbucket_redis_tokens.c */
+
+/* Saves what is due, shows that the node is alive. */
+
+void ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz);
+
+/*
+ * Arguments to stage the next buckets, up to a page of them; how many there
+ * are.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args);
+
+/* The arguments of SAVE: mode is "beat", "save" or "leave". */
+
+void ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode);
+
+/* Gathers from save->slot on until then (us); whether that was all. */
+
+ngx_uint_t ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz,
+    uint64_t until);
+ngx_int_t ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz);
+
+/* Nothing is saved any more: frees what gathering took. */
+
+void ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz);
+
+/* Redis' time, ms since 1970; our own as long as that is not known. */
+
+uint64_t ngx_http_tbucket_redis_time(ngx_http_tbucket_rzone_t *rz);
+void ngx_http_tbucket_redis_set_time(ngx_http_tbucket_rzone_t *rz,
+    uint64_t time);
+
+
+/* ngx_http_tbucket_redis_load.c */
+
+ngx_int_t ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+void ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+
+
+#endif /* NGX_HTTP_TBUCKET_STORE_REDIS_H */

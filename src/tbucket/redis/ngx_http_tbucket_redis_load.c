@@ -1,0 +1,658 @@
+
+/*
+ * The Redis store in the master: at a start clients and token states are in
+ * place before the first request, if Redis can be reached; at the end the
+ * last states are saved.  Both block, and neither for long.
+ */
+
+
+#include "src/redis/ngx_gw_redis_sync.h"
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
+
+
+/* ms that a start or reload, and the end, wait for Redis at most */
+#define NGX_HTTP_TBUCKET_REDIS_LOAD    10000
+#define NGX_HTTP_TBUCKET_REDIS_FINISH  4000
+
+#define NGX_HTTP_TBUCKET_REDIS_LARGE   1000     /* in a page, about */
+
+
+/* One zone that is being loaded, or whose last states are saved. */
+
+typedef struct {
+    ngx_gw_redis_sync_t       *sync;
+    ngx_http_tbucket_rzone_t  *rz;
+    ngx_uint_t                 unused;   /* nothing has been counted yet */
+    ngx_uint_t                 clients;  /* there were some */
+    ngx_uint_t                 secret;   /* of the states is ours */
+    char                       error[NGX_GW_REDIS_REASON];
+} ngx_http_tbucket_rload_t;
+
+
+static ngx_int_t ngx_http_tbucket_redis_prepare(
+    ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
+static ngx_uint_t ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz);
+static ngx_uint_t ngx_http_tbucket_redis_is_unused(
+    ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_redis_load_zone(
+    ngx_http_tbucket_rload_t *l);
+static ngx_int_t ngx_http_tbucket_redis_load_epoch(
+    ngx_http_tbucket_rload_t *l);
+static ngx_int_t ngx_http_tbucket_redis_load_secret(
+    ngx_http_tbucket_rload_t *l);
+static ngx_int_t ngx_http_tbucket_redis_load_clients(
+    ngx_http_tbucket_rload_t *l);
+static ngx_int_t ngx_http_tbucket_redis_load_states(
+    ngx_http_tbucket_rload_t *l, ngx_uint_t *n);
+static redisReply *ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l,
+    size_t most);
+static void ngx_http_tbucket_redis_away(ngx_http_tbucket_redis_t *redis,
+    const char *reason);
+static ngx_int_t ngx_http_tbucket_redis_finish_zone(
+    ngx_http_tbucket_rload_t *l);
+
+
+ngx_int_t
+ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t                 i, due;
+    ngx_gw_redis_sync_t        sync;
+    ngx_http_tbucket_rload_t   l;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = store->data;
+
+    if (ngx_http_tbucket_redis_prepare(store, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    due = 0;
+
+    for (i = 0; i < redis->nzones; i++) {
+        due |= ngx_http_tbucket_redis_enter(&redis->zones[i]);
+    }
+
+    if (!due) {
+        return NGX_OK;
+    }
+
+    if (ngx_gw_redis_sync_open(&sync, &redis->conf,
+                               NGX_HTTP_TBUCKET_REDIS_LOAD)
+        != NGX_OK)
+    {
+        ngx_http_tbucket_redis_away(redis, sync.reason);
+        return NGX_OK;
+    }
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
+
+        l.sync = &sync;
+        l.rz = &redis->zones[i];
+
+        if (l.rz->mirror->epoch[0] != '\0'
+            || ngx_http_tbucket_redis_load_zone(&l) != NGX_ERROR)
+        {
+            continue;
+        }
+
+        if (!ngx_gw_redis_sync_is_open(&sync)) {
+            ngx_http_tbucket_redis_away(redis, sync.reason);
+            break;
+        }
+
+        ngx_http_tbucket_redis_trouble(l.rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM,
+                                       "clients could not be read",
+                                       l.error[0] ? l.error
+                                       : "the reply makes no sense");
+        ngx_http_tbucket_store_down(l.rz->zone, 1);
+    }
+
+    ngx_gw_redis_sync_close(&sync);
+
+    return NGX_OK;
+}
+
+
+/* The workers go on with it, and tell when Redis is back. */
+
+static void
+ngx_http_tbucket_redis_away(ngx_http_tbucket_redis_t *redis,
+    const char *reason)
+{
+    ngx_uint_t  i;
+
+    ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                  "tbucket_store: redis %V is unreachable: %s",
+                  &redis->conf.name, reason);
+
+    redis->zones[0].mirror->lost = 1;
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_http_tbucket_store_down(redis->zones[i].zone, 1);
+    }
+}
+
+
+/* Once all zones of the configuration are known. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_str_t                 *prefix;
+    size_t                     size;
+    ngx_uint_t                 i;
+    ngx_http_tbucket_redis_t  *redis;
+    ngx_http_tbucket_zone_t  **zones;
+
+    redis = store->data;
+    redis->log = cycle->log;
+
+    zones = store->mcf->zones.elts;
+
+    size = store->mcf->zones.nelts * sizeof(ngx_http_tbucket_rzone_t);
+
+    redis->zones = ngx_pcalloc(cycle->pool, size + 1);
+    redis->scratch = ngx_palloc(cycle->pool,
+                                sizeof(ngx_http_tbucket_scratch_t));
+
+    if (redis->zones == NULL || redis->scratch == NULL) {
+        return NGX_ERROR;
+    }
+
+    prefix = &store->prefix;
+
+    redis->identity = ngx_crc32_long(redis->conf.name.data,
+                                     redis->conf.name.len);
+    redis->identity = redis->identity << 32
+                      | (ngx_crc32_long(prefix->data, prefix->len)
+                         + redis->conf.db * 2 + 1);
+
+    for (i = 0; i < store->mcf->zones.nelts; i++) {
+        redis->zones[i].zone = zones[i];
+        redis->zones[i].mirror = &zones[i]->shared->mirror;
+        redis->zones[i].redis = redis;
+
+        if (ngx_http_tbucket_redis_keys(&redis->zones[i], cycle->pool)
+            != NGX_OK
+            || (zones[i]->global
+                && ngx_http_tbucket_global_create(&redis->zones[i], cycle)
+                   != NGX_OK))
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    redis->nzones = store->mcf->zones.nelts;
+
+    return NGX_OK;
+}
+
+
+/* Whether what is known about the zone is of no other Redis, or of none. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
+{
+    char                        token[NGX_HTTP_TBUCKET_EPOCH_SIZE];
+    ngx_http_tbucket_mirror_t  *mirror;
+
+    mirror = rz->mirror;
+
+    ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+    if (mirror->store != rz->redis->identity) {
+        if (rz->zone->global && mirror->store != 0) {
+            ngx_http_tbucket_global_anew(rz->zone);
+        }
+
+        mirror->store = rz->redis->identity;
+        mirror->epoch[0] = '\0';
+        mirror->position.ms = 0;
+        mirror->position.seq = 0;
+        mirror->restored = 0;
+        tb_recent_clear(&mirror->recent);
+        ngx_memzero(mirror->trouble, sizeof(mirror->trouble));
+        atomic_store(&mirror->troubled, 0);
+        atomic_store(&mirror->demoted, 0);
+
+        ngx_http_tbucket_redis_new_epoch(token, 0);
+        ngx_memcpy(mirror->token, token, NGX_HTTP_TBUCKET_TOKEN_SIZE);
+    }
+
+    ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+
+    return mirror->epoch[0] == '\0';
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_redis_is_unused(ngx_http_tbucket_zone_t *zone)
+{
+    uint32_t  i;
+
+    if (atomic_load(&zone->shared->registry->entries) != 0) {
+        return 0;
+    }
+
+    for (i = 0; i < tb_table_slots(zone->shared->table);
+         i += TB_CHUNK_SLOTS)
+    {
+        if (tb_table_chunk_used(zone->shared->table, i)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
+{
+    ngx_int_t                 rc;
+    ngx_uint_t                restored;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = l->rz->zone;
+    restored = 0;
+
+    /* what is not read now is for the workers to compare */
+
+    atomic_store(&l->rz->mirror->stale, 1);
+
+    ngx_time_update();
+
+    l->unused = ngx_http_tbucket_redis_is_unused(zone);
+    l->clients = atomic_load(&zone->shared->registry->entries) != 0;
+
+    rc = ngx_http_tbucket_redis_load_epoch(l);
+
+    /* what memory holds is for the workers to compare, or to give */
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (l->unused && !zone->global
+        && ngx_http_tbucket_redis_load_secret(l) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* tokens that are leased are in Redis anyway */
+
+    if (ngx_http_tbucket_redis_load_clients(l) != NGX_OK
+        || (!zone->global
+            && ngx_http_tbucket_redis_load_states(l, &restored) != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, l->rz->redis->log, 0,
+                  "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
+                  "buckets restored", &zone->name,
+                  atomic_load(&zone->shared->registry->entries), restored);
+
+    l->rz->mirror->restored = 1;
+    l->rz->mirror->stale = l->clients;
+
+    ngx_http_tbucket_store_synced(zone);
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: Redis is empty, and we are not. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
+{
+    char                       epoch[NGX_HTTP_TBUCKET_EPOCH_SIZE];
+    ngx_int_t                  rc;
+    ngx_uint_t                 i;
+    redisReply                *reply;
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = l->rz;
+    args = &rz->redis->scratch->args;
+
+    for (i = 0; i < 3; i++) {
+        ngx_http_tbucket_redis_read(rz, args, 1, "get");
+
+        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_tbucket_redis_view(&view, reply);
+
+        if (rc == NGX_OK) {
+            ngx_http_tbucket_redis_set_time(rz, view.time);
+            rc = ngx_http_tbucket_redis_judge(rz, &view);
+
+            if (rc == NGX_DECLINED) {
+                rz->mirror->position = view.last;
+            }
+        }
+
+        freeReplyObject(reply);
+
+        if (rc != NGX_AGAIN) {
+            return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+        }
+
+        if (l->clients) {
+            return NGX_DECLINED;
+        }
+
+        ngx_http_tbucket_redis_new_epoch(epoch, 1);
+        ngx_http_tbucket_redis_seed_args(rz, args, 1, epoch);
+
+        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_tbucket_redis_is(reply, "BUSY");
+
+        freeReplyObject(reply);
+
+        if (rc) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* The hashes of the states are of this secret, so it becomes ours. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
+{
+    uint8_t                   secret[TB_SECRET_SIZE];
+    ngx_int_t                 byte;
+    ngx_uint_t                i;
+    redisReply               *reply;
+    ngx_http_tbucket_args_t  *args;
+
+    args = &l->rz->redis->scratch->args;
+    args->n = 0;
+
+    ngx_http_tbucket_redis_literal(args, "GET");
+    ngx_http_tbucket_redis_str(args, &l->rz->secret);
+
+    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+    if (reply == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (reply->type == REDIS_REPLY_STRING
+        && reply->len == 2 * TB_SECRET_SIZE)
+    {
+        for (i = 0; i < TB_SECRET_SIZE; i++) {
+            byte = ngx_hextoi((u_char *) &reply->str[2 * i], 2);
+
+            if (byte == NGX_ERROR) {
+                break;
+            }
+
+            secret[i] = (uint8_t) byte;
+        }
+
+        if (i == TB_SECRET_SIZE) {
+            ngx_memcpy(l->rz->zone->shared->secret, secret, TB_SECRET_SIZE);
+            l->secret = 1;
+        }
+    }
+
+    freeReplyObject(reply);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
+{
+    char                       cursor[24];
+    ngx_int_t                  rc;
+    redisReply                *reply;
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = l->rz;
+    args = &rz->redis->scratch->args;
+
+    ngx_memcpy(cursor, "0", 2);
+
+    do {
+        ngx_http_tbucket_redis_read(rz, args, 0, "scan");
+        ngx_http_tbucket_redis_put(args, cursor, ngx_strlen(cursor));
+        ngx_http_tbucket_redis_literal(args, ngx_value(
+                                           NGX_HTTP_TBUCKET_REDIS_LARGE));
+
+        reply = ngx_http_tbucket_redis_ask(l, NGX_HTTP_TBUCKET_REDIS_MOST(
+                                              NGX_HTTP_TBUCKET_REDIS_LARGE));
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_tbucket_redis_view(&view, reply);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_tbucket_redis_apply(rz, &view);
+        }
+
+        if (rc == NGX_OK) {
+            *ngx_cpymem(cursor, view.cursor.data, view.cursor.len) = '\0';
+        }
+
+        freeReplyObject(reply);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+    } while (ngx_strcmp(cursor, "0") != 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l,
+    ngx_uint_t *n)
+{
+    char                      cursor[24];
+    redisReply               *reply;
+    ngx_http_tbucket_args_t  *args;
+
+    args = &l->rz->redis->scratch->args;
+
+    ngx_memcpy(cursor, "0", 2);
+
+    do {
+        args->n = 0;
+
+        ngx_http_tbucket_redis_literal(args, "HSCAN");
+        ngx_http_tbucket_redis_str(args, &l->rz->tokens);
+        ngx_http_tbucket_redis_put(args, cursor, ngx_strlen(cursor));
+        ngx_http_tbucket_redis_literal(args, "COUNT");
+        ngx_http_tbucket_redis_literal(args, ngx_value(
+                                           NGX_HTTP_TBUCKET_REDIS_LARGE));
+
+        reply = ngx_http_tbucket_redis_ask(l, NGX_HTTP_TBUCKET_REDIS_MOST(
+                                              NGX_HTTP_TBUCKET_REDIS_LARGE));
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+            || reply->element[0]->type != REDIS_REPLY_STRING
+            || reply->element[0]->len > 20)
+        {
+            freeReplyObject(reply);
+            return NGX_ERROR;
+        }
+
+        *n += ngx_http_tbucket_redis_restore(l->rz, reply->element[1],
+                                             l->secret);
+
+        *ngx_cpymem(cursor, reply->element[0]->str, reply->element[0]->len)
+            = '\0';
+
+        freeReplyObject(reply);
+
+    } while (ngx_strcmp(cursor, "0") != 0);
+
+    return NGX_OK;
+}
+
+
+/* Sends what was put together; a reply that is an error is none. */
+
+static redisReply *
+ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l, size_t most)
+{
+    redisReply               *reply;
+    ngx_http_tbucket_args_t  *args;
+
+    args = &l->rz->redis->scratch->args;
+
+    reply = ngx_gw_redis_sync_command(l->sync, most, args->n, args->value,
+                                      args->len);
+    ngx_time_update();
+
+    if (reply == NULL) {
+        (void) ngx_cpystrn((u_char *) l->error, (u_char *) l->sync->reason,
+                           sizeof(l->error));
+        return NULL;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_http_tbucket_redis_told(l->rz, reply, l->error);
+        freeReplyObject(reply);
+        return NULL;
+    }
+
+    return reply;
+}
+
+
+void
+ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t                 i;
+    ngx_gw_redis_sync_t        sync;
+    ngx_http_tbucket_rload_t   l;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = store->data;
+
+    if (redis->nzones == 0) {
+        return;
+    }
+
+    ngx_time_update();
+
+    if (ngx_gw_redis_sync_open(&sync, &redis->conf,
+                               NGX_HTTP_TBUCKET_REDIS_FINISH)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "tbucket_store: the last token states are not saved: "
+                      "redis %V is unreachable: %s", &redis->conf.name,
+                      sync.reason);
+        return;
+    }
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
+
+        l.sync = &sync;
+        l.rz = &redis->zones[i];
+
+        if (ngx_http_tbucket_redis_finish_zone(&l) != NGX_OK) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                          "tbucket_store: the last token states of zone "
+                          "\"%V\" are not saved: %s", &l.rz->zone->name,
+                          l.error[0] ? l.error
+                          : !ngx_gw_redis_sync_is_open(&sync) ? sync.reason
+                          : "the name of the node is in use");
+        }
+
+        ngx_http_tbucket_redis_save_done(l.rz);
+    }
+
+    ngx_gw_redis_sync_close(&sync);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
+{
+    ngx_int_t                  rc;
+    redisReply                *reply;
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = l->rz;
+    args = &rz->redis->scratch->args;
+
+    if (rz->zone->global && ngx_http_tbucket_global_finish(l->sync, rz)
+                            != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_tbucket_redis_gather_begin(rz) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!rz->zone->global) {
+        (void) ngx_http_tbucket_redis_gather(rz, UINT64_MAX);
+    }
+
+    args->n = 0;
+    ngx_http_tbucket_redis_literal(args, "DEL");
+    ngx_http_tbucket_redis_str(args, &rz->staged);
+
+    do {
+        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        freeReplyObject(reply);
+
+    } while (ngx_http_tbucket_redis_stage_args(rz, args) > 0);
+
+    ngx_http_tbucket_redis_save_args(rz, args, 1, "leave");
+
+    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+    if (reply == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_tbucket_redis_is(reply, "OK") ? NGX_OK : NGX_ERROR;
+
+    freeReplyObject(reply);
+
+    return rc;
+}

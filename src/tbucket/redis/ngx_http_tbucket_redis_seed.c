@@ -1,0 +1,274 @@
+
+/*
+ * A Redis without an epoch has lost its data, or never had any: one node
+ * gives it the clients that it knows.  An epoch that ends in "-new" was
+ * begun by a node that knew none, and others may still have some.
+ */
+
+
+#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+
+
+#define NGX_HTTP_TBUCKET_REDIS_NEW    "-new"
+
+/* ms until it is looked again whether another node is done */
+#define NGX_HTTP_TBUCKET_REDIS_AGAIN  100
+
+/* ms between log lines about a zone that was begun anew */
+#define NGX_HTTP_TBUCKET_REDIS_BEGUN  10000
+
+
+static ngx_int_t ngx_http_tbucket_redis_seed_send(
+    ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz);
+
+
+ngx_int_t
+ngx_http_tbucket_redis_judge(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view)
+{
+    size_t                      len;
+    ngx_uint_t                  adopt, fresh, same;
+    ngx_http_tbucket_mirror_t  *mirror;
+
+    mirror = rz->mirror;
+    len = sizeof(NGX_HTTP_TBUCKET_REDIS_NEW) - 1;
+
+    fresh = view->epoch.len > len
+            && ngx_strncmp(view->epoch.data + view->epoch.len - len,
+                           NGX_HTTP_TBUCKET_REDIS_NEW, len)
+               == 0;
+
+    ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+    same = view->epoch.len
+           && ngx_strcmp(view->epoch.data, mirror->epoch) == 0;
+
+    adopt = !same && view->epoch.len
+            && (!fresh || mirror->epoch[0] == '\0'
+                || atomic_load(&rz->zone->shared->registry->entries) == 0);
+
+    if (adopt) {
+        ngx_memcpy(mirror->epoch, view->epoch.data, view->epoch.len + 1);
+        tb_recent_clear(&mirror->recent);
+    }
+
+    ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+
+    if (same) {
+        return NGX_OK;
+    }
+
+    if (adopt) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(rz->seen, view->epoch.data, view->epoch.len + 1);
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_msec_t  rest;
+
+    if (rz->seeding) {
+        return;
+    }
+
+    rest = ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
+
+    if (rest > 0) {
+        ngx_add_timer(&rz->retry, rest);
+        return;
+    }
+
+    rz->seeding = 1;
+    rz->seeded = 0;
+    rz->after = 0;
+
+    if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
+        rz->seeding = 0;
+    }
+}
+
+
+/* Another page of clients, or the end. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
+{
+    char                         epoch[NGX_HTTP_TBUCKET_EPOCH_SIZE];
+    size_t                       len;
+    uint64_t                     after;
+    ngx_uint_t                   end, i, n;
+    tb_registry_entry_t         *entry;
+    ngx_http_tbucket_args_t     *args;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    scratch = rz->redis->scratch;
+    args = &scratch->args;
+
+    after = rz->after;
+    end = 0;
+    n = 0;
+
+    /* as long as there is an epoch writes go on: it goes before the list */
+
+    if (rz->seen[0] == '\0') {
+        n = ngx_http_tbucket_redis_list(rz, &after, scratch->entries, &end);
+    }
+
+    epoch[0] = '\0';
+    end = end && n == 0;
+
+    if (end) {
+        ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded);
+    }
+
+    ngx_http_tbucket_redis_seed_args(rz, args, rz->text, epoch);
+
+    for (i = 0; i < n; i++) {
+        entry = &scratch->entries[i];
+
+        len = tb_client_print_limits(scratch->values[i],
+                                     tb_limits_capacity(entry->limits),
+                                     tb_limits_rate(entry->limits));
+
+        ngx_http_tbucket_redis_put(args, entry->id, entry->len);
+        ngx_http_tbucket_redis_put(args, scratch->values[i], len);
+    }
+
+    if (ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_seeded, rz,
+                             args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* where the next page begins, unless this one has to be sent again */
+
+    rz->next = after;
+    rz->ending = end;
+    rz->seeded |= (n > 0);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *epoch)
+{
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_SEED, text, "3");
+    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, &rz->epoch);
+    ngx_http_tbucket_redis_str(args, &rz->guard);
+    ngx_http_tbucket_redis_put(args, rz->mirror->token,
+                               NGX_HTTP_TBUCKET_TOKEN_SIZE);
+    ngx_http_tbucket_redis_put(args, rz->seen, ngx_strlen(rz->seen));
+    ngx_http_tbucket_redis_put(args, epoch, ngx_strlen(epoch));
+}
+
+
+void
+ngx_http_tbucket_redis_new_epoch(char *buf, ngx_uint_t fresh)
+{
+    u_char  *p;
+
+    p = ngx_sprintf((u_char *) buf, "%08xD%08xD", (uint32_t) ngx_random(),
+                    (uint32_t) ngx_random() ^ (uint32_t) ngx_pid);
+
+    if (fresh) {
+        p = ngx_cpymem(p, NGX_HTTP_TBUCKET_REDIS_NEW,
+                       sizeof(NGX_HTTP_TBUCKET_REDIS_NEW) - 1);
+    }
+
+    *p = '\0';
+}
+
+
+static void
+ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    if (reply == NULL) {
+        rz->seeding = 0;
+        return;
+    }
+
+    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
+
+    if (rz->text || ngx_http_tbucket_redis_is(reply, "OK")) {
+
+        if (!rz->text) {
+            rz->after = rz->next;
+            rz->seen[0] = '\0';
+
+            if (rz->ending) {
+                ngx_http_tbucket_redis_begun(rz);
+                return;
+            }
+        }
+
+        if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
+            rz->seeding = 0;
+        }
+
+        return;
+    }
+
+    rz->seeding = 0;
+
+    if (ngx_http_tbucket_redis_is(reply, "DONE")) {
+        rz->reseed = 0;
+        ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
+        ngx_http_tbucket_redis_follow(rz);
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_is(reply, "BUSY")) {
+        ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_AGAIN);
+        return;
+    }
+
+    ngx_http_tbucket_redis_refused(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED,
+                                   "clients cannot be given to Redis", reply);
+
+    ngx_add_timer(&rz->retry,
+                  ngx_http_tbucket_redis_rest(rz,
+                                           NGX_HTTP_TBUCKET_TROUBLE_SEED));
+}
+
+
+/* A Redis that loses it again at once does not get it at once again. */
+
+static void
+ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz)
+{
+    if (rz->begun == 0
+        || (ngx_msec_t) (ngx_current_msec - rz->begun)
+           >= NGX_HTTP_TBUCKET_REDIS_BEGUN)
+    {
+        ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
+                      "tbucket_store: zone \"%V\" was begun anew in Redis",
+                      &rz->zone->name);
+
+        rz->begun = ngx_max(ngx_current_msec, 1);
+    }
+
+    rz->seeding = 0;
+    rz->reseed = 0;
+
+    ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
+    ngx_http_tbucket_redis_follow(rz);
+}

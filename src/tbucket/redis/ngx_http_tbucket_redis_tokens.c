@@ -1,0 +1,542 @@
+
+/*
+ * The states of buckets that are not full: gathered in slices every interval,
+ * sent in pages to a key of their own, which then takes the place of the
+ * last ones.  Times are Redis', so that a clock that is set at boot does not
+ * matter.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+
+
+/* us that gathering may take of the event loop at a time */
+#define NGX_HTTP_TBUCKET_REDIS_GATHER  400
+
+/* ms that states are kept at least, and at most */
+#define NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN  UINT64_C(60000)
+#define NGX_HTTP_TBUCKET_REDIS_EXPIRY_MAX  UINT64_C(2592000000)
+
+
+static void ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_number(ngx_http_tbucket_args_t *args,
+    char *buf, uint64_t value);
+static void ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
+    const char *mode);
+static void ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static void ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link,
+    redisReply *reply, void *data);
+static ngx_uint_t ngx_http_tbucket_redis_verdict(
+    ngx_http_tbucket_rzone_t *rz, ngx_http_tbucket_trouble_e kind,
+    redisReply *reply);
+static void ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz);
+static size_t ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz,
+    const tb_hash_t *h, char *name);
+
+
+void
+ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+
+    if (save->busy) {
+        return;
+    }
+
+    if (!rz->zone->global && !atomic_load(&rz->mirror->restored)) {
+
+        /* with own limits, so once all clients are known */
+
+        if (!rz->scan.full && !rz->walk.full
+            && !ngx_http_tbucket_redis_rest(rz,
+                                          NGX_HTTP_TBUCKET_TROUBLE_STATES))
+        {
+            ngx_http_tbucket_redis_ask_states(rz);
+        }
+
+        return;
+    }
+
+    if (ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_BEAT)) {
+        return;
+    }
+
+    if ((ngx_msec_t) (ngx_current_msec - save->beat)
+        >= NGX_HTTP_TBUCKET_REDIS_BEAT)
+    {
+        save->beat = ngx_current_msec;
+        ngx_http_tbucket_redis_send_save(rz, "beat");
+        return;
+    }
+
+    if (save->taken || rz->zone->global
+        || ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE))
+    {
+        return;
+    }
+
+    if (!save->gathering) {
+
+        if ((ngx_msec_t) (ngx_current_msec - save->begin)
+            < rz->redis->store->interval)
+        {
+            return;
+        }
+
+        if (ngx_http_tbucket_redis_gather_begin(rz) != NGX_OK) {
+            return;
+        }
+    }
+
+    if (!ngx_http_tbucket_redis_gather(rz, ngx_http_tbucket_usec()
+                                           + NGX_HTTP_TBUCKET_REDIS_GATHER))
+    {
+        return;
+    }
+
+    if (save->buckets.count > 0 || save->saved) {
+        ngx_http_tbucket_redis_stage_states(rz);
+    }
+}
+
+
+ngx_int_t
+ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+
+    if (save->buckets.entries == NULL) {
+        save->buckets.entries = ngx_alloc(NGX_HTTP_TBUCKET_REDIS_SAVED
+                                          * sizeof(tb_emptiest_entry_t),
+                                          rz->redis->log);
+        if (save->buckets.entries == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    tb_emptiest_init(&save->buckets, save->buckets.entries,
+                     NGX_HTTP_TBUCKET_REDIS_SAVED);
+
+    save->begin = ngx_current_msec;
+    save->gathering = 1;
+    save->slot = 0;
+    save->sent = 0;
+    save->expiry = NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN;
+
+    /* what a worker has got an answer to is in the bucket by then */
+
+    save->since = ngx_http_tbucket_redis_time(rz) - rz->redis->store->timeout;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz)
+{
+    if (rz->save.buckets.entries != NULL) {
+        ngx_free(rz->save.buckets.entries);
+    }
+
+    ngx_memzero(&rz->save, sizeof(ngx_http_tbucket_save_t));
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
+{
+    uint32_t                  slots;
+    tb_table_t               *table;
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+    table = rz->zone->shared->table;
+    slots = tb_table_slots(table);
+
+    while (save->slot < slots) {
+
+        if (tb_table_chunk_used(table, save->slot)) {
+
+            if (ngx_http_tbucket_usec() > until) {
+                return 0;
+            }
+
+            tb_emptiest_gather(&save->buckets, table, save->slot,
+                               ngx_min(TB_CHUNK_SLOTS, slots - save->slot),
+                               ngx_current_msec, rz->zone->limits);
+        }
+
+        save->slot += TB_CHUNK_SLOTS;
+    }
+
+    save->gathering = 0;
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args)
+{
+    size_t                       len;
+    uint64_t                     clock, left, rate;
+    ngx_uint_t                   i, n;
+    tb_emptiest_entry_t         *entry;
+    ngx_http_tbucket_save_t     *save;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    save = &rz->save;
+    scratch = rz->redis->scratch;
+    clock = ngx_http_tbucket_redis_time(rz) - ngx_current_msec;
+
+    n = ngx_min(save->buckets.count - save->sent,
+                NGX_HTTP_TBUCKET_REDIS_PAGE);
+
+    args->n = 0;
+
+    ngx_http_tbucket_redis_literal(args, "HSET");
+    ngx_http_tbucket_redis_str(args, &rz->staged);
+
+    for (i = 0; i < n; i++) {
+        entry = &save->buckets.entries[save->sent + i];
+
+        len = ngx_http_tbucket_redis_name(rz, &entry->hash,
+                                          scratch->names[i]);
+        ngx_http_tbucket_redis_put(args, scratch->names[i], len);
+
+        len = tb_client_print_state(scratch->values[i], entry->tokens,
+                                    entry->at + clock);
+        ngx_http_tbucket_redis_put(args, scratch->values[i], len);
+
+        rate = ngx_max(tb_limits_rate(entry->limits), 1);
+        left = (tb_limits_full(entry->limits) - entry->tokens)
+               / rate * TB_STEPS_A_UTOK;
+
+        save->expiry = ngx_max(save->expiry,
+                               NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN + left);
+    }
+
+    save->expiry = ngx_min(save->expiry, NGX_HTTP_TBUCKET_REDIS_EXPIRY_MAX);
+    save->sent += n;
+
+    return n;
+}
+
+
+/* An id that looks like a hash goes by its hash, too. */
+
+static size_t
+ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz, const tb_hash_t *h,
+    char *name)
+{
+    bool                      found;
+    tb_registry_entry_t       entry;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = rz->zone;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    found = tb_registry_find(zone->shared->registry, h, &entry);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (found && entry.id[0] != '#') {
+        ngx_memcpy(name, entry.id, entry.len);
+        return entry.len;
+    }
+
+    return (size_t) snprintf(name, NGX_HTTP_TBUCKET_REDIS_NAME,
+                             "#%016llx%016llx", (unsigned long long) h->lo,
+                             (unsigned long long) h->hi);
+}
+
+
+static void
+ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_uint_t                first;
+    ngx_gw_redis_t           *command;
+    ngx_http_tbucket_args_t  *args;
+    ngx_http_tbucket_save_t  *save;
+
+    save = &rz->save;
+    args = &rz->redis->scratch->args;
+    command = rz->redis->command;
+
+    first = (save->sent == 0);
+
+    if (first) {
+        args->n = 0;
+
+        ngx_http_tbucket_redis_literal(args, "DEL");
+        ngx_http_tbucket_redis_str(args, &rz->staged);
+
+        (void) ngx_gw_redis_command(command, NULL, NULL, args->n, args->value,
+                                    args->len);
+    }
+
+    if (ngx_http_tbucket_redis_stage_args(rz, args) == 0) {
+        ngx_http_tbucket_redis_send_save(rz, "save");
+        return;
+    }
+
+    if (ngx_gw_redis_command(command, ngx_http_tbucket_redis_on_stage, rz,
+                             args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    save->busy = 1;
+
+    if (first) {
+        args->n = 0;
+
+        ngx_http_tbucket_redis_literal(args, "PEXPIRE");
+        ngx_http_tbucket_redis_str(args, &rz->staged);
+        ngx_http_tbucket_redis_literal(args, "60000");
+
+        (void) ngx_gw_redis_command(command, NULL, NULL, args->n, args->value,
+                                    args->len);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    rz->save.busy = 0;
+
+    /* or of a save that has been given up, with the lease */
+
+    if (reply == NULL || !rz->holder || rz->save.sent == 0) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        (void) ngx_http_tbucket_redis_verdict(rz,
+                                      NGX_HTTP_TBUCKET_TROUBLE_SAVE, reply);
+        return;
+    }
+
+    ngx_http_tbucket_redis_stage_states(rz);
+}
+
+
+void
+ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode)
+{
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    scratch = rz->redis->scratch;
+
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "7");
+    ngx_http_tbucket_redis_str(args, &rz->tokens);
+    ngx_http_tbucket_redis_str(args, &rz->secret);
+    ngx_http_tbucket_redis_str(args, &rz->node);
+    ngx_http_tbucket_redis_str(args, &rz->staged);
+    ngx_http_tbucket_redis_str(args, &rz->patched);
+    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, &rz->changes);
+
+    ngx_http_tbucket_redis_put(args, rz->mirror->token,
+                               NGX_HTTP_TBUCKET_TOKEN_SIZE);
+    ngx_http_tbucket_redis_literal(args, ngx_value(
+                                             NGX_HTTP_TBUCKET_REDIS_ALIVE));
+    ngx_http_tbucket_redis_put(args, mode, ngx_strlen(mode));
+
+    ngx_http_tbucket_redis_number(args, scratch->numbers[0], rz->save.sent);
+
+    (void) ngx_hex_dump((u_char *) scratch->secret, rz->zone->shared->secret,
+                        TB_SECRET_SIZE);
+    ngx_http_tbucket_redis_put(args, scratch->secret, 2 * TB_SECRET_SIZE);
+
+    ngx_http_tbucket_redis_number(args, scratch->numbers[1], rz->save.expiry);
+    ngx_http_tbucket_redis_number(args, scratch->numbers[2], rz->save.since);
+}
+
+
+static void
+ngx_http_tbucket_redis_number(ngx_http_tbucket_args_t *args, char *buf,
+    uint64_t value)
+{
+    u_char  *p = (u_char *) buf;
+
+    ngx_http_tbucket_redis_put(args, p, ngx_sprintf(p, "%uL", value) - p);
+}
+
+
+static void
+ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
+    const char *mode)
+{
+    ngx_http_tbucket_args_t  *args;
+
+    args = &rz->redis->scratch->args;
+
+    ngx_http_tbucket_redis_save_args(rz, args, rz->save.text, mode);
+
+    if (ngx_gw_redis_command(rz->redis->command,
+                             (*mode == 'b') ? ngx_http_tbucket_redis_on_beat
+                                            : ngx_http_tbucket_redis_on_save,
+                             rz, args->n, args->value, args->len)
+        == NGX_OK)
+    {
+        rz->save.busy = 1;
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_beat(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    rz->save.busy = 0;
+
+    if (reply != NULL) {
+        (void) ngx_http_tbucket_redis_verdict(rz,
+                                      NGX_HTTP_TBUCKET_TROUBLE_BEAT, reply);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link, redisReply *reply,
+    void *data)
+{
+    ngx_http_tbucket_save_t   *save;
+    ngx_http_tbucket_rzone_t  *rz = data;
+
+    (void) link;
+
+    save = &rz->save;
+    save->busy = 0;
+
+    if (reply == NULL
+        || !ngx_http_tbucket_redis_verdict(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
+                                           reply))
+    {
+        return;
+    }
+
+    save->saved = (save->sent > 0);
+}
+
+
+/* Whether Redis did what it was asked. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_trouble_e kind, redisReply *reply)
+{
+    rz->save.text = ngx_http_tbucket_redis_unknown(reply, rz->save.text);
+
+    if (rz->save.text) {
+        rz->save.beat = ngx_current_msec - NGX_HTTP_TBUCKET_REDIS_BEAT;
+        return 0;
+    }
+
+    if (ngx_http_tbucket_redis_is(reply, "TAKEN")) {
+        ngx_http_tbucket_redis_fine(rz, kind);
+        ngx_http_tbucket_redis_taken(rz);
+        return 0;
+    }
+
+    if (ngx_http_tbucket_redis_is(reply, "LOST")) {
+        return 0;
+    }
+
+    if (!ngx_http_tbucket_redis_is(reply, "OK")) {
+        ngx_http_tbucket_redis_refused(rz, kind,
+                                       kind == NGX_HTTP_TBUCKET_TROUBLE_BEAT
+                                       ? "writes are refused"
+                                       : "token states cannot be saved",
+                                       reply);
+        return 0;
+    }
+
+    rz->save.taken = 0;
+
+    if (atomic_exchange(&rz->mirror->taken, 0)) {
+        ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
+                      "tbucket_store: zone \"%V\": node \"%V\" is ours again, "
+                      "token states are saved", &rz->zone->name,
+                      &rz->redis->store->node);
+    }
+
+    ngx_http_tbucket_redis_fine(rz, kind);
+
+    return 1;
+}
+
+
+/* The name may be that of our predecessor, who has died: then it expires. */
+
+static void
+ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
+{
+    if (rz->save.taken == 0) {
+        rz->save.taken = ngx_max(ngx_current_msec, 1);
+    }
+
+    if ((ngx_msec_t) (ngx_current_msec - rz->save.taken)
+        <= NGX_HTTP_TBUCKET_REDIS_ALIVE + NGX_HTTP_TBUCKET_REDIS_BEAT
+        || atomic_exchange(&rz->mirror->taken, 1))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
+                  "tbucket_store: zone \"%V\": token states are not saved: "
+                  "node \"%V\" is in use by another nginx, \"node=\" must "
+                  "differ", &rz->zone->name, &rz->redis->store->node);
+}
+
+
+uint64_t
+ngx_http_tbucket_redis_time(ngx_http_tbucket_rzone_t *rz)
+{
+    uint64_t     clock;
+    ngx_time_t  *tp;
+
+    clock = atomic_load_explicit(&rz->mirror->clock, memory_order_relaxed);
+
+    if (clock) {
+        return clock + ngx_current_msec;
+    }
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
+}
+
+
+void
+ngx_http_tbucket_redis_set_time(ngx_http_tbucket_rzone_t *rz, uint64_t time)
+{
+    atomic_store_explicit(&rz->mirror->clock, time - ngx_current_msec,
+                          memory_order_relaxed);
+}

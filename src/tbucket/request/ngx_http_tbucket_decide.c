@@ -1,0 +1,489 @@
+
+/*
+ * From a request to a decision: whose buckets it is charged to, what it
+ * costs, and all or nothing where there are several.
+ */
+
+
+#include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/core/text/gw_addr.h"
+#include "src/core/limit/tb_take.h"
+#include "src/core/limit/tb_text.h"
+
+
+static ngx_gw_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_fall_back(
+    ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
+static ngx_gw_noinline uint64_t ngx_http_tbucket_cost(
+    ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit);
+static ngx_gw_inline void ngx_http_tbucket_take(
+    ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline void ngx_http_tbucket_search(
+    ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_lease(
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx,
+    ngx_uint_t take);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_all(
+    ngx_http_request_t *r, ngx_array_t *limits, ngx_flag_t dry_run,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_look(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges,
+    ngx_uint_t n);
+static ngx_uint_t ngx_http_tbucket_tightest(
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
+static uint64_t ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge);
+static void ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge,
+    ngx_flag_t dry_run);
+
+
+ngx_int_t
+ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_http_tbucket_limit_t   **limit;
+    ngx_http_tbucket_charge_t   *charge;
+
+    limit = limits->elts;
+
+    if (limit[0]->zone->coarse_time) {
+
+        /* nginx's own time stands still meanwhile */
+
+        ngx_time_update();
+    }
+
+    if (limits->nelts > 1) {
+        return ngx_http_tbucket_decide_all(r, limits, dry_run, ctx);
+    }
+
+    charge = &ctx->charge;
+
+    rc = ngx_http_tbucket_charge(r, limit[0], charge);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_http_tbucket_take(charge);
+
+    if (charge->zone->global && charge->verdict != TB_PASS
+        && ngx_http_tbucket_lease(charge, ctx, 1) != NGX_OK)
+    {
+        return NGX_AGAIN;
+    }
+
+    ngx_http_tbucket_count(charge, dry_run);
+
+    if (charge->verdict == TB_PASS) {
+        return NGX_OK;
+    }
+
+    ctx->wait = ngx_http_tbucket_wait(charge);
+
+    return NGX_BUSY;
+}
+
+
+/*
+ * For scope=global: too few tokens are leased; NGX_AGAIN: there is no
+ * decision yet.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_lease(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take)
+{
+    ngx_uint_t  last;
+
+    last = ngx_http_tbucket_global_waited(ctx);
+
+    if (ngx_http_tbucket_global_decide(charge, last, take) != NGX_OK) {
+        ctx->charge = *charge;
+        return NGX_AGAIN;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Looks at all buckets first, since a look changes nothing; only if all of
+ * them admit takes from one after the other.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_uint_t                   i, n;
+    ngx_http_tbucket_limit_t   **limit;
+    ngx_http_tbucket_charge_t   *charges;
+
+    charges = ngx_palloc(r->pool, limits->nelts
+                                  * sizeof(ngx_http_tbucket_charge_t));
+    if (charges == NULL) {
+        return NGX_ERROR;
+    }
+
+    limit = limits->elts;
+    n = 0;
+
+    for (i = 0; i < limits->nelts; i++) {
+        rc = ngx_http_tbucket_charge(r, limit[i], &charges[n]);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        n += (rc == NGX_OK);
+    }
+
+    if (n == 0) {
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_OK;
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_tbucket_look(&charges[i], ctx) != NGX_OK) {
+            return NGX_AGAIN;
+        }
+
+        if (charges[i].verdict == TB_REFUSE) {
+            rc = NGX_BUSY;
+        }
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_tbucket_take_all(charges, n);
+    }
+
+    for (i = 0; i < n; i++) {
+
+        /* those that would have admitted a refused request did not */
+
+        if (rc == NGX_OK || charges[i].verdict == TB_REFUSE) {
+            ngx_http_tbucket_count(&charges[i], dry_run);
+        }
+    }
+
+    ctx->charge = charges[ngx_http_tbucket_tightest(charges, n)];
+
+    if (rc == NGX_BUSY) {
+        ctx->wait = ngx_http_tbucket_wait(&ctx->charge);
+    }
+
+    return rc;
+}
+
+
+/* What taking from the bucket would come to. */
+
+static ngx_int_t
+ngx_http_tbucket_look(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    if (!zone->global) {
+        c->verdict = tb_table_peek(zone->shared->table, &c->hash,
+                                   ngx_current_msec, zone->limits, c->cost,
+                                   &c->result);
+        return NGX_OK;
+    }
+
+    c->verdict = tb_table_peek_known(zone->shared->table, &c->hash,
+                                     ngx_current_msec, zone->limits, c->cost,
+                                     &c->result);
+
+    return c->verdict == TB_PASS ? NGX_OK
+                                 : ngx_http_tbucket_lease(c, ctx, 0);
+}
+
+
+/* Somebody else may empty a bucket between the look and the take. */
+
+static ngx_int_t
+ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+{
+    ngx_uint_t                  i;
+    ngx_http_tbucket_charge_t  *c;
+
+    for (i = 0; i < n; i++) {
+        c = &charges[i];
+
+        ngx_http_tbucket_search(c);
+
+        if (c->verdict == TB_ABSENT) {
+
+            /* of a leased bucket: nothing to pay, or gone since the look */
+
+            (void) ngx_http_tbucket_global_decide(c, 1, 1);
+        }
+
+        if (c->verdict != TB_PASS) {
+            c->verdict = TB_REFUSE;
+            break;
+        }
+    }
+
+    if (i == n) {
+        return NGX_OK;
+    }
+
+    while (i-- > 0) {
+        c = &charges[i];
+
+        if (c->zone->global) {
+
+            /* others may have reported less by now: no way to give back */
+
+            continue;
+        }
+
+        tb_table_give(c->zone->shared->table, &c->hash, ngx_current_msec,
+                      c->zone->limits, c->cost);
+
+        c->result.left += c->cost;
+    }
+
+    return NGX_BUSY;
+}
+
+
+/*
+ * Of the refusals the one that lasts longest; if all admit, the one that
+ * admits the fewest further requests like this one.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+{
+    uint64_t    least, more;
+    ngx_uint_t  i, refused, tightest;
+
+    least = 0;
+    refused = 0;
+    tightest = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (charges[i].verdict == TB_REFUSE) {
+            more = ngx_http_tbucket_wait(&charges[i]);
+
+            if (!refused || more > least) {
+                refused = 1;
+                tightest = i;
+                least = more;
+            }
+
+        } else if (!refused) {
+            more = ngx_http_tbucket_left(&charges[i])
+                   / ngx_max(charges[i].cost, 1);
+
+            if (i == 0 || more < least) {
+                tightest = i;
+                least = more;
+            }
+        }
+    }
+
+    return tightest;
+}
+
+
+/* Fills in whose bucket it is and the cost; NGX_DECLINED: nobody's. */
+
+static ngx_gw_inline ngx_int_t
+ngx_http_tbucket_charge(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge)
+{
+    ngx_int_t                   rc;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_shared_t  *shared;
+
+    zone = limit->zone;
+    shared = zone->shared;
+
+    charge->zone = zone;
+
+    rc = ngx_http_tbucket_key_value(r, &zone->key, &charge->client);
+
+    if (rc == NGX_OK) {
+        charge->hash = tb_hash(charge->client.data, charge->client.len,
+                               shared->secret);
+    }
+
+    if (zone->has_fallback && rc != NGX_ERROR) {
+        rc = ngx_http_tbucket_fall_back(r, charge, rc);
+    }
+
+    charge->cost = limit->cost ? ngx_http_tbucket_cost(r, limit)
+                               : limit->utok;
+
+    return rc;
+}
+
+
+/* Only the key of a registered client stands for itself; rc: if there is. */
+
+static ngx_int_t
+ngx_http_tbucket_fall_back(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charge, ngx_int_t rc)
+{
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_shared_t  *shared;
+
+    zone = charge->zone;
+    shared = zone->shared;
+
+    if (rc == NGX_OK
+        && !gw_addr_is_spelled((char *) charge->client.data,
+                               charge->client.len)
+        && tb_table_is_registered(shared->table, &charge->hash))
+    {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_tbucket_key_value(r, &zone->fallback, &charge->client);
+
+    if (rc == NGX_OK) {
+        charge->hash = tb_hash(charge->client.data, charge->client.len,
+                               shared->secret);
+    }
+
+    return rc;
+}
+
+
+static uint64_t
+ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
+{
+    uint64_t          utok;
+    ngx_str_t         value;
+    tb_text_status_t  status;
+
+    if (ngx_http_complex_value(r, limit->cost, &value) != NGX_OK) {
+        return TB_TOKEN;
+    }
+
+    status = tb_text_cost((char *) value.data, value.len, &utok);
+
+    return (status == TB_TEXT_OK || status == TB_TEXT_LARGE) ? utok
+                                                             : TB_TOKEN;
+}
+
+
+static ngx_gw_inline void
+ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    c->verdict = tb_table_take_home(zone->shared->table, &c->hash,
+                                    ngx_current_msec, zone->limits, c->cost,
+                                    &c->result);
+
+    if (c->verdict == TB_ABSENT) {
+        ngx_http_tbucket_search(c);
+    }
+}
+
+
+/* The key is not where most are; it may be new. */
+
+static void
+ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
+{
+    tb_table_t               *table;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+    table = zone->shared->table;
+
+    if (zone->global) {
+        c->verdict = tb_table_take_known(table, &c->hash, ngx_current_msec,
+                                         zone->limits, c->cost, &c->result);
+        return;
+    }
+
+    c->verdict = tb_table_take(table, &c->hash, ngx_current_msec,
+                               zone->limits, c->cost, &c->result);
+
+    if (c->verdict == TB_ABSENT) {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        c->verdict = tb_table_insert(table, &c->hash, ngx_current_msec,
+                                     zone->limits, c->cost, &c->result);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+}
+
+
+static uint64_t
+ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge)
+{
+    if (charge->zone->global) {
+        return ngx_http_tbucket_global_retry(charge);
+    }
+
+    return tb_word_wait(charge->result.word, charge->result.limits,
+                        ngx_current_msec, charge->cost);
+}
+
+
+static void
+ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run)
+{
+    _Atomic uint64_t             *counter;
+    ngx_http_tbucket_counters_t  *counters;
+
+    counters = charge->zone->shared->counters;
+    counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
+
+    counter = charge->verdict == TB_PASS ? &counters->passed
+              : dry_run ? &counters->dry_run : &counters->rejected;
+
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_client_addr(ngx_http_request_t *r, ngx_str_t *addr)
+{
+#if (NGX_HAVE_INET6)
+
+    u_char                       *p;
+    struct sockaddr_in6          *sin6;
+    ngx_http_tbucket_loc_conf_t  *lcf;
+
+    if (r->connection->sockaddr->sa_family == AF_INET6) {
+        lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
+        sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
+
+        p = ngx_pnalloc(r->pool, GW_ADDR_TEXT_MAX);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        addr->data = p;
+        addr->len = gw_addr_print(sin6->sin6_addr.s6_addr, 16,
+                                  (unsigned) lcf->ipv6_prefix, (char *) p);
+        return NGX_OK;
+    }
+
+#endif
+
+    *addr = r->connection->addr_text;
+
+    return NGX_OK;
+}

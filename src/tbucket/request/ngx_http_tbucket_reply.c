@@ -1,0 +1,539 @@
+
+/*
+ * What the client and the log get to see of a decision: headers, the JSON
+ * refusal, the log line.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "src/core/text/gw_digits.h"
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/* digits of a number of tokens */
+#define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000") - 1)
+
+
+static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_filter_due(
+    ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
+static void ngx_http_tbucket_drop_headers(ngx_http_request_t *r);
+static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_add_number(ngx_http_request_t *r,
+    const char *name, size_t len, uint64_t number);
+static ngx_inline ngx_table_elt_t *ngx_http_tbucket_push_header(
+    ngx_http_request_t *r, const char *name, size_t len);
+static ngx_uint_t ngx_http_tbucket_has_error_page(ngx_http_request_t *r,
+    ngx_uint_t status);
+static ngx_int_t ngx_http_tbucket_send_json(ngx_http_request_t *r,
+    ngx_uint_t status);
+
+
+/* the name of a header and its length, for the functions above */
+#define ngx_http_tbucket_name(name)  name, sizeof(name) - 1
+
+
+static ngx_http_output_header_filter_pt  ngx_http_tbucket_next_header_filter;
+
+
+void
+ngx_http_tbucket_init_header_filter(void)
+{
+    ngx_http_tbucket_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_tbucket_header_filter;
+}
+
+
+/*
+ * Headers are added when the response goes out, not when the request comes
+ * in: a filter that turns the response into an error, such as 412, throws
+ * away those that it had until then.  Other errors, such as 416, come here
+ * a second time with their headers.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    ctx = ngx_http_tbucket_get_ctx(r);
+
+    if (ctx != NULL && ctx->due && r == r->main) {
+        return ngx_http_tbucket_filter_due(r, ctx);
+    }
+
+    return ngx_http_tbucket_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_filter_due(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_uint_t  round;
+
+    round = r->filter_finalize ? 2 : 1;
+
+    if (ctx->added < round) {
+
+        if (r->upstream != NULL
+            && ctx->headers != NGX_HTTP_TBUCKET_HEADERS_OFF)
+        {
+            ngx_http_tbucket_drop_headers(r);
+        }
+
+        if (ngx_http_tbucket_add_headers(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ctx->added = round;
+    }
+
+    return ngx_http_tbucket_next_header_filter(r);
+}
+
+
+/*
+ * What the upstream says of a limit of its own, in whatever dialect, is not
+ * what the client has to go by.
+ */
+
+static void
+ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
+{
+    u_char            c;
+    ngx_str_t        *key;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            key = &h[i].key;
+
+            if (key->len < sizeof("RateLimit") - 1) {
+                continue;
+            }
+
+            /* most are told by their first letter */
+
+            c = key->data[0] | 0x20;
+
+            if ((c == 'r'
+                 && ngx_strncasecmp(key->data, (u_char *) "RateLimit",
+                                    sizeof("RateLimit") - 1)
+                    == 0)
+                || (c == 'x' && key->len >= sizeof("X-RateLimit-") - 1
+                    && ngx_strncasecmp(key->data, (u_char *) "X-RateLimit-",
+                                       sizeof("X-RateLimit-") - 1)
+                       == 0))
+            {
+                h[i].hash = 0;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_add_headers(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    if (ctx->status == NGX_HTTP_TBUCKET_REJECTED
+        && ctx->wait != NGX_HTTP_TBUCKET_NEVER
+        && ngx_http_tbucket_add_number(r,
+                                       ngx_http_tbucket_name("Retry-After"),
+                                       ngx_http_tbucket_seconds(ctx->wait))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    switch (ctx->headers) {
+
+    case NGX_HTTP_TBUCKET_HEADERS_IETF:
+        return ngx_http_tbucket_add_ietf(r, ctx);
+
+    case NGX_HTTP_TBUCKET_HEADERS_LEGACY:
+        return ngx_http_tbucket_add_legacy(r, ctx);
+
+    default:
+        return NGX_OK;
+    }
+}
+
+
+/* draft-ietf-httpapi-ratelimit-headers-10, where "t" may be left out */
+
+static ngx_int_t
+ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
+{
+    u_char                     *p;
+    uint64_t                    left, reset;
+    ngx_str_t                   policy;
+    ngx_table_elt_t            *h;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+    zone = c->zone;
+
+    policy = c->result.limits == zone->limits
+             ? zone->policy
+             : ngx_http_tbucket_policy(r->pool, &zone->name,
+                                       c->result.limits);
+    if (policy.len == 0) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r,
+                                   ngx_http_tbucket_name("RateLimit-Policy"));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value = policy;
+
+    p = ngx_pnalloc(r->pool, zone->remaining.len + sizeof(";t=") - 1
+                             + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r, ngx_http_tbucket_name("RateLimit"));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value.data = p;
+
+    left = ngx_http_tbucket_left(c);
+
+    p = ngx_cpymem(p, zone->remaining.data, zone->remaining.len);
+    p = gw_digits(p, left / TB_TOKEN);
+
+    reset = ngx_http_tbucket_reset(ctx, left);
+
+    if (reset != NGX_HTTP_TBUCKET_NEVER) {
+        p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
+        p = gw_digits(p, reset);
+    }
+
+    h->value.len = p - h->value.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    uint64_t                    left, reset;
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+    left = ngx_http_tbucket_left(c);
+
+    if (ngx_http_tbucket_add_number(r,
+                                   ngx_http_tbucket_name("X-RateLimit-Limit"),
+                                   tb_limits_capacity(c->result.limits))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_tbucket_add_number(r,
+                               ngx_http_tbucket_name("X-RateLimit-Remaining"),
+                               left / TB_TOKEN)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    reset = ngx_http_tbucket_reset(ctx, left);
+
+    if (reset == NGX_HTTP_TBUCKET_NEVER) {
+        return NGX_OK;
+    }
+
+    return ngx_http_tbucket_add_number(r,
+                                   ngx_http_tbucket_name("X-RateLimit-Reset"),
+                                   reset);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_add_number(ngx_http_request_t *r, const char *name,
+    size_t len, uint64_t number)
+{
+    u_char           *p;
+    ngx_table_elt_t  *h;
+
+    p = ngx_pnalloc(r->pool, GW_DIGITS_MAX);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r, name, len);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value.data = p;
+    h->value.len = gw_digits(p, number) - p;
+
+    return NGX_OK;
+}
+
+
+/* ngx_list_push(), without the call as long as there is room */
+
+static ngx_inline ngx_table_elt_t *
+ngx_http_tbucket_push_header(ngx_http_request_t *r, const char *name,
+    size_t len)
+{
+    ngx_list_part_t  *last;
+    ngx_table_elt_t  *h;
+
+    last = r->headers_out.headers.last;
+
+    if (last->nelts < r->headers_out.headers.nalloc) {
+        h = last->elts;
+        h += last->nelts++;
+
+    } else {
+        h = ngx_list_push(&r->headers_out.headers);
+        if (h == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_gw_header_init(h);
+
+    h->key.data = (u_char *) name;
+    h->key.len = len;
+    ngx_str_null(&h->value);
+
+    return h;
+}
+
+
+ngx_str_t
+ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone, tb_limits_t limits)
+{
+    u_char     *p;
+    ngx_str_t   policy;
+
+    ngx_str_null(&policy);
+
+    p = ngx_pnalloc(pool, sizeof("\"\";q=;w=") - 1 + zone->len
+                          + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX);
+    if (p == NULL) {
+        return policy;
+    }
+
+    policy.data = p;
+
+    *p++ = '"';
+    p = ngx_cpymem(p, zone->data, zone->len);
+    p = ngx_cpymem(p, "\";q=", sizeof("\";q=") - 1);
+    p = gw_digits(p, tb_limits_capacity(limits));
+    p = ngx_cpymem(p, ";w=", sizeof(";w=") - 1);
+    p = gw_digits(p, tb_bucket_window(limits));
+
+    policy.len = p - policy.data;
+
+    return policy;
+}
+
+
+ngx_str_t
+ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone)
+{
+    u_char     *p;
+    ngx_str_t   remaining;
+
+    ngx_str_null(&remaining);
+
+    p = ngx_pnalloc(pool, sizeof("\"\";r=") - 1 + zone->len);
+    if (p == NULL) {
+        return remaining;
+    }
+
+    remaining.data = p;
+    remaining.len = ngx_sprintf(p, "\"%V\";r=", zone) - p;
+
+    return remaining;
+}
+
+
+uint64_t
+ngx_http_tbucket_seconds(uint64_t ms)
+{
+    if (ms == NGX_HTTP_TBUCKET_NEVER) {
+        return ms;
+    }
+
+    return ms > 1000 ? ms / 1000 + (ms % 1000 != 0) : 1;
+}
+
+
+uint64_t
+ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx, uint64_t left)
+{
+    uint64_t     ms;
+    tb_limits_t  limits;
+
+    if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
+        return ngx_http_tbucket_seconds(ctx->wait);
+    }
+
+    limits = ctx->charge.result.limits;
+
+    if (left < tb_limits_full(limits)
+        && tb_limits_rate(limits) >= TB_STEPS_A_SECOND)
+    {
+        /* a token comes within a second, as with most limits */
+
+        return 1;
+    }
+
+    ms = tb_bucket_next(limits, left);
+
+    return ms ? ngx_http_tbucket_seconds(ms) : 0;
+}
+
+
+void
+ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t level)
+{
+    u_char                     *last;
+    u_char                      next[sizeof("in  ms") + NGX_INT64_LEN];
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+
+    last = ctx->wait == NGX_HTTP_TBUCKET_NEVER
+           ? ngx_cpymem(next, "never", sizeof("never") - 1)
+           : ngx_sprintf(next, "in %uL ms", ctx->wait);
+
+    ngx_log_error(level, r->connection->log, 0,
+                  "tbucket: request rejected%s by zone \"%V\", "
+                  "client hash %016xL, next %*s",
+                  ctx->status == NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
+                  ? " (dry run)" : "",
+                  &c->zone->name, c->hash.lo, (size_t) (last - next), next);
+}
+
+
+void
+ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_tbucket_has_error_page(r, status)) {
+        ngx_http_finalize_request(r, status);
+        return;
+    }
+
+    /* as nginx does for its own error pages: no "100 Continue", no body */
+
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_tbucket_send_json(r, status));
+}
+
+
+/* Whether nginx would answer this status with a configured page. */
+
+static ngx_uint_t
+ngx_http_tbucket_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
+        return 0;
+    }
+
+    page = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+        if (page[i].status == (ngx_int_t) status) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_uint_t status)
+{
+    u_char       *p;
+    size_t        len;
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    len = sizeof("{\"code\":429,\"message\":\"Rate limit exceeded\"}") - 1;
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_snprintf(b->pos, len,
+                     "{\"code\":%03ui,\"message\":\"Rate limit exceeded\"}",
+                     status);
+    b->last = p;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    /* an error page that is refused itself has another status in err_status */
+
+    r->err_status = 0;
+    r->headers_out.status = status;
+    r->headers_out.status_line.len = 0;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
