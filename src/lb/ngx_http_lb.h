@@ -15,7 +15,7 @@
 
 #include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_compat.h"
-#include "src/common/ngx_gw_lease.h"
+#include "src/common/ngx_gw_leader.h"
 #include "src/core/balance/lb_health.h"
 #include "src/core/balance/lb_latency.h"
 #include "src/core/balance/lb_outlier.h"

@@ -15,7 +15,7 @@
 
 #include "src/common/ngx_gw_api.h"
 #include "src/common/ngx_gw_compat.h"
-#include "src/common/ngx_gw_lease.h"
+#include "src/common/ngx_gw_leader.h"
 #include "src/core/limit/tb_bucket.h"
 #include "src/core/limit/tb_hash.h"
 #include "src/core/limit/tb_registry.h"
@@ -77,7 +77,7 @@ typedef struct {
     tb_registry_t               *registry;
 
     /* who runs the refill ticker; the rest of the group is the holder's */
-    _Alignas(64) ngx_gw_lease_t  refill;
+    _Alignas(64) ngx_gw_leader_t  refill;
     _Atomic uint32_t             cursor;    /* slot the next slice begins at */
 
     /* the client that is being changed; under the mutex; lo 0: none */
@@ -91,7 +91,7 @@ typedef struct {
     _Atomic uint32_t             superseded;
 
     /* who has a large write under way; other writes wait for its end */
-    ngx_gw_lease_t               bulk;
+    ngx_gw_leader_t               bulk;
 
     ngx_http_tbucket_store_status_t  store;
 

@@ -15,7 +15,7 @@
 
 #include <stdatomic.h>
 
-#include "src/common/ngx_gw_lease.h"
+#include "src/common/ngx_gw_leader.h"
 #include "src/core/limit/tb_recent.h"
 
 
@@ -57,7 +57,7 @@ typedef struct {
 
 typedef struct {
     /* who reads the stream, compares and saves; by compare-and-swap */
-    _Alignas(64) ngx_gw_lease_t  lease;
+    _Alignas(64) ngx_gw_leader_t  leader;
 
     /* hash of the Redis and prefix that the rest is about; 0: none yet */
     uint64_t                     store;

@@ -1,7 +1,7 @@
 
 /*
- * The refill ticker: a timer in every worker, of whom the holder of a
- * zone's lease goes through its table, a slice of bounded time at a tick.
+ * The refill ticker: a timer in every worker, of whom the leader of a
+ * zone goes through its table, a slice of bounded time at a tick.
  * Decisions do not wait for it: they settle their bucket themselves.
  */
 
@@ -12,7 +12,7 @@
 /* what one tick may take of the event loop, all zones together, in us */
 #define NGX_HTTP_TBUCKET_SLICE  500
 
-/* ms; a holder renews at every tick, and lets go when it exits */
+/* ms; a leader renews at every tick, and resigns when it exits */
 #define NGX_HTTP_TBUCKET_TERM   2000
 
 
@@ -50,7 +50,7 @@ ngx_http_tbucket_stop_ticker(ngx_http_tbucket_main_conf_t *mcf)
 
     for (i = 0; i < mcf->zones.nelts; i++) {
         if (zones[i]->shared) {
-            ngx_gw_lease_release(&zones[i]->shared->refill);
+            ngx_gw_leader_resign(&zones[i]->shared->refill);
         }
     }
 }
@@ -76,7 +76,7 @@ ngx_http_tbucket_tick(ngx_event_t *ev)
 
     for (i = 0; i < mcf->zones.nelts; i++) {
 
-        if (ngx_gw_lease_hold(&zones[i]->shared->refill,
+        if (ngx_gw_leader_claim(&zones[i]->shared->refill,
                               mcf->refill * 2 + NGX_HTTP_TBUCKET_TERM))
         {
             ngx_http_tbucket_tick_zone(zones[i], now

@@ -215,7 +215,7 @@ static void
 ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old)
 {
     ngx_uint_t       i;
-    ngx_gw_lease_t  *bulk;
+    ngx_gw_leader_t  *bulk;
 
     bulk = &old->shared->bulk;
 
@@ -225,7 +225,7 @@ ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old)
 
     for (i = 0; i < NGX_HTTP_TBUCKET_COPY_WAIT; i++) {
 
-        if (ngx_gw_lease_hold(bulk, NGX_HTTP_TBUCKET_COPY_WAIT)) {
+        if (ngx_gw_leader_claim(bulk, NGX_HTTP_TBUCKET_COPY_WAIT)) {
             break;
         }
 
@@ -239,7 +239,7 @@ ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old)
 
     ngx_shmtx_unlock(&old->shpool->mutex);
 
-    ngx_gw_lease_release(bulk);
+    ngx_gw_leader_resign(bulk);
 }
 
 

@@ -219,8 +219,8 @@ typedef struct {
     alignas(LB_LINE)
     _Atomic uint64_t   config_next;  /* numbers configurations */
     _Atomic uint64_t   id_next;      /* the last id given; mutex */
-    _Atomic uint64_t   editor;       /* lease of who changes servers */
-    _Atomic uint64_t   builder;      /* lease of who builds a view */
+    _Atomic uint64_t   editor;       /* leader: who changes servers */
+    _Atomic uint64_t   builder;      /* leader: who builds a view */
     _Atomic uint64_t   kept;         /* the state file, 0: there is none */
     _Atomic uint64_t   file;         /* which one it was last; mutex */
     _Atomic uint32_t   saving;       /* it may have what is not here; mutex */

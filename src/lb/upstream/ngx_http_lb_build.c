@@ -5,7 +5,7 @@
  *
  * A change that costs little to build is in force at once.  After a build
  * that has cost more, the next one of the upstream has to wait in proportion,
- * so that many changes share one.  Of several processes one builds, by lease;
+ * so that many changes share one.  Of several processes one builds, the leader;
  * what one that died has left is found by the others' tick.
  */
 
@@ -60,8 +60,8 @@ static void ngx_http_lb_build_over(ngx_http_lb_srv_conf_t *lcf);
 static ngx_int_t ngx_http_lb_build_room(lb_roster_t *roster);
 static uint64_t ngx_http_lb_build_clock(void);
 
-#define ngx_http_lb_builder_lease(lcf)                                       \
-    ((ngx_gw_lease_t *) &(lcf)->roster->builder)
+#define ngx_http_lb_build_leader(lcf)                                       \
+    ((ngx_gw_leader_t *) &(lcf)->roster->builder)
 
 
 static ngx_http_lb_builder_t  ngx_http_lb_builder;
@@ -246,7 +246,7 @@ ngx_http_lb_build_begin(ngx_http_lb_srv_conf_t *lcf)
     }
 
     if (ngx_http_lb_build_room(lcf->roster) != NGX_OK
-        || !ngx_gw_lease_hold(ngx_http_lb_builder_lease(lcf),
+        || !ngx_gw_leader_claim(ngx_http_lb_build_leader(lcf),
                               NGX_HTTP_LB_BUILD_TERM))
     {
         return NGX_HTTP_LB_BUILD_LOOK;
@@ -280,7 +280,7 @@ ngx_http_lb_build_go_on(void)
     while (!lb_build_step(builder->build, NGX_HTTP_LB_BUILD_WORK)) {
 
         if (ngx_http_lb_build_spent()) {
-            (void) ngx_gw_lease_hold(ngx_http_lb_builder_lease(lcf),
+            (void) ngx_gw_leader_claim(ngx_http_lb_build_leader(lcf),
                                      NGX_HTTP_LB_BUILD_TERM);
             return 0;
         }
@@ -299,7 +299,7 @@ ngx_http_lb_build_go_on(void)
     work = builder->build->work / NGX_HTTP_LB_BUILD_PAUSE;
     lcf->pause_until = ngx_current_msec + work;
 
-    ngx_gw_lease_release(ngx_http_lb_builder_lease(lcf));
+    ngx_gw_leader_resign(ngx_http_lb_build_leader(lcf));
 
     ngx_http_lb_log_panic(lcf);
 

@@ -1,7 +1,7 @@
 
 /*
  * Health checks: who makes them, when, and what becomes of their results.
- * Every worker ticks and asks for the lease; the one that has it runs the
+ * Every worker ticks and claims the lead; the one that has it runs the
  * timers of all servers, and enters a result only while it still has it.
  */
 
@@ -9,7 +9,7 @@
 #include "src/lb/upstream/ngx_http_lb_check.h"
 
 
-/* ms; the lease ends an interval after its last renewal, within these */
+/* ms; a term ends an interval after its last renewal, within these */
 #define NGX_HTTP_LB_CHECK_TERM_MIN  200
 #define NGX_HTTP_LB_CHECK_TERM_MAX  2000
 
@@ -32,7 +32,7 @@ static void ngx_http_lb_check_log(ngx_http_lb_target_t *target,
     lb_health_t change, ngx_str_t *reason, lb_identity_t *identity);
 
 
-/* the lease is one for the machine, so it has a zone of its own */
+/* the leader is one for the machine, so it has a zone of its own */
 
 ngx_int_t
 ngx_http_lb_check_init(ngx_conf_t *cf, ngx_http_lb_main_conf_t *lmcf)
@@ -166,7 +166,7 @@ ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker)
         ngx_http_lb_check_rest(lcfp[i]);
     }
 
-    ngx_gw_lease_release(&checker->lead->lease);
+    ngx_gw_leader_resign(&checker->lead->leader);
 }
 
 
@@ -218,7 +218,7 @@ ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
 
     if (ngx_gw_is_leaving()
         || atomic_load(&target->conf->roster->config) > target->conf->config
-        || !ngx_gw_lease_hold(&checker->lead->lease, checker->term))
+        || !ngx_gw_leader_claim(&checker->lead->leader, checker->term))
     {
         ngx_http_lb_check_stop(checker);
         return;
@@ -302,7 +302,7 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
 
     ngx_add_timer(ev, checker->period);
 
-    if (!ngx_gw_lease_hold(&checker->lead->lease, checker->term)) {
+    if (!ngx_gw_leader_claim(&checker->lead->leader, checker->term)) {
         ngx_http_lb_check_stop(checker);
         return;
     }
@@ -334,7 +334,7 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
 
 
 /*
- * The first worker of a new configuration takes the lease over from the old
+ * The first worker of a new configuration takes the lead over from the old
  * ones, which do not ask for it again.
  */
 
@@ -352,7 +352,7 @@ ngx_http_lb_check_takes_part(ngx_http_lb_checker_t *checker)
         if (atomic_compare_exchange_weak(&lead->config, &config,
                                          checker->config))
         {
-            ngx_gw_lease_seize(&lead->lease, checker->term);
+            ngx_gw_leader_seize(&lead->leader, checker->term);
             return 1;
         }
     }

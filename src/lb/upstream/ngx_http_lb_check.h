@@ -1,11 +1,11 @@
 
 /*
- * Health checks inside nginx.  One worker of the machine, the holder of a
- * lease in shared memory, is the checker: it has a timer for each server of
+ * Health checks inside nginx.  One worker of the machine, the leader, is
+ * the checker: it has a timer for each server of
  * each upstream, and a connection for each probe that is under way.
  *
  *   ngx_http_lb_check_conf.c   the directive lb_health_check
- *   ngx_http_lb_check.c        the lease, the timers, results to the roster
+ *   ngx_http_lb_check.c        the leader, the timers, results to the roster
  *   ngx_http_lb_probe.c        one probe: connect, send, read, in time
  */
 
@@ -52,7 +52,7 @@ struct ngx_http_lb_check_conf_s {
 /* in shared memory: who makes the checks */
 
 typedef struct {
-    ngx_gw_lease_t                lease;
+    ngx_gw_leader_t               leader;
     _Atomic uint64_t              next;       /* numbers configurations */
     _Atomic uint64_t              config;     /* of those who may have it */
 } ngx_http_lb_lead_t;
@@ -65,7 +65,7 @@ struct ngx_http_lb_checker_s {
     ngx_http_lb_lead_t           *lead;
     uint64_t                      config;     /* number of this one */
     ngx_msec_t                    period;     /* of the tick */
-    ngx_msec_t                    term;       /* of the lease */
+    ngx_msec_t                    term;       /* of the leader */
     ngx_event_t                   tick;
     ngx_uint_t                    holds;      /* whether we are the checker */
 

@@ -1,20 +1,20 @@
 
 /*
  * Changes of servers at runtime, one after the other: of one process by a
- * queue, of several by a lease, which ends with the process that holds it.
+ * queue, of several by a leader, whose term ends with its process.
  */
 
 
 #include "src/lb/upstream/ngx_http_lb_edit.h"
 
 
-/* ms; a lease that outlives its holder only if that has been stopped */
+/* ms; a term that outlives its process only if that has been stopped */
 #define NGX_HTTP_LB_EDIT_TERM   3600000
 
-/* ms between two looks at a lease that another process holds */
+/* ms between two claims while another process is the leader */
 #define NGX_HTTP_LB_EDIT_POLL   2
 
-/* ms that a change waits for the lease, or for its turn */
+/* ms that a change waits for the lead, or for its turn */
 #define NGX_HTTP_LB_EDIT_WAIT   5000
 
 /* ms; while there is a timer, a worker does not exit */
@@ -37,7 +37,7 @@ static void ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index);
 
 #define ngx_http_lb_editor(lcf)                                              \
-    ((ngx_gw_lease_t *) &(lcf)->roster->editor)
+    ((ngx_gw_leader_t *) &(lcf)->roster->editor)
 
 
 ngx_http_lb_edit_t *
@@ -158,7 +158,7 @@ ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
 
     while (!state->save.busy && !ngx_queue_empty(&state->waiting)) {
 
-        if (!ngx_gw_lease_hold(ngx_http_lb_editor(lcf),
+        if (!ngx_gw_leader_claim(ngx_http_lb_editor(lcf),
                                NGX_HTTP_LB_EDIT_TERM))
         {
             if (!state->event.timer_set) {
@@ -174,7 +174,7 @@ ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
         edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
 
         if (!ngx_http_lb_edit_begin(edit)) {
-            ngx_gw_lease_release(ngx_http_lb_editor(lcf));
+            ngx_gw_leader_resign(ngx_http_lb_editor(lcf));
             edit->finish(edit);
             continue;
         }
@@ -274,7 +274,7 @@ ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
     save->busy = 0;
     save->edit = NULL;
 
-    ngx_gw_lease_release(ngx_http_lb_editor(lcf));
+    ngx_gw_leader_resign(ngx_http_lb_editor(lcf));
 
     if (lcf->state->event.timer_set) {
         ngx_del_timer(&lcf->state->event);

@@ -14,8 +14,8 @@
  *   ngx_http_lb_state_save.c   writing it
  *
  * With a state file a change is written to it first and made in shared
- * memory then; the process that does so holds a lease on the changes of that
- * upstream, and the others wait.  What fails on the way has changed nothing.
+ * memory then; the process that does so is the leader of that upstream's
+ * changes, and the others wait.  What fails on the way has changed nothing.
  * roster->saving tells that a process may have died between the two: the
  * next one reads the file before it makes a change, or when it starts.
  */
@@ -61,7 +61,7 @@ typedef enum {
     NGX_HTTP_LB_UNKNOWN,            /* nor is it known what is in it now */
     NGX_HTTP_LB_NOT_OURS,           /* another nginx writes the file */
     NGX_HTTP_LB_SUPERSEDED,         /* by a newer configuration */
-    NGX_HTTP_LB_BUSY                /* another process holds the lease */
+    NGX_HTTP_LB_BUSY                /* another process is the leader */
 } ngx_http_lb_outcome_e;
 
 
@@ -73,7 +73,7 @@ struct ngx_http_lb_edit_s {
     ngx_http_lb_srv_conf_t   *conf;
     ngx_http_lb_kind_e        kind;
     ngx_http_lb_outcome_e     outcome;
-    ngx_msec_t                deadline; /* to have the lease until */
+    ngx_msec_t                deadline; /* to have the lead until */
     uint64_t                  id;       /* of an added one: afterwards */
     lb_entry_t                entry;    /* what is to be set */
     lb_line_t                 line;     /* of a server to be added */

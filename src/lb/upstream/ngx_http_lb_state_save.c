@@ -2,7 +2,7 @@
 /*
  * Writing the state file: beside the old one, synced, and put in its place.
  * All of that is done by a thread, if nginx has any; it looks at servers a
- * few at a time.  The lease on changes is held, so they stay the same.
+ * few at a time.  This process leads the changes, so they stay the same.
  */
 
 

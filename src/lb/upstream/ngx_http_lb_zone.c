@@ -243,7 +243,7 @@ ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
         }
 
         ngx_http_lb_leave(lcfp[i]);
-        ngx_gw_lease_release((ngx_gw_lease_t *) &lcfp[i]->roster->editor);
+        ngx_gw_leader_resign((ngx_gw_leader_t *) &lcfp[i]->roster->editor);
 
 #if (NGX_HTTP_SSL)
         ngx_http_lb_session_free(lcfp[i]);

@@ -77,21 +77,21 @@ ngx_http_tbucket_write_submit(ngx_http_tbucket_store_t *store,
 static ngx_uint_t
 ngx_http_tbucket_write_turn(ngx_http_tbucket_write_t *write)
 {
-    ngx_gw_lease_t           *lease;
+    ngx_gw_leader_t           *leader;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = write->zone;
-    lease = &zone->shared->bulk;
+    leader = &zone->shared->bulk;
 
     if (zone->bulk != NULL) {
         return 0;
     }
 
     if (write->n <= NGX_HTTP_TBUCKET_WRITE_SMALL) {
-        return ngx_gw_lease_is_free(lease);
+        return ngx_gw_leader_is_absent(leader);
     }
 
-    if (!ngx_gw_lease_hold(lease, NGX_HTTP_TBUCKET_WRITE_TERM)) {
+    if (!ngx_gw_leader_claim(leader, NGX_HTTP_TBUCKET_WRITE_TERM)) {
         return 0;
     }
 
@@ -143,7 +143,7 @@ ngx_http_tbucket_write_done(ngx_http_tbucket_write_t *write)
 
     if (zone->bulk == write) {
         zone->bulk = NULL;
-        ngx_gw_lease_release(&zone->shared->bulk);
+        ngx_gw_leader_resign(&zone->shared->bulk);
     }
 
     write->finish(write);
@@ -341,7 +341,7 @@ ngx_http_tbucket_write_slices(ngx_event_t *ev)
         if (ngx_http_tbucket_usec() > until) {
 
             if (zone->bulk == write) {
-                (void) ngx_gw_lease_hold(&zone->shared->bulk,
+                (void) ngx_gw_leader_claim(&zone->shared->bulk,
                                          NGX_HTTP_TBUCKET_WRITE_TERM);
             }
 

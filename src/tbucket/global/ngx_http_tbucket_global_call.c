@@ -109,7 +109,7 @@ ngx_http_tbucket_global_changed(ngx_http_tbucket_rzone_t *rz)
     a->round = 0;
     a->looked = ngx_current_msec;
 
-    if (rz->holder && !a->timer.timer_set) {
+    if (rz->leader && !a->timer.timer_set) {
         ngx_add_timer(&a->timer, 1);
     }
 
@@ -136,7 +136,7 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
     if (ngx_http_tbucket_global_alone(a->rz->zone, &share, &since)) {
         ngx_http_tbucket_global_wake(a, UINT32_MAX);
 
-        if (a->rz->holder) {
+        if (a->rz->leader) {
             (void) atomic_fetch_add(&a->global->degraded,
                                     ngx_current_msec - a->looked);
         }
@@ -146,7 +146,7 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
 
     wait = NGX_HTTP_TBUCKET_GLOBAL_POLL;
 
-    if (a->rz->holder) {
+    if (a->rz->leader) {
         ngx_http_tbucket_global_look(a);
 
         wait = a->next - ngx_current_msec;
@@ -159,7 +159,7 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
     if (a->askers.root != a->askers.sentinel) {
         wait = ngx_min(wait, NGX_HTTP_TBUCKET_GLOBAL_POLL);
 
-    } else if (!a->rz->holder) {
+    } else if (!a->rz->leader) {
         return;
     }
 
@@ -192,7 +192,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 
     if (atomic_load(&g->holder.contact) == 0 || atomic_load(&g->unknown)) {
 
-        if (!a->rz->holder) {
+        if (!a->rz->leader) {
             return;
         }
 
@@ -207,7 +207,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         return;
     }
 
-    a->beat = a->rz->holder
+    a->beat = a->rz->leader
               && (ngx_msec_t) (ngx_current_msec - a->beaten) >= TB_LEASE_BEAT;
 
     if (!a->beat && ngx_http_tbucket_global_rests(a)) {
@@ -218,7 +218,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 
     ngx_http_tbucket_global_askers(a);
 
-    if (a->rz->holder) {
+    if (a->rz->leader) {
         ngx_http_tbucket_global_told(a);
         ngx_http_tbucket_global_dropped(a);
         ngx_http_tbucket_global_round(a);

@@ -216,7 +216,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
     a->joining = 0;
     zone = a->rz->zone;
 
-    if (reply == NULL || !a->rz->holder || atomic_load(&a->global->ready)) {
+    if (reply == NULL || !a->rz->leader || atomic_load(&a->global->ready)) {
         return;
     }
 

@@ -27,7 +27,7 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
     g = a->global;
     now = ngx_http_tbucket_usec();
 
-    if (!a->rz->holder) {
+    if (!a->rz->leader) {
         now -= NGX_HTTP_TBUCKET_GLOBAL_YIELD;
     }
 
@@ -38,12 +38,12 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
     }
 
     if (ngx_queue_empty(&a->queue)
-        && (!a->rz->holder || (!a->round && atomic_load(&g->ntold) == 0)))
+        && (!a->rz->leader || (!a->round && atomic_load(&g->ntold) == 0)))
     {
         return 1;
     }
 
-    if (!a->rz->holder) {
+    if (!a->rz->leader) {
         ngx_http_tbucket_global_tell(a);
     }
 

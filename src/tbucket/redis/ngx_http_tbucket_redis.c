@@ -9,7 +9,7 @@
 
 
 #define NGX_HTTP_TBUCKET_REDIS_TICK  50       /* ms, of a worker */
-#define NGX_HTTP_TBUCKET_REDIS_TERM  2000     /* ms, of the lease */
+#define NGX_HTTP_TBUCKET_REDIS_TERM  2000     /* ms, of the leader */
 
 /* clients that an interval is enough to compare, with room to spare */
 #define NGX_HTTP_TBUCKET_REDIS_PACE  25000
@@ -186,7 +186,7 @@ ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
     redis = store->data;
 
     for (i = 0; i < redis->nzones; i++) {
-        ngx_gw_lease_release(&redis->zones[i].mirror->lease);
+        ngx_gw_leader_resign(&redis->zones[i].mirror->leader);
 
         if (redis->zones[i].stream != NULL) {
             ngx_gw_redis_close(redis->zones[i].stream);
@@ -220,10 +220,10 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
         rz = &redis->zones[i];
 
         ngx_http_tbucket_redis_hold(rz, !leaving
-                                    && ngx_gw_lease_hold(&rz->mirror->lease,
+                                    && ngx_gw_leader_claim(&rz->mirror->leader,
                                                NGX_HTTP_TBUCKET_REDIS_TERM));
 
-        if (rz->holder) {
+        if (rz->leader) {
             ngx_http_tbucket_redis_inform(redis);
             ngx_http_tbucket_redis_tick_zone(rz);
             held = 1;
@@ -243,11 +243,11 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
 static void
 ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
 {
-    if (hold == rz->holder) {
+    if (hold == rz->leader) {
         return;
     }
 
-    rz->holder = hold;
+    rz->leader = hold;
 
     if (rz->zone->global) {
         ngx_http_tbucket_global_changed(rz);
@@ -258,7 +258,7 @@ ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
         return;
     }
 
-    ngx_gw_lease_release(&rz->mirror->lease);
+    ngx_gw_leader_resign(&rz->mirror->leader);
     ngx_gw_redis_close(rz->stream);
 
     if (rz->retry.timer_set) {
@@ -317,7 +317,7 @@ ngx_http_tbucket_redis_retry(ngx_event_t *ev)
 {
     ngx_http_tbucket_rzone_t  *rz = ev->data;
 
-    if (rz->holder && ngx_gw_redis_is_up(rz->stream)) {
+    if (rz->leader && ngx_gw_redis_is_up(rz->stream)) {
         ngx_http_tbucket_redis_follow(rz);
     }
 }
@@ -365,7 +365,7 @@ ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
 
 
 /*
- * The worker with the lease of the first zone speaks for all.  A server that
+ * The leader of the first zone speaks for all.  A server that
  * said READONLY counts as lost until one has taken a write.
  */
 
@@ -379,7 +379,7 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
     rz = redis->zones;
     mirror = rz->mirror;
 
-    if (!rz->holder) {
+    if (!rz->leader) {
         return;
     }
 

@@ -13,7 +13,7 @@
  *     _redis_info.c    clients that Redis has evicted
  *     _redis_load.c    start and end, in the master
  *
- * Every worker has a connection for commands.  One of them holds the lease
+ * Every worker has a connection for commands.  One of them is the leader
  * of a zone: it has another one, on which it waits for the stream.  What is
  * read is as of an entry of the stream, and is put into shared memory unless
  * something later is known about the client (tb_recent.h).
@@ -178,8 +178,8 @@ typedef struct {
     ngx_str_t                     holders;  /*   for its hash; who leases; */
     ngx_str_t                     global_secret;    /* of these hashes */
 
-    /* the rest is of the worker with the lease */
-    unsigned                      holder:1;
+    /* the rest is of the leader */
+    unsigned                      leader:1;
     unsigned                      following:1;  /* the stream */
     unsigned                      seeding:1;
     unsigned                      seeded:1;     /* some clients were sent */
@@ -227,10 +227,10 @@ struct ngx_http_tbucket_redis_s {
     ngx_gw_redis_t               *command;
     ngx_queue_t                   pending;      /* writes */
     ngx_event_t                   ticker;
-    ngx_msec_t                    tick;         /* of a holder */
+    ngx_msec_t                    tick;         /* of a leader */
     uint32_t                      demotions;    /* that were seen to */
 
-    /* of the worker with the first zone's lease, as of the last INFO */
+    /* of the first zone's leader, as of the last INFO */
     unsigned                      informed:1;   /* of this connection */
     unsigned                      evicts:1;     /* any key, it may */
     ngx_int_t                     evicted;      /* keys, so far */
@@ -248,7 +248,7 @@ void ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz);
 
 void ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz);
 
-/* What else is to be done once the worker has the lease and both links. */
+/* What else is to be done once the worker is the leader and has both links. */
 
 void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
 

@@ -133,7 +133,7 @@ ngx_http_tbucket_redis_on_gone(ngx_gw_redis_t *link, redisReply *reply,
 
     rz->gone = NGX_HTTP_TBUCKET_GONE_NOT;
 
-    if (reply == NULL || !rz->holder) {
+    if (reply == NULL || !rz->leader) {
         return;
     }
 

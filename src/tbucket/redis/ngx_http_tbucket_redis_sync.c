@@ -622,7 +622,7 @@ ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
 {
     ngx_int_t  rc;
 
-    if (reply == NULL || !rz->holder || !rz->following) {
+    if (reply == NULL || !rz->leader || !rz->following) {
         return NGX_DECLINED;
     }
 

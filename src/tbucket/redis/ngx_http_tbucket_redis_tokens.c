@@ -324,9 +324,9 @@ ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
 
     rz->save.busy = 0;
 
-    /* or of a save that has been given up, with the lease */
+    /* or of a save that has been given up, with the lead */
 
-    if (reply == NULL || !rz->holder || rz->save.sent == 0) {
+    if (reply == NULL || !rz->leader || rz->save.sent == 0) {
         return;
     }
 

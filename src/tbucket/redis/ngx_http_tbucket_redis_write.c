@@ -409,7 +409,7 @@ ngx_http_tbucket_redis_staged(ngx_gw_redis_t *link, redisReply *reply,
     }
 
     if (rw->rz->zone->bulk == rw->write) {
-        (void) ngx_gw_lease_hold(&rw->rz->zone->shared->bulk, 60000);
+        (void) ngx_gw_leader_claim(&rw->rz->zone->shared->bulk, 60000);
     }
 
     ngx_http_tbucket_redis_stage(rw);

@@ -15,7 +15,7 @@
 
 #include <stdatomic.h>
 
-#include "src/common/ngx_gw_lease.h"
+#include "src/common/ngx_gw_leader.h"
 
 
 #define NGX_HTTP_TBUCKET_ROWS_EPOCH  40
@@ -25,7 +25,7 @@
 
 typedef struct {
     /* who looks for changes and saves; by compare-and-swap */
-    _Alignas(64) ngx_gw_lease_t  lease;
+    _Alignas(64) ngx_gw_leader_t  leader;
 
     /*
      * Of the database that memory was last brought in line with, up to

@@ -11,7 +11,7 @@
 
 
 #define NGX_HTTP_TBUCKET_SQLITE_TICK  100      /* ms */
-#define NGX_HTTP_TBUCKET_SQLITE_TERM  5000     /* ms of a follower's lease */
+#define NGX_HTTP_TBUCKET_SQLITE_TERM  5000     /* ms of a leader's term */
 
 /* ms beyond the timeout after which the disk counts as hung */
 #define NGX_HTTP_TBUCKET_SQLITE_HUNG  500
@@ -190,7 +190,7 @@ ngx_http_tbucket_sqlite_stop(ngx_http_tbucket_store_t *store,
     sq = store->data;
 
     for (i = 0; i < sq->nzones; i++) {
-        ngx_gw_lease_release(&sq->zones[i].zone->shared->rows.lease);
+        ngx_gw_leader_resign(&sq->zones[i].zone->shared->rows.leader);
     }
 
     if (!sq->sync.busy) {
@@ -309,7 +309,7 @@ ngx_http_tbucket_sqlite_leads(ngx_http_tbucket_sqlite_t *sq)
     ngx_uint_t  i;
 
     for (i = 0; i < sq->nzones; i++) {
-        if (!ngx_gw_lease_hold(&sq->zones[i].zone->shared->rows.lease,
+        if (!ngx_gw_leader_claim(&sq->zones[i].zone->shared->rows.leader,
                                NGX_HTTP_TBUCKET_SQLITE_TERM))
         {
             return 0;
