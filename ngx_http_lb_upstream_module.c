@@ -550,7 +550,7 @@ ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     /* of use where the handler is inherited, in "if" and "limit_except" */
 
     if (conf->location.handler == NULL) {
-        conf->readonly = prev->readonly;
+        conf->write = prev->write;
     }
 
     return ngx_gw_location_merge(cf, &prev->location, &conf->location);

@@ -116,7 +116,7 @@ sub start {
     tbucket_store redis://127.0.0.1:$redis node=$node;
     server {
         listen 127.0.0.1:$port;
-        location /clients { tbucket_api zone=z; }
+        location /clients { tbucket_api zone=z write=on; }
         location /metrics { tbucket_metrics; }
     }
 EOF

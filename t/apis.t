@@ -32,14 +32,14 @@ sub node
             listen 127.0.0.1:%%PORT%%;
             client_max_body_size 40m;
             location / { tbucket zone=z; return 204; }
-            location /clients { tbucket_api zone=z; }
-            location /upstreams { lb_api; }
+            location /clients { tbucket_api zone=z write=on; }
+            location /upstreams { lb_api write=on; }
             location /tbucket { tbucket_metrics; }
             location /lb { lb_metrics; }
             location /large {
                 client_body_in_file_only clean;
-                location /large/clients { tbucket_api zone=z; }
-                location /large/upstreams { lb_api; }
+                location /large/clients { tbucket_api zone=z write=on; }
+                location /large/upstreams { lb_api write=on; }
             }
         }
 END
@@ -260,12 +260,12 @@ subtest 'in "if" and "limit_except" the location is the same' => sub {
         server {
             listen 127.0.0.1:%%PORT%%;
             location /clients {
-                tbucket_api zone=z;
+                tbucket_api zone=z write=on;
                 limit_except GET { allow all; }
                 if ($arg_other) { proxy_pass http://127.0.0.1:1; }
             }
             location /upstreams {
-                lb_api readonly;
+                lb_api;
                 limit_except GET { allow all; }
                 if ($arg_other) { proxy_pass http://127.0.0.1:1; }
             }
@@ -293,8 +293,8 @@ subtest 'one process is not reloaded' => sub {
         server {
             listen 127.0.0.1:%%PORT%%;
             location / { proxy_pass http://u; }
-            location /clients { tbucket_api zone=z; }
-            location /upstreams { lb_api; }
+            location /clients { tbucket_api zone=z write=on; }
+            location /upstreams { lb_api write=on; }
         }
 END
 

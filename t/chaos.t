@@ -75,7 +75,7 @@ my $intruder = gateway(<<"END", log_level => 'notice');
         lb_state @{[ $gateways[2]{g}->dir ]}/servers.json;
         @{[ $backend{steady}->server ]}
     }
-    server { listen 127.0.0.1:%%PORT%%; location /upstreams { lb_api; } }
+    server { listen 127.0.0.1:%%PORT%%; location /upstreams { lb_api write=on; } }
 END
 
 
@@ -116,8 +116,8 @@ sub start
                 location / { tbucket zone=$name; proxy_pass http://u; }
                 location /all { $limit proxy_pass http://u; }
                 location /free { proxy_pass http://u; }
-                location /clients { tbucket_api zone=$name; }
-                location /upstreams { lb_api; }
+                location /clients { tbucket_api zone=$name write=on; }
+                location /upstreams { lb_api write=on; }
                 location /metrics { tbucket_metrics; }
                 location /servers { lb_metrics; }
                 location /zones { zones_check; }

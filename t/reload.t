@@ -32,8 +32,8 @@ my $g = gateway(<<"END", workers => 2);
     }
     server {
         listen 127.0.0.1:%%PORT_admin%% backlog=1024;
-        location /clients { tbucket_api zone=z; }
-        location /upstreams { lb_api; }
+        location /clients { tbucket_api zone=z write=on; }
+        location /upstreams { lb_api write=on; }
     }
 END
 

@@ -141,7 +141,7 @@ struct ngx_http_lb_srv_conf_s {
 
 typedef struct {
     ngx_gw_location_t             location;   /* comes first */
-    ngx_uint_t                    readonly;   /* of the API */
+    ngx_flag_t                    write;      /* the API may change things */
 } ngx_http_lb_loc_conf_t;
 
 

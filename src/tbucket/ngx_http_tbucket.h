@@ -187,7 +187,7 @@ typedef struct {
 typedef struct {
     ngx_str_t                    name;
     ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
-    ngx_flag_t                   readonly;
+    ngx_flag_t                   write;     /* clients may be changed */
 
     u_char                      *file;
     ngx_uint_t                   line;

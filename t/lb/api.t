@@ -5,7 +5,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 176;
+plan tests => 192;
 
 no_long_string();
 log_level('info');
@@ -36,8 +36,8 @@ END
         unless defined $block->http_config;
 
     $block->set_value(config => <<'END') unless defined $block->config;
-        location /upstreams { lb_api; }
-        location /look/ { lb_api readonly; }
+        location /upstreams { lb_api write=on; }
+        location /look/ { lb_api; }
         location /metrics { lb_metrics; }
 END
 
@@ -228,7 +228,7 @@ Content-Type: text/plain
 "upstream u { lb round_robin; lb_zone 64k; "
 . CORE::join(' ', map { "server 127.0.0.1:$_;" } 1 .. $::room) . " }"
 --- config
-    location /upstreams { lb_api; }
+    location /upstreams { lb_api write=on; }
 --- request
 POST /upstreams/u/servers
 {"address":"127.0.0.1:9999"}
@@ -272,13 +272,13 @@ qr/\[emerg\] .*"lb_api" directive cannot be in a named location.*nginx\.conf:\d+
     location /x { lb_api writable; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*invalid parameter "writable" in "lb_api", it must be "readonly" in .*nginx\.conf:\d+/
+qr/\[emerg\] .*invalid parameter "writable" in "lb_api", it must be "write=on" or "write=off" in .*nginx\.conf:\d+/
 
 
 
 === TEST 18: lb_api with too many parameters
 --- config
-    location /x { lb_api readonly readonly; }
+    location /x { lb_api write=on write=on; }
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*invalid number of arguments in "lb_api" directive in .*nginx\.conf:\d+/
@@ -391,3 +391,30 @@ qr/\[emerg\] .*"lb_state" ".*state\/u\.json" of upstream "u" is that of upstream
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"\/dev\/null", the state file of upstream "u", is not a file of at most 64m in .*nginx\.conf:\d+/
+
+
+
+=== TEST 31: without write=on nothing is changed, nor in a location within
+--- config
+    location /upstreams {
+        lb_api write=on;
+        location /upstreams/u { lb_api; }
+    }
+    location /off { lb_api write=off; }
+--- request eval
+["POST /upstreams/v/servers\n$::new", "PATCH /off/u/servers/1\n{}",
+ "DELETE /off/u/servers/1", "POST /off/u/servers\n$::new",
+ "HEAD /off/u/servers/1", "OPTIONS /off", "OPTIONS /off/u/servers"]
+--- error_code eval
+[201, 405, 405, 405, 200, 405, 405]
+--- response_headers eval
+["! Allow", ("Allow: GET, HEAD") x 3, "! Allow", ("Allow: GET, HEAD") x 2]
+
+
+
+=== TEST 32: write is on or off
+--- config
+    location /x { lb_api write=1; }
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*invalid value "1" of "write" in "lb_api", it must be "on" or "off" in .*nginx\.conf:\d+/

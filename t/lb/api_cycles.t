@@ -40,7 +40,7 @@ my $g = gateway(<<"END", workers => 1);
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }
-        location /upstreams { lb_api; }
+        location /upstreams { lb_api write=on; }
     }
 END
 

@@ -28,7 +28,7 @@ sub config
         listen 127.0.0.1:%%PORT%%;
         keepalive_requests 1000000;
         location / { proxy_pass http://u; $location }
-        location /upstreams { lb_api; }
+        location /upstreams { lb_api write=on; }
         location /metrics { lb_metrics; }
     }
 END

@@ -73,7 +73,7 @@ END
             location /waits/ { proxy_pass http://waits;
                                proxy_read_timeout 20s; }
             location /whole/cut { proxy_pass http://whole; }
-            location /lb { lb_api; }
+            location /lb { lb_api write=on; }
         }
 END
     my $server = sub {
@@ -145,7 +145,7 @@ subtest 'gRPC: a server that closes its connections in order' => sub {
             listen 127.0.0.1:%%PORT%%;
             location /polite { grpc_pass grpc://polite; }
             location /error { grpc_pass grpc://error; }
-            location /lb { lb_api; }
+            location /lb { lb_api write=on; }
         }
 END
 

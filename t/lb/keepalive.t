@@ -216,7 +216,7 @@ _EOC_
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         location / { proxy_pass http://u; }
-        location /upstreams { lb_api; }
+        location /upstreams { lb_api write=on; }
     }
 _EOC_
 
@@ -258,7 +258,7 @@ _EOC_
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         location / { proxy_pass http://u; }
-        location /upstreams { lb_api; }
+        location /upstreams { lb_api write=on; }
     }
 _EOC_
 

@@ -52,7 +52,7 @@ for my $level (qw(info emerg)) {
             listen unix:$dir/$level;
             location / { proxy_pass http://u; }
             location /bind { proxy_pass http://u; proxy_bind 203.0.113.1; }
-            location /lb { lb_api; }
+            location /lb { lb_api write=on; }
         }
 END
     my $at = "unix:$dir/$level";

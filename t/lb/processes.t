@@ -51,7 +51,7 @@ subtest 'a killed worker is given back however many others there are' => sub {
     my $b    = backend();
     my $conf = 'upstream u { lb round_robin; lb_zone 64k; lb_keepalive 0; '
                . $b->server . ' } server { listen 127.0.0.1:%%PORT%% reuseport;'
-               . ' location /upstreams { lb_api; }'
+               . ' location /upstreams { lb_api write=on; }'
                . ' location / { proxy_pass http://u; } }';
     my $g = gateway($conf, workers => $WORKERS);
     my (@held, @workers);

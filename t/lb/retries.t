@@ -158,7 +158,7 @@ sub last_answer
         server {
             listen 127.0.0.1:%%PORT%%;
             location ~ ^/(\\w+)/ { proxy_pass http://\$1; }
-            location ^~ /upstreams { lb_api; }
+            location ^~ /upstreams { lb_api write=on; }
         }
 END
     my $state = sub {

@@ -39,7 +39,7 @@ sub config
         listen 127.0.0.1:%%PORT%%;
         @{[ $listen // '' ]}
         location / { proxy_pass http://u; }
-        location /upstreams { lb_api; }
+        location /upstreams { lb_api write=on; }
     }
 END
 }

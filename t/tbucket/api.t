@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 280;
+plan tests => 284;
 
 no_long_string();
 log_level('info');
@@ -19,7 +19,7 @@ add_block_preprocessor(sub {
         unless defined $block->http_config;
 
     $block->set_value(config => <<'END') unless defined $block->config;
-        location /clients { tbucket_api zone=z; }
+        location /clients { tbucket_api zone=z write=on; }
         location /limited { tbucket zone=z; empty_gif; }
 END
 
@@ -128,7 +128,7 @@ Location: /clients/a%20b
 
 === TEST 7: one with a live bucket who is not registered
 --- config
-    location /clients { tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; }
     location /limited { tbucket zone=z; return 204; try_files /none =204; }
     location /pass { tbucket zone=z; try_files /none =204; }
 --- request eval
@@ -144,7 +144,7 @@ Location: /clients/a%20b
 
 === TEST 8: tokens are kept when a live bucket is registered, and back
 --- config
-    location /clients { tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; }
     location /pass { tbucket zone=z; try_files /none =204; }
 --- request eval
 ["GET /pass?key=a", "GET /pass?key=a",
@@ -161,7 +161,7 @@ Location: /clients/a%20b
 
 === TEST 9: a lowered capacity cuts the tokens, a raised one keeps them
 --- config
-    location /clients { tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; }
     location /pass { tbucket zone=z; try_files /none =204; }
 --- request eval
 ["PUT /clients/a\n" . '{"capacity":5,"rate_per_sec":0.0001}',
@@ -293,9 +293,9 @@ Content-Type: application/json ; charset=utf-8
 
 
 
-=== TEST 19: readonly
+=== TEST 19: without write=on nothing is changed
 --- config
-    location /clients { tbucket_api zone=z readonly; }
+    location /clients { tbucket_api zone=z; }
 --- request eval
 ["POST /clients\n$::user1", "PUT /clients/a\n{}", "DELETE /clients/a",
  "GET /clients"]
@@ -308,7 +308,7 @@ Content-Type: application/json ; charset=utf-8
 
 === TEST 20: HEAD
 --- config
-    location /clients { tbucket_api readonly zone=z; }
+    location /clients { tbucket_api write=off zone=z; }
 --- request eval
 ["HEAD /clients", "HEAD /clients/a"]
 --- error_code eval
@@ -380,7 +380,7 @@ Content-Type: application/json ; charset=utf-8
 
 === TEST 25: with a slash at the end of the location's name
 --- config
-    location /v1/clients/ { tbucket_api zone=z; }
+    location /v1/clients/ { tbucket_api zone=z write=on; }
 --- request eval
 ["POST /v1/clients/\n$::user1", "GET /v1/clients/user1", "GET /v1/clients/",
  "GET /v1/clients"]
@@ -403,7 +403,7 @@ Content-Type: application/json ; charset=utf-8
 
 === TEST 27: an exact location has clients as arguments only
 --- config
-    location = /clients { tbucket_api zone=z; }
+    location = /clients { tbucket_api zone=z write=on; }
 --- request eval
 ["POST /clients\n$::user1", "GET /clients?client_id=user1"]
 --- error_code eval
@@ -423,7 +423,7 @@ GET /clientsandmore
 
 === TEST 29: a location's name is spelled as a URI
 --- config
-    location "/my clients" { tbucket_api zone=z; }
+    location "/my clients" { tbucket_api zone=z write=on; }
 --- request eval
 "POST /my%20clients\n$::user1"
 --- error_code: 201
@@ -435,11 +435,11 @@ Location: /my%20clients/user1
 === TEST 30: limit_except has the API, with rules of its own
 --- config
     location /clients {
-        tbucket_api zone=z;
+        tbucket_api zone=z write=on;
         limit_except GET { deny all; }
     }
     location /open {
-        tbucket_api zone=z;
+        tbucket_api zone=z write=on;
         limit_except GET { allow all; }
     }
 --- request eval
@@ -452,7 +452,7 @@ Location: /my%20clients/user1
 === TEST 31: an "if" block has the API
 --- config
     location /clients {
-        tbucket_api zone=z;
+        tbucket_api zone=z write=on;
         if ($arg_tag) { set $tag 1; }
     }
 --- request eval
@@ -466,10 +466,10 @@ Location: /my%20clients/user1
 --- config
     error_page 401 403 413 /error.txt;
     location = /error.txt { internal; return 200 "mine"; }
-    location /clients { tbucket_api zone=z; client_max_body_size 10; }
-    location /denied { tbucket_api zone=z; deny all; }
+    location /clients { tbucket_api zone=z write=on; client_max_body_size 10; }
+    location /denied { tbucket_api zone=z write=on; deny all; }
     location /private {
-        tbucket_api zone=z;
+        tbucket_api zone=z write=on;
         auth_basic "clients";
         auth_basic_user_file html/none;
     }
@@ -486,7 +486,7 @@ Location: /my%20clients/user1
 --- config
     error_page 400 404 405 409 415 = /error.txt;
     location = /error.txt { internal; return 200 "mine"; }
-    location /clients { tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; }
 --- request eval
 ["POST /clients\n{", "GET /clients/a", "PUT /clients\n{}"]
 --- error_code eval
@@ -498,7 +498,7 @@ Location: /my%20clients/user1
 
 === TEST 34: a body in a temporary file
 --- config
-    location /clients { tbucket_api zone=z; client_body_in_file_only clean; }
+    location /clients { tbucket_api zone=z write=on; client_body_in_file_only clean; }
 --- request eval
 ["POST /clients\n$::user1", "POST /clients\n{", "GET /clients/user1"]
 --- error_code eval
@@ -511,8 +511,8 @@ Location: /my%20clients/user1
     tbucket_zone $arg_key zone=y:32k rate=1r/h;
     tbucket_zone $arg_key zone=z:32k rate=1r/h;
 --- config
-    location /y { tbucket_api zone=y; }
-    location /z { tbucket_api zone=z; }
+    location /y { tbucket_api zone=y write=on; }
+    location /z { tbucket_api zone=z write=on; }
 --- request eval
 ["POST /y\n$::user1", "GET /z/user1"]
 --- error_code eval
@@ -524,7 +524,7 @@ Location: /my%20clients/user1
 --- http_config
     tbucket_zone $arg_key zone=z:32k rate=1r/h;
 --- config
-    location /clients { tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; }
 --- request eval
 ["POST /clients\n[" . CORE::join(',', map {
      "{\"client_id\":\"c$_\",\"capacity\":1,\"rate_per_sec\":1}" } 1 .. 300)
@@ -540,7 +540,7 @@ Location: /my%20clients/user1
 
 === TEST 37: an unknown zone
 --- config
-    location /clients { tbucket_api zone=nosuch; }
+    location /clients { tbucket_api zone=nosuch write=on; }
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*unknown zone "nosuch" in "tbucket_api": no "tbucket_zone" declares it in .*nginx\.conf:\d+/
@@ -549,7 +549,7 @@ qr/\[emerg\] .*unknown zone "nosuch" in "tbucket_api": no "tbucket_zone" declare
 
 === TEST 38: no zone
 --- config
-    location /clients { tbucket_api readonly; }
+    location /clients { tbucket_api write=on; }
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"tbucket_api" directive must have "zone" parameter in .*:\d+/
@@ -567,7 +567,7 @@ qr/\[emerg\] .*invalid parameter "writeonly" in .*:\d+/
 
 === TEST 40: twice in one place
 --- config
-    location /clients { tbucket_api zone=z; tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; tbucket_api zone=z; }
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"tbucket_api" directive is duplicate in .*:\d+/
@@ -576,7 +576,7 @@ qr/\[emerg\] .*"tbucket_api" directive is duplicate in .*:\d+/
 
 === TEST 41: with metrics in one place
 --- config
-    location /clients { tbucket_api zone=z; tbucket_metrics; }
+    location /clients { tbucket_api zone=z write=on; tbucket_metrics; }
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"tbucket_metrics" and "tbucket_api" cannot be in one location in/
@@ -585,7 +585,7 @@ qr/\[emerg\] .*"tbucket_metrics" and "tbucket_api" cannot be in one location in/
 
 === TEST 42: in a location that no id could follow
 --- config
-    location ~ ^/clients { tbucket_api zone=z; }
+    location ~ ^/clients { tbucket_api zone=z write=on; }
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"tbucket_api" directive cannot be in a location given by a/
@@ -594,7 +594,7 @@ qr/\[emerg\] .*"tbucket_api" directive cannot be in a location given by a/
 
 === TEST 43: outside of a location
 --- config
-    tbucket_api zone=z;
+    tbucket_api zone=z write=on;
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*"tbucket_api" directive is not allowed here in .*:\d+/
@@ -603,7 +603,7 @@ qr/\[emerg\] .*"tbucket_api" directive is not allowed here in .*:\d+/
 
 === TEST 44: a client that was full when it was removed is as new
 --- config
-    location /clients { tbucket_api zone=z; }
+    location /clients { tbucket_api zone=z write=on; }
     location /pass { tbucket zone=z; try_files /none =204; }
 --- request eval
 ["PUT /clients/a\n" . '{"capacity":1,"rate_per_sec":0.0001}',
@@ -621,7 +621,7 @@ qr/\[emerg\] .*"tbucket_api" directive is not allowed here in .*:\d+/
     log_format api '$request_method=$status=$tbucket_status=$tbucket_zone';
     access_log logs/access.log api;
 --- config
-    location /clients { tbucket_api zone=z; tbucket zone=admin; }
+    location /clients { tbucket_api zone=z write=on; tbucket zone=admin; }
 --- request eval
 ["POST /clients\n$::user1", "GET /clients/user1", "PUT /clients/b\n{",
  "DELETE /clients/user1"]
@@ -651,3 +651,21 @@ If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT
   . '"registered":true}'),
  ('{"client_id":"a","capacity":1,"rate_per_sec":0.0001,"tokens":1,'
   . '"registered":true}') x 2]
+
+
+
+=== TEST 47: write is on or off
+--- config
+    location /clients { tbucket_api zone=z write=yes; }
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*invalid value "yes" of "write" in "tbucket_api", it must be "on" or "off" in .*:\d+/
+
+
+
+=== TEST 48: write twice
+--- config
+    location /clients { tbucket_api zone=z write=on write=off; }
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*invalid number of arguments in "tbucket_api" directive in .*:\d+/

@@ -15,7 +15,7 @@ my $g = gateway(<<'END', workers => 2);
     server {
         listen 127.0.0.1:%%PORT%%;
         client_max_body_size 2m;
-        location /clients { tbucket_api zone=z; }
+        location /clients { tbucket_api zone=z write=on; }
     }
 END
 

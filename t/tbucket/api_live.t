@@ -29,7 +29,7 @@ sub config
         client_max_body_size 20m;
         keepalive_requests 1000000;
         location / { tbucket zone=z; try_files /none =204; }
-        location /clients { tbucket_api zone=z; }
+        location /clients { tbucket_api zone=z write=on; }
     }
 END
 }

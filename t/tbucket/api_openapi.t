@@ -33,13 +33,13 @@ my $g = gateway(<<'END');
                  server localhost:9; server 127.0.0.1:8; }
     server { listen 127.0.0.1:%%PORT%%;
              location / { return 404; }
+             location /upstreams { lb_api write=on; }
+             location /clients { tbucket_api zone=z write=on; } }
+    server { listen 127.0.0.1:%%PORT_readonly%%;
              location /upstreams { lb_api; }
              location /clients { tbucket_api zone=z; } }
-    server { listen 127.0.0.1:%%PORT_readonly%%;
-             location /upstreams { lb_api readonly; }
-             location /clients { tbucket_api zone=z readonly; } }
     server { listen 127.0.0.1:%%PORT_full%%;
-             location /clients { tbucket_api zone=full; } }
+             location /clients { tbucket_api zone=full write=on; } }
 END
 
 my $n = 0;

@@ -88,7 +88,7 @@ sub start
             root %%DIR%%/html;
             location = / { tbucket zone=z cost=\$arg_cost; try_files /none \@ok; }
             location \@ok { return 200; }
-            location /clients { tbucket_api zone=z; }
+            location /clients { tbucket_api zone=z write=on; }
         }
 EOT
         env => \%env, main => join("\n", map { "env $_;" } keys %env));

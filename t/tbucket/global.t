@@ -44,7 +44,7 @@ sub node
             location /dry { tbucket zone=g; tbucket_dry_run on; }
             location /both { tbucket zone=g; tbucket zone=local; }
             location /free { tbucket zone=g cost=0; tbucket zone=local; }
-            location /clients { tbucket_api zone=g; }
+            location /clients { tbucket_api zone=g write=on; }
             location /metrics { tbucket_metrics; }
         }
 END

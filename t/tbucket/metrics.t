@@ -18,7 +18,7 @@ my $g = gateway(<<'END', workers => 2);
         location /b { tbucket zone=b; try_files /none =204; }
         location /dry { tbucket zone=a; tbucket_dry_run on;
                         try_files /none =204; }
-        location /clients { tbucket_api zone=a; }
+        location /clients { tbucket_api zone=a write=on; }
         location /metrics { tbucket_metrics; limit_except GET { deny all; } }
         location /open { tbucket_metrics; }
     }

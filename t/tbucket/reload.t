@@ -133,7 +133,7 @@ subtest 'a reload that fails changes nothing' => sub {
 for my $store ('', 'tbucket_store sqlite:%%DIR%%/c.db;') {
     subtest "a change to a zone that a reload replaces ($store)" => sub {
         my $api = "$store server { listen unix:%%DIR%%/api; location /c { "
-                  . 'tbucket_api zone=z; } }';
+                  . 'tbucket_api zone=z write=on; } }';
         my $g = gateway(config(more => $api));
         my $sock = 'unix:' . $g->dir . '/api';
         my $body = '{"capacity":5,"rate_per_sec":1}';

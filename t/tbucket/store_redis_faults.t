@@ -36,7 +36,7 @@ sub text
         server {
             listen 127.0.0.1:%%PORT%%;
             location / { tbucket zone=clients; }
-            location /clients { tbucket_api zone=clients; }
+            location /clients { tbucket_api zone=clients write=on; }
             location /metrics { tbucket_metrics; }
         }
 END

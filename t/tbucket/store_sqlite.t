@@ -30,8 +30,8 @@ sub text
         server {
             listen 127.0.0.1:%%PORT%%;
             location / { tbucket zone=clients; }
-            location /clients { tbucket_api zone=clients; }
-            location /others { tbucket_api zone=other.zone; }
+            location /clients { tbucket_api zone=clients write=on; }
+            location /others { tbucket_api zone=other.zone write=on; }
             location /metrics { tbucket_metrics; }
         }
 END

@@ -19,8 +19,8 @@ my $text = <<'END';
     server {
         listen 127.0.0.1:%%PORT%%;
         location / { tbucket zone=clients; }
-        location /clients { tbucket_api zone=clients; }
-        location /others { tbucket_api zone=other.zone; }
+        location /clients { tbucket_api zone=clients write=on; }
+        location /others { tbucket_api zone=other.zone write=on; }
     }
 END
 

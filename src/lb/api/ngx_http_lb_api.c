@@ -47,9 +47,9 @@ static void ngx_http_lb_api_where(ngx_http_request_t *r,
     ngx_http_lb_where_t *where);
 static uint64_t ngx_http_lb_api_id(u_char *p, u_char *last);
 static ngx_int_t ngx_http_lb_api_servers(ngx_http_request_t *r,
-    ngx_http_lb_where_t *where, ngx_uint_t readonly);
+    ngx_http_lb_where_t *where, ngx_flag_t write);
 static ngx_int_t ngx_http_lb_api_item(ngx_http_request_t *r,
-    ngx_http_lb_where_t *where, ngx_uint_t readonly);
+    ngx_http_lb_where_t *where, ngx_flag_t write);
 
 static ngx_int_t ngx_http_lb_list_start(ngx_http_request_t *r,
     ngx_http_lb_where_t *where);
@@ -73,18 +73,28 @@ ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t  *value;
 
     value = cf->args->elts;
+    llcf->write = NGX_CONF_UNSET;
 
     if (cf->args->nelts == 2) {
 
-        if (ngx_strcmp(value[1].data, "readonly") != 0) {
+        switch (ngx_gw_api_param(cf, &value[1], &llcf->write)) {
+
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\" in \"%V\", it must "
-                               "be \"readonly\"", &value[1], &cmd->name);
+                               "be \"write=on\" or \"write=off\"",
+                               &value[1], &cmd->name);
+            return NGX_CONF_ERROR;
+
+        default:
             return NGX_CONF_ERROR;
         }
-
-        llcf->readonly = 1;
     }
+
+    ngx_conf_init_value(llcf->write, 0);
 
     return ngx_gw_api_location(cf, &llcf->location, ngx_http_lb_api_handler,
                                "an upstream's");
@@ -117,11 +127,11 @@ ngx_http_lb_api_handler(ngx_http_request_t *r)
     }
 
     if (where.place == NGX_HTTP_LB_AT_SERVER) {
-        return ngx_http_lb_api_item(r, &where, llcf->readonly);
+        return ngx_http_lb_api_item(r, &where, llcf->write);
     }
 
     if (where.place == NGX_HTTP_LB_AT_SERVERS) {
-        return ngx_http_lb_api_servers(r, &where, llcf->readonly);
+        return ngx_http_lb_api_servers(r, &where, llcf->write);
     }
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
@@ -221,13 +231,13 @@ ngx_http_lb_api_id(u_char *p, u_char *last)
 
 static ngx_int_t
 ngx_http_lb_api_servers(ngx_http_request_t *r, ngx_http_lb_where_t *where,
-    ngx_uint_t readonly)
+    ngx_flag_t write)
 {
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
         return ngx_http_lb_list_start(r, where);
     }
 
-    if (readonly) {
+    if (!write) {
         return ngx_gw_json_not_allowed(r, "GET, HEAD");
     }
 
@@ -241,7 +251,7 @@ ngx_http_lb_api_servers(ngx_http_request_t *r, ngx_http_lb_where_t *where,
 
 static ngx_int_t
 ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
-    ngx_uint_t readonly)
+    ngx_flag_t write)
 {
     uint32_t              index;
     ngx_int_t             rc;
@@ -251,7 +261,7 @@ ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
 
-        if (readonly) {
+        if (!write) {
             return ngx_gw_json_not_allowed(r, "GET, HEAD");
         }
 

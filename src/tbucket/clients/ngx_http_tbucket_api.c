@@ -53,6 +53,7 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    api->write = NGX_CONF_UNSET;
     api->file = cf->conf_file->file.name.data;
     api->line = cf->conf_file->line;
 
@@ -66,17 +67,25 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             api->name.data = value[i].data + 5;
             api->name.len = value[i].len - 5;
 
-        } else if (value[i].len == 8 && !api->readonly
-                   && ngx_strncmp(value[i].data, "readonly", 8) == 0)
-        {
-            api->readonly = 1;
+            continue;
+        }
 
-        } else {
+        switch (ngx_gw_api_param(cf, &value[i], &api->write)) {
+
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\"", &value[i]);
             return NGX_CONF_ERROR;
+
+        default:
+            return NGX_CONF_ERROR;
         }
     }
+
+    ngx_conf_init_value(api->write, 0);
 
     if (api->name.len == 0) {
         return "must have \"zone\" parameter";
@@ -195,7 +204,7 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
         return ngx_http_tbucket_api_list(r, api->zone);
     }
 
-    if (api->readonly) {
+    if (!api->write) {
         return ngx_gw_json_not_allowed(r, "GET, HEAD");
     }
 
@@ -215,7 +224,7 @@ ngx_http_tbucket_api_item(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
         return ngx_http_tbucket_api_get(r, api->zone, id);
     }
 
-    if (api->readonly) {
+    if (!api->write) {
         return ngx_gw_json_not_allowed(r, "GET, HEAD");
     }
 
