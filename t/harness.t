@@ -128,7 +128,7 @@ xyz
 
 === TEST 9: main_config, http_config, user_files and the port
 --- main_config
-    worker_rlimit_nofile 512;
+    worker_shutdown_timeout 1h;
 --- http_config
     map $uri $mapped { default "m"; }
 --- config

@@ -2,102 +2,73 @@ package Test::Nginx::Socket;
 
 # Stands in for Test::Nginx from CPAN, which Debian does not package: the
 # sections and functions that our suites use, with the meaning they have
-# there, on Debian's Test::Base.  "make test" puts this directory on Perl's
-# path only where the real Test::Nginx is not installed.
+# there, on Debian's Test::Base and on Gateway.  "make test" puts this
+# directory on Perl's path only where the real Test::Nginx is not installed.
 
 use v5.28;
 use warnings;
 
 use Test::Base -base;
 
+use File::Path qw(make_path remove_tree);
+use Gateway ();
+use Gateway::Client qw(client);
+use Gateway::Process qw(alive spawn time_factor wait_exit wait_for);
 use List::Util qw(shuffle);
-use Test::Nginx::Client ();
-use Test::Nginx::Server ();
+use Test::Nginx::Request ();
 use Time::HiRes ();
 
 our $VERSION = '0.33';
 
 our @EXPORT = qw(
-    add_block_preprocessor add_cleanup_handler add_response_body_check
-    add_test_cleanup_handler bail_out check_accum_error_log config_preamble
-    env_to_nginx html_dir is_str log_level master_off master_on
-    master_process_enabled no_long_string no_root_location no_shuffle plan
-    repeat_each run_tests server_addr server_name server_port
-    server_port_for_client server_root timeout worker_connections workers
+    add_block_preprocessor log_level no_long_string no_root_location
+    no_shuffle plan repeat_each run_tests
 );
 
 # Sections of the real one that a test cannot have here: better to stop than
 # to pass without having looked.
 
 my @UNSUPPORTED = qw(
-    curl http2 http3 http09 init_by_lua reload_fails stap stap_out
-    response_body_eval request_eval response_body_json_sort
-    shutdown_error_log no_shutdown_error_log tcp_listen tcp_reply tcp_query
-    todo todo_nginx udp_listen udp_reply udp_query skip_nginx2 skip_openssl
+    abort curl error_code_like error_log_file http09 http2 http3 init
+    init_by_lua log_level no_shutdown_error_log post_main_config
+    post_setup_server_root reload_fails request_eval response_body_eval
+    response_body_filters response_body_json_sort server_addr_for_client
+    server_name shutdown shutdown_error_log skip_eval skip_nginx2 skip_openssl
+    stap stap_out tcp_listen tcp_query tcp_reply timeout todo todo_nginx
+    udp_listen udp_query udp_reply
 );
 
-my $RepeatEach = 1;
-my $NoShuffle  = $ENV{TEST_NGINX_NO_SHUFFLE};
-my $Timeout    = $ENV{TEST_NGINX_TIMEOUT} || 3;
-my $Sleep      = $ENV{TEST_NGINX_SLEEP} || 0.015;
-my $AccumErrorLog;
+use constant HOST => 'localhost';
 
-my (@preprocessors, @cleanups, @test_cleanups, @body_checks);
+my $RepeatEach   = 1;
+my $NoShuffle    = 0;
+my $RootLocation = 1;
 
-my $server = Test::Nginx::Server->new;
+my (@preprocessors, $version);
 
-sub repeat_each(@)  { $RepeatEach = shift if @_; $RepeatEach }
-sub timeout(@)      { $Timeout = shift if @_; $Timeout }
-sub no_shuffle()    { $NoShuffle = 1 }
-sub no_long_string() { }
-sub check_accum_error_log() { $AccumErrorLog = 1 }
+my $nginx = Gateway->new('', master => 0, log_level => 'debug',
+                         events => 'accept_mutex off;', connections => 64);
 
-sub workers(@)      { $server->option('workers', @_) }
-sub worker_connections(@) { $server->option('connections', @_) }
-sub log_level(@)    { $server->option('log_level', @_) }
-sub master_on()     { $server->option('master', 'on') }
-sub master_off()    { $server->option('master', 'off') }
-sub no_root_location() { $server->option('root_location', 0) }
-sub config_preamble($) { $server->option('preamble', shift) }
-sub server_name(@)  { $server->option('name', @_) }
-sub server_addr(@)  { $server->option('addr', @_) }
-sub server_port(@)  { $server->option('port', @_) }
-sub server_port_for_client(@) { $server->option('client_port', @_) }
-sub html_dir()      { $server->html_dir }
-sub server_root()   { $server->root }
-sub env_to_nginx(@) { push @{ $server->option('env') }, @_ }
+$ENV{TEST_NGINX_SERVER_PORT} = $nginx->port;
+$ENV{TEST_NGINX_SERVER_ROOT} = $nginx->dir;
 
-sub master_process_enabled(@)
+sub repeat_each(@)     { $RepeatEach = shift if @_; $RepeatEach }
+sub no_shuffle()       { $NoShuffle = 1 }
+sub no_root_location() { $RootLocation = 0 }
+sub no_long_string()   { }
+sub log_level(@)       { $nginx->{log_level} = shift }
+
+sub add_block_preprocessor(&) { unshift @preprocessors, shift }
+
+
+sub bail_out
 {
-    return $server->option('master', @_ ? (shift() ? 'on' : 'off') : ());
-}
-
-sub add_block_preprocessor(&)   { unshift @preprocessors, shift }
-sub add_cleanup_handler($)      { unshift @cleanups, shift }
-sub add_test_cleanup_handler($) { unshift @test_cleanups, shift }
-sub add_response_body_check($)  { push @body_checks, shift }
-
-
-sub bail_out(@)
-{
-    $server->stop;
     Test::More::BAIL_OUT("@_");
-}
-
-
-sub is_str(@)
-{
-    my ($got, $expected, $name) = @_;
-
-    return ref $expected eq 'Regexp' ? Test::More::like($got, $expected, $name)
-                                     : Test::More::is($got, $expected, $name);
 }
 
 
 sub run_tests()
 {
-    $ENV{TEST_NGINX_SERVER_PORT} //= $server->option('port');
-
     my @blocks = Test::Base::blocks();
 
     for my $block ($NoShuffle ? @blocks : shuffle(@blocks)) {
@@ -111,13 +82,9 @@ sub run_tests()
         }
 
         run_block($block);
-        $_->($block) for @test_cleanups;
     }
 
-    $_->() for @cleanups;
-    @cleanups = ();
-
-    $server->stop;
+    $nginx->quit;
 }
 
 
@@ -134,33 +101,20 @@ sub run_block
         return;
     }
 
-    $server->new_ports;
-
     if (defined $block->config || defined $block->must_die) {
-        $server->stop;
+        $nginx->quit;
+        prepare($block);
 
-        eval { $server->prepare($block); 1 } or bail_out("$name - $@");
+        return must_die($block) if defined $block->must_die;
 
-        if (defined $block->must_die) {
-            must_die($block);
-            return;
-        }
+        eval { $nginx->start; 1 } or bail_out("$name - $@");
 
-        eval { $server->start; 1 } or bail_out("$name - $@");
-
-    } elsif (!$server->running) {
+    } elsif (!$nginx->running) {
         bail_out("$name - no section config, and no nginx running");
     }
 
-    if (defined $block->init) {
-        eval $block->init;
-        bail_out("$name - init failed: $@") if $@;
-    }
-
-    $server->rewind_error_log;
-
     for my $i (0 .. $RepeatEach - 1) {
-        run_requests($block, $i);
+        eval { run_requests($block, $i); 1 } or bail_out("$name - $@");
     }
 }
 
@@ -171,30 +125,102 @@ sub skipped
 {
     my ($block) = @_;
 
-    if (defined(my $spec = $block->skip_nginx)) {
-        my ($tests, $op, $version, $why) = $spec =~
-            m{^\s*(\d+)\s*:\s*([<>]=?)\s*(\d+\.\d+\.\d+)\s*(?::\s*(.*))?$}
-            or bail_out($block->name . " - invalid skip_nginx: $spec");
+    my $spec = $block->skip_nginx // return;
+    my ($tests, $op, $wanted, $why) = $spec =~
+        m{^\s*(\d+)\s*:\s*([<>]=?)\s*(\d+\.\d+\.\d+)\s*(?::\s*(.*))?$}
+        or bail_out($block->name . " - invalid skip_nginx: $spec");
 
-        my $cmp = version->parse("v" . $server->version)
-                  <=> version->parse("v$version");
-        my $is = $op eq '<' ? $cmp < 0 : $op eq '<=' ? $cmp <= 0
-               : $op eq '>' ? $cmp > 0 : $cmp >= 0;
+    $version //= do {
+        my $binary = ($nginx->command)[0];
+        `$binary -v 2>&1` =~ m{/(\d+\.\d+\.\d+)} ? $1 : bail_out($binary);
+    };
 
-        return ($tests, $why || "nginx version $op $version") if $is;
+    my $cmp = version->parse("v$version") <=> version->parse("v$wanted");
+    my $is = $op eq '<' ? $cmp < 0 : $op eq '<=' ? $cmp <= 0
+           : $op eq '>' ? $cmp > 0 : $cmp >= 0;
+
+    return $is ? ($tests, $why || "nginx version $op $wanted") : ();
+}
+
+
+# $TEST_NGINX_NAME stands for the environment variable of that name, and
+# $ServerPort for the port.
+
+sub expand
+{
+    my ($text) = @_;
+
+    return $text if !defined $text || ref $text;
+
+    my $port = $nginx->port;
+
+    return $text =~ s{\$(TEST_NGINX_[_A-Z0-9]+)}{
+        $1 =~ /^TEST_NGINX_RAND_PORT_(\d+)$/ ? $nginx->port("rand_$1")
+            : $ENV{$1} // die "no environment variable $1\n";
+    }egr =~ s/\$ServerPort\b/$port/gr;
+}
+
+
+# The files and the configuration of a block.
+
+sub prepare
+{
+    my ($block) = @_;
+
+    my $dir = $nginx->dir;
+    remove_tree(glob("$dir/html/* $dir/logs/*"));
+    $nginx->{position} = 0;
+
+    my @files = ['index.html', '<html><head><title>It works!</title></head>'
+                               . '<body>It works!</body></html>'];
+
+    for my $line (split /^/, $block->user_files // '') {
+        if ($line =~ /^>>> (\S+)(?:\s+(.+))?/) {
+            push @files, [$1, '', $2];
+        } else {
+            $files[-1][1] .= $line;
+        }
     }
 
-    if (defined(my $spec = $block->skip_eval)) {
-        my ($tests, $code) = $spec =~ /^\s*(\d+)\s*:\s*(.*)/s
-            or bail_out($block->name . " - invalid skip_eval: $spec");
+    write_file(@$_) for @files;
 
-        my $is = eval $code;
-        bail_out($block->name . " - skip_eval failed: $@") if $@;
+    my ($main, $http, $server) = map { expand($block->$_) // '' }
+                                 qw(main_config http_config config);
+    my $locate = $RootLocation
+        ? 'location / { root html; index index.html index.htm; }' : '';
 
-        return ($tests, 'skip_eval') if $is;
+    $nginx->{main} = $main;
+    $nginx->write(<<~END);
+        default_type text/plain;
+        keepalive_timeout 68000ms;
+        $http
+        server {
+            listen %%PORT%%;
+            server_name @{[ HOST ]};
+            client_max_body_size 30M;
+            $server
+            $locate
+        }
+        END
+}
+
+
+sub write_file
+{
+    my ($name, $text, $date) = @_;
+
+    my $path = $nginx->dir . "/html/$name";
+    make_path($path =~ s{/[^/]*$}{}r);
+
+    open(my $out, '>:raw', $path) or die "cannot write $path: $!\n";
+    print $out expand($text);
+    close($out) or die "cannot write $path: $!\n";
+
+    if (defined $date) {
+        local $ENV{TZ} = 'GMT';
+        system('touch', '-t', $date, $path) == 0
+            or die "cannot set the time of $path\n";
     }
-
-    return;
 }
 
 
@@ -203,28 +229,16 @@ sub must_die
     my ($block) = @_;
 
     my $name = $block->name;
-    my $code = $block->must_die;
-
-    $server->rewind_error_log;
 
     for my $i (0 .. $RepeatEach - 1) {
-        my $status = $server->run_quietly;
+        my $pid = spawn($nginx->dir . '/logs/stderr', $nginx->command);
+        wait_for(sub { !alive($pid) || $nginx->listening }, 60);
 
-        if ($status & 127) {
-            Test::More::fail("$name - nginx killed by signal "
-                             . ($status & 127));
+        my $lived  = alive($pid) && kill('TERM', $pid);
+        my $status = wait_exit($pid) // 9;
 
-        } elsif ($code =~ /^\d+$/) {
-            Test::More::is($status >> 8, $code,
-                           "$name - die with the expected exit code");
-
-        } else {
-            Test::More::isnt($status, 0, "$name - die as expected");
-        }
-
-        $server->stop if $status == 0;
-
-        check_error_log($block, $i);
+        Test::More::ok(!$lived && $status >> 8, "$name - die as expected");
+        check_logs($block, $i);
     }
 }
 
@@ -233,66 +247,50 @@ sub run_requests
 {
     my ($block, $repeated) = @_;
 
-    my $name      = $block->name;
+    my @requests = Test::Nginx::Request::requests($block, HOST);
+    die "request empty\n" if !@requests;
+
     my $pipelined = $block->pipelined_requests;
-
-    my @requests = eval {
-        Test::Nginx::Client::requests(
-            $block, $server->option('name'), sub { $server->expand(@_) })
-    };
-    bail_out("$name - $@") if $@;
-    bail_out("$name - request empty") if !@requests;
-
-    my $timeout = $block->timeout // $Timeout;
-    $timeout = $1 / 1000 if $timeout =~ /^([\d.]+)ms$/;
-    $timeout =~ s/s$//;
-
     my $responses = $pipelined ? @$pipelined : 1;
-    my $total     = $responses * @requests;
+    my $several   = $responses * @requests > 1;
     my $n         = 0;
 
     for my $request (@requests) {
-        my $raw = Test::Nginx::Client::exchange(
-            $request,
-            addr     => $block->server_addr_for_client
-                        // $server->option('addr'),
-            port     => $server->option('client_port')
-                        // $server->option('port'),
-            timeout  => $timeout,
-            delay    => scalar $block->raw_request_middle_delay,
-            shutdown => scalar $block->shutdown);
+        my @got = exchange($block, $request, $responses);
 
-        if (defined $raw->{error} && !defined $block->abort) {
-            Test::More->builder->no_ending(1);
-            Test::More::fail("ERROR: $raw->{error} - $name");
-        }
-
-        my $left = $raw->{text};
-
-        for (1 .. $responses) {
-            if (!defined $block->ignore_response) {
-                my $res = Test::Nginx::Client::parse($left, $request);
-                $left = $res->{left};
-
-                if (defined $res->{error}) {
-                    Test::More->builder->no_ending(1);
-                    Test::More::fail("$name - $res->{error}");
-                }
-
-                check_response($block, $res, $n, $repeated, $total > 1);
-            }
+        for my $i (0 .. $responses - 1) {
+            check_response($block, $got[$i], $n++, $repeated, $several)
+                if !defined $block->ignore_response;
 
             Time::HiRes::sleep($block->wait) if $block->wait;
-
-            check_error_log($block, $repeated);
-            check_log($block, 'access', $server->access_log($Sleep * 3),
-                      $repeated)
-                if !defined $block->ignore_response
-                   && (defined $block->access_log
-                       || defined $block->no_access_log);
-            $n++;
+            check_logs($block, $repeated);
         }
     }
+}
+
+
+# Sends the packets and takes the responses.  nginx closes the connection when
+# it has logged what there was to log.
+
+sub exchange
+{
+    my ($block, $packets, $responses) = @_;
+
+    my $method  = $packets->[0] =~ /^\s*(\S+)/ ? $1 : 'GET';
+    my @options = (method => $method, timeout => 10 * time_factor());
+    my $c       = client($nginx);
+    my $delay   = $block->raw_request_middle_delay;
+
+    for my $packet (@$packets) {
+        $c->send($packet);
+        Time::HiRes::sleep($delay) if $delay;
+    }
+
+    my @got = map { scalar $c->response(@options) } 1 .. $responses;
+    $c->response(@options) if grep { defined } @got;
+    $c->close;
+
+    return @got;
 }
 
 
@@ -304,14 +302,10 @@ sub nth
 
     my $value = $block->$section;
 
-    if (ref $value eq 'ARRAY') {
-        return $value->[$n];
-    }
+    return $value->[$n] if ref $value eq 'ARRAY';
 
-    if ($several) {
-        bail_out($block->name . " - You asked for many requests, the "
-                 . "expected results should be arrays as well ($section)");
-    }
+    die "You asked for many requests, the expected results should be arrays "
+        . "as well ($section)\n" if $several && defined $value;
 
     return $value;
 }
@@ -324,143 +318,95 @@ sub check_response
     my $name = $block->name;
     my $want = sub { nth($block, $_[0], $n, $several) };
 
-    if (defined $block->error_code_like) {
-        my $re = $want->('error_code_like');
-        Test::More::like($res->{code} // '', qr/$re/sm,
-                         "$name - status code ok");
+    $res //= { code => '', head => '', headers => {}, body => '' };
 
-    } else {
-        Test::More::is($res->{code} // '',
-                       defined $block->error_code ? $want->('error_code')
-                                                  : 200,
-                       "$name - status code ok");
-    }
+    Test::More::is($res->{code}, $want->('error_code') // 200,
+                   "$name - status code ok");
 
-    if (defined $block->raw_response_headers_like) {
-        my $re = $want->('raw_response_headers_like');
-        Test::More::like($res->{raw_headers}, qr/$re/s,
+    if (defined(my $re = $want->('raw_response_headers_like'))) {
+        Test::More::like($res->{head}, qr/$re/s,
                          "$name - raw resp headers like");
     }
 
-    if (defined $block->raw_response_headers_unlike) {
-        my $re = $want->('raw_response_headers_unlike');
-        Test::More::unlike($res->{raw_headers}, qr/$re/s,
+    if (defined(my $re = $want->('raw_response_headers_unlike'))) {
+        Test::More::unlike($res->{head}, qr/$re/s,
                            "$name - raw resp headers unlike");
     }
 
-    check_headers($block, $res, $want);
-    check_body($block, $res, $want, $n, $repeated);
+    check_headers($name, $res, $want);
+
+    my $title = sub {
+        return "$name - $_[0] - response is expected (repeated req "
+               . "$repeated, req $n)";
+    };
+
+    if (defined(my $body = expand($want->('response_body')))) {
+        is_or_like($res->{body}, $body, $title->('response_body'));
+
+    } elsif (defined(my $re = expand($want->('response_body_like')))) {
+        Test::More::like($res->{body}, qr/$re/s,
+                         $title->('response_body_like'));
+
+    } elsif (defined(my $not = expand($want->('response_body_unlike')))) {
+        Test::More::unlike($res->{body}, qr/$not/s,
+                           $title->('response_body_unlike'));
+    }
 }
 
 
 sub check_headers
 {
-    my ($block, $res, $want) = @_;
+    my ($name, $res, $want) = @_;
 
-    my $name = $block->name;
-    my $like = !defined $block->response_headers;
-
-    return if $like && !defined $block->response_headers_like;
-
+    my $like = !defined $want->('response_headers');
     my $text = $want->($like ? 'response_headers_like' : 'response_headers');
 
-    for my $line (split /\n/, $text) {
+    for my $line (split /\n/, $text // '') {
         $line =~ s/^\s+|\s+$//g;
         next if $line eq '';
 
         if ($line =~ s/^!\s*//) {
-            Test::More::unlike($res->{raw_headers}, qr/^\s*\Q$line\E\s*:/ms,
+            Test::More::unlike($res->{head}, qr/^\s*\Q$line\E\s*:/ms,
                                "$name - header $line not present in the raw "
                                . 'headers');
             next;
         }
 
         my ($key, $value) = split /\s*:\s*/, $line, 2;
-        my $got = join(', ', @{ $res->{headers}{ lc $key } // [] });
+        my $got = $res->{headers}{ lc $key } // '';
 
         if ($like) {
             Test::More::like($got, qr/^$value$/,
                              "$name - header $key like ok");
         } else {
-            Test::More::is($got, with_port($value), "$name - header $key ok");
+            Test::More::is($got, expand($value), "$name - header $key ok");
         }
     }
 }
 
 
-sub check_body
+sub is_or_like
 {
-    my ($block, $res, $want, $n, $repeated) = @_;
+    my ($got, $wanted, $name) = @_;
 
-    my $name = $block->name;
-    my $body = $res->{body};
-
-    if (defined(my $filters = $block->response_body_filters)) {
-        my @filters = ref $filters eq 'ARRAY' ? @$filters
-                    : ref $filters ? $filters : split(' ', $filters);
-
-        for my $filter (@filters) {
-            bail_out("$name - filter $filter: only in the real Test::Nginx")
-                if !ref $filter && $filter !~ /^(?:lc|uc|length)$/;
-            $body = ref $filter ? $filter->($body)
-                  : $filter eq 'lc' ? lc $body
-                  : $filter eq 'uc' ? uc $body : length $body;
-        }
-    }
-
-    if (defined $block->response_body) {
-        my $expected = $want->('response_body');
-        $expected = $server->expand(with_port($expected))
-            if defined $expected && !ref $expected;
-
-        is_str($body, $expected, "$name - response_body - response is "
-               . "expected (repeated req $repeated, req $n)");
-
-    } elsif (defined $block->response_body_like) {
-        my $re = with_port($want->('response_body_like'));
-        Test::More::like($body, qr/$re/s, "$name - response_body_like - "
-                         . 'response is expected');
-
-    } elsif (defined $block->response_body_unlike) {
-        my $re = with_port($want->('response_body_unlike'));
-        Test::More::unlike($body, qr/$re/s, "$name - response_body_unlike - "
-                           . 'response is expected');
-    }
-
-    $_->($block, $body, $n, $repeated, 0) for @body_checks;
+    ref $wanted ? Test::More::like($got, $wanted, $name)
+                : Test::More::is($got, $wanted, $name);
 }
 
 
-sub with_port
-{
-    my ($text) = @_;
+# The lines since the last look.
 
-    my $port = $server->option('port');
-    my $client_port = $server->option('client_port') // $port;
-    $text =~ s/\$ServerPortForClient\b/$client_port/g;
-    $text =~ s/\$ServerPort\b/$port/g;
-
-    return $text;
-}
-
-
-sub check_error_log
+sub check_logs
 {
     my ($block, $repeated) = @_;
 
-    my $name  = $block->name;
-    my $lines = $server->error_log($Sleep * 3, $AccumErrorLog);
+    my @error = split /^/, $nginx->log;
+    $nginx->mark;
 
-    check_grep($block, $lines, $repeated);
-    check_log($block, 'error', $lines, $repeated);
-
-    for my $level (qw(alert crit emerg)) {
-        next if mentions("[$level", $block->error_log)
-                || mentions("[$level", $block->no_error_log);
-
-        Test::More::diag("WARNING: $name - $_")
-            for grep { /\[$level\]/ } @$lines;
-    }
+    check_grep($block, \@error, $repeated);
+    check_log($block, 'error', \@error, $repeated);
+    check_log($block, 'access', [split /^/, $nginx->access_log], $repeated)
+        if !defined $block->ignore_response;
 }
 
 
@@ -468,28 +414,17 @@ sub check_grep
 {
     my ($block, $lines, $repeated) = @_;
 
-    my $name = $block->name;
-    my $re   = $block->grep_error_log;
-    my $out  = $block->grep_error_log_out;
-
-    if (defined $re != defined $out) {
-        bail_out("$name - grep_error_log and grep_error_log_out go together");
-    }
+    my ($re, $out) = map { ref $_ eq 'ARRAY' ? $_->[$repeated] : $_ }
+                     scalar $block->grep_error_log,
+                     scalar $block->grep_error_log_out;
 
     return if !defined $re;
 
-    $re  = $re->[$repeated] if ref $re eq 'ARRAY';
-    $out = $out->[$repeated] if ref $out eq 'ARRAY';
-    $out = $server->expand($out) if !ref $out;
+    $re = ref $re ? $re : qr/\Q$re\E/;
+    my $found = join '', map { /$re/ ? "$&\n" : () } @$lines;
 
-    my $found = '';
-    for my $line (@$lines) {
-        if (ref $re ? $line =~ /$re/ : $line =~ /\Q$re\E/) {
-            $found .= "$&\n" if $& !~ /\n/;
-        }
-    }
-
-    is_str($found, $out, "$name - grep_error_log_out (req $repeated)");
+    is_or_like($found, expand($out),
+               $block->name . " - grep_error_log_out (req $repeated)");
 }
 
 
@@ -533,27 +468,6 @@ sub matches
     my ($line, $pattern) = @_;
 
     return ref $pattern ? $line =~ /$pattern/ : $line =~ /\Q$pattern\E/;
-}
-
-
-sub mentions
-{
-    my ($text, $value) = @_;
-
-    return grep { /\Q$text\E/ } ref $value eq 'ARRAY' ? @$value : $value // ();
-}
-
-
-END {
-    if ($server->is_ours) {
-        my $status = $?;
-
-        $_->() for @cleanups;
-        $server->stop;
-        $server->remove if $status == 0 && Test::More->builder->is_passing;
-
-        $? = $status;
-    }
 }
 
 
