@@ -58,6 +58,10 @@ paths), env (hash), connections (4096), user (of the workers, root).
 
 See L<Gateway::Backend>.
 
+=item version()
+
+That of nginx, as C<v1.22.1>: a version string of Perl.
+
 =item redis(OPTIONS), sentinel(OPTIONS)
 
 See L<Gateway::Redis>.
@@ -123,7 +127,7 @@ use IO::Socket::INET;
 use Test::More ();
 
 our @EXPORT = qw(backend check client free_port gateway gateway_unstarted get
-                 load redis request sentinel temp_dir wait_for);
+                 load redis request sentinel temp_dir version wait_for);
 
 my $BINARY = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
 
@@ -141,6 +145,14 @@ sub backend           { return Gateway::Backend->start(@_) }
 sub redis             { return Gateway::Redis->start(@_) }
 sub sentinel          { return Gateway::Redis->start_sentinel(@_) }
 sub check             { return Gateway->new(@_)->test }
+
+sub version
+{
+    state $version = `$BINARY -v 2>&1` =~ m{/(\d+)\.(\d+)\.(\d+)}
+        ? pack('U3', $1, $2, $3) : die "$BINARY has no version\n";
+
+    return $version;
+}
 
 
 sub new

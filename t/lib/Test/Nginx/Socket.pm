@@ -44,7 +44,7 @@ my $RepeatEach   = 1;
 my $NoShuffle    = 0;
 my $RootLocation = 1;
 
-my (@preprocessors, $version);
+my @preprocessors;
 
 my $nginx = Gateway->new('', master => 0, log_level => 'debug',
                          events => 'accept_mutex off;', connections => 64);
@@ -130,14 +130,9 @@ sub skipped
         m{^\s*(\d+)\s*:\s*([<>]=?)\s*(\d+\.\d+\.\d+)\s*(?::\s*(.*))?$}
         or bail_out($block->name . " - invalid skip_nginx: $spec");
 
-    $version //= do {
-        my $binary = ($nginx->command)[0];
-        `$binary -v 2>&1` =~ m{/(\d+\.\d+\.\d+)} ? $1 : bail_out($binary);
-    };
-
-    my $cmp = version->parse("v$version") <=> version->parse("v$wanted");
-    my $is = $op eq '<' ? $cmp < 0 : $op eq '<=' ? $cmp <= 0
-           : $op eq '>' ? $cmp > 0 : $cmp >= 0;
+    my $cmp = Gateway::version() cmp pack('U3', split(/\./, $wanted));
+    my $is  = $op eq '<' ? $cmp < 0 : $op eq '<=' ? $cmp <= 0
+            : $op eq '>' ? $cmp > 0 : $cmp >= 0;
 
     return $is ? ($tests, $why || "nginx version $op $wanted") : ();
 }

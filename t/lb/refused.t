@@ -1,0 +1,152 @@
+# Every wrong configuration of the balancer is refused, with the reason and
+# its place.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Gateway;
+use Refused;
+use Test::More;
+
+my $upstream = 'upstream u { %s server 127.0.0.1:1; }
+                server { location / { proxy_pass http://u; } }';
+my $balanced = $upstream =~ s/%s/lb random; %s/r;
+
+# lb
+
+refused($upstream,
+    map({ ("lb $_;" => qq(unknown method "$_" in "lb", it must be )
+                       . '"round_robin", "least_conn", "random", "p2c", '
+                       . '"least_time" or "hash"') } qw(fastest ip_hash)),
+    'lb;' => 'invalid number of arguments in "lb" directive',
+    map({ ("lb $_ two;" => qq(invalid parameter "two", "lb $_" takes none)) }
+        qw(round_robin random)),
+    map({ ("lb hash $_;" => '"lb hash" must have one key') }
+        '', '$uri consistent', '""'),
+    'lb hash $nothing;' => qr/\[emerg\] unknown "nothing" variable/,
+    'lb round_robin; lb round_robin;' => '"lb" directive is duplicate',
+    map({ ("$_; lb round_robin;" => '"lb" cannot follow another balancing '
+                                    . 'method') } qw(least_conn random)),
+    map({ ("lb round_robin; $_;" => 'another balancing method follows "lb" in '
+                                    . 'upstream "u"') }
+        'least_conn', 'ip_hash', 'hash $uri'),
+    map({ ($_ => '"zone" cannot be used together with "lb" in upstream "u", '
+                 . 'use "lb_zone"') }
+        'lb round_robin; zone u 64k;', 'zone u 64k; lb round_robin;'),
+);
+
+refused('%s',
+    'lb round_robin;' => '"lb" directive is not allowed here',
+    'server { lb round_robin; }' => '"lb" directive is not allowed here',
+    'server { lb_health_check; }'
+        => '"lb_health_check" directive is not allowed here',
+    'upstream u { lb round_robin; server 127.0.0.1:1 backup; }
+     server { location / { proxy_pass http://u; } }'
+        => '1 servers, 1 of them backup, in upstream "u"',
+    'upstream u { lb round_robin; }' => 'no servers are inside upstream',
+);
+
+refused('resolver 127.0.0.1:1; upstream u { lb round_robin; %s }
+         server { location / { proxy_pass http://u; } }',
+    'server localhost:1 resolve;'
+        => '"resolve" of server "localhost:1" is not supported with "lb" in '
+           . 'upstream "u"') if version() ge v1.27.3;
+
+refused($upstream,
+    'lb round_robin; sticky cookie c;'
+        => '"sticky" cannot be used together with "lb" in upstream "u", use '
+           . '"lb hash"',
+    'sticky cookie c; lb round_robin;'
+        => '"lb" cannot follow another balancing method')
+    if version() ge v1.29.7;
+
+# Directives that need lb, and stand once.
+
+refused($upstream,
+    map { my $name = s/ .*//r;
+          ("$_;" => qq("$name" without "lb" in upstream "u"),
+           "lb random; $_; $_;" => qq("$name" directive is duplicate)) }
+        'lb_zone 1m', 'lb_slow_start 1s', 'lb_panic 50', 'lb_outlier errors=1',
+        'lb_health_check',
+);
+
+# lb_zone, lb_slow_start, lb_panic
+
+refused($balanced,
+    map({ ("lb_zone $_;" => qq(invalid size "$_" in "lb_zone", it must be at )
+                            . 'least 64k') } qw(many 63k)),
+    'lb_zone 64k; ' . join(' ', map { "server 127.0.0.1:$_;" } 2 .. 60)
+        => qr/\[emerg\] "lb_zone" of 64k in upstream "u" has room for \d+ (?#
+             )servers, not for 60; \d+k is enough in \S+nginx\.conf:\d+$/m,
+    map({ ("lb_slow_start $_;" => qq(invalid time "$_" in "lb_slow_start", it )
+                                  . 'must be between 0 and 1d') }
+        qw(soon 2d)),
+    map({ ("lb_panic $_;" => qq(invalid percentage "$_" in "lb_panic", it )
+                             . 'must be between 0 and 100') } qw(101 %)),
+);
+
+# lb_outlier
+
+refused($balanced =~ s/%s/lb_outlier %s;/r,
+    '' => 'invalid number of arguments in "lb_outlier" directive',
+    'window=1s' => '"lb_outlier" must have the parameter "errors="',
+    map({ ($_ => qq(invalid parameter "$_" in "lb_outlier", a number between )
+                 . '1 and 1000000 is expected') }
+        'errors=0', 'errors=1000001'),
+    map({ ("errors=1 $_" => qq(invalid parameter "$_" in "lb_outlier", a time )
+                            . 'between 1ms and 1d is expected') }
+        'window=0', 'ejection=25h'),
+    'errors=1 max_ejected=200%'
+        => 'invalid parameter "max_ejected=200%" in "lb_outlier", a '
+           . 'percentage between 0 and 100 is expected',
+    'errors=1 status=500'
+        => 'unknown parameter "status=500" in "lb_outlier", it must be '
+           . '"errors=", "window=", "ejection=" or "max_ejected="',
+    'errors=1 window=1s window=1s'
+        => 'duplicate parameter "window=1s" in "lb_outlier"',
+);
+
+# lb_health_check
+
+my %wrong = (
+    'from 10ms to 1d' => [map { my $name = $_;
+                                map { "$name=$_" } qw(0 9ms 2d fast), '' }
+                          qw(interval timeout)],
+    'from 1 to 1000' => [map { my $name = $_;
+                               map { "$name=$_" } qw(0 1001 -1 two) }
+                         qw(rise fall)],
+    'from 0% to 100%' => [map { "jitter=$_" } qw(10 % 101% x%)],
+    'from 1 to 65535' => [map { "port=$_" } qw(0 65536 http)],
+    '"/" and at most 2047 more characters'
+        => [map { "uri=$_" } '', 'healthz', ' /a b'],
+    '"GET", "HEAD" or "OPTIONS"' => [map { "method=$_" } qw(get POST)],
+    'from 1 to 255 characters' => [map { "host=$_" } '', 'a b'],
+    'at most 16 codes or ranges from 100 to 599'
+        => [map { "status=$_" } '', '200,', qw(20 600 300-200 200- 2xx)],
+    'from 1 to 255 bytes' => ['body='],
+);
+
+for my $range (sort keys %wrong) {
+    refused($balanced =~ s/%s/lb_health_check "%s";/r,
+        map { my ($name, $value) = /^(\w+)=(.*)/;
+              ($_ => qq(invalid value "$value" of "$name" in )
+                     . qq("lb_health_check", it must be $range)) }
+            @{ $wrong{$range} });
+}
+
+refused($balanced =~ s/%s/lb_health_check %s;/r,
+    map({ ($_ => qq(unknown parameter "$_" in "lb_health_check")) }
+        qw(udp passes=2 mandatory=1)),
+    map({ ($_ => 'duplicate parameter "' . s/.* //r . '"') }
+        'rise=1 rise=2', 'http tcp', 'tcp http', 'mandatory mandatory'),
+    map({ ("tcp $_" => 'parameter "' . s/=.*//r
+                       . '" cannot be used with "tcp"') }
+        qw(uri=/ method=GET host=h status=200 body=x)),
+    'method=HEAD body=x'
+        => 'parameter "body" cannot be used with "method=HEAD"',
+    'uri=*' => '"uri=*" needs "method=OPTIONS"',
+);
+
+done_testing();

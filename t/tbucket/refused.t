@@ -1,0 +1,178 @@
+# Every wrong configuration of the limiter is refused, with the reason and its
+# place.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Refused;
+use Test::More;
+
+# tbucket_zone
+
+refused('%s',
+    'tbucket_zone all rate=1r/s;'
+        => '"tbucket_zone" must have "zone" parameter',
+    'tbucket_zone all zone=z:1m;'
+        => '"tbucket_zone" must have "rate" parameter',
+    'tbucket_zone all;'
+        => 'invalid number of arguments in "tbucket_zone" directive',
+    'tbucket_zone "" zone=z:1m rate=1r/s;' => 'the key is empty',
+    'tbucket_zone $nonsense zone=z:1m rate=1r/s; tbucket zone=z;'
+        => qr/\[emerg\] .*unknown "nonsense" variable/,
+    'server { tbucket_zone all zone=z:1m rate=1r/s; }'
+        => '"tbucket_zone" directive is not allowed here',
+    'limit_req_zone all zone=z:1m rate=1r/s;
+     tbucket_zone all zone=z:1m rate=1r/s;'
+        => 'is already declared for a different use',
+);
+
+refused('tbucket_zone all rate=1r/s zone=%s;',
+    'z'     => 'invalid zone "z": NAME:SIZE is expected',
+    'z:'    => 'invalid zone size "z:"',
+    'z:1x'  => 'invalid zone size "z:1x"',
+    'z:1k'  => 'zone "z:1k" is too small, the minimum is 32768 bytes',
+    ':1m'   => 'invalid zone name ""',
+    'a,b:1m' => 'invalid zone name "a,b": 1 to 64 letters, digits and "._-" '
+                . 'are allowed',
+);
+
+refused('tbucket_zone all zone=z:1m rate=1r/s; %s',
+    'tbucket_zone all zone=z:1m rate=1r/s;' => 'zone "z" is already declared',
+    'tbucket_zone all zone=z:2m rate=1r/s;'
+        => 'conflicts with already declared size',
+);
+
+refused('tbucket_zone all zone=z:1m rate=1r/s %s;',
+    'zone=y:1m'               => 'has duplicate "zone" parameter',
+    'rate=2r/s'               => 'has duplicate "rate" parameter',
+    'capacity=1 capacity=1'   => 'has duplicate "capacity" parameter',
+    'fallback=a fallback=b'   => 'has duplicate "fallback" parameter',
+    'scope=node scope=node'   => 'has duplicate "scope" parameter',
+    'fallback='               => 'the fallback key is empty',
+    'scope=galaxy'            => 'invalid scope "galaxy"',
+    'burst=5'                 => 'invalid parameter "burst=5"',
+    map({ ("capacity=$_" => qq(invalid capacity "$_", a whole number from 1 )
+                            . 'to 1000000 is expected') }
+        qw(0 1000001 1.5 -1 x 1k 99999999999999999999999), ''),
+);
+
+refused('tbucket_zone all zone=z:1m rate=%s;',
+    map({ ($_ => qq(invalid rate "$_", a number followed by r/s, r/m, r/h or )
+                 . 'r/d is expected') }
+        qw(5 5r r/s 5r/x 5r/S -5r/s 5.r/s .5r/s), '5,5r/s',
+        qw(1e3r/s 5r/ss 0x5r/s +5r/s)),
+    ''  => 'invalid rate ""',
+    map({ ($_ => qq(rate "$_" is out of range, 1r/d to 1000000r/s is )
+                 . 'allowed') }
+        qw(0r/s 0.9r/d 1000001r/s 1000000.1r/s 0.00001r/s
+           99999999999999999999r/s 0.03r/h)),
+);
+
+# scope=global
+
+refused('tbucket_zone all zone=z:1m rate=1r/s scope=global; %s',
+    map { ($_ => '"scope=global" of zone "z" needs a "tbucket_store" of Redis')
+    } '', 'tbucket_store sqlite:store.db;'
+);
+
+refused('%s tbucket_store redis://127.0.0.1;',
+    'tbucket_zone all zone=z:32k rate=1r/s scope=global;'
+        => 'zone "z" is too small, the minimum for "scope=global" is 65536 '
+           . 'bytes',
+);
+
+# tbucket
+
+my $server = 'tbucket_zone all zone=z:1m rate=1r/s; server { %s }';
+
+refused($server,
+    'tbucket cost=1;'       => 'must have "zone" parameter',
+    'tbucket;' => 'invalid number of arguments in "tbucket" directive',
+    'tbucket zone=z cost=1 cost=1;'
+        => 'invalid number of arguments in "tbucket" directive',
+    'tbucket zone=y;'       => 'unknown zone "y" in "tbucket"',
+    'tbucket zone=;'        => 'invalid parameter "zone="',
+    'tbucket zone=z burst=1;' => 'invalid parameter "burst=1"',
+    'tbucket zone=z zone=z;'  => 'has duplicate "zone" parameter',
+    'tbucket zone=z; tbucket zone=z cost=2;'
+        => '"tbucket zone=z" is duplicate',
+    'tbucket off; tbucket zone=z;' => 'is duplicate',
+    'tbucket zone=z; tbucket off;' => 'is duplicate',
+    'tbucket off; tbucket off;'    => 'is duplicate',
+    'tbucket off zone=z;'   => 'no more parameters after "off"',
+    'tbucket on;'           => 'invalid parameter "on"',
+    'location /a { if ($arg_x) { tbucket zone=z; } }'
+        => '"tbucket" directive is not allowed here',
+    'location /a { limit_except GET { tbucket zone=z; } }'
+        => '"tbucket" directive is not allowed here',
+    map({ ("tbucket zone=z cost=$_;" => qq(invalid cost "$_", 0 or a number )
+           . 'from 0.001 to 1000000 is expected') }
+        qw(-1 x 1000001 0.0001 1. 1e3), ''),
+    'tbucket zone=z cost=$nonsense;'
+        => qr/\[emerg\] .*unknown "nonsense" variable/,
+);
+
+refused('%s',
+    'tbucket zone=y;' => 'unknown zone "y" in "tbucket"',
+    'limit_req_zone all zone=y:1m rate=1r/s; tbucket zone=y;'
+        => 'unknown zone "y" in "tbucket"',
+);
+
+# What goes with it.
+
+refused($server,
+    map({ ("tbucket_status $_;" => "status $_ is not allowed, it must be 400 "
+           . 'to 599 and not 408, 444 or 494 to 499') }
+        399, 600, 200, 408, 444, 494 .. 499, 0),
+    map({ ("tbucket_status $_;" => 'invalid number') } qw(x -429 4.29)),
+    map({ ("tbucket_headers $_;" => qq(invalid value "$_")) } qw(on IETF2)),
+    map({ ("tbucket_log_level $_;" => qq(invalid value "$_")) }
+        qw(debug crit)),
+    'tbucket_dry_run yes;' => 'invalid value "yes" in "tbucket_dry_run" '
+                              . 'directive, it must be "on" or "off"',
+    map({ ("tbucket_ipv6_prefix $_;" => 'value must be between 1 and 128') }
+        0, 129),
+    'tbucket_ipv6_prefix x;' => 'invalid number',
+    'tbucket_refill 10ms;' => '"tbucket_refill" directive is not allowed here',
+    map({ ("$_; $_;" => '"' . s/ .*//r . '" directive is duplicate') }
+        'tbucket_status 429', 'tbucket_headers off', 'tbucket_log_level info',
+        'tbucket_dry_run on', 'tbucket_ipv6_prefix 64'),
+);
+
+refused('tbucket_zone all zone=z:1m rate=1r/s; %s',
+    map({ ("tbucket_refill $_;" => 'is out of range, 10ms to 10s is allowed') }
+        qw(9ms 10001ms 11s 0)),
+    'tbucket_refill x;' => 'invalid value',
+    'tbucket_refill 10ms; tbucket_refill 10ms;'
+        => '"tbucket_refill" directive is duplicate',
+);
+
+# tbucket_store
+
+refused('tbucket_zone all zone=z:64k rate=1r/h; tbucket_store %s;',
+    'sqlite:store.db; tbucket_store sqlite:store.db'
+        => '"tbucket_store" directive is duplicate',
+    'mongo://user:secret@host'
+        => qr/\[emerg\] unknown scheme "mongo" of the store's URL in [^@]*$/m,
+    'store' => q(the store's URL has no scheme),
+);
+
+refused('tbucket_zone all zone=z:64k rate=1r/h; tbucket_store sqlite:s.db %s;',
+    map({ ("interval=$_" => qq(invalid interval "$_", a time from 100ms to 1h )
+                            . 'is expected') } qw(99ms 61m often)),
+    'interval=1s interval=1s' => 'duplicate "interval" parameter',
+    'timeout=61s' => 'invalid timeout "61s", a time from 10ms to 60s is '
+                     . 'expected',
+    '"prefix=a{b}"' => 'invalid prefix "a{b}": 1 to 64 letters, digits and '
+                       . '"._:-"',
+    'prefix='       => 'invalid prefix "": 1 to 64 letters',
+    'node=a node=b' => 'duplicate "node" parameter',
+    'password_file=' => 'the name of "password_file" is empty',
+    'password_file=/nonexistent'
+        => 'password_file is for Redis, not for a database in a file',
+    'retries=3'     => 'invalid parameter "retries=3"',
+);
+
+done_testing();
