@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "src/core/limit/tb_table.h"
+#include "src/core/limit/tb_table_edit.h"
+#include "src/core/limit/tb_table_sweep.h"
 
 
 #define PROCESSES  4

@@ -19,7 +19,8 @@
 #include "src/core/limit/tb_bucket.h"
 #include "src/core/limit/tb_hash.h"
 #include "src/core/limit/tb_registry.h"
-#include "src/core/limit/tb_table.h"
+#include "src/core/limit/tb_table_edit.h"
+#include "src/core/limit/tb_table_sweep.h"
 #include "src/tbucket/ngx_http_tbucket_mirror.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_rows.h"
 

@@ -43,7 +43,7 @@ typedef struct {
 static ngx_int_t ngx_http_tbucket_metrics_handler(ngx_http_request_t *r);
 static void ngx_http_tbucket_metrics_step(ngx_gw_task_t *task);
 static void ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone,
-    uint32_t from, ngx_http_tbucket_figures_t *figures);
+    uint32_t from, uint32_t n, ngx_http_tbucket_figures_t *figures);
 static void ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_figures_t *figures);
 static ngx_int_t ngx_http_tbucket_metrics_send(
@@ -119,6 +119,7 @@ ngx_http_tbucket_metrics_handler(ngx_http_request_t *r)
 static void
 ngx_http_tbucket_metrics_step(ngx_gw_task_t *task)
 {
+    uint32_t                      n;
     uint64_t                      until;
     tb_table_t                   *table;
     ngx_http_tbucket_zone_t     **zones;
@@ -131,20 +132,16 @@ ngx_http_tbucket_metrics_step(ngx_gw_task_t *task)
     while (m->zone < m->mcf->zones.nelts) {
         table = zones[m->zone]->shared->table;
 
-        while (m->slot < tb_table_slots(table)) {
+        while (tb_table_each(table, &m->slot, &n)) {
 
-            if (tb_table_chunk_used(table, m->slot)) {
-
-                if (ngx_http_tbucket_usec() > until) {
-                    ngx_gw_task_again(task);
-                    return;
-                }
-
-                ngx_http_tbucket_metrics_count(zones[m->zone], m->slot,
-                                               &m->figures[m->zone]);
+            if (ngx_http_tbucket_usec() > until) {
+                ngx_gw_task_again(task);
+                return;
             }
 
-            m->slot += TB_CHUNK_SLOTS;
+            ngx_http_tbucket_metrics_count(zones[m->zone], m->slot, n,
+                                           &m->figures[m->zone]);
+            m->slot += n;
         }
 
         ngx_http_tbucket_metrics_figures(zones[m->zone],
@@ -159,7 +156,7 @@ ngx_http_tbucket_metrics_step(ngx_gw_task_t *task)
 
 static void
 ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone, uint32_t from,
-    ngx_http_tbucket_figures_t *figures)
+    uint32_t n, ngx_http_tbucket_figures_t *figures)
 {
     uint32_t     i;
     tb_slot_t   *slot;
@@ -167,9 +164,7 @@ ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone, uint32_t from,
 
     table = zone->shared->table;
 
-    for (i = from; i < from + TB_CHUNK_SLOTS && i < tb_table_slots(table);
-         i++)
-    {
+    for (i = from; i < from + n; i++) {
         slot = tb_table_slot(table, i);
 
         figures->buckets +=

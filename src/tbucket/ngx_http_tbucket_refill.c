@@ -94,7 +94,8 @@ ngx_http_tbucket_tick(ngx_event_t *ev)
 static void
 ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 {
-    uint32_t                    begin, i, slots;
+    bool                        again;
+    uint32_t                    begin, i, n;
     tb_sweep_t                  seen;
     tb_table_t                 *table;
     ngx_http_tbucket_shared_t  *shared;
@@ -107,36 +108,42 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
     shared = zone->shared;
     table = shared->table;
-    slots = tb_table_slots(table);
 
     begin = atomic_load_explicit(&shared->cursor, memory_order_relaxed);
-    begin = begin < slots ? begin - begin % TB_CHUNK_SLOTS : 0;
+    again = begin != 0;
     i = begin;
 
     do {
-        if (tb_table_chunk_used(table, i)) {
-            ngx_memzero(&seen, sizeof(tb_sweep_t));
-
-            tb_table_tick(table, i, TB_CHUNK_SLOTS, ngx_current_msec,
-                          zone->limits, &seen);
-
-            if (seen.unclean || seen.buckets == 0) {
-                ngx_shmtx_lock(&zone->shpool->mutex);
-
-                tb_table_collect(table, i, TB_CHUNK_SLOTS, ngx_current_msec,
-                                 zone->limits);
-
-                ngx_shmtx_unlock(&zone->shpool->mutex);
-            }
-        }
-
-        i += TB_CHUNK_SLOTS;
-
-        if (i >= slots) {
+        if (!tb_table_each(table, &i, &n)) {
             i = 0;
+
+            if (!again) {
+                break;
+            }
+
+            again = false;
+            continue;
         }
 
-    } while (i != begin && ngx_http_tbucket_usec() < until);
+        if (!again && begin != 0 && i >= begin) {
+            break;
+        }
+
+        ngx_memzero(&seen, sizeof(tb_sweep_t));
+
+        tb_table_tick(table, i, n, ngx_current_msec, zone->limits, &seen);
+
+        if (seen.unclean || seen.buckets == 0) {
+            ngx_shmtx_lock(&zone->shpool->mutex);
+
+            tb_table_collect(table, i, n, ngx_current_msec, zone->limits);
+
+            ngx_shmtx_unlock(&zone->shpool->mutex);
+        }
+
+        i += n;
+
+    } while (ngx_http_tbucket_usec() < until);
 
     atomic_store_explicit(&shared->cursor, i, memory_order_relaxed);
 }

@@ -38,6 +38,9 @@ static ngx_uint_t ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, tb_registry_entry_t *entry);
 static void ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *buckets);
+static void ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, uint32_t i,
+    ngx_http_tbucket_copied_t *buckets);
 
 
 ngx_int_t
@@ -375,47 +378,48 @@ static void
 ngx_http_tbucket_copy_slots(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *buckets)
 {
-    uint32_t      i;
-    tb_hash_t     h;
-    tb_slot_t    *slot;
-    tb_table_t   *from, *to;
-    tb_result_t   bucket, copy;
+    uint32_t      i, n;
+    tb_table_t   *from;
 
     buckets->kept = 0;
     buckets->lost = 0;
 
     from = old->shared->table;
+
+    for (i = 0; tb_table_each(from, &i, &n); /* void */) {
+        for ( /* void */ ; n > 0; n--) {
+            ngx_http_tbucket_copy_slot(zone, old, i++, buckets);
+        }
+    }
+}
+
+
+static void
+ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_zone_t *old, uint32_t i,
+    ngx_http_tbucket_copied_t *buckets)
+{
+    uint64_t      now, tokens;
+    tb_hash_t     h;
+    tb_table_t   *to;
+    tb_limits_t   limits;
+    tb_result_t   copy;
+
+    now = ngx_current_msec;
     to = zone->shared->table;
 
-    for (i = 0; i < tb_table_slots(from); i++) {
+    if (!tb_table_bucket(old->shared->table, i, &now, old->limits, &h,
+                         &limits, &tokens)
+        || tokens == tb_limits_full(limits)
+        || tb_table_read(to, &h, now, zone->limits, &copy) == TB_PASS)
+    {
+        return;
+    }
 
-        if (!tb_table_chunk_used(from, i)) {
-            i |= TB_CHUNK_SLOTS - 1;
-            continue;
-        }
+    if (tb_table_put(to, &h, now, zone->limits, 0, tokens)) {
+        buckets->kept++;
 
-        slot = tb_table_slot(from, i);
-
-        h.lo = atomic_load_explicit(&slot->tag, memory_order_acquire);
-        h.hi = atomic_load_explicit(&slot->check, memory_order_acquire);
-
-        if (h.lo == 0
-            || tb_table_read(from, &h, ngx_current_msec, old->limits, &bucket)
-               != TB_PASS
-            || tb_table_read(to, &h, ngx_current_msec, zone->limits, &copy)
-               == TB_PASS
-            || bucket.left == tb_limits_full(bucket.limits))
-        {
-            continue;
-        }
-
-        if (tb_table_put(to, &h, ngx_current_msec, zone->limits, 0,
-                         bucket.left))
-        {
-            buckets->kept++;
-
-        } else {
-            buckets->lost++;
-        }
+    } else {
+        buckets->lost++;
     }
 }

@@ -11,7 +11,7 @@
 #define TB_EMPTIEST_H
 
 
-#include "src/core/limit/tb_table.h"
+#include "src/core/limit/tb_take.h"
 
 
 typedef struct {

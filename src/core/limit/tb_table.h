@@ -25,7 +25,7 @@
  * Placement
  *
  *     Two groups a hash (Azar, Broder, Karlin, Upfal, "Balanced
- *     allocations", 1994), and in each of them a home slot from which a
+ *     allocations", 1994), and in each of them a slot from which a
  *     search goes round.  A key goes to its first group while that is not
  *     crowded, so that most hits read one or two cache lines.
  *
@@ -120,23 +120,6 @@ typedef struct {
 } tb_table_t;
 
 
-typedef struct {
-    tb_slot_t        *slot;        /* of a bucket found by tb_table_take_*();
-                                      may be another's by now */
-    tb_limits_t       limits;      /* in force for this bucket */
-    tb_word_t         word;        /* as it was before the decision */
-    uint64_t          left;        /* µtok after it */
-    bool              evicted;     /* a live bucket made room */
-} tb_result_t;
-
-
-typedef struct {
-    uint64_t          buckets;     /* slots with an owner seen */
-    uint64_t          registered;
-    uint32_t          unclean;     /* slots that tb_table_collect() is for */
-} tb_sweep_t;
-
-
 /* The most slots that size bytes hold; 0 if not even one group. */
 
 uint32_t tb_table_room(size_t size);
@@ -147,6 +130,20 @@ uint32_t tb_table_room(size_t size);
  */
 
 tb_table_t *tb_table_create(void *mem, size_t size);
+
+
+/*
+ * All that is done with a table (tb_take.h, tb_table_edit.h, ...): h is the
+ * client's hash; now is in ms of a clock that all users of the table share
+ * (small differences are fine); dflt are the limits of clients without own
+ * ones; cost and tokens are in µtok.
+ *
+ * TB_LIMITS_LEASED in dflt is for all buckets.  Leased buckets are brought in
+ * by tb_table_put() and empty; they earn nothing, are never freed for being
+ * full, and their tokens are changed by tb_table_add() and decisions only.
+ * The overflow bucket is not leased: the caller sees to it.
+ */
+
 
 static inline uint32_t
 tb_table_slots(const tb_table_t *t)
@@ -161,124 +158,6 @@ tb_table_slot(const tb_table_t *t, uint32_t i)
     return (tb_slot_t *) ((char *) t + t->slots) + i;
 }
 
-
-/*
- * All of the following: h is the client's hash; now is in ms of a clock
- * that all users of the table share (small differences are fine); dflt are
- * the limits of clients without own ones; cost and tokens are in µtok.
- *
- * TB_LIMITS_LEASED in dflt is for all buckets.  Leased buckets are brought in
- * by tb_table_put() and empty; they earn nothing, are never freed for being
- * full, and their tokens are changed by tb_table_add() and decisions only.
- * The overflow bucket is not leased: the caller sees to it.
- */
-
-/*
- * The decision for a request.  Takes no lock; one compare-and-swap when
- * nobody interferes.  TB_PASS: cost has been taken.  TB_REFUSE: nothing has
- * been changed.  TB_ABSENT: the key is new and has to be brought in by
- * tb_table_insert() under the lock.  A new key that would have to displace
- * a bucket which does not hold cost is refused right here, and one that
- * asks for nothing (cost 0) is not brought in at all.  *result is set
- * unless TB_ABSENT is returned.
- */
-
-tb_verdict_t tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result);
-
-/*
- * The same for a bucket that is in the table; TB_ABSENT for all others.
- */
-
-tb_verdict_t tb_table_take_known(tb_table_t *t, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
-
-/* What tb_table_take_known() would decide; changes nothing. */
-
-tb_verdict_t tb_table_peek_known(tb_table_t *t, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
-
-/*
- * What tb_table_take() would decide; changes nothing.  A new key for which
- * there is room is judged as the full bucket that it would be.
- */
-
-tb_verdict_t tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result);
-
-/*
- * Brings a new key in and takes cost from it at once.  The caller holds the
- * lock.  The key starts full in an empty slot; where none is left it
- * displaces the fullest bucket in reach that is not registered and starts
- * with that one's tokens; where all are registered it uses the overflow
- * bucket.  Refusals take nothing.  Never returns TB_ABSENT.
- */
-
-tb_verdict_t tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result);
-
-/*
- * The decision on the overflow bucket; only looks unless take.  Sets *result
- * but for its slot.  Lock-free.
- */
-
-tb_verdict_t tb_table_take_overflow(tb_table_t *t, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take);
-
-/*
- * Credits its refill exactly, so that limits can change after it, and keeps
- * its stamp from getting too old to be told from one ahead; tb_table_tick()
- * does it, unless buckets are leased.  begin: where nobody has used it yet
- * it becomes an empty bucket, instead of a full one later.  Lock-free.
- */
-
-void tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
-    bool begin);
-
-/*
- * Gives back what was taken, up to the capacity, if the bucket is still
- * there.  Lock-free.
- */
-
-void tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens);
-
-/*
- * Adds tokens to a leased bucket in that slot if it is that owner's, or takes
- * out (tokens < 0) what is there of them.  Returns the change, 0 where the
- * owner is another.  Lock-free.
- */
-
-int64_t tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt, int64_t tokens);
-
-/* The slot that h owns, or NULL; a hint without the lock. */
-
-tb_slot_t *tb_table_lookup(const tb_table_t *t, const tb_hash_t *h);
-
-/*
- * Whether the client has own limits.  Lock-free.  The answer is of some
- * instant during the call.
- */
-
-bool tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h);
-
-/*
- * Credits the refill of the owners in slots [from, from + n) exactly
- * (tb_word_tick) and adds what it saw to *sweep.  Lock-free; bounded by n.
- */
-
-void tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
-    tb_limits_t dflt, tb_sweep_t *sweep);
-
-/*
- * Frees the slots in the same range whose buckets have been full for
- * TB_IDLE_TIME, and mends what a holder of the lock that died left half
- * done.  The caller holds the lock.
- */
-
-void tb_table_collect(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
-    tb_limits_t dflt);
 
 /* One a chunk, and one for the overflow bucket; who may write: see above. */
 
@@ -305,91 +184,112 @@ tb_table_chunk_used(const tb_table_t *t, uint32_t i)
 
 
 /*
- * The bucket in slot i, if there is one: whose it is, the limits in force,
- * and its tokens at *now, which becomes the epoch if that is later.
- * Lock-free.
+ * The walk over all slots, by chunks: sets *from to the first slot of the
+ * first chunk in use that begins there or later, and *n to how many slots it
+ * has.  Returns false where there is none.
+ *
+ *     for (i = 0; tb_table_each(t, &i, &n); i += n)
  */
 
-bool tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now,
-    tb_limits_t dflt, tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens);
+static inline bool
+tb_table_each(const tb_table_t *t, uint32_t *from, uint32_t *n)
+{
+    uint32_t  i;
+
+    for (i = *from; i < tb_table_slots(t); i += TB_CHUNK_SLOTS) {
+
+        if (tb_table_chunk_used(t, i)) {
+            *from = i;
+            *n = tb_table_slots(t) - i < TB_CHUNK_SLOTS
+                 ? tb_table_slots(t) - i : TB_CHUNK_SLOTS;
+
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+static inline uint32_t
+tb_table_chunk(const tb_table_t *t, const tb_slot_t *slot)
+{
+    return (uint32_t) ((size_t) (slot - tb_table_slot(t, 0))
+                       / TB_CHUNK_SLOTS);
+}
 
 
 /*
- * Puts a bucket in as it is, for a table that takes over from another one
- * or from a store: limits are the client's own (TB_LIMITS_REGISTERED set)
- * or 0, tokens its tokens at now.  An owner that is there already gets
- * these limits and these tokens.  The caller holds the lock.  Returns false
- * where there is no room: no empty slot and, for an unregistered one, no
- * bucket fuller than this one; for a registered one, only registered ones
- * in reach.
+ * The groups of a hash: two halves of it scaled to the number of groups
+ * (D. Lemire, "Fast random integer generation in an interval", 2019).
  */
 
-bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, tb_limits_t limits, uint64_t tokens);
+static inline uint32_t
+tb_table_group(const tb_table_t *t, uint64_t half)
+{
+    return (uint32_t) ((half & UINT32_MAX) * t->ngroups >> 32);
+}
+
+
+static inline tb_slot_t *
+tb_table_group_slots(const tb_table_t *t, const tb_hash_t *h, uint32_t n)
+{
+    uint32_t  group, other;
+
+    group = tb_table_group(t, h->hi);
+
+    if (n == 1) {
+        other = tb_table_group(t, h->hi >> 32);
+
+        if (other == group && ++other == t->ngroups) {
+            other = 0;
+        }
+
+        group = other;
+    }
+
+    return tb_table_slot(t, group * TB_GROUP_SLOTS);
+}
+
+
+/* The i-th slot of a group that a search for h looks at. */
+
+static inline tb_slot_t *
+tb_group_slot(tb_slot_t *group, const tb_hash_t *h, uint32_t i)
+{
+    return &group[((uint32_t) h->lo + i) % TB_GROUP_SLOTS];
+}
+
 
 /*
- * The slot of the bucket that tb_table_put() of a new client that is not
- * registered would displace, if no decision comes in between; NULL: there is
- * an empty one, or none.  The caller holds the lock.
+ * The slot that h owns, live or half done, or NULL.  Without the lock that
+ * is no more than a hint: whoever uses the word checks tag and check again.
  */
 
-tb_slot_t *tb_table_victim(tb_table_t *t, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt);
+static inline tb_slot_t *
+tb_table_find(const tb_table_t *t, const tb_hash_t *h)
+{
+    uint32_t    i, n;
+    tb_slot_t  *group, *slot;
 
-/*
- * Whether tb_table_put() of a registered client would find room.  Lock-free;
- * with the lock held, or nobody registering meanwhile, the answer lasts.
- */
+    for (n = 0; n < 2; n++) {
+        group = tb_table_group_slots(t, h, n);
 
-bool tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt);
+        for (i = 0; i < TB_GROUP_SLOTS; i++) {
+            slot = tb_group_slot(group, h, i);
 
-/*
- * The bucket as it is now: TB_PASS and result (left: its tokens at now) or
- * TB_ABSENT.  Lock-free.
- */
+            if (atomic_load_explicit(&slot->tag, memory_order_acquire)
+                == h->lo
+                && atomic_load_explicit(&slot->check, memory_order_relaxed)
+                   == h->hi)
+            {
+                return slot;
+            }
+        }
+    }
 
-tb_verdict_t tb_table_read(tb_table_t *t, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt, tb_result_t *result);
-
-/*
- * Gives a client own limits, or with limits 0 makes it one of the others;
- * its tokens stay, cut to the new capacity.  The caller holds the lock.
- * Returns false if the client has no bucket (tb_table_put() makes one).
- */
-
-bool tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, tb_limits_t limits);
-
-/*
- * Frees the slot of a client without own limits if its bucket holds tokens
- * (µtok) or more, or is full: when it asks again it is as new.  A leased one
- * is freed if it holds nothing, whatever tokens is.  The caller holds the
- * lock.
- */
-
-void tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens);
-
-/* Sets the tokens (µtok, cut to the capacity).  Lock-free. */
-
-bool tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens);
-
-/*
- * The same, unless the bucket holds less by then; false: there is none.
- */
-
-bool tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens);
-
-/*
- * Checks all slots against the table of states above and against dflt:
- * returns how many break it, for tests and checkers.  Nobody may hold the
- * lock meanwhile, or what it does counts as broken.
- */
-
-uint32_t tb_table_check(const tb_table_t *t, uint64_t now, tb_limits_t dflt);
+    return NULL;
+}
 
 
 #endif /* TB_TABLE_H */

@@ -6,8 +6,10 @@
  */
 
 
-#include "src/core/limit/tb_table.h"
+#include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_slot.h"
+#include "src/core/limit/tb_table_overflow.h"
+#include "src/core/limit/tb_table_survey.h"
 
 
 static bool tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,

@@ -23,6 +23,7 @@
  */
 
 
+#include "src/core/limit/tb_table_epoch.h"
 #include "src/core/limit/tb_slot.h"
 
 

@@ -1,6 +1,8 @@
 
 /*
- * The decision on a key that is in its slot, for its callers to inline.
+ * What is done with one key without the lock: the decision, for its callers
+ * to inline, and what else is done with tokens.  Inserts and everything else
+ * that changes owners are in tb_table_edit.h.
  */
 
 
@@ -9,6 +11,112 @@
 
 
 #include "src/core/limit/tb_slot.h"
+#include "src/core/limit/tb_table_epoch.h"
+
+
+typedef struct {
+    tb_slot_t        *slot;        /* of a bucket found by tb_table_take*();
+                                      may be another's by now */
+    tb_limits_t       limits;      /* in force for this bucket */
+    tb_word_t         word;        /* as it was before the decision */
+    uint64_t          left;        /* µtok after it */
+    bool              evicted;     /* a live bucket made room */
+} tb_result_t;
+
+
+/*
+ * The decision for a request.  Takes no lock; one compare-and-swap when
+ * nobody interferes.  TB_PASS: cost has been taken.  TB_REFUSE: nothing has
+ * been changed.  TB_ABSENT: the key is new and has to be brought in by
+ * tb_table_insert() under the lock.  A new key that would have to displace
+ * a bucket which does not hold cost is refused right here, and one that
+ * asks for nothing (cost 0) is not brought in at all.  *result is set
+ * unless TB_ABSENT is returned.
+ */
+
+tb_verdict_t tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
+/*
+ * The same for a bucket that is in the table; TB_ABSENT for all others.
+ */
+
+tb_verdict_t tb_table_take_known(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
+/* What tb_table_take_known() would decide; changes nothing. */
+
+tb_verdict_t tb_table_peek_known(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
+/*
+ * What tb_table_take() would decide; changes nothing.  A new key for which
+ * there is room is judged as the full bucket that it would be.
+ */
+
+tb_verdict_t tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result);
+
+/*
+ * Gives back what was taken, up to the capacity, if the bucket is still
+ * there.  Lock-free.
+ */
+
+void tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens);
+
+/*
+ * Adds tokens to a leased bucket in that slot if it is that owner's, or takes
+ * out (tokens < 0) what is there of them.  Returns the change, 0 where the
+ * owner is another.  Lock-free.
+ */
+
+int64_t tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, int64_t tokens);
+
+/*
+ * Whether the client has own limits.  Lock-free.  The answer is of some
+ * instant during the call.
+ */
+
+bool tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h);
+
+/*
+ * The bucket in slot i, if there is one: whose it is, the limits in force,
+ * and its tokens at *now, which becomes the epoch if that is later.
+ * Lock-free.
+ */
+
+bool tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now,
+    tb_limits_t dflt, tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens);
+
+/*
+ * Whether tb_table_put() of a registered client would find room.  Lock-free;
+ * with the lock held, or nobody registering meanwhile, the answer lasts.
+ */
+
+bool tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt);
+
+/*
+ * The bucket as it is now: TB_PASS and result (left: its tokens at now) or
+ * TB_ABSENT.  Lock-free.
+ */
+
+tb_verdict_t tb_table_read(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, tb_result_t *result);
+
+/* Sets the tokens (µtok, cut to the capacity).  Lock-free. */
+
+bool tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens);
+
+/*
+ * The same, unless the bucket holds less by then; false: there is none.
+ */
+
+bool tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens);
 
 
 /*
@@ -115,7 +223,7 @@ tb_slot_take(tb_slot_t *slot, const _Atomic uint64_t *epoch,
  */
 
 static inline tb_verdict_t
-tb_table_take_home(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
     uint32_t    group;

@@ -7,8 +7,7 @@
 #include "src/core/limit/tb_text.h"
 
 
-#define TB_DECIMALS  9                          /* kept of a fraction */
-#define TB_SCALE     UINT64_C(1000000000)       /* 10^TB_DECIMALS */
+#define TB_SCALE     UINT64_C(1000000000)       /* of a fraction */
 #define TB_WHOLE_MAX UINT64_C(1000000000000)
 
 

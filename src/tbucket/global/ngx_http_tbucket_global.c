@@ -131,7 +131,7 @@ ngx_http_tbucket_global_enter(ngx_http_tbucket_zone_t *zone,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    slot = tb_table_lookup(table, h);
+    slot = tb_table_find(table, h);
 
     if (slot == NULL) {
         victim = tb_table_victim(table, h, ngx_current_msec, zone->limits);
@@ -144,7 +144,7 @@ ngx_http_tbucket_global_enter(ngx_http_tbucket_zone_t *zone,
         }
 
         (void) tb_table_put(table, h, ngx_current_msec, zone->limits, 0, 0);
-        slot = tb_table_lookup(table, h);
+        slot = tb_table_find(table, h);
     }
 
     if (slot == NULL) {

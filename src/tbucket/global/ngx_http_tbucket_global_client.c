@@ -189,7 +189,7 @@ ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    slot = tb_table_lookup(zone->shared->table, &h);
+    slot = tb_table_find(zone->shared->table, &h);
 
     if (slot != NULL) {
         ngx_http_tbucket_global_empty(zone, slot, &h);

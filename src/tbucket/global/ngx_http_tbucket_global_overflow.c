@@ -7,6 +7,7 @@
  */
 
 
+#include "src/core/limit/tb_table_overflow.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
 
 

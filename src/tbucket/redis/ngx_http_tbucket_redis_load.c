@@ -231,21 +231,14 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
 static ngx_uint_t
 ngx_http_tbucket_redis_is_unused(ngx_http_tbucket_zone_t *zone)
 {
-    uint32_t  i;
+    uint32_t  i, n;
 
-    if (atomic_load(&zone->shared->registry->entries) != 0) {
-        return 0;
-    }
+    i = 0;
 
-    for (i = 0; i < tb_table_slots(zone->shared->table);
-         i += TB_CHUNK_SLOTS)
-    {
-        if (tb_table_chunk_used(zone->shared->table, i)) {
-            return 0;
-        }
-    }
-
-    return 1;
+    return atomic_load_explicit(&zone->shared->registry->entries,
+                                memory_order_relaxed)
+           == 0
+           && !tb_table_each(zone->shared->table, &i, &n);
 }
 
 

@@ -155,28 +155,23 @@ ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz)
 ngx_uint_t
 ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
 {
-    uint32_t                  slots;
+    uint32_t                  n;
     tb_table_t               *table;
     ngx_http_tbucket_save_t  *save;
 
     save = &rz->save;
     table = rz->zone->shared->table;
-    slots = tb_table_slots(table);
 
-    while (save->slot < slots) {
+    while (tb_table_each(table, &save->slot, &n)) {
 
-        if (tb_table_chunk_used(table, save->slot)) {
-
-            if (ngx_http_tbucket_usec() > until) {
-                return 0;
-            }
-
-            tb_emptiest_gather(&save->buckets, table, save->slot,
-                               ngx_min(TB_CHUNK_SLOTS, slots - save->slot),
-                               ngx_current_msec, rz->zone->limits);
+        if (ngx_http_tbucket_usec() > until) {
+            return 0;
         }
 
-        save->slot += TB_CHUNK_SLOTS;
+        tb_emptiest_gather(&save->buckets, table, save->slot, n,
+                           ngx_current_msec, rz->zone->limits);
+
+        save->slot += n;
     }
 
     save->gathering = 0;

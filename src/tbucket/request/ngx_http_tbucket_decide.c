@@ -388,7 +388,7 @@ ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c)
 
     zone = c->zone;
 
-    c->verdict = tb_table_take_home(zone->shared->table, &c->hash,
+    c->verdict = tb_table_take_first(zone->shared->table, &c->hash,
                                     ngx_current_msec, zone->limits, c->cost,
                                     &c->result);
 

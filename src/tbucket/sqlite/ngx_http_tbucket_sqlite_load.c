@@ -272,26 +272,15 @@ ngx_http_tbucket_sqlite_load_new(ngx_http_tbucket_loader_t *l,
 static ngx_uint_t
 ngx_http_tbucket_sqlite_is_unused(ngx_http_tbucket_zone_t *zone)
 {
-    uint32_t     i;
-    tb_table_t  *table;
+    uint32_t  i, n;
 
-    if (zone->shared->rows.epoch[0] != '\0'
-        || atomic_load_explicit(&zone->shared->registry->entries,
-                                memory_order_relaxed)
-           != 0)
-    {
-        return 0;
-    }
+    i = 0;
 
-    table = zone->shared->table;
-
-    for (i = 0; i < tb_table_slots(table); i += TB_CHUNK_SLOTS) {
-        if (tb_table_chunk_used(table, i)) {
-            return 0;
-        }
-    }
-
-    return 1;
+    return zone->shared->rows.epoch[0] == '\0'
+           && atomic_load_explicit(&zone->shared->registry->entries,
+                                   memory_order_relaxed)
+              == 0
+           && !tb_table_each(zone->shared->table, &i, &n);
 }
 
 

@@ -254,27 +254,22 @@ static uint64_t
 ngx_http_tbucket_tokens_collect(ngx_http_tbucket_saver_t *s,
     ngx_http_tbucket_zone_t *zone)
 {
-    uint32_t     end, i;
+    uint32_t     end, i, n;
     tb_table_t  *table;
 
     table = zone->shared->table;
 
     i = s->part * NGX_HTTP_TBUCKET_PART_SLOTS;
-    end = ngx_min(i + NGX_HTTP_TBUCKET_PART_SLOTS, tb_table_slots(table));
+    end = i + NGX_HTTP_TBUCKET_PART_SLOTS;
 
     s->len = 0;
     s->digest = 0;
     s->at = ngx_http_tbucket_follow_clock(&s->now);
 
-    while (i < end) {
-
-        if (i % TB_CHUNK_SLOTS == 0 && !tb_table_chunk_used(table, i)) {
-            i += TB_CHUNK_SLOTS;
-            continue;
+    while (tb_table_each(table, &i, &n) && i < end) {
+        for ( /* void */ ; n > 0; n--) {
+            ngx_http_tbucket_tokens_collect_slot(s, zone, i++);
         }
-
-        ngx_http_tbucket_tokens_collect_slot(s, zone, i);
-        i++;
     }
 
     return s->digest;

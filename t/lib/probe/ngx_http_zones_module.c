@@ -17,6 +17,7 @@
 
 #include "src/core/balance/lb_roster.h"
 #include "src/tbucket/ngx_http_tbucket.h"
+#include "t/unit/limit/tb_table_check.h"
 
 
 static ngx_int_t ngx_http_zones_handler(ngx_http_request_t *r);

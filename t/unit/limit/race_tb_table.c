@@ -238,7 +238,7 @@ work_with_leases(void *data)
             sweep(now);
         }
 
-        slot = tb_table_lookup(table, &h);
+        slot = tb_table_find(table, &h);
 
         if (slot == NULL) {
             pthread_mutex_lock(&lock);

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/core/limit/tb_table.h"
+#include "src/core/limit/tb_table_edit.h"
+#include "src/core/limit/tb_table_sweep.h"
+#include "t/unit/limit/tb_table_check.h"
 #include "t/unit/tb_random.h"
 
 

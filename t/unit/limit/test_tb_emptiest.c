@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "src/core/limit/tb_emptiest.h"
+#include "src/core/limit/tb_table_edit.h"
 
 
 #define SIZE   100

@@ -29,7 +29,6 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_take           hooked_take
 #define tb_table_take_known     hooked_take_known
 #define tb_table_add            hooked_add
-#define tb_table_lookup         hooked_lookup
 #define tb_table_peek           hooked_peek
 #define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
@@ -42,7 +41,6 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_take_overflow  hooked_take_overflow
 #define tb_table_tick_overflow  hooked_tick_overflow
 #define tb_table_tick           hooked_tick
-#define tb_table_check          hooked_check
 #define tb_table_insert         hooked_insert
 #define tb_table_put            hooked_put
 #define tb_table_has_room       hooked_has_room
@@ -67,7 +65,10 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #include "src/core/limit/tb_table.c"
 #include "src/core/limit/tb_table_edit.c"
 #include "src/core/limit/tb_table_epoch.c"
+#include "src/core/limit/tb_table_overflow.c"
+#include "src/core/limit/tb_table_survey.c"
 #include "src/core/limit/tb_table_sweep.c"
+#include "src/core/limit/tb_take.c"
 
 #include "t/unit/limit/tb_fixture.h"
 

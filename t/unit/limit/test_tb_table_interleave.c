@@ -28,7 +28,6 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_take           hooked_take
 #define tb_table_take_known     hooked_take_known
 #define tb_table_add            hooked_add
-#define tb_table_lookup         hooked_lookup
 #define tb_table_peek           hooked_peek
 #define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
@@ -42,7 +41,6 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_tick_overflow  hooked_tick_overflow
 #define tb_table_tick           hooked_tick
 #define tb_table_bucket         hooked_bucket
-#define tb_table_check          hooked_check
 
 #undef atomic_load_explicit
 #undef atomic_compare_exchange_strong_explicit
@@ -53,7 +51,10 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
     hooked_swap(place, from, to)
 
 #include "src/core/limit/tb_table.c"
+#include "src/core/limit/tb_table_overflow.c"
+#include "src/core/limit/tb_table_survey.c"
 #include "src/core/limit/tb_table_sweep.c"
+#include "src/core/limit/tb_take.c"
 
 #include "t/unit/limit/tb_fixture.h"
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "src/core/limit/tb_slot.h"
+#include "src/core/limit/tb_table_overflow.h"
 #include "t/unit/limit/tb_fixture.h"
 
 
@@ -43,7 +43,7 @@ add(tb_table_t *t, uint64_t key, int64_t tokens)
 
     h = fixture_key(key);
 
-    return tb_table_add(t, tb_table_lookup(t, &h), &h, NOW, DFLT,
+    return tb_table_add(t, tb_table_find(t, &h), &h, NOW, DFLT,
                         tokens * (int64_t) TB_TOKEN)
            / (int64_t) TB_TOKEN;
 }
@@ -75,7 +75,7 @@ a_new_bucket_is_empty_and_time_does_not_fill_it(void **state)
     assert_true(put(t, 1, 0));
     assert_int_equal(ask(t, 1, NOW, 1), TB_REFUSE);
     assert_int_equal(ask(t, 1, NOW + 100000, 1), TB_REFUSE);
-    assert_ptr_equal(res.slot, tb_table_lookup(t, &h));
+    assert_ptr_equal(res.slot, tb_table_find(t, &h));
     assert_true(res.limits == DFLT);
 
     assert_int_equal(tb_table_check(t, NOW, DFLT), 0);
@@ -118,7 +118,7 @@ what_is_added_to_somebody_elses_slot_is_lost(void **state)
     b = fixture_key(2);
 
     assert_true(put(t, 1, 0));
-    assert_int_equal(tb_table_add(t, tb_table_lookup(t, &a), &b, NOW, DFLT, 5),
+    assert_int_equal(tb_table_add(t, tb_table_find(t, &a), &b, NOW, DFLT, 5),
                      0);
     assert_int_equal(ask(t, 1, NOW, 1), TB_REFUSE);
 

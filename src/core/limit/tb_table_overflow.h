@@ -1,0 +1,33 @@
+
+/*
+ * The bucket that new keys share where only registered clients are in reach.
+ */
+
+
+#ifndef TB_TABLE_OVERFLOW_H
+#define TB_TABLE_OVERFLOW_H
+
+
+#include "src/core/limit/tb_take.h"
+
+
+/*
+ * The decision on the overflow bucket; only looks unless take.  Sets *result
+ * but for its slot.  Lock-free.
+ */
+
+tb_verdict_t tb_table_take_overflow(tb_table_t *t, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take);
+
+/*
+ * Credits its refill exactly, so that limits can change after it, and keeps
+ * its stamp from getting too old to be told from one ahead; tb_table_tick()
+ * does it, unless buckets are leased.  begin: where nobody has used it yet
+ * it becomes an empty bucket, instead of a full one later.  Lock-free.
+ */
+
+void tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    bool begin);
+
+
+#endif /* TB_TABLE_OVERFLOW_H */

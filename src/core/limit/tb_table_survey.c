@@ -1,0 +1,74 @@
+
+/*
+ * The survey of two groups that a new key needs.
+ */
+
+
+#include "src/core/limit/tb_table_survey.h"
+#include "src/core/limit/tb_slot.h"
+#include "src/core/limit/tb_table_epoch.h"
+
+
+void
+tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_reach_t *reach)
+{
+    uint32_t      i, n, owned, least;
+    uint64_t      tag, tokens;
+    tb_slot_t    *group, *hole, *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    reach->hole = NULL;
+    reach->fullest = NULL;
+    reach->tokens = 0;
+    reach->word = 0;
+
+    least = TB_GROUP_SLOTS;
+
+    for (n = 0; n < 2; n++) {
+        group = tb_table_group_slots(t, h, n);
+        hole = NULL;
+        owned = 0;
+
+        for (i = 0; i < TB_GROUP_SLOTS; i++) {
+            slot = tb_group_slot(group, h, i);
+
+            tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
+            word = tb_slot_word(t, slot, &now, dflt);
+            limits = atomic_load_explicit(&slot->limits,
+                                          memory_order_acquire);
+
+            if (tb_slot_is_empty(tag, word, limits)) {
+                hole = hole ? hole : slot;
+                continue;
+            }
+
+            owned++;
+
+            if (tag != 0 && (tb_word_is_vacant(word)
+                             || (limits & TB_LIMITS_REGISTERED)))
+            {
+                continue;
+            }
+
+            tokens = tb_slot_left_over(word, limits, now, dflt);
+
+            if (reach->fullest == NULL || tokens > reach->tokens) {
+                reach->fullest = slot;
+                reach->tokens = tokens;
+                reach->word = tb_word_is_vacant(word) ? tb_word(tokens, now)
+                                                      : word;
+            }
+        }
+
+        if (hole != NULL && owned < least) {
+            reach->hole = hole;
+            least = owned;
+        }
+
+        if (n == 0 && owned < TB_GROUP_CROWDED && hole != NULL) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,320 @@
+
+/*
+ * What is done with one key without the lock, out of line.
+ */
+
+
+#include "src/core/limit/tb_take.h"
+#include "src/core/limit/tb_table_overflow.h"
+#include "src/core/limit/tb_table_survey.h"
+
+
+static tb_verdict_t tb_table_judge_new(tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result,
+    bool take);
+
+
+tb_verdict_t
+tb_table_take(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_verdict_t  verdict;
+
+    verdict = tb_table_take_known(t, h, now, dflt, cost, result);
+
+    if (verdict != TB_ABSENT) {
+        return verdict;
+    }
+
+    return tb_table_judge_new(t, h, now, dflt, cost, result, cost != 0);
+}
+
+
+tb_verdict_t
+tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    uint32_t       chunk;
+    tb_slot_t     *slot;
+    tb_verdict_t   verdict;
+
+    slot = tb_table_find(t, h);
+
+    if (slot == NULL) {
+        return TB_ABSENT;
+    }
+
+    chunk = tb_table_chunk(t, slot);
+
+    do {
+        verdict = tb_slot_take(slot, &tb_table_epochs(t)[chunk], h, now, dflt,
+                               cost, result);
+
+    } while (verdict == TB_ABSENT
+             && !tb_table_is_current(t, chunk, &now, dflt));
+
+    return verdict;
+}
+
+
+tb_verdict_t
+tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_verdict_t  verdict;
+
+    verdict = tb_table_peek_known(t, h, now, dflt, cost, result);
+
+    return verdict != TB_ABSENT
+           ? verdict
+           : tb_table_judge_new(t, h, now, dflt, cost, result, false);
+}
+
+
+tb_verdict_t
+tb_table_peek_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
+{
+    tb_verdict_t  verdict;
+
+    verdict = tb_table_read(t, h, now, dflt, result);
+
+    if (verdict != TB_PASS) {
+        return verdict;
+    }
+
+    if (result->left < cost) {
+        return TB_REFUSE;
+    }
+
+    result->left -= cost;
+
+    return TB_PASS;
+}
+
+
+void
+tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    while (slot != NULL
+           && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
+    {
+
+        if (tb_slot_swap(slot, word, tb_word_give(word, limits, now, tokens)))
+        {
+            return;
+        }
+    }
+}
+
+
+int64_t
+tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, int64_t tokens)
+{
+    int64_t       sum;
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+
+    while (tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits)) {
+        next = tb_word_settle(word, limits, now);
+        sum = (int64_t) tb_word_tokens(next) + tokens;
+
+        if (sum < 0) {
+            sum = 0;
+        }
+
+        if (sum > (int64_t) tb_limits_full(limits)) {
+            sum = (int64_t) tb_limits_full(limits);
+        }
+
+        if (tb_slot_swap(slot, word, tb_word((uint64_t) sum, next))) {
+            return sum - (int64_t) tb_word_tokens(word);
+        }
+    }
+
+    return 0;
+}
+
+
+bool
+tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now, tb_limits_t dflt,
+    tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens)
+{
+    tb_slot_t  *slot;
+    tb_word_t   word;
+
+    slot = tb_table_slot(t, i);
+
+    h->lo = atomic_load_explicit(&slot->tag, memory_order_acquire);
+    h->hi = atomic_load_explicit(&slot->check, memory_order_acquire);
+
+    if (h->lo == 0
+        || !tb_slot_read_at(t, slot, h, now, dflt, &word, limits))
+    {
+        return false;
+    }
+
+    *tokens = tb_word_tokens(tb_word_settle(word, *limits, *now));
+
+    return true;
+}
+
+
+bool
+tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens)
+{
+    uint64_t      full;
+    tb_slot_t    *slot;
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    while (slot != NULL
+           && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
+    {
+        full = tb_limits_full(limits);
+        next = tb_word_settle(word, limits, now);
+        next = tb_word(tokens < full ? tokens : full, next);
+
+        if (tb_slot_swap(slot, word, next)) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+bool
+tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t tokens)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word, next;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    while (slot != NULL
+           && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
+    {
+        next = tb_word_settle(word, limits, now);
+
+        if (tb_word_tokens(next) <= tokens
+            || tb_slot_swap(slot, word, tb_word(tokens, next)))
+        {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+bool
+tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt)
+{
+    tb_reach_t  reach;
+
+    if (tb_table_find(t, h) != NULL) {
+        return true;
+    }
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    return reach.hole != NULL || reach.fullest != NULL;
+}
+
+
+bool
+tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    slot = tb_table_find(t, h);
+
+    return slot != NULL
+           && tb_slot_read(slot, h, 0, &word, &limits)
+           && (limits & TB_LIMITS_REGISTERED);
+}
+
+
+tb_verdict_t
+tb_table_read(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_result_t *result)
+{
+    tb_slot_t  *slot;
+
+    slot = tb_table_find(t, h);
+
+    if (slot == NULL
+        || !tb_slot_read_at(t, slot, h, &now, dflt, &result->word,
+                            &result->limits))
+    {
+        return TB_ABSENT;
+    }
+
+    result->slot = slot;
+    result->left = tb_word_tokens(tb_word_settle(result->word,
+                                                 result->limits, now));
+    result->evicted = false;
+
+    return TB_PASS;
+}
+
+
+/*
+ * A key that is not in the table.  Looks, without a lock, whether bringing
+ * it in can succeed at all, so that a flood of keys that would be refused
+ * in any case neither queues for the lock nor displaces anybody.  Only
+ * looks unless take; else TB_ABSENT where it should be brought in.
+ */
+
+static tb_verdict_t
+tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take)
+{
+    tb_reach_t  reach;
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    result->limits = dflt;
+    result->evicted = false;
+
+    if (reach.hole != NULL) {
+        result->word = tb_word(tb_limits_full(dflt), now);
+        result->left = tb_limits_full(dflt);
+
+    } else if (reach.fullest != NULL) {
+        result->word = reach.word;
+        result->left = reach.tokens;
+
+    } else {
+        return tb_table_take_overflow(t, now, dflt, cost, result, take);
+    }
+
+    if (result->left < cost) {
+        return TB_REFUSE;
+    }
+
+    if (take) {
+        return TB_ABSENT;
+    }
+
+    result->left -= cost;
+
+    return TB_PASS;
+}
