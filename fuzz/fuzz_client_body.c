@@ -39,41 +39,43 @@ fuzz_client_check(const tb_client_t *c)
 
 
 static int
-fuzz_client_each(tb_client_reader_t *reader, void *data)
+fuzz_client_each(gw_record_t *reader, void *data)
 {
+    const tb_client_t   *c;
     fuzz_client_seen_t  *seen = data;
 
-    fuzz_client_check(&reader->client);
+    c = reader->record;
+    fuzz_client_check(c);
 
     seen->count++;
-    seen->sum = seen->sum * 31 + reader->client.rate
-                + reader->client.capacity + reader->client.tokens
-                + reader->client.id_len;
+    seen->sum = seen->sum * 31 + c->rate + c->capacity + c->tokens
+                + c->id_len;
 
     return 0;
 }
 
 
 static int
-fuzz_client_read(const tb_client_form_t *form, const uint8_t *data,
+fuzz_client_read(const gw_record_form_t *form, const uint8_t *data,
     size_t size, size_t piece, fuzz_client_seen_t *seen)
 {
     int                         rc;
     size_t                      i, n;
-    static tb_client_reader_t   reader;
+    tb_client_t                 client;
+    static gw_record_t          reader;
 
     memset(seen, 0, sizeof(*seen));
-    tb_client_init(&reader, form, fuzz_client_each, seen);
+    gw_record_init(&reader, form, &client, fuzz_client_each, seen);
 
     rc = 0;
 
     for (i = 0; i < size && rc == 0; i += n) {
         n = (size - i < piece) ? size - i : piece;
-        rc = tb_client_feed(&reader, data + i, n);
+        rc = gw_record_feed(&reader, data + i, n);
     }
 
     if (rc == 0) {
-        rc = tb_client_finish(&reader);
+        rc = gw_record_finish(&reader);
     }
 
     fuzz_check((rc == 0) == (reader.json.error[0] == '\0'));
@@ -90,9 +92,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int                            whole, pieces;
     size_t                         piece;
     fuzz_client_seen_t             a, b;
-    const tb_client_form_t        *form;
-    static const tb_client_form_t *forms[] = {
-        &tb_client_create, &tb_client_bulk, &tb_client_limits,
+    const gw_record_form_t        *form;
+    static const gw_record_form_t *forms[] = {
+        &tb_client_create, &tb_client_bulk, &tb_client_replace,
         &tb_client_change
     };
 

@@ -42,31 +42,29 @@ fuzz_lb_entry_print(void *ctx, const char *data, size_t len)
 
 
 static int
-fuzz_lb_entry_again(lb_entry_reader_t *reader, void *data)
+fuzz_lb_entry_again(gw_record_t *reader, void *data)
 {
-    const lb_entry_t  *entry = data;
-
-    fuzz_check(memcmp(&reader->entry, entry, sizeof(lb_entry_t)) == 0);
+    fuzz_check(memcmp(reader->record, data, sizeof(lb_entry_t)) == 0);
 
     return 0;
 }
 
 
 static int
-fuzz_lb_entry_each(lb_entry_reader_t *reader, void *data)
+fuzz_lb_entry_each(gw_record_t *reader, void *data)
 {
     yajl_gen                    gen;
-    lb_entry_t                  entry;
+    lb_entry_t                  entry, copy;
     gw_json_arena_t             arena;
     fuzz_lb_entry_seen_t       *seen = data;
     fuzz_lb_entry_text_t        text;
-    static lb_entry_reader_t    again;
+    static gw_record_t          again;
     static union {
         long double             align;
         unsigned char           data[GW_JSON_WRITE_ARENA];
     } memory;
 
-    entry = reader->entry;
+    memcpy(&entry, reader->record, sizeof(lb_entry_t));
 
     fuzz_check(!(entry.members & LB_ENTRY_WEIGHT) || entry.weight > 0);
     fuzz_check(!(entry.members & LB_ENTRY_ID)
@@ -89,37 +87,41 @@ fuzz_lb_entry_each(lb_entry_reader_t *reader, void *data)
     gen = gw_json_writer(&arena, memory.data, fuzz_lb_entry_print, &text);
     fuzz_check(gen != NULL);
 
-    lb_entry_write(gen, &entry);
+    (void) yajl_gen_map_open(gen);
+    gw_member_write(gen, lb_entry_members, &entry);
+    (void) yajl_gen_map_close(gen);
     fuzz_lb_entry_print(&text, "]}", 2);
 
-    lb_entry_init(&again, &lb_entry_file, fuzz_lb_entry_again, &entry);
-    fuzz_check(lb_entry_feed(&again, text.text, text.length) == 0);
-    fuzz_check(lb_entry_finish(&again) == 0);
+    gw_record_init(&again, &lb_entry_file, &copy, fuzz_lb_entry_again,
+                   &entry);
+    fuzz_check(gw_record_feed(&again, text.text, text.length) == 0);
+    fuzz_check(gw_record_finish(&again) == 0);
 
     return 0;
 }
 
 
 static int
-fuzz_lb_entry_read(const lb_entry_form_t *form, const uint8_t *data,
+fuzz_lb_entry_read(const gw_record_form_t *form, const uint8_t *data,
     size_t size, size_t piece, fuzz_lb_entry_seen_t *seen)
 {
     int                         rc;
     size_t                      i, n;
-    static lb_entry_reader_t    reader;
+    lb_entry_t                  entry;
+    static gw_record_t          reader;
 
     memset(seen, 0, sizeof(*seen));
-    lb_entry_init(&reader, form, fuzz_lb_entry_each, seen);
+    gw_record_init(&reader, form, &entry, fuzz_lb_entry_each, seen);
 
     rc = 0;
 
     for (i = 0; i < size && rc == 0; i += n) {
         n = (size - i < piece) ? size - i : piece;
-        rc = lb_entry_feed(&reader, data + i, n);
+        rc = gw_record_feed(&reader, data + i, n);
     }
 
     if (rc == 0) {
-        rc = lb_entry_finish(&reader);
+        rc = gw_record_finish(&reader);
     }
 
     fuzz_check((rc == 0) == (reader.json.error[0] == '\0'));
@@ -134,8 +136,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int                             whole, pieces;
     fuzz_lb_entry_seen_t            a, b;
-    const lb_entry_form_t          *form;
-    static const lb_entry_form_t *const  forms[] = {
+    const gw_record_form_t         *form;
+    static const gw_record_form_t *const  forms[] = {
         &lb_entry_new, &lb_entry_change, &lb_entry_file, &lb_entry_file
     };
 

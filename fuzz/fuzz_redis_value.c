@@ -22,9 +22,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char                        buf[TB_CLIENT_VALUE_SIZE];
     size_t                      len;
     unsigned                    limits;
-    tb_client_t                 c;
-    const tb_client_form_t     *form;
-    static tb_client_reader_t   reader;
+    tb_client_t                 c, again;
+    const gw_record_form_t     *form;
+    static gw_record_t          reader;
 
     if (size == 0) {
         return 0;
@@ -33,22 +33,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     limits = !(data[0] & 1);
     form = limits ? &tb_client_limits : &tb_client_state;
 
-    if (tb_client_read(&reader, form, data + 1, size - 1) != 0) {
+    if (gw_record_read(&reader, form, &c, data + 1, size - 1) != 0) {
         fuzz_check(reader.json.error[0] != '\0');
         return 0;
     }
-
-    c = reader.client;
 
     len = limits ? tb_client_print_limits(buf, c.capacity, c.rate)
                  : tb_client_print_state(buf, c.tokens, c.at);
 
     fuzz_check(len < TB_CLIENT_VALUE_SIZE && len == strlen(buf));
-    fuzz_check(tb_client_read(&reader, form, buf, len) == 0);
-    fuzz_check(reader.client.capacity == c.capacity);
-    fuzz_check(reader.client.rate == c.rate);
-    fuzz_check(reader.client.tokens == c.tokens);
-    fuzz_check(reader.client.at == c.at);
+    fuzz_check(gw_record_read(&reader, form, &again, buf, len) == 0);
+    fuzz_check(again.capacity == c.capacity);
+    fuzz_check(again.rate == c.rate);
+    fuzz_check(again.tokens == c.tokens);
+    fuzz_check(again.at == c.at);
 
     return 0;
 }

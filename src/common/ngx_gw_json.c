@@ -218,7 +218,7 @@ ngx_gw_body_next(ngx_gw_body_t *body, ngx_str_t *piece)
 
 
 ngx_int_t
-ngx_gw_body_feed(ngx_gw_body_t *body, ngx_gw_feed_pt feed, void *reader)
+ngx_gw_body_feed(ngx_gw_body_t *body, gw_record_t *reader)
 {
     ngx_int_t   rc;
     ngx_str_t   piece;
@@ -231,7 +231,7 @@ ngx_gw_body_feed(ngx_gw_body_t *body, ngx_gw_feed_pt feed, void *reader)
             return rc;
         }
 
-        if (feed(reader, piece.data, piece.len) != 0) {
+        if (gw_record_feed(reader, piece.data, piece.len) != 0) {
             return NGX_DECLINED;
         }
     }

@@ -10,7 +10,7 @@
 
 
 #include "src/common/ngx_gw_text.h"
-#include "src/core/text/gw_json.h"
+#include "src/core/text/gw_record.h"
 
 
 /*
@@ -98,15 +98,12 @@ void ngx_gw_body_start(ngx_gw_body_t *body, ngx_http_request_t *r);
 ngx_int_t ngx_gw_body_next(ngx_gw_body_t *body, ngx_str_t *piece);
 
 /*
- * Hands feed() as many pieces as one pass of the event loop should take:
- * NGX_AGAIN, there are more; NGX_DONE, that was the last; NGX_DECLINED, feed()
- * has returned something else than 0; NGX_ERROR.
+ * Feeds a reader as many pieces as one pass of the event loop should take:
+ * NGX_AGAIN, there are more; NGX_DONE, that was the last; NGX_DECLINED, the
+ * reader has an error; NGX_ERROR.
  */
 
-typedef int (*ngx_gw_feed_pt)(void *reader, const void *text, size_t len);
-
-ngx_int_t ngx_gw_body_feed(ngx_gw_body_t *body, ngx_gw_feed_pt feed,
-    void *reader);
+ngx_int_t ngx_gw_body_feed(ngx_gw_body_t *body, gw_record_t *reader);
 
 
 #endif /* NGX_GW_JSON_H */

@@ -142,9 +142,12 @@ is(snapshot(), $before, 'and nothing was changed by them');
 # the same for the bodies of PUT and PATCH, which have other members
 
 @wrong = ();
-my @small = ('', '{}', '[]', '{"capacity":1}', '{"rate_per_sec":1}', $good,
-             '{"capacity":1,"rate_per_sec":1,"tokens":1}', '[{"capacity":1}]',
-             '{"capacity":1,"rate_per_sec":1}{}', '{"capacity":1e9}',
+my @small = ('', '{}', '[]', '{"capacity":1}', '{"rate_per_sec":1}', $other,
+             '{"capacity":1,"rate_per_sec":1,"x":1}', '[{"capacity":1}]',
+             '{"capacity":1,"rate_per_sec":1}{}',
+             '{"capacity":1,"rate_per_sec":1,"tokens":[]}',
+             '{"capacity":1,"rate_per_sec":1,"tokens":1,"tokens":1}',
+             '{"capacity":1,"rate_per_sec":1,"client_id":""}', '{"capacity":1e9}',
              '{"tokens":-1}', '{"tokens":1000000.5}', '{"tokens":"1"}',
              '{"tokens":null}', '{"tokens":101}', '{"tokens":1,"tokens":1}');
 
@@ -191,12 +194,30 @@ for (@messages) {
     like($json->decode($r->{body})->{message}, $re, "it says so: $body");
 }
 
-$r = request($g, 'PUT', '/clients/u', headers => $type,
-             body => '{"client_id":"u","capacity":1,"rate_per_sec":1}');
-is($r->{code}, 400, 'PUT has the id in its path, and not in its body');
+$r = request($g, 'PATCH', '/clients/user1', headers => $type,
+             body => '{"client_id":"user1","capacity":1}');
+is($r->{code}, 400, 'PATCH has the id in its path, and not in its body');
 is($json->decode($r->{body})->{message},
    'unknown member "client_id", the client is named outside of the body, '
-   . 'allowed: capacity, rate_per_sec', 'which it says');
+   . 'allowed: capacity, rate_per_sec, tokens', 'which it says');
+
+
+# a client that was shown is taken back
+
+my $shown = get($g, '/clients/user1')->{body};
+
+$r = request($g, 'PUT', '/clients/user1', headers => $type, body => $shown);
+is($r->{code}, 200, 'PUT takes a client as GET has shown it');
+is($r->{body}, $shown, 'which changes nothing');
+
+$r = request($g, 'PUT', '/clients/user1', headers => $type,
+             body => $shown =~ s/"tokens":[0-9.]+/"tokens":-7/r);
+is("$r->{code} $r->{body}", "200 $shown", 'what is only shown is ignored');
+
+$r = request($g, 'PUT', '/clients/a%2Fb', headers => $type, body => $shown);
+is($r->{code}, 400, 'but for the id, which is that of the path');
+is($json->decode($r->{body})->{message},
+   'client_id is "user1", must be that of the URI, "a/b"', 'as it says');
 
 is(() = $g->log =~ /\[(?:alert|crit|emerg|error)\]/g, 0, 'the log is quiet');
 

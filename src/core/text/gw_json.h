@@ -60,8 +60,8 @@ typedef struct {
 
 
 /*
- * Prepares a reader of one JSON text, nested up to depth levels (at most
- * GW_JSON_DEPTH_MAX; an object of scalars has 1).  Callbacks get ctx; one
+ * Prepares a reader of one JSON text, nested up to depth levels (at most 100;
+ * an object of scalars has 1).  Callbacks get ctx; one
  * that says no calls gw_json_fail() and returns 0.  There is nothing to free;
  * a reader may be prepared again at any time.
  */

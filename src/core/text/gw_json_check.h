@@ -14,7 +14,6 @@
 
 
 #define GW_JSON_SCALAR_MAX  2048    /* bytes of one string or number, raw */
-#define GW_JSON_DEPTH_MAX   16
 
 
 /* Zeroed, but for depth_max, at the beginning of a text. */
@@ -22,7 +21,7 @@
 typedef struct {
     unsigned       state;           /* in a string, in an escape, ... */
     unsigned       depth;           /* of nesting, now */
-    unsigned       depth_max;       /* .. GW_JSON_DEPTH_MAX */
+    unsigned       depth_max;       /* of it, allowed */
     unsigned       unit;            /* of UTF-16, from a "\uXXXX" */
     unsigned       high;            /* a high surrogate has gone before */
     size_t         scalar;          /* bytes of this string or number */

@@ -516,7 +516,7 @@ ngx_http_lb_api_server(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
     (void) yajl_gen_map_open(json->gen);
 
     shown->entry.members &= ~LB_ENTRY_STATE;
-    lb_entry_write_members(json->gen, &shown->entry);
+    gw_member_write(json->gen, lb_entry_members, &shown->entry);
 
     ngx_gw_json_literal(json, "state");
     ngx_http_lb_api_text(json, ngx_http_lb_state_name(shown->status));

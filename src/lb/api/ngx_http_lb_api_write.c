@@ -22,7 +22,7 @@ typedef struct {
     ngx_http_lb_write_e   state;
     ngx_http_lb_edit_t   *edit;
     ngx_gw_body_t         body;
-    lb_entry_reader_t     reader;
+    gw_record_t           reader;
 } ngx_http_lb_write_t;
 
 
@@ -30,7 +30,6 @@ static ngx_http_lb_write_t *ngx_http_lb_write_create(ngx_http_request_t *r,
     ngx_http_lb_srv_conf_t *lcf, uint64_t id);
 static void ngx_http_lb_write_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_lb_write_read(ngx_http_lb_write_t *write);
-static int ngx_http_lb_write_feed(void *reader, const void *text, size_t len);
 static ngx_int_t ngx_http_lb_write_line(ngx_http_lb_write_t *write);
 static ngx_int_t ngx_http_lb_write_submit(ngx_http_lb_write_t *write);
 static void ngx_http_lb_write_gone(ngx_gw_task_t *task);
@@ -103,9 +102,9 @@ ngx_http_lb_write_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     write->task.step = ngx_http_lb_write_step;
     write->task.gone = ngx_http_lb_write_gone;
 
-    lb_entry_init(&write->reader,
-                  kind == NGX_HTTP_LB_ADD ? &lb_entry_new : &lb_entry_change,
-                  NULL, NULL);
+    gw_record_init(&write->reader, kind == NGX_HTTP_LB_ADD ? &lb_entry_new
+                                                           : &lb_entry_change,
+                   &write->edit->entry, NULL, NULL);
 
     return write;
 }
@@ -155,8 +154,7 @@ ngx_http_lb_write_read(ngx_http_lb_write_t *write)
         ngx_gw_body_start(&write->body, r);
     }
 
-    rc = ngx_gw_body_feed(&write->body, ngx_http_lb_write_feed,
-                          &write->reader);
+    rc = ngx_gw_body_feed(&write->body, &write->reader);
 
     if (rc == NGX_AGAIN) {
         ngx_gw_task_again(&write->task);
@@ -167,23 +165,14 @@ ngx_http_lb_write_read(ngx_http_lb_write_t *write)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc == NGX_DECLINED || lb_entry_finish(&write->reader) != 0) {
+    if (rc == NGX_DECLINED || gw_record_finish(&write->reader) != 0) {
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s",
                                  write->reader.json.error);
     }
 
-    write->edit->entry = write->reader.entry;
-
     return (write->edit->kind == NGX_HTTP_LB_ADD)
            ? ngx_http_lb_write_line(write)
            : ngx_http_lb_write_submit(write);
-}
-
-
-static int
-ngx_http_lb_write_feed(void *reader, const void *text, size_t len)
-{
-    return lb_entry_feed(reader, text, len);
 }
 
 

@@ -20,7 +20,8 @@ typedef struct {
     ngx_array_t           servers;      /* lb_line_t */
     ngx_array_t           lines;        /* lb_line_t */
     ngx_array_t           names;        /* lb_entry_t */
-    lb_entry_reader_t     reader;
+    lb_entry_t            entry;        /* that is being read */
+    gw_record_t           reader;
     u_char                buf[NGX_HTTP_LB_READ_PIECE];
 } ngx_http_lb_read_t;
 
@@ -30,12 +31,12 @@ static ngx_int_t ngx_http_lb_read_list(ngx_http_lb_read_t *read,
 static ngx_int_t ngx_http_lb_read_error(ngx_http_lb_read_t *read,
     ngx_http_lb_file_t *list);
 static ngx_int_t ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd);
-static int ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data);
-static int ngx_http_lb_read_name(lb_entry_reader_t *reader,
+static int ngx_http_lb_read_each(gw_record_t *reader, void *data);
+static int ngx_http_lb_read_name(gw_record_t *reader,
     ngx_http_lb_read_t *read);
-static int ngx_http_lb_read_line(lb_entry_reader_t *reader,
+static int ngx_http_lb_read_line(gw_record_t *reader,
     ngx_http_lb_read_t *read, ngx_addr_t *addr);
-static int ngx_http_lb_read_fatal(lb_entry_reader_t *reader,
+static int ngx_http_lb_read_fatal(gw_record_t *reader,
     ngx_http_lb_read_t *read);
 static ngx_int_t ngx_http_lb_read_ids(ngx_pool_t *pool, lb_line_t *lines,
     ngx_uint_t n);
@@ -96,7 +97,7 @@ ngx_http_lb_read_list(ngx_http_lb_read_t *read, ngx_http_lb_file_t *list)
     list->list.nservers = read->servers.nelts;
     list->list.lines = read->lines.elts;
     list->list.nlines = read->lines.nelts;
-    list->compared = (read->reader.listed & (1u << LB_ENTRY_LINES)) != 0;
+    list->compared = (read->reader.arrays & (1u << LB_ENTRY_LINES)) != 0;
     list->names = read->names.elts;
     list->nnames = read->names.nelts;
 
@@ -146,7 +147,8 @@ ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd)
     off_t     offset;
     ssize_t   n;
 
-    lb_entry_init(&read->reader, &lb_entry_file, ngx_http_lb_read_each, read);
+    gw_record_init(&read->reader, &lb_entry_file, &read->entry,
+                   ngx_http_lb_read_each, read);
 
     for (offset = 0; /* void */ ; offset += n) {
         n = pread(fd, read->buf, NGX_HTTP_LB_READ_PIECE, offset);
@@ -166,17 +168,17 @@ ngx_http_lb_read_text(ngx_http_lb_read_t *read, ngx_fd_t fd)
             return NGX_ERROR;
         }
 
-        if (lb_entry_feed(&read->reader, read->buf, n) != 0) {
+        if (gw_record_feed(&read->reader, read->buf, n) != 0) {
             return read->fatal ? NGX_ERROR : NGX_DECLINED;
         }
     }
 
-    return lb_entry_finish(&read->reader) == 0 ? NGX_OK : NGX_DECLINED;
+    return gw_record_finish(&read->reader) == 0 ? NGX_OK : NGX_DECLINED;
 }
 
 
 static int
-ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data)
+ngx_http_lb_read_each(gw_record_t *reader, void *data)
 {
     ngx_http_lb_read_t  *read = data;
 
@@ -184,14 +186,14 @@ ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data)
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 
-    u.url.len = reader->entry.address_length;
+    u.url.len = read->entry.address_length;
     u.url.data = ngx_pnalloc(read->pool, u.url.len + 1);
 
     if (u.url.data == NULL) {
         return ngx_http_lb_read_fatal(reader, read);
     }
 
-    ngx_memcpy(u.url.data, reader->entry.address, u.url.len);
+    ngx_memcpy(u.url.data, read->entry.address, u.url.len);
     u.url.data[u.url.len] = '\0';
 
     u.default_port = 80;
@@ -203,14 +205,14 @@ ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data)
             return ngx_http_lb_read_fatal(reader, read);
         }
 
-        lb_entry_fail(reader, "address \"%.*s\": %s", (int) u.url.len,
-                      u.url.data, u.err);
+        gw_record_fail(reader, "address \"%.*s\": %s", (int) u.url.len,
+                       u.url.data, u.err);
         return -1;
     }
 
     if (u.naddrs > 1) {
-        lb_entry_fail(reader, "address \"%.*s\": more than one address",
-                      (int) u.url.len, u.url.data);
+        gw_record_fail(reader, "address \"%.*s\": more than one address",
+                       (int) u.url.len, u.url.data);
         return -1;
     }
 
@@ -219,8 +221,8 @@ ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data)
     }
 
     if (reader->array == LB_ENTRY_NAMES) {
-        lb_entry_fail(reader, "address \"%.*s\" is not a name",
-                      (int) u.url.len, u.url.data);
+        gw_record_fail(reader, "address \"%.*s\" is not a name",
+                       (int) u.url.len, u.url.data);
         return -1;
     }
 
@@ -231,19 +233,19 @@ ngx_http_lb_read_each(lb_entry_reader_t *reader, void *data)
 /* a name that a person has written, as in a server line */
 
 static int
-ngx_http_lb_read_name(lb_entry_reader_t *reader, ngx_http_lb_read_t *read)
+ngx_http_lb_read_name(gw_record_t *reader, ngx_http_lb_read_t *read)
 {
     lb_entry_t  *entry;
 
     if (reader->array == LB_ENTRY_LINES) {
-        lb_entry_fail(reader, "address \"%.*s\" is not one",
-                      (int) reader->entry.address_length,
-                      reader->entry.address);
+        gw_record_fail(reader, "address \"%.*s\" is not one",
+                       (int) read->entry.address_length,
+                       read->entry.address);
         return -1;
     }
 
     if (read->names.nelts == LB_SERVERS_MAX) {
-        lb_entry_fail(reader, "more than %d names", LB_SERVERS_MAX);
+        gw_record_fail(reader, "more than %d names", LB_SERVERS_MAX);
         return -1;
     }
 
@@ -253,7 +255,7 @@ ngx_http_lb_read_name(lb_entry_reader_t *reader, ngx_http_lb_read_t *read)
         return ngx_http_lb_read_fatal(reader, read);
     }
 
-    *entry = reader->entry;
+    *entry = read->entry;
     entry->members &= ~(unsigned) LB_ENTRY_ID;
 
     return 0;
@@ -261,7 +263,7 @@ ngx_http_lb_read_name(lb_entry_reader_t *reader, ngx_http_lb_read_t *read)
 
 
 static int
-ngx_http_lb_read_line(lb_entry_reader_t *reader, ngx_http_lb_read_t *read,
+ngx_http_lb_read_line(gw_record_t *reader, ngx_http_lb_read_t *read,
     ngx_addr_t *addr)
 {
     u_char       *host;
@@ -269,14 +271,14 @@ ngx_http_lb_read_line(lb_entry_reader_t *reader, ngx_http_lb_read_t *read,
     lb_entry_t   *entry;
     ngx_array_t  *lines;
 
-    entry = &reader->entry;
+    entry = &read->entry;
     lines = (reader->array == LB_ENTRY_LINES) ? &read->lines : &read->servers;
 
     if (addr->name.len > LB_NAME_MAX || addr->socklen > LB_ADDRESS_MAX
         || lines->nelts == LB_SERVERS_MAX)
     {
-        lb_entry_fail(reader, "more than %d servers, or a longer address "
-                      "than %d", LB_SERVERS_MAX, LB_NAME_MAX);
+        gw_record_fail(reader, "more than %d servers, or a longer address "
+                       "than %d", LB_SERVERS_MAX, LB_NAME_MAX);
         return -1;
     }
 
@@ -316,11 +318,11 @@ ngx_http_lb_read_line(lb_entry_reader_t *reader, ngx_http_lb_read_t *read,
 
 
 static int
-ngx_http_lb_read_fatal(lb_entry_reader_t *reader, ngx_http_lb_read_t *read)
+ngx_http_lb_read_fatal(gw_record_t *reader, ngx_http_lb_read_t *read)
 {
     read->fatal = 1;
 
-    lb_entry_fail(reader, "no memory");
+    gw_record_fail(reader, "no memory");
     ngx_set_errno(NGX_ENOMEM);
 
     return -1;

@@ -637,7 +637,9 @@ ngx_http_lb_save_entry(ngx_http_lb_writer_t *w, lb_entry_t *entry)
 
     ngx_http_lb_save_print(w, "\n  ", 3);
 
-    lb_entry_write(gen, entry);
+    (void) yajl_gen_map_open(gen);
+    gw_member_write(gen, lb_entry_members, entry);
+    (void) yajl_gen_map_close(gen);
 
     return NGX_OK;
 }

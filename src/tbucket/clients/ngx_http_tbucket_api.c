@@ -381,7 +381,7 @@ ngx_http_tbucket_api_client(ngx_gw_json_t *json,
     tb_client_t  c;
 
     c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE
-                | TB_CLIENT_TOKENS;
+                | TB_CLIENT_TOKENS | TB_CLIENT_REGISTERED;
 
     c.capacity = tb_limits_capacity(client->entry.limits);
     c.rate = tb_limits_rate(client->entry.limits);
@@ -391,7 +391,11 @@ ngx_http_tbucket_api_client(ngx_gw_json_t *json,
     ngx_memcpy(c.id, client->entry.id, c.id_len);
     c.id[c.id_len] = '\0';
 
-    (void) tb_client_write(json->gen, &c, client->registered);
+    c.registered = client->registered;
+
+    (void) yajl_gen_map_open(json->gen);
+    gw_member_write(json->gen, tb_client_members, &c);
+    (void) yajl_gen_map_close(json->gen);
 }
 
 

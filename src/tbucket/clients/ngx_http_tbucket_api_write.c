@@ -36,7 +36,8 @@ typedef struct {
     ngx_str_t                   id;        /* of the URI; empty: none */
 
     ngx_gw_body_t               body;
-    tb_client_reader_t         *reader;
+    gw_record_t                *reader;
+    tb_client_t                 client;    /* that is being read */
     ngx_uint_t                  max;       /* changes there is room for */
     u_char                     *ids;       /* where the next id goes */
 
@@ -57,10 +58,8 @@ static ngx_int_t ngx_http_tbucket_body_room(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_seen(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_read(ngx_http_tbucket_body_t *body);
 static ngx_int_t ngx_http_tbucket_body_submit(ngx_http_tbucket_body_t *body);
-static int ngx_http_tbucket_body_feed(void *reader, const void *text,
-    size_t len);
-static int ngx_http_tbucket_body_each(tb_client_reader_t *reader,
-    void *data);
+static int ngx_http_tbucket_body_each(gw_record_t *reader, void *data);
+static int ngx_http_tbucket_body_named(ngx_http_tbucket_body_t *body);
 static int ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
     ngx_http_tbucket_change_t *change);
 static void ngx_http_tbucket_body_gone(ngx_gw_task_t *task);
@@ -216,11 +215,11 @@ static ngx_int_t
 ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
 {
     ngx_http_request_t      *r;
-    const tb_client_form_t  *form;
+    const gw_record_form_t  *form;
 
     r = body->task.request;
 
-    body->reader = ngx_palloc(r->pool, sizeof(tb_client_reader_t));
+    body->reader = ngx_palloc(r->pool, sizeof(gw_record_t));
     if (body->reader == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -237,7 +236,7 @@ ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
         break;
 
     case NGX_HTTP_PUT:
-        form = &tb_client_limits;
+        form = &tb_client_replace;
         body->write->kind = NGX_HTTP_TBUCKET_WRITE_REPLACE;
         break;
 
@@ -251,7 +250,8 @@ ngx_http_tbucket_body_start(ngx_http_tbucket_body_t *body)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    tb_client_init(body->reader, form, ngx_http_tbucket_body_each, body);
+    gw_record_init(body->reader, form, &body->client,
+                   ngx_http_tbucket_body_each, body);
     ngx_gw_body_start(&body->body, r);
 
     body->state = NGX_HTTP_TBUCKET_BODY_READ;
@@ -315,8 +315,7 @@ ngx_http_tbucket_body_read(ngx_http_tbucket_body_t *body)
 {
     ngx_int_t  rc;
 
-    rc = ngx_gw_body_feed(&body->body, ngx_http_tbucket_body_feed,
-                          body->reader);
+    rc = ngx_gw_body_feed(&body->body, body->reader);
 
     if (rc == NGX_AGAIN) {
         ngx_gw_task_again(&body->task);
@@ -327,7 +326,7 @@ ngx_http_tbucket_body_read(ngx_http_tbucket_body_t *body)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc == NGX_DECLINED || tb_client_finish(body->reader) != 0) {
+    if (rc == NGX_DECLINED || gw_record_finish(body->reader) != 0) {
         return ngx_gw_json_error(body->task.request, NGX_HTTP_BAD_REQUEST,
                                  "%s", body->reader->json.error);
     }
@@ -359,17 +358,10 @@ ngx_http_tbucket_body_submit(ngx_http_tbucket_body_t *body)
 }
 
 
-static int
-ngx_http_tbucket_body_feed(void *reader, const void *text, size_t len)
-{
-    return tb_client_feed(reader, text, len);
-}
-
-
 /* One client has been read; takes it over as a change. */
 
 static int
-ngx_http_tbucket_body_each(tb_client_reader_t *reader, void *data)
+ngx_http_tbucket_body_each(gw_record_t *reader, void *data)
 {
     ngx_http_tbucket_body_t *body = data;
 
@@ -377,15 +369,19 @@ ngx_http_tbucket_body_each(tb_client_reader_t *reader, void *data)
     ngx_http_tbucket_write_t   *write;
     ngx_http_tbucket_change_t  *change;
 
-    client = &reader->client;
+    client = &body->client;
     write = body->write;
 
     if (body->id.len) {
         change = write->changes;
 
+        if (ngx_http_tbucket_body_named(body) != 0) {
+            return -1;
+        }
+
     } else {
         if (write->n == body->max) {
-            tb_client_fail(reader, "more clients than a body can hold");
+            gw_record_fail(reader, "more clients than a body can hold");
             return -1;
         }
 
@@ -416,6 +412,32 @@ ngx_http_tbucket_body_each(tb_client_reader_t *reader, void *data)
 }
 
 
+/* A client that was shown comes back with its id, which is that of the URI. */
+
+static int
+ngx_http_tbucket_body_named(ngx_http_tbucket_body_t *body)
+{
+    char          quoted[GW_JSON_QUOTE_SIZE], named[GW_JSON_QUOTE_SIZE];
+    tb_client_t  *client;
+
+    client = &body->client;
+
+    if (!(client->members & TB_CLIENT_ID)
+        || (client->id_len == body->id.len
+            && ngx_memcmp(client->id, body->id.data, body->id.len) == 0))
+    {
+        return 0;
+    }
+
+    gw_record_fail(body->reader,
+                   "client_id is \"%s\", must be that of the URI, \"%s\"",
+                   gw_json_quote(quoted, client->id, client->id_len),
+                   gw_json_quote(named, body->id.data, body->id.len));
+
+    return -1;
+}
+
+
 static int
 ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
     ngx_http_tbucket_change_t *change)
@@ -426,7 +448,7 @@ ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
     ngx_http_tbucket_change_t  *other;
 
     if (body->seen == NULL && ngx_http_tbucket_body_seen(body) != NGX_OK) {
-        tb_client_fail(body->reader, "no memory for so many clients");
+        gw_record_fail(body->reader, "no memory for so many clients");
         return -1;
     }
 
@@ -441,7 +463,7 @@ ngx_http_tbucket_body_unique(ngx_http_tbucket_body_t *body,
             && ngx_memcmp(other->id.data, change->id.data, change->id.len)
                == 0)
         {
-            tb_client_fail(body->reader,
+            gw_record_fail(body->reader,
                            "client_id \"%s\" is there twice, see [%u]",
                            gw_json_quote(quoted, change->id.data,
                                          change->id.len),

@@ -79,7 +79,8 @@ typedef struct {
 
 typedef struct {
     ngx_http_tbucket_args_t       args;
-    tb_client_reader_t            reader;
+    gw_record_t                   reader;
+    tb_client_t                   client;
     tb_registry_entry_t           entries[NGX_HTTP_TBUCKET_REDIS_PAGE];
     char                          names[NGX_HTTP_TBUCKET_REDIS_PAGE]
                                        [NGX_HTTP_TBUCKET_REDIS_NAME];

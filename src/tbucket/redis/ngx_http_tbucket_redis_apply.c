@@ -63,10 +63,10 @@ static void
 ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_view_t *view, redisReply *name, redisReply *value)
 {
-    char                 error[128];
-    ngx_str_t            id;
-    gw_id_status_t       status;
-    tb_client_reader_t  *reader;
+    char                         error[128];
+    ngx_str_t                    id;
+    gw_id_status_t               status;
+    ngx_http_tbucket_scratch_t  *scratch;
 
     id.data = (u_char *) name->str;
     id.len = name->len;
@@ -88,17 +88,18 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
         return;
     }
 
-    reader = &rz->redis->scratch->reader;
+    scratch = rz->redis->scratch;
 
-    if (tb_client_read(reader, &tb_client_limits, value->str, value->len)
+    if (gw_record_read(&scratch->reader, &tb_client_limits, &scratch->client,
+                       value->str, value->len)
         != 0)
     {
         ngx_http_tbucket_redis_malformed(rz, name, value,
-                                         reader->json.error);
+                                         scratch->reader.json.error);
         return;
     }
 
-    ngx_http_tbucket_redis_set(rz, view, &id, &reader->client);
+    ngx_http_tbucket_redis_set(rz, view, &id, &scratch->client);
 }
 
 

@@ -99,18 +99,18 @@ ngx_uint_t
 ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
     ngx_uint_t hashes)
 {
-    size_t                    i;
-    uint64_t                  left;
-    tb_hash_t                 h;
-    ngx_uint_t                n;
-    redisReply               *value;
-    tb_limits_t               limits, own;
-    tb_client_reader_t       *reader;
-    tb_registry_entry_t       entry;
-    ngx_http_tbucket_zone_t  *zone;
+    size_t                       i;
+    uint64_t                     left;
+    tb_hash_t                    h;
+    ngx_uint_t                   n;
+    redisReply                  *value;
+    tb_limits_t                  limits, own;
+    tb_registry_entry_t          entry;
+    ngx_http_tbucket_zone_t     *zone;
+    ngx_http_tbucket_scratch_t  *scratch;
 
     zone = rz->zone;
-    reader = &rz->redis->scratch->reader;
+    scratch = rz->redis->scratch;
     n = 0;
 
     if (list->type != REDIS_REPLY_ARRAY) {
@@ -123,8 +123,8 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         if (value->type != REDIS_REPLY_STRING
             || ngx_http_tbucket_redis_hash(rz, list->element[i], hashes, &h)
                != NGX_OK
-            || tb_client_read(reader, &tb_client_state, value->str,
-                              value->len)
+            || gw_record_read(&scratch->reader, &tb_client_state,
+                              &scratch->client, value->str, value->len)
                != 0)
         {
             continue;
@@ -136,7 +136,7 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
               ? entry.limits : 0;
         limits = own ? own : zone->limits;
 
-        left = tb_tokens_credit(reader->client.tokens, reader->client.at,
+        left = tb_tokens_credit(scratch->client.tokens, scratch->client.at,
                                 ngx_http_tbucket_redis_time(rz), limits);
 
         /* requests that are served meanwhile need no lock */

@@ -576,10 +576,10 @@ static ngx_int_t
 ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply)
 {
-    int                         len;
-    char                        text[TB_CLIENT_VALUE_SIZE];
-    tb_client_reader_t         *reader;
-    ngx_http_tbucket_change_t  *change;
+    int                          len;
+    char                         text[TB_CLIENT_VALUE_SIZE];
+    ngx_http_tbucket_change_t   *change;
+    ngx_http_tbucket_scratch_t  *scratch;
 
     if (reply->elements != 4
         || reply->element[2]->type != REDIS_REPLY_STRING
@@ -592,18 +592,20 @@ ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
                    "{\"capacity\":%s,\"rate_per_sec\":%s}",
                    reply->element[2]->str, reply->element[3]->str);
 
-    reader = &rw->rz->redis->scratch->reader;
+    scratch = rw->rz->redis->scratch;
 
     if (len < 0 || (size_t) len >= sizeof(text)
-        || tb_client_read(reader, &tb_client_limits, text, len) != 0)
+        || gw_record_read(&scratch->reader, &tb_client_limits,
+                          &scratch->client, text, len)
+           != 0)
     {
         return NGX_ERROR;
     }
 
     change = rw->write->changes;
 
-    change->capacity = reader->client.capacity;
-    change->rate = reader->client.rate;
+    change->capacity = scratch->client.capacity;
+    change->rate = scratch->client.rate;
 
     return NGX_OK;
 }

@@ -302,24 +302,25 @@ ngx_http_probe_clients_body(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_probe_clients_read(ngx_http_request_t *r)
 {
-    ngx_int_t            rc;
-    ngx_str_t            piece;
-    ngx_gw_body_t        body;
-    ngx_gw_json_t       *json;
-    tb_client_reader_t  *reader;
+    ngx_int_t       rc;
+    ngx_str_t       piece;
+    tb_client_t     client;
+    gw_record_t    *reader;
+    ngx_gw_body_t   body;
+    ngx_gw_json_t  *json;
 
     json = ngx_gw_json_create(r->pool);
-    reader = ngx_palloc(r->pool, sizeof(tb_client_reader_t));
+    reader = ngx_palloc(r->pool, sizeof(gw_record_t));
 
     if (json == NULL || reader == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    tb_client_init(reader, &tb_client_bulk, NULL, NULL);
+    gw_record_init(reader, &tb_client_bulk, &client, NULL, NULL);
     ngx_gw_body_start(&body, r);
 
     while ((rc = ngx_gw_body_next(&body, &piece)) == NGX_OK) {
-        if (tb_client_feed(reader, piece.data, piece.len) != 0) {
+        if (gw_record_feed(reader, piece.data, piece.len) != 0) {
             break;
         }
     }
@@ -328,7 +329,7 @@ ngx_http_probe_clients_read(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc == NGX_OK || tb_client_finish(reader) != 0) {
+    if (rc == NGX_OK || gw_record_finish(reader) != 0) {
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s",
                                  reader->json.error);
     }
@@ -339,7 +340,12 @@ ngx_http_probe_clients_read(ngx_http_request_t *r)
     ngx_gw_json_literal(json, "last");
 
     if (reader->count) {
-        (void) tb_client_write(json->gen, &reader->client, 1);
+        client.registered = 1;
+        client.members |= TB_CLIENT_REGISTERED;
+
+        (void) yajl_gen_map_open(json->gen);
+        gw_member_write(json->gen, tb_client_members, &client);
+        (void) yajl_gen_map_close(json->gen);
 
     } else {
         (void) yajl_gen_null(json->gen);

@@ -15,24 +15,19 @@
 #include "src/core/balance/lb_entry.h"
 
 
-static lb_entry_reader_t  reader;
+static gw_record_t  reader;
+static lb_entry_t   entry;
 
 
 static int
-read_text(const lb_entry_form_t *form, const char *text)
+read_text(const gw_record_form_t *form, const char *text)
 {
-    lb_entry_init(&reader, form, NULL, NULL);
-
-    if (lb_entry_feed(&reader, text, strlen(text)) != 0) {
-        return -1;
-    }
-
-    return lb_entry_finish(&reader);
+    return gw_record_read(&reader, form, &entry, text, strlen(text));
 }
 
 
 static void
-refused(const lb_entry_form_t *form, const char *text, const char *error)
+refused(const gw_record_form_t *form, const char *text, const char *error)
 {
     assert_int_equal(read_text(form, text), -1);
 
@@ -54,14 +49,14 @@ all_members_are_read(void **state)
                                "\"fail_timeout\":\"1h2m3s4ms\","
                                "\"backup\":true,\"state\":\"disabled\"}"), 0);
 
-    assert_int_equal(reader.entry.members,
+    assert_int_equal(entry.members,
                      LB_ENTRY_ADDRESS | LB_ENTRY_SETTINGS);
-    assert_int_equal(reader.entry.address_length, 11);
-    assert_int_equal(reader.entry.weight, 5);
-    assert_int_equal(reader.entry.max_conns, UINT32_MAX);
-    assert_int_equal(reader.entry.fail_timeout, 3723004);
-    assert_true(reader.entry.backup);
-    assert_int_equal(reader.entry.state, LB_ENTRY_DISABLED);
+    assert_int_equal(entry.address_length, 11);
+    assert_int_equal(entry.weight, 5);
+    assert_int_equal(entry.max_conns, UINT32_MAX);
+    assert_int_equal(entry.fail_timeout, 3723004);
+    assert_true(entry.backup);
+    assert_int_equal(entry.state, LB_ENTRY_DISABLED);
 }
 
 
@@ -76,7 +71,7 @@ a_drain_is_asked_for_by_verb_or_state(void **state)
 
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(read_text(&lb_entry_change, texts[i]), 0);
-        assert_int_equal(reader.entry.state, LB_ENTRY_DRAIN);
+        assert_int_equal(entry.state, LB_ENTRY_DRAIN);
     }
 
     refused(&lb_entry_change, "{\"state\":\"drained\"}", "\"draining\"");
@@ -86,26 +81,16 @@ a_drain_is_asked_for_by_verb_or_state(void **state)
 static void
 times_are_those_of_nginx_or_seconds(void **state)
 {
-    uint64_t  ms;
-
     (void) state;
-
-    assert_int_equal(lb_entry_time("10", 2, &ms), 0);
-    assert_int_equal(ms, 10000);
-    assert_int_equal(lb_entry_time("1d", 2, &ms), 0);
-    assert_int_equal(ms, 86400000);
-    assert_int_equal(lb_entry_time("2147483647", 10, &ms), 0);
-
-    assert_int_equal(lb_entry_time("", 0, &ms), -1);
-    assert_int_equal(lb_entry_time("s", 1, &ms), -1);
-    assert_int_equal(lb_entry_time("10x", 3, &ms), -1);
-    assert_int_equal(lb_entry_time("-1s", 3, &ms), -1);
-    assert_int_equal(lb_entry_time("2147483648", 10, &ms), -1);
-    assert_int_equal(lb_entry_time("99999999999999999999d", 21, &ms), -1);
 
     assert_int_equal(read_text(&lb_entry_change, "{\"fail_timeout\":0.25}"),
                      0);
-    assert_int_equal(reader.entry.fail_timeout, 250);
+    assert_int_equal(entry.fail_timeout, 250);
+
+    assert_int_equal(read_text(&lb_entry_change, "{\"fail_timeout\":"
+                                                 "\"2147483647\"}"), 0);
+    refused(&lb_entry_change, "{\"fail_timeout\":\"2147483648\"}",
+            "up to 2147483647");
 }
 
 
@@ -143,7 +128,7 @@ a_file_is_a_list_and_nothing_else(void **state)
     assert_int_equal(read_text(&lb_entry_file,
                                "{\"servers\":[{\"address\":\"a\"}],"
                                "\"lines\":[],\"names\":[]}"), 0);
-    assert_int_equal(reader.listed, 7);
+    assert_int_equal(reader.arrays, 7);
 
     refused(&lb_entry_file, "{\"lines\":[]}", "\"servers\"");
     refused(&lb_entry_file, "{\"servers\":[],\"lines\":[{}]}",

@@ -25,27 +25,28 @@ typedef struct {
 } tb_refusal_t;
 
 
-static tb_client_reader_t  reader;
+static gw_record_t         reader;
+static tb_client_t         client;
 
 static uint64_t            rates[4];
 static size_t              nseen;
 
 
 static int
-read_text(const tb_client_form_t *form, const char *text)
+read_text(const gw_record_form_t *form, const char *text)
 {
-    return tb_client_read(&reader, form, text, strlen(text));
+    return gw_record_read(&reader, form, &client, text, strlen(text));
 }
 
 
 static int
-remember(tb_client_reader_t *r, void *data)
+remember(gw_record_t *r, void *data)
 {
     assert_ptr_equal(data, &nseen);
-    assert_int_equal(r->index, nseen);
+    assert_int_equal(r->count, nseen);
 
     if (nseen < 4) {
-        rates[nseen] = r->client.rate;
+        rates[nseen] = client.rate;
     }
 
     nseen++;
@@ -55,12 +56,12 @@ remember(tb_client_reader_t *r, void *data)
 
 
 static int
-refuse_second(tb_client_reader_t *r, void *data)
+refuse_second(gw_record_t *r, void *data)
 {
     (void) data;
 
-    if (r->index == 1) {
-        tb_client_fail(r, "client_id \"%s\" is refused", r->client.id);
+    if (r->count == 1) {
+        gw_record_fail(r, "client_id \"%s\" is refused", client.id);
         return -1;
     }
 
@@ -69,7 +70,7 @@ refuse_second(tb_client_reader_t *r, void *data)
 
 
 static void
-check_refusals(const tb_client_form_t *form, const tb_refusal_t *refusals)
+check_refusals(const gw_record_form_t *form, const tb_refusal_t *refusals)
 {
     const tb_refusal_t  *r;
 
@@ -98,12 +99,12 @@ a_client_is_read(void **state)
                      0);
 
     assert_int_equal(reader.count, 1);
-    assert_int_equal(reader.client.members, TB_CLIENT_ID | TB_CLIENT_CAPACITY
+    assert_int_equal(client.members, TB_CLIENT_ID | TB_CLIENT_CAPACITY
                                             | TB_CLIENT_RATE);
-    assert_string_equal(reader.client.id, "user \xf0\x9f\x98\x80");
-    assert_int_equal(reader.client.id_len, 9);
-    assert_int_equal(reader.client.capacity, 100);
-    assert_int_equal(reader.client.rate, 432000);
+    assert_string_equal(client.id, "user \xf0\x9f\x98\x80");
+    assert_int_equal(client.id_len, 9);
+    assert_int_equal(client.capacity, 100);
+    assert_int_equal(client.rate, 432000);
 }
 
 
@@ -113,12 +114,12 @@ a_change_has_any_member_but_one_at_least(void **state)
     (void) state;
 
     assert_int_equal(read_text(&tb_client_change, "{\"tokens\":97.5}"), 0);
-    assert_int_equal(reader.client.members, TB_CLIENT_TOKENS);
-    assert_int_equal(reader.client.tokens, 97500000);
+    assert_int_equal(client.members, TB_CLIENT_TOKENS);
+    assert_int_equal(client.tokens, 97500000);
 
     assert_int_equal(read_text(&tb_client_change,
                                "{\"capacity\":7,\"tokens\":7}"), 0);
-    assert_int_equal(reader.client.capacity, 7);
+    assert_int_equal(client.capacity, 7);
 
     assert_int_equal(read_text(&tb_client_change, "{}"), -1);
     assert_int_equal(read_text(&tb_client_change,
@@ -162,12 +163,12 @@ rates_are_rounded_to_the_nearest_step(void **state)
                         "\"rate_per_sec\":%s}", cases[i].text);
 
         if (read_text(&tb_client_limits, text) != 0) {
-            reader.client.rate = 0;
+            client.rate = 0;
         }
 
-        if (reader.client.rate != cases[i].steps) {
+        if (client.rate != cases[i].steps) {
             fail_msg("%s: %" PRIu64 ", not %" PRIu64, cases[i].text,
-                     reader.client.rate, cases[i].steps);
+                     client.rate, cases[i].steps);
         }
     }
 }
@@ -263,8 +264,8 @@ a_refusal_in_an_array_has_the_index(void **state)
 
     check_refusals(&tb_client_bulk, refusals);
 
-    tb_client_init(&reader, &tb_client_bulk, refuse_second, NULL);
-    assert_int_equal(tb_client_feed(&reader, two, strlen(two)), -1);
+    gw_record_init(&reader, &tb_client_bulk, &client, refuse_second, NULL);
+    assert_int_equal(gw_record_feed(&reader, two, strlen(two)), -1);
     assert_string_equal(reader.json.error,
                         "[1]: client_id \"b\" is refused");
 }
@@ -285,15 +286,15 @@ pieces_of_any_size_read_the_same(void **state)
     len = strlen(text);
 
     for (n = 1; n <= len; n++) {
-        tb_client_init(&reader, &tb_client_bulk, remember, &nseen);
+        gw_record_init(&reader, &tb_client_bulk, &client, remember, &nseen);
         nseen = 0;
 
         for (i = 0; i < len; i += n) {
-            assert_int_equal(tb_client_feed(&reader, text + i,
+            assert_int_equal(gw_record_feed(&reader, text + i,
                                             n < len - i ? n : len - i), 0);
         }
 
-        assert_int_equal(tb_client_finish(&reader), 0);
+        assert_int_equal(gw_record_finish(&reader), 0);
         assert_true(reader.is_array);
         assert_int_equal(reader.count, 3);
         assert_int_equal(nseen, 3);
@@ -314,12 +315,13 @@ every_truncation_is_refused(void **state)
     (void) state;
 
     for (i = 0; i < strlen(text); i++) {
-        assert_int_equal(tb_client_read(&reader, &tb_client_create, text, i),
-                         -1);
+        assert_int_equal(gw_record_read(&reader, &tb_client_create, &client,
+                                        text, i), -1);
         assert_true(reader.json.error[0] != '\0');
     }
 
-    assert_int_equal(tb_client_read(&reader, &tb_client_create, text, i), 0);
+    assert_int_equal(gw_record_read(&reader, &tb_client_create, &client, text,
+                                    i), 0);
 }
 
 
@@ -332,18 +334,18 @@ an_array_of_a_million_clients_takes_no_more_memory(void **state)
 
     (void) state;
 
-    tb_client_init(&reader, &tb_client_bulk, remember, &nseen);
+    gw_record_init(&reader, &tb_client_bulk, &client, remember, &nseen);
     nseen = 0;
 
     for (i = 0; i < 1000000; i++) {
         n = snprintf(text, sizeof(text), "%c{\"client_id\":\"u%zu\","
                      "\"capacity\":100,\"rate_per_sec\":10}",
                      i == 0 ? '[' : ',', i);
-        assert_int_equal(tb_client_feed(&reader, text, (size_t) n), 0);
+        assert_int_equal(gw_record_feed(&reader, text, (size_t) n), 0);
     }
 
-    assert_int_equal(tb_client_feed(&reader, "]", 1), 0);
-    assert_int_equal(tb_client_finish(&reader), 0);
+    assert_int_equal(gw_record_feed(&reader, "]", 1), 0);
+    assert_int_equal(gw_record_finish(&reader), 0);
     assert_int_equal(reader.count, 1000000);
     assert_true(reader.json.arena.used < sizeof(reader.json.memory));
 }
@@ -356,8 +358,8 @@ a_state_has_tokens_and_their_time(void **state)
 
     assert_int_equal(read_text(&tb_client_state, "{\"tokens\":0.25,\"at\":"
                                "1700000000000}"), 0);
-    assert_int_equal(reader.client.tokens, 250000);
-    assert_int_equal(reader.client.at, INT64_C(1700000000000));
+    assert_int_equal(client.tokens, 250000);
+    assert_int_equal(client.at, INT64_C(1700000000000));
 
     assert_int_equal(read_text(&tb_client_state, "{\"tokens\":1}"), -1);
     assert_int_equal(read_text(&tb_client_state, "{\"at\":1}"), -1);

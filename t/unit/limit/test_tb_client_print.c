@@ -18,7 +18,8 @@
 #include "src/core/limit/tb_client.h"
 
 
-static tb_client_reader_t  reader;
+static gw_record_t         reader;
+static tb_client_t         client;
 
 static char                output[1024];
 static size_t              noutput;
@@ -38,6 +39,15 @@ collect(void *ctx, const char *text, size_t len)
 
 
 static void
+write_object(yajl_gen gen, const tb_client_t *c)
+{
+    assert_int_equal(yajl_gen_map_open(gen), yajl_gen_status_ok);
+    gw_member_write(gen, tb_client_members, c);
+    assert_int_equal(yajl_gen_map_close(gen), yajl_gen_status_ok);
+}
+
+
+static void
 check_rate(uint64_t rate)
 {
     char    buf[TB_CLIENT_VALUE_SIZE];
@@ -47,8 +57,8 @@ check_rate(uint64_t rate)
 
     assert_true(len < TB_CLIENT_VALUE_SIZE);
 
-    if (tb_client_read(&reader, &tb_client_limits, buf, len) != 0
-        || reader.client.rate != rate)
+    if (gw_record_read(&reader, &tb_client_limits, &client, buf, len) != 0
+        || client.rate != rate)
     {
         fail_msg("%" PRIu64 " is printed as %s", rate, buf);
     }
@@ -128,9 +138,10 @@ the_longest_values_fit(void **state)
                              "\"at\":253402300799999}");
     assert_int_equal(len, strlen(buf));
 
-    assert_int_equal(tb_client_read(&reader, &tb_client_state, buf, len), 0);
-    assert_int_equal(reader.client.tokens, TB_CAPACITY_MAX * TB_TOKEN - 1);
-    assert_int_equal(reader.client.at, TB_CLIENT_AT_MAX);
+    assert_int_equal(gw_record_read(&reader, &tb_client_state, &client, buf,
+                                    len), 0);
+    assert_int_equal(client.tokens, TB_CAPACITY_MAX * TB_TOKEN - 1);
+    assert_int_equal(client.at, TB_CLIENT_AT_MAX);
 }
 
 
@@ -149,7 +160,8 @@ a_client_is_written_as_the_api_has_it(void **state)
 
     memset(&c, 0, sizeof(c));
     c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE
-                | TB_CLIENT_TOKENS;
+                | TB_CLIENT_TOKENS | TB_CLIENT_REGISTERED;
+    c.registered = true;
     c.id_len = 7;
     memcpy(c.id, "a\"\n\xc3\xa4/b", 7);
     c.capacity = 100;
@@ -160,7 +172,7 @@ a_client_is_written_as_the_api_has_it(void **state)
     gen = gw_json_writer(&arena, memory.data, collect, NULL);
     assert_non_null(gen);
 
-    assert_int_equal(tb_client_write(gen, &c, 1), yajl_gen_status_ok);
+    write_object(gen, &c);
     assert_string_equal(output,
                         "{\"client_id\":\"a\\\"\\n\xc3\xa4/b\","
                         "\"capacity\":100,\"rate_per_sec\":10,"
@@ -170,10 +182,10 @@ a_client_is_written_as_the_api_has_it(void **state)
     gen = gw_json_writer(&arena, memory.data, collect, NULL);
     c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE;
 
-    assert_int_equal(tb_client_write(gen, &c, -1), yajl_gen_status_ok);
-    assert_int_equal(tb_client_read(&reader, &tb_client_create, output,
-                                    noutput), 0);
-    assert_memory_equal(reader.client.id, c.id, 7);
+    write_object(gen, &c);
+    assert_int_equal(gw_record_read(&reader, &tb_client_create, &client,
+                                    output, noutput), 0);
+    assert_memory_equal(client.id, c.id, 7);
 }
 
 
