@@ -28,6 +28,13 @@ static void ngx_http_tbucket_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_tbucket_exit_master(ngx_cycle_t *cycle);
 
 
+static ngx_conf_enum_t  ngx_http_tbucket_bodies[] = {
+    { ngx_string("json"), NGX_HTTP_TBUCKET_BODY_JSON },
+    { ngx_string("problem"), NGX_HTTP_TBUCKET_BODY_PROBLEM },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_enum_t  ngx_http_tbucket_headers[] = {
     { ngx_string("off"), NGX_HTTP_TBUCKET_HEADERS_OFF },
     { ngx_string("ietf"), NGX_HTTP_TBUCKET_HEADERS_IETF },
@@ -82,6 +89,13 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, status),
       &ngx_http_tbucket_status_post },
+
+    { ngx_string("tbucket_body"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, body),
+      &ngx_http_tbucket_bodies },
 
     { ngx_string("tbucket_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -243,7 +257,7 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
 
     ctx->due = 1;
 
-    ngx_http_tbucket_refuse(r, lcf->status);
+    ngx_http_tbucket_refuse(r, ctx, lcf->status, lcf->body);
 
     return NGX_DONE;
 }
@@ -264,7 +278,8 @@ ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
     ctx->status = NGX_HTTP_TBUCKET_NOT_LIMITED;
     ctx->due = 0;
     ctx->added = 0;
-    ctx->wait = 0;
+    ctx->grpc = 0;
+    ctx->nothers = 0;
     ctx->waiter = NULL;
 
     ctx->cleanup.handler = ngx_http_tbucket_cleanup;
@@ -382,6 +397,7 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
     lcf->off = NGX_CONF_UNSET;
     lcf->status = NGX_CONF_UNSET_UINT;
     lcf->headers = NGX_CONF_UNSET_UINT;
+    lcf->body = NGX_CONF_UNSET_UINT;
     lcf->log_level = NGX_CONF_UNSET_UINT;
     lcf->dry_run = NGX_CONF_UNSET;
     lcf->ipv6_prefix = NGX_CONF_UNSET;
@@ -404,6 +420,8 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_TOO_MANY_REQUESTS);
     ngx_conf_merge_uint_value(conf->headers, prev->headers,
                               NGX_HTTP_TBUCKET_HEADERS_IETF);
+    ngx_conf_merge_uint_value(conf->body, prev->body,
+                              NGX_HTTP_TBUCKET_BODY_JSON);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level,
                               NGX_LOG_WARN);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);

@@ -29,6 +29,9 @@
 #define NGX_HTTP_TBUCKET_HEADERS_IETF    1
 #define NGX_HTTP_TBUCKET_HEADERS_LEGACY  2
 
+#define NGX_HTTP_TBUCKET_BODY_JSON       0
+#define NGX_HTTP_TBUCKET_BODY_PROBLEM    1
+
 /* the time until a request passes that costs more than the capacity */
 #define NGX_HTTP_TBUCKET_NEVER           UINT64_MAX
 
@@ -201,6 +204,7 @@ typedef struct {
     ngx_flag_t                   off;
     ngx_uint_t                   status;
     ngx_uint_t                   headers;
+    ngx_uint_t                   body;
     ngx_uint_t                   log_level;
     ngx_flag_t                   dry_run;
     ngx_int_t                    ipv6_prefix;
@@ -217,6 +221,7 @@ typedef struct {
     uint64_t                     cost;      /* µtok */
     tb_verdict_t                 verdict;
     tb_result_t                  result;
+    uint64_t                     wait;      /* of a refusal; ms, or _NEVER */
 } ngx_http_tbucket_charge_t;
 
 
@@ -232,8 +237,10 @@ typedef struct {
     ngx_uint_t                   headers;   /* of the place that limited it */
     ngx_uint_t                   due;       /* there are headers to add */
     ngx_uint_t                   added;     /* 2: again, for a filter's error */
-    uint64_t                     wait;      /* ms, or _NEVER; for refusals */
+    ngx_uint_t                   grpc;      /* refused in gRPC's terms */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
+    ngx_http_tbucket_charge_t   *others;    /* of the other limits */
+    ngx_uint_t                   nothers;
     struct ngx_http_tbucket_waiter_s  *waiter;  /* has waited for a lease */
 } ngx_http_tbucket_ctx_t;
 
@@ -340,8 +347,8 @@ uint64_t ngx_http_tbucket_usec(void);
  * Charges the request to the buckets of all limits, or to none of them, and
  * counts the outcome; dry_run says how refusals are counted.  Returns
  * NGX_OK if all admit, NGX_BUSY if one refuses, NGX_DECLINED if no limit
- * applies, NGX_ERROR; on NGX_OK and NGX_BUSY ctx->charge and ctx->wait are of
- * the tightest bucket.  NGX_AGAIN: nothing was charged or counted, and the
+ * applies, NGX_ERROR; on NGX_OK and NGX_BUSY ctx->charge is that of the
+ * tightest bucket, and ctx->others are those of the other limits.  NGX_AGAIN: nothing was charged or counted, and the
  * request is to wait for a lease of the bucket of ctx->charge.
  */
 
@@ -437,10 +444,12 @@ void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 
 /*
  * Ends the request with the status: through error_page if one is set for
- * it, else with the JSON body.  The request must not be used afterwards.
+ * it, else with a body of that form (_BODY_*), or with the status of gRPC if
+ * that is what the client speaks.  The request must not be used afterwards.
  */
 
-void ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status);
+void ngx_http_tbucket_refuse(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status, ngx_uint_t form);
 
 /* Whole seconds for a header, rounded up, at least 1; _NEVER as it is. */
 
@@ -454,10 +463,10 @@ uint64_t ngx_http_tbucket_seconds(uint64_t ms);
 uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx,
     uint64_t left);
 
-/* The RateLimit-Policy value for limits; an empty string without memory. */
+/* The RateLimit-Policy value of a zone; an empty string without memory. */
 
-ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone,
-    tb_limits_t limits);
+ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool,
+    ngx_http_tbucket_zone_t *zone);
 
 /* The RateLimit value up to the number of tokens that remain; likewise. */
 

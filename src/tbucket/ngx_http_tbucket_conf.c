@@ -323,8 +323,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     zone->line = cf->conf_file->line;
     zone->limits = tb_limits(args->capacity, args->rate,
                              args->global ? TB_LIMITS_LEASED : 0);
-    zone->policy = ngx_http_tbucket_policy(cf->pool, &zone->name,
-                                           zone->limits);
+    zone->policy = ngx_http_tbucket_policy(cf->pool, zone);
     zone->remaining = ngx_http_tbucket_remaining(cf->pool, &zone->name);
 
     if (zone->policy.len == 0

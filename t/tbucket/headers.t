@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 132;
+plan tests => 154;
 
 no_long_string();
 log_level('info');
@@ -24,12 +24,12 @@ __DATA__
 [200, 200, 200, 429]
 --- response_headers eval
 ["RateLimit-Policy: \"my.zone-1_x\";q=3;w=5400
-RateLimit: \"my.zone-1_x\";r=2;t=1800
+RateLimit: \"my.zone-1_x\";r=2;t=3600
 ! Retry-After
 ! X-RateLimit-Limit",
 "RateLimit: \"my.zone-1_x\";r=1;t=1800
 ! Retry-After",
-"RateLimit: \"my.zone-1_x\";r=0;t=1800
+"RateLimit: \"my.zone-1_x\";r=0;t=1
 ! Retry-After",
 "RateLimit-Policy: \"my.zone-1_x\";q=3;w=5400
 RateLimit: \"my.zone-1_x\";r=0;t=1800
@@ -46,7 +46,7 @@ Retry-After: 1800"]
 GET /
 --- response_headers
 RateLimit-Policy: "z";q=10;w=4
-RateLimit: "z";r=9;t=1
+RateLimit: "z";r=9;t=3
 
 
 
@@ -115,7 +115,7 @@ Retry-After: 3600"]
 --- error_code eval
 [200, 429]
 --- raw_response_headers_like eval
-[qr/\r\nRateLimit-Policy: "z";q=1;w=3600\r\nRateLimit: "z";r=0;t=3600\r\n/,
+[qr/\r\nRateLimit-Policy: "z";q=1;w=3600\r\nRateLimit: "z";r=0;t=1\r\n/,
  qr/\r\nRetry-After: 3600\r\n/]
 --- raw_response_headers_unlike eval
 [qr/(?:\nRateLimit:.*){2}/s, qr/(?:\nRateLimit:.*){2}/s]
@@ -140,7 +140,7 @@ Retry-After: 3600"]
 
 
 
-=== TEST 7: on 304, 404, 405 and redirects, as on every response
+=== TEST 7: on 304, 404 and 405 as on every response, but not on redirects
 --- http_config
     tbucket_zone all zone=z:1m rate=1r/h capacity=9;
 --- config
@@ -156,7 +156,8 @@ If-Modified-Since: Wed, 01 Jan 2020 00:00:00 GMT
 --- error_code eval
 [304, 404, 405, 301]
 --- response_headers eval
-[map { "RateLimit: \"z\";r=" . (9 - $_) . ';t=3600' } 1 .. 4]
+[(map { "RateLimit: \"z\";r=" . (9 - $_) . ';t=' . 3600 * (9 - $_) } 1 .. 3),
+ "! RateLimit\n! RateLimit-Policy"]
 
 
 
@@ -172,7 +173,7 @@ If-Unmodified-Since: Mon, 01 Jan 2001 00:00:00 GMT
 --- error_code: 412
 --- response_headers
 RateLimit-Policy: "z";q=9;w=32400
-RateLimit: "z";r=8;t=3600
+RateLimit: "z";r=8;t=28800
 
 
 
@@ -188,7 +189,7 @@ RateLimit: "z";r=8;t=3600
 --- error_code eval
 [416, 206]
 --- response_headers eval
-["RateLimit: \"z\";r=8;t=3600", "RateLimit: \"z\";r=7;t=3600"]
+["RateLimit: \"z\";r=8;t=28800", "RateLimit: \"z\";r=7;t=25200"]
 
 
 
@@ -203,7 +204,7 @@ RateLimit: "z";r=8;t=3600
 --- error_code eval
 [200, 502]
 --- response_headers eval
-["RateLimit: \"z\";r=8;t=3600", "RateLimit: \"z\";r=7;t=3600"]
+["RateLimit: \"z\";r=8;t=28800", "RateLimit: \"z\";r=7;t=25200"]
 
 
 
@@ -232,7 +233,7 @@ RateLimit: "z";r=8;t=3600
 --- request eval
 ["GET /", "GET /"]
 --- response_headers eval
-["RateLimit: \"z\";r=0;t=3600",
+["RateLimit: \"z\";r=0;t=1",
  "RateLimit-Policy: \"z\";q=1;w=3600
 RateLimit: \"z\";r=0;t=3600
 ! Retry-After"]
@@ -249,10 +250,10 @@ RateLimit: \"z\";r=0;t=3600
 --- error_code eval
 [200, 429, 429, 200]
 --- response_headers eval
-["RateLimit: \"z\";r=2;t=60\n! Retry-After",
+["RateLimit: \"z\";r=2;t=120\n! Retry-After",
  "RateLimit: \"z\";r=2;t=300\nRetry-After: 300",
  "RateLimit: \"z\";r=2;t=30\nRetry-After: 30",
- "RateLimit: \"z\";r=0;t=60\n! Retry-After"]
+ "RateLimit: \"z\";r=0;t=1\n! Retry-After"]
 
 
 
@@ -283,7 +284,7 @@ RateLimit: \"z\";r=0;t=3600
 --- request eval
 ["GET /ietf", "GET /legacy", "GET /off"]
 --- response_headers eval
-["RateLimit: \"z\";r=2;t=3600
+["RateLimit: \"z\";r=2;t=7200
 RateLimit-Policy: \"z\";q=3;w=10800
 ! RateLimit-Limit
 ! X-RateLimit-Limit
@@ -297,3 +298,45 @@ X-RateLimit-Limit: 3
 X-Rate: up",
 "RateLimit: up
 X-RateLimit-Limit: up"]
+
+
+
+=== TEST 15: one member for each limit, the tightest first
+--- http_config
+    tbucket_zone all zone=a:1m rate=1r/h capacity=9;
+    tbucket_zone all zone=b:1m rate=2r/h capacity=2;
+    tbucket_zone $arg_c zone=c:1m rate=1r/s capacity=50;
+--- config
+    tbucket zone=a;
+    tbucket zone=b;
+    tbucket zone=c;
+--- request eval
+["GET /", "GET /?c=1", "GET /?c=1"]
+--- error_code eval
+[200, 200, 429]
+--- response_headers eval
+["RateLimit-Policy: \"b\";q=2;w=3600, \"a\";q=9;w=32400
+RateLimit: \"b\";r=1;t=1800, \"a\";r=8;t=28800",
+ "RateLimit-Policy: \"b\";q=2;w=3600, \"a\";q=9;w=32400, \"c\";q=50;w=50
+RateLimit: \"b\";r=0;t=1, \"a\";r=7;t=25200, \"c\";r=49;t=49",
+ "RateLimit: \"b\";r=0;t=1800, \"a\";r=7;t=25200, \"c\";r=49;t=49
+Retry-After: 1800"]
+
+
+
+=== TEST 16: on a redirect of any kind there are none
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=9;
+--- config
+    tbucket zone=z;
+    location /301 { try_files /none @301; }
+    location /308 { try_files /none @308; }
+    location @301 { return 301 /; }
+    location @308 { return 308 /; }
+    location /legacy { tbucket_headers legacy; try_files /none @301; }
+--- request eval
+["GET /301", "GET /308", "GET /legacy"]
+--- error_code eval
+[301, 308, 301]
+--- response_headers eval
+[("! RateLimit\n! RateLimit-Policy\n! X-RateLimit-Limit") x 3]

@@ -90,6 +90,8 @@ sub answers
         return { %got, closed => 1 } if $type == GOAWAY;
 
         if ($type == HEADERS) {
+            $got{$stream}{headers} = $payload;
+
             # after a size of the table that may come first, :status is one of
             # the static table or a literal
 
@@ -144,6 +146,22 @@ subtest 'HEAD' => sub {
     my $got = answers($c, 1);
     is($got->{1}{code}, 429, 'is refused');
     is($got->{1}{body}, undef, 'without a body');
+};
+
+subtest 'gRPC' => sub {
+    my $c = connection();
+    syswrite($c->{sock}, headers(1, 0, fields('POST', '/?key=a'),
+                                 'content-type', 'application/grpc')
+                         . frame(DATA, 0, 1, "\0\0\0\0\0"));
+
+    my $got = answers($c, 1);
+    is($got->{1}{code}, 200, 'is refused in its own terms');
+    is($got->{1}{body}, undef, 'by headers that end the stream');
+
+    # the name is Huffman-coded
+
+    like($got->{1}{headers}, qr/\x88\x9a\xca\xc8\xb2\x12\x34\xda\x8f\x018/,
+         'with the status RESOURCE_EXHAUSTED');
 };
 
 for (['/?key=a', $json, 'b'], ['/page?key=a', 'page', 'c']) {

@@ -155,7 +155,7 @@ RateLimit: "z";r=999999;t=1
 --- error_code eval
 [200, 200, 429]
 --- response_headers eval
-["RateLimit: \"z\";r=6;t=3600", "RateLimit: \"z\";r=2;t=3600",
+["RateLimit: \"z\";r=6;t=21600", "RateLimit: \"z\";r=2;t=7200",
  "RateLimit: \"z\";r=2;t=7200\nRetry-After: 7200"]
 
 
@@ -170,7 +170,7 @@ RateLimit: "z";r=999999;t=1
 --- error_code eval
 [200, 200, 429]
 --- response_headers eval
-["RateLimit: \"z\";r=0;t=1440", "RateLimit: \"z\";r=0;t=2880",
+["RateLimit: \"z\";r=0;t=1", "RateLimit: \"z\";r=0;t=1",
  "RateLimit: \"z\";r=0;t=720\nRetry-After: 720"]
 
 
@@ -199,8 +199,8 @@ RateLimit: "z";r=999999;t=1
 --- error_code eval
 [200, 200, 200, 200, 429]
 --- response_headers eval
-["RateLimit: \"z\";r=1;t=0", "RateLimit: \"z\";r=0;t=3600",
- "RateLimit: \"z\";r=0;t=3600", "RateLimit: \"z\";r=0;t=3600",
+["RateLimit: \"z\";r=1;t=3600", "RateLimit: \"z\";r=0;t=1",
+ "RateLimit: \"z\";r=0;t=1", "RateLimit: \"z\";r=0;t=1",
  "RateLimit: \"z\";r=0;t=3600"]
 
 
@@ -218,7 +218,7 @@ RateLimit: "z";r=999999;t=1
 --- error_code eval
 [(200) x 14]
 --- response_headers eval
-[map { "RateLimit: \"z\";r=" . (100 - $_) . ';t=3600' } 1 .. 14]
+[map { "RateLimit: \"z\";r=$_;t=" . 3600 * $_ } reverse 86 .. 99]
 
 
 
@@ -230,7 +230,7 @@ RateLimit: "z";r=999999;t=1
 --- request
 GET /?a=1&b=2
 --- response_headers
-RateLimit: "z";r=98;t=900
+RateLimit: "z";r=98;t=352800
 
 
 
@@ -246,7 +246,7 @@ RateLimit: "z";r=98;t=900
 --- response_headers eval
 ["RateLimit: \"z\";r=10\n! Retry-After",
  "RateLimit: \"z\";r=10\n! Retry-After",
- "RateLimit: \"z\";r=0;t=3600",
+ "RateLimit: \"z\";r=0;t=1",
  "RateLimit: \"z\";r=0\n! Retry-After"]
 
 
@@ -300,6 +300,6 @@ RateLimit: "z";r=98;t=900
 --- error_code eval
 [200, 429, 429]
 --- response_headers eval
-["RateLimit: \"late\";r=0;t=86400",
- "RateLimit: \"never\";r=9\n! Retry-After",
- "RateLimit: \"late\";r=0;t=1728000\nRetry-After: 1728000"]
+["RateLimit: \"late\";r=0;t=1, \"never\";r=9;t=32400",
+ "RateLimit: \"never\";r=9, \"late\";r=0;t=1728000\n! Retry-After",
+ "RateLimit: \"late\";r=0;t=1728000, \"never\";r=9;t=32400\nRetry-After: 1728000"]

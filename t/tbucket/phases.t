@@ -24,7 +24,8 @@ __DATA__
 --- error_code eval
 [200, 200, 200, 429]
 --- response_headers eval
-[map { "RateLimit: \"z\";r=$_;t=3600" } 2, 1, 0, 0]
+["RateLimit: \"z\";r=2;t=7200", "RateLimit: \"z\";r=1;t=3600",
+ "RateLimit: \"z\";r=0;t=1", "RateLimit: \"z\";r=0;t=3600"]
 
 
 
@@ -43,7 +44,7 @@ __DATA__
 --- error_code eval
 [200, 200, 404, 200]
 --- response_headers eval
-[map { "RateLimit: \"z\";r=$_;t=3600" } 8, 7, 6, 5]
+[map { "RateLimit: \"z\";r=$_;t=" . 3600 * $_ } 8, 7, 6, 5]
 
 
 
@@ -57,7 +58,7 @@ __DATA__
 --- request eval
 ["GET /a", "GET /a"]
 --- response_headers eval
-[map { "RateLimit: \"z\";r=$_;t=3600" } 8, 7]
+[map { "RateLimit: \"z\";r=$_;t=" . 3600 * $_ } 8, 7]
 --- response_body_like eval
 ["works", "works"]
 
@@ -75,8 +76,8 @@ __DATA__
 --- error_code eval
 [200, 200, 429, 200]
 --- response_headers eval
-["RateLimit: \"a\";r=1;t=3600", "RateLimit: \"a\";r=0;t=3600",
- "RateLimit: \"a\";r=0;t=3600", "RateLimit: \"b\";r=8;t=3600"]
+["RateLimit: \"a\";r=1;t=3600", "RateLimit: \"a\";r=0;t=1",
+ "RateLimit: \"a\";r=0;t=3600", "RateLimit: \"b\";r=8;t=28800"]
 
 
 
@@ -143,7 +144,8 @@ added
 --- request eval
 ["GET /m/", "GET /add/", "GET /"]
 --- response_headers eval
-[map { "RateLimit: \"z\";r=$_;t=3600" } 2, 1, 0]
+["RateLimit: \"z\";r=2;t=7200", "RateLimit: \"z\";r=1;t=3600",
+ "RateLimit: \"z\";r=0;t=1"]
 
 
 

@@ -5,7 +5,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 128;
+plan tests => 155;
 
 no_long_string();
 log_level('info');
@@ -205,7 +205,8 @@ slow down
 --- response_body_like eval
 ['^page$', '^page$', '^named$', '^named$', '302', '307']
 --- response_headers eval
-[("RateLimit: \"z\";r=1\n! Retry-After") x 6]
+[("RateLimit: \"z\";r=1\n! Retry-After") x 4,
+ ("! RateLimit\n! Retry-After") x 2]
 
 
 
@@ -266,7 +267,7 @@ RateLimit: "z";r=1
 --- error_code eval
 [404, 429]
 --- response_headers eval
-["RateLimit: \"z\";r=0;t=3600", "RateLimit: \"z\";r=0;t=3600"]
+["RateLimit: \"z\";r=0;t=1", "RateLimit: \"z\";r=0;t=3600"]
 --- response_body_like eval
 ["works", '^\{"code":429,']
 
@@ -375,7 +376,7 @@ qr/\[(?:info|notice)\] .*tbucket: request rejected/
 --- response_headers eval
 ["X-Status: PASSED", "X-Status: REJECTED_DRY_RUN",
  "X-Status: REJECTED_DRY_RUN",
- "RateLimit: \"z\";r=0;t=3600"]
+ "RateLimit: \"z\";r=0;t=1"]
 --- grep_error_log eval
 qr/\[\w+\] .*tbucket: request rejected \(dry run\) by zone "z"/
 --- grep_error_log_out eval
@@ -393,5 +394,58 @@ qr/^(?:\[warn\].*\n)*$/
 --- error_code eval
 [200, 429]
 --- response_headers eval
-["! Retry-After\nRateLimit: \"z\";r=0;t=86400",
+["! Retry-After\nRateLimit: \"z\";r=0;t=1",
  "Retry-After: 86400\nRateLimit: \"z\";r=0;t=86400"]
+
+
+
+=== TEST 23: as a problem, with the policies that are violated
+--- http_config
+    tbucket_zone all zone=a:1m rate=1r/h;
+    tbucket_zone all zone=b:1m rate=1r/m capacity=9;
+    tbucket_zone all zone=c:1m rate=2r/h;
+    tbucket_body problem;
+--- config
+    tbucket zone=a cost=$arg_a;
+    tbucket zone=b;
+    tbucket zone=c;
+    location /json/ { tbucket_body json; alias html/; }
+    location /one/ { tbucket zone=a; tbucket_status 503; alias html/; }
+--- request eval
+["GET /", "GET /", "GET /json/", "GET /one/"]
+--- error_code eval
+[200, 429, 429, 503]
+--- response_headers eval
+["", "Content-Type: application/problem+json\nRetry-After: 3600",
+ "Content-Type: application/json",
+ "Content-Type: application/problem+json"]
+--- response_body_like eval
+["works", map { quotemeta }
+ '{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",'
+ . '"title":"Rate limit exceeded","status":429,"violated-policies":["a","c"]}',
+ '{"code":429,"message":"Rate limit exceeded"}',
+ '{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",'
+ . '"title":"Rate limit exceeded","status":503,"violated-policies":["a"]}']
+
+
+
+=== TEST 24: a request of gRPC is refused in its own terms
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h;
+--- config
+    tbucket zone=z;
+    location /never/ { tbucket zone=z cost=2; }
+    location /page/ { tbucket zone=z; error_page 429 /slow; }
+    location = /slow { return 429 "slow"; }
+--- request eval
+["GET /", "POST /", "POST /never/", "POST /page/"]
+--- more_headers
+Content-Type: application/grpc+proto
+--- error_code eval
+[200, 200, 200, 429]
+--- response_headers_like eval
+["", "grpc-status: 8\ngrpc-message: Rate limit exceeded
+grpc-retry-pushback-ms: 3[56]\\d{5}\nContent-Type: application/grpc\nContent-Length: 0",
+"grpc-status: 8\ngrpc-retry-pushback-ms: -1", ""]
+--- response_body_like eval
+["works", '^$', '^$', "slow"]

@@ -26,9 +26,9 @@ __DATA__
 --- error_code eval
 [200, 200, 429]
 --- response_headers eval
-["X-Zone: small\nRateLimit-Policy: \"small\";q=2;w=3600\nRateLimit: \"small\";r=1;t=1800",
- "X-Zone: small\nRateLimit: \"small\";r=0;t=1800",
- "X-Zone: small\nRateLimit: \"small\";r=0;t=1800\nRetry-After: 1800"]
+["X-Zone: small\nRateLimit-Policy: \"small\";q=2;w=3600, \"big\";q=10;w=36000\nRateLimit: \"small\";r=1;t=1800, \"big\";r=9;t=32400",
+ "X-Zone: small\nRateLimit: \"small\";r=0;t=1, \"big\";r=8;t=28800",
+ "X-Zone: small\nRateLimit: \"small\";r=0;t=1800, \"big\";r=8;t=28800\nRetry-After: 1800"]
 
 
 
@@ -62,11 +62,11 @@ __DATA__
 --- error_code eval
 [200, (429) x 5, 200, 200, 429]
 --- response_headers eval
-["RateLimit: \"b\";r=0;t=3600",
- ("RateLimit: \"b\";r=0;t=3600") x 5,
- "RateLimit: \"a\";r=3;t=3600",
- "RateLimit: \"b\";r=0;t=3600",
- "RateLimit: \"b\";r=0;t=3600"]
+["RateLimit: \"b\";r=0;t=1, \"a\";r=4;t=14400",
+ ("RateLimit: \"b\";r=0;t=3600, \"a\";r=4;t=14400") x 5,
+ "RateLimit: \"a\";r=3;t=10800",
+ "RateLimit: \"b\";r=0;t=1, \"a\";r=2;t=7200",
+ "RateLimit: \"b\";r=0;t=3600, \"a\";r=5;t=18000"]
 
 
 
@@ -102,7 +102,7 @@ __DATA__
 --- error_code eval
 [200, 429]
 --- response_headers_like eval
-["X-Zone: .", "X-Zone: b\nRetry-After: 86400\nRateLimit: \"b\";r=0;t=86400"]
+["X-Zone: .", "X-Zone: b\nRetry-After: 86400\nRateLimit: \"b\";r=0;t=86400, \"a\";r=0;t=3600, \"c\";r=0;t=60"]
 
 
 
@@ -119,9 +119,9 @@ __DATA__
 --- error_code eval
 [200, 200, 429]
 --- response_headers eval
-["X-Zone: a\nRateLimit: \"a\";r=60;t=3600",
- "X-Zone: a\nRateLimit: \"a\";r=20;t=3600",
- "X-Zone: a\nRateLimit: \"a\";r=20;t=72000\nRetry-After: 72000"]
+["X-Zone: a\nRateLimit: \"a\";r=60;t=216000, \"b\";r=4;t=14400",
+ "X-Zone: a\nRateLimit: \"a\";r=20;t=72000, \"b\";r=3;t=10800",
+ "X-Zone: a\nRateLimit: \"a\";r=20;t=72000, \"b\";r=3;t=10800\nRetry-After: 72000"]
 
 
 
@@ -158,8 +158,8 @@ __DATA__
 --- error_code eval
 [200, 200, 200, 429, 429, 200]
 --- response_headers eval
-["RateLimit: \"a\";r=0;t=3600", "RateLimit: \"c\";r=2;t=3600",
- "! RateLimit", "RateLimit: \"a\";r=0;t=3600", "RateLimit: \"a\";r=0;t=3600",
+["RateLimit: \"a\";r=0;t=1, \"b\";r=1;t=3600", "RateLimit: \"c\";r=2;t=7200",
+ "! RateLimit", "RateLimit: \"a\";r=0;t=3600, \"b\";r=1;t=3600", "RateLimit: \"a\";r=0;t=3600",
  "RateLimit: \"c\";r=1;t=3600"]
 
 

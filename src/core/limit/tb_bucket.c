@@ -118,6 +118,21 @@ tb_bucket_next(tb_limits_t limits, uint64_t left)
 
 
 uint64_t
+tb_bucket_spend_time(tb_limits_t limits, uint64_t tokens)
+{
+    uint64_t  rate;
+
+    rate = tb_limits_rate(limits);
+
+    if (rate == 0) {
+        return UINT64_MAX;
+    }
+
+    return tokens == 0 ? 1 : (tokens * TB_STEPS_A_SECOND + rate - 1) / rate;
+}
+
+
+uint64_t
 tb_bucket_window(tb_limits_t limits)
 {
     uint64_t  ms;

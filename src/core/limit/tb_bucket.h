@@ -312,6 +312,14 @@ uint64_t tb_rate_earned(uint64_t rate, uint64_t ms, uint64_t most);
 
 uint64_t tb_limits_time(tb_limits_t limits, uint64_t tokens);
 
+/*
+ * Seconds in which a client that uses so many tokens (whole ones, at most the
+ * capacity) stays within the rate, rounded up; at least 1, UINT64_MAX if the
+ * rate is 0.
+ */
+
+uint64_t tb_bucket_spend_time(tb_limits_t limits, uint64_t tokens);
+
 /* Seconds from empty to full, rounded up; at least 1. */
 
 uint64_t tb_bucket_window(tb_limits_t limits);

@@ -29,6 +29,8 @@ static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_all(
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_look(ngx_http_tbucket_charge_t *charge,
     ngx_http_tbucket_ctx_t *ctx);
+static void ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges,
+    ngx_uint_t n);
 static ngx_int_t ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges,
     ngx_uint_t n);
 static ngx_uint_t ngx_http_tbucket_tightest(
@@ -81,7 +83,7 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         return NGX_OK;
     }
 
-    ctx->wait = ngx_http_tbucket_wait(charge);
+    charge->wait = ngx_http_tbucket_wait(charge);
 
     return NGX_BUSY;
 }
@@ -161,22 +163,33 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
 
     if (rc == NGX_OK) {
         rc = ngx_http_tbucket_take_all(charges, n);
+
+    } else {
+        ngx_http_tbucket_untaken(charges, n);
     }
 
     for (i = 0; i < n; i++) {
 
-        /* those that would have admitted a refused request did not */
+        if (charges[i].verdict == TB_REFUSE) {
+            charges[i].wait = ngx_http_tbucket_wait(&charges[i]);
 
-        if (rc == NGX_OK || charges[i].verdict == TB_REFUSE) {
-            ngx_http_tbucket_count(&charges[i], dry_run);
+        } else if (rc != NGX_OK) {
+
+            /* would have admitted a refused request, and did not */
+
+            continue;
         }
+
+        ngx_http_tbucket_count(&charges[i], dry_run);
     }
 
-    ctx->charge = charges[ngx_http_tbucket_tightest(charges, n)];
+    i = ngx_http_tbucket_tightest(charges, n);
 
-    if (rc == NGX_BUSY) {
-        ctx->wait = ngx_http_tbucket_wait(&ctx->charge);
-    }
+    ctx->charge = charges[i];
+    charges[i] = charges[0];
+
+    ctx->others = charges + 1;
+    ctx->nothers = n - 1;
 
     return rc;
 }
@@ -205,6 +218,21 @@ ngx_http_tbucket_look(ngx_http_tbucket_charge_t *c,
 
     return c->verdict == TB_PASS ? NGX_OK
                                  : ngx_http_tbucket_lease(c, ctx, 0);
+}
+
+
+/* What is left where a look found enough, and nothing is taken. */
+
+static void
+ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+        if (charges[i].verdict == TB_PASS) {
+            charges[i].result.left += charges[i].cost;
+        }
+    }
 }
 
 
@@ -276,7 +304,7 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     for (i = 0; i < n; i++) {
 
         if (charges[i].verdict == TB_REFUSE) {
-            more = ngx_http_tbucket_wait(&charges[i]);
+            more = charges[i].wait;
 
             if (!refused || more > least) {
                 refused = 1;

@@ -15,15 +15,33 @@
 /* digits of a number of tokens */
 #define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000") - 1)
 
+/* RESOURCE_EXHAUSTED */
+#define NGX_HTTP_TBUCKET_GRPC_EXHAUSTED  8
+
+#define NGX_HTTP_TBUCKET_PROBLEM                                              \
+    "{\"type\":\"https://iana.org/assignments/http-problem-types"             \
+    "#quota-exceeded\",\"title\":\"Rate limit exceeded\",\"status\":%ui,"      \
+    "\"violated-policies\":["
+
 
 static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_filter_due(
     ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
+static ngx_inline ngx_uint_t ngx_http_tbucket_is_redirect(
+    ngx_http_request_t *r);
 static void ngx_http_tbucket_drop_headers(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
+static ngx_inline size_t ngx_http_tbucket_policy_len(
+    ngx_http_tbucket_zone_t *zone);
+static u_char *ngx_http_tbucket_print_policy(u_char *p, ngx_str_t *zone,
+    tb_limits_t limits);
+static ngx_inline size_t ngx_http_tbucket_remaining_len(
+    ngx_http_tbucket_zone_t *zone);
+static u_char *ngx_http_tbucket_print_remaining(u_char *p,
+    ngx_http_tbucket_charge_t *c);
 static ngx_int_t ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_number(ngx_http_request_t *r,
@@ -32,8 +50,16 @@ static ngx_inline ngx_table_elt_t *ngx_http_tbucket_push_header(
     ngx_http_request_t *r, const char *name, size_t len);
 static ngx_uint_t ngx_http_tbucket_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
+static ngx_uint_t ngx_http_tbucket_is_grpc(ngx_http_request_t *r);
+static ngx_int_t ngx_http_tbucket_send_grpc(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_send_json(ngx_http_request_t *r,
-    ngx_uint_t status);
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status, ngx_uint_t form);
+static void ngx_http_tbucket_reset_headers(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type);
+static size_t ngx_http_tbucket_problem_len(ngx_http_tbucket_ctx_t *ctx);
+static u_char *ngx_http_tbucket_print_problem(u_char *p,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status);
 
 
 /* the name of a header and its length, for the functions above */
@@ -81,7 +107,7 @@ ngx_http_tbucket_filter_due(ngx_http_request_t *r,
 
     round = r->filter_finalize ? 2 : 1;
 
-    if (ctx->added < round) {
+    if (ctx->added < round && !ngx_http_tbucket_is_redirect(r)) {
 
         if (r->upstream != NULL
             && ctx->headers != NGX_HTTP_TBUCKET_HEADERS_OFF)
@@ -97,6 +123,17 @@ ngx_http_tbucket_filter_due(ngx_http_request_t *r,
     }
 
     return ngx_http_tbucket_next_header_filter(r);
+}
+
+
+/* The limit is told with what the redirect leads to. */
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_is_redirect(ngx_http_request_t *r)
+{
+    return r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE
+           && r->headers_out.status < NGX_HTTP_BAD_REQUEST
+           && r->headers_out.status != NGX_HTTP_NOT_MODIFIED;
 }
 
 
@@ -149,10 +186,11 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
     if (ctx->status == NGX_HTTP_TBUCKET_REJECTED
-        && ctx->wait != NGX_HTTP_TBUCKET_NEVER
+        && ctx->charge.wait != NGX_HTTP_TBUCKET_NEVER
+        && !ctx->grpc
         && ngx_http_tbucket_add_number(r,
                                        ngx_http_tbucket_name("Retry-After"),
-                                       ngx_http_tbucket_seconds(ctx->wait))
+                                       ngx_http_tbucket_seconds(ctx->charge.wait))
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -172,65 +210,112 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
 }
 
 
-/* draft-ietf-httpapi-ratelimit-headers-10, where "t" may be left out */
+/*
+ * draft-ietf-httpapi-ratelimit-headers-10, where "t" may be left out.  Both
+ * values are lists with one member for each limit, the tightest first.
+ */
 
 static ngx_int_t
 ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
     u_char                     *p;
-    uint64_t                    left, reset;
-    ngx_str_t                   policy;
-    ngx_table_elt_t            *h;
+    size_t                      len;
+    ngx_uint_t                  i, own;
+    ngx_table_elt_t            *policy, *remaining;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_charge_t  *c;
 
     c = &ctx->charge;
     zone = c->zone;
 
-    policy = c->result.limits == zone->limits
-             ? zone->policy
-             : ngx_http_tbucket_policy(r->pool, &zone->name,
-                                       c->result.limits);
-    if (policy.len == 0) {
-        return NGX_ERROR;
+    /* most responses have the one policy of the configuration */
+
+    own = (ctx->nothers != 0 || c->result.limits != zone->limits);
+
+    len = ngx_http_tbucket_remaining_len(zone)
+          + (own ? ngx_http_tbucket_policy_len(zone) : 0);
+
+    for (i = 0; i < ctx->nothers; i++) {
+        zone = ctx->others[i].zone;
+        len += sizeof(", ") - 1 + ngx_http_tbucket_policy_len(zone)
+               + sizeof(", ") - 1 + ngx_http_tbucket_remaining_len(zone);
     }
 
-    h = ngx_http_tbucket_push_header(r,
-                                   ngx_http_tbucket_name("RateLimit-Policy"));
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->value = policy;
-
-    p = ngx_pnalloc(r->pool, zone->remaining.len + sizeof(";t=") - 1
-                             + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX);
+    p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    h = ngx_http_tbucket_push_header(r, ngx_http_tbucket_name("RateLimit"));
-    if (h == NULL) {
+    policy = ngx_http_tbucket_push_header(r,
+                                   ngx_http_tbucket_name("RateLimit-Policy"));
+    remaining = ngx_http_tbucket_push_header(r,
+                                          ngx_http_tbucket_name("RateLimit"));
+
+    if (policy == NULL || remaining == NULL) {
         return NGX_ERROR;
     }
 
-    h->value.data = p;
+    if (!own) {
+        policy->value = c->zone->policy;
 
-    left = ngx_http_tbucket_left(c);
+    } else {
+        policy->value.data = p;
+        p = ngx_http_tbucket_print_policy(p, &c->zone->name,
+                                          c->result.limits);
 
-    p = ngx_cpymem(p, zone->remaining.data, zone->remaining.len);
-    p = gw_digits(p, left / TB_TOKEN);
+        for (i = 0; i < ctx->nothers; i++) {
+            p = ngx_cpymem(p, ", ", sizeof(", ") - 1);
+            p = ngx_http_tbucket_print_policy(p, &ctx->others[i].zone->name,
+                                              ctx->others[i].result.limits);
+        }
 
-    reset = ngx_http_tbucket_reset(ctx, left);
-
-    if (reset != NGX_HTTP_TBUCKET_NEVER) {
-        p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
-        p = gw_digits(p, reset);
+        policy->value.len = p - policy->value.data;
     }
 
-    h->value.len = p - h->value.data;
+    remaining->value.data = p;
+    p = ngx_http_tbucket_print_remaining(p, c);
+
+    for (i = 0; i < ctx->nothers; i++) {
+        p = ngx_cpymem(p, ", ", sizeof(", ") - 1);
+        p = ngx_http_tbucket_print_remaining(p, &ctx->others[i]);
+    }
+
+    remaining->value.len = p - remaining->value.data;
 
     return NGX_OK;
+}
+
+
+static ngx_inline size_t
+ngx_http_tbucket_remaining_len(ngx_http_tbucket_zone_t *zone)
+{
+    return zone->remaining.len + NGX_HTTP_TBUCKET_TOKENS_LEN
+           + sizeof(";t=") - 1 + GW_DIGITS_MAX;
+}
+
+
+/* The time is that in which the client may use no more than what is left. */
+
+static u_char *
+ngx_http_tbucket_print_remaining(u_char *p, ngx_http_tbucket_charge_t *c)
+{
+    uint64_t  left, seconds;
+
+    left = ngx_http_tbucket_left(c) / TB_TOKEN;
+
+    p = ngx_cpymem(p, c->zone->remaining.data, c->zone->remaining.len);
+    p = gw_digits(p, left);
+
+    seconds = c->verdict == TB_REFUSE
+              ? ngx_http_tbucket_seconds(c->wait)
+              : tb_bucket_spend_time(c->result.limits, left);
+
+    if (seconds != NGX_HTTP_TBUCKET_NEVER) {
+        p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
+        p = gw_digits(p, seconds);
+    }
+
+    return p;
 }
 
 
@@ -329,31 +414,40 @@ ngx_http_tbucket_push_header(ngx_http_request_t *r, const char *name,
 
 
 ngx_str_t
-ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_str_t *zone, tb_limits_t limits)
+ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_http_tbucket_zone_t *zone)
 {
-    u_char     *p;
-    ngx_str_t   policy;
+    ngx_str_t  policy;
 
-    ngx_str_null(&policy);
+    policy.data = ngx_pnalloc(pool, ngx_http_tbucket_policy_len(zone));
 
-    p = ngx_pnalloc(pool, sizeof("\"\";q=;w=") - 1 + zone->len
-                          + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX);
-    if (p == NULL) {
-        return policy;
-    }
+    policy.len = policy.data == NULL
+                 ? 0
+                 : ngx_http_tbucket_print_policy(policy.data, &zone->name,
+                                                 zone->limits)
+                   - policy.data;
 
-    policy.data = p;
+    return policy;
+}
 
+
+static ngx_inline size_t
+ngx_http_tbucket_policy_len(ngx_http_tbucket_zone_t *zone)
+{
+    return sizeof("\"\";q=;w=") - 1 + zone->name.len
+           + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX;
+}
+
+
+static u_char *
+ngx_http_tbucket_print_policy(u_char *p, ngx_str_t *zone, tb_limits_t limits)
+{
     *p++ = '"';
     p = ngx_cpymem(p, zone->data, zone->len);
     p = ngx_cpymem(p, "\";q=", sizeof("\";q=") - 1);
     p = gw_digits(p, tb_limits_capacity(limits));
     p = ngx_cpymem(p, ";w=", sizeof(";w=") - 1);
-    p = gw_digits(p, tb_bucket_window(limits));
 
-    policy.len = p - policy.data;
-
-    return policy;
+    return gw_digits(p, tb_bucket_window(limits));
 }
 
 
@@ -395,7 +489,7 @@ ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx, uint64_t left)
     tb_limits_t  limits;
 
     if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
-        return ngx_http_tbucket_seconds(ctx->wait);
+        return ngx_http_tbucket_seconds(ctx->charge.wait);
     }
 
     limits = ctx->charge.result.limits;
@@ -424,9 +518,9 @@ ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 
     c = &ctx->charge;
 
-    last = ctx->wait == NGX_HTTP_TBUCKET_NEVER
+    last = ctx->charge.wait == NGX_HTTP_TBUCKET_NEVER
            ? ngx_cpymem(next, "never", sizeof("never") - 1)
-           : ngx_sprintf(next, "in %uL ms", ctx->wait);
+           : ngx_sprintf(next, "in %uL ms", ctx->charge.wait);
 
     ngx_log_error(level, r->connection->log, 0,
                   "tbucket: request rejected%s by zone \"%V\", "
@@ -438,7 +532,8 @@ ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 
 
 void
-ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status)
+ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
+    ngx_uint_t status, ngx_uint_t form)
 {
     ngx_int_t  rc;
 
@@ -457,7 +552,12 @@ ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_uint_t status)
         r->keepalive = 0;
     }
 
-    ngx_http_finalize_request(r, ngx_http_tbucket_send_json(r, status));
+    ctx->grpc = ngx_http_tbucket_is_grpc(r);
+
+    rc = ctx->grpc ? ngx_http_tbucket_send_grpc(r, ctx)
+                   : ngx_http_tbucket_send_json(r, ctx, status, form);
+
+    ngx_http_finalize_request(r, rc);
 }
 
 
@@ -488,43 +588,117 @@ ngx_http_tbucket_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
 }
 
 
-static ngx_int_t
-ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_uint_t status)
+/* application/grpc, application/grpc+proto, application/grpc-web, ... */
+
+static ngx_uint_t
+ngx_http_tbucket_is_grpc(ngx_http_request_t *r)
 {
-    u_char       *p;
+    ngx_table_elt_t  *type;
+
+    type = r->headers_in.content_type;
+
+    return type != NULL
+           && type->value.len >= sizeof("application/grpc") - 1
+           && ngx_strncasecmp(type->value.data, (u_char *) "application/grpc",
+                              sizeof("application/grpc") - 1)
+              == 0;
+}
+
+
+/*
+ * Headers alone, with the status that gRPC has in the trailers of other
+ * responses: "Trailers-Only" of the gRPC protocol over HTTP/2.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_send_grpc(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_int_t         rc;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  type = ngx_string("application/grpc");
+
+    ngx_http_tbucket_reset_headers(r, NGX_HTTP_OK, &type);
+
+    /* a stream of HTTP/2 ends with its headers, a connection is told */
+
+    r->headers_out.content_length_n = r->http_version < NGX_HTTP_VERSION_20
+                                      ? 0 : -1;
+    r->header_only = 1;
+
+    if (ngx_http_tbucket_add_number(r, ngx_http_tbucket_name("grpc-status"),
+                                    NGX_HTTP_TBUCKET_GRPC_EXHAUSTED)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_tbucket_push_header(r, ngx_http_tbucket_name("grpc-message"));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&h->value, "Rate limit exceeded");
+
+    if (ctx->charge.wait != NGX_HTTP_TBUCKET_NEVER) {
+        rc = ngx_http_tbucket_add_number(r,
+                             ngx_http_tbucket_name("grpc-retry-pushback-ms"),
+                             ctx->charge.wait);
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        h = ngx_http_tbucket_push_header(r,
+                             ngx_http_tbucket_name("grpc-retry-pushback-ms"));
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        /* what a client takes for "do not retry" */
+
+        ngx_str_set(&h->value, "-1");
+    }
+
+    return ngx_http_send_header(r);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
+    ngx_uint_t status, ngx_uint_t form)
+{
     size_t        len;
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
-    len = sizeof("{\"code\":429,\"message\":\"Rate limit exceeded\"}") - 1;
+    static ngx_str_t  types[] = {
+        ngx_string("application/json"),
+        ngx_string("application/problem+json")
+    };
+
+    len = form == NGX_HTTP_TBUCKET_BODY_PROBLEM
+          ? ngx_http_tbucket_problem_len(ctx)
+          : sizeof("{\"code\":429,\"message\":\"Rate limit exceeded\"}") - 1;
 
     b = ngx_create_temp_buf(r->pool, len);
     if (b == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_snprintf(b->pos, len,
-                     "{\"code\":%03ui,\"message\":\"Rate limit exceeded\"}",
-                     status);
-    b->last = p;
+    b->last = form == NGX_HTTP_TBUCKET_BODY_PROBLEM
+              ? ngx_http_tbucket_print_problem(b->pos, ctx, status)
+              : ngx_snprintf(b->pos, len,
+                             "{\"code\":%03ui,"
+                             "\"message\":\"Rate limit exceeded\"}",
+                             status);
     b->last_buf = (r == r->main) ? 1 : 0;
     b->last_in_chain = 1;
 
-    /* an error page that is refused itself has another status in err_status */
+    ngx_http_tbucket_reset_headers(r, status, &types[form]);
 
-    r->err_status = 0;
-    r->headers_out.status = status;
-    r->headers_out.status_line.len = 0;
     r->headers_out.content_length_n = b->last - b->pos;
-
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    ngx_http_clear_accept_ranges(r);
-    ngx_http_clear_last_modified(r);
-    ngx_http_clear_etag(r);
 
     rc = ngx_http_send_header(r);
 
@@ -536,4 +710,66 @@ ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_uint_t status)
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
+}
+
+
+static void
+ngx_http_tbucket_reset_headers(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type)
+{
+    /* an error page that is refused itself has another status in err_status */
+
+    r->err_status = 0;
+    r->headers_out.status = status;
+    r->headers_out.status_line.len = 0;
+
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+}
+
+
+/*
+ * RFC 9457, with the type that draft-ietf-httpapi-ratelimit-headers registers:
+ * the policies are those of the limits that refuse.  Names of zones need no
+ * escapes.
+ */
+
+static size_t
+ngx_http_tbucket_problem_len(ngx_http_tbucket_ctx_t *ctx)
+{
+    size_t      len;
+    ngx_uint_t  i;
+
+    len = sizeof(NGX_HTTP_TBUCKET_PROBLEM) + NGX_INT_T_LEN
+          + sizeof("\"\"") + ctx->charge.zone->name.len + sizeof("]}");
+
+    for (i = 0; i < ctx->nothers; i++) {
+        len += sizeof(",\"\"") + ctx->others[i].zone->name.len;
+    }
+
+    return len;
+}
+
+
+static u_char *
+ngx_http_tbucket_print_problem(u_char *p, ngx_http_tbucket_ctx_t *ctx,
+    ngx_uint_t status)
+{
+    ngx_uint_t  i;
+
+    p = ngx_sprintf(p, NGX_HTTP_TBUCKET_PROBLEM "\"%V\"", status,
+                    &ctx->charge.zone->name);
+
+    for (i = 0; i < ctx->nothers; i++) {
+        if (ctx->others[i].verdict == TB_REFUSE) {
+            p = ngx_sprintf(p, ",\"%V\"", &ctx->others[i].zone->name);
+        }
+    }
+
+    return ngx_cpymem(p, "]}", sizeof("]}") - 1);
 }

@@ -124,7 +124,7 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         || ((data == NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
              || data == NGX_HTTP_TBUCKET_VAR_RESET)
             && ctx->status != NGX_HTTP_TBUCKET_PASSED
-            && ctx->wait == NGX_HTTP_TBUCKET_NEVER))
+            && ctx->charge.wait == NGX_HTTP_TBUCKET_NEVER))
     {
         v->not_found = 1;
         return NGX_OK;
@@ -190,7 +190,7 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         break;
 
     default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_seconds(ctx->wait));
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_seconds(ctx->charge.wait));
         break;
     }
 

@@ -637,6 +637,34 @@ test_next_is_the_time_to_one_whole_token_more(void **state)
 
 
 static void
+test_who_spends_what_is_left_in_time_stays_within_the_rate(void **state)
+{
+    uint32_t     capacity, tokens;
+    uint64_t     rate, seconds;
+    unsigned     i;
+    tb_random_t  random = { 11 };
+
+    (void) state;
+
+    for (i = 0; i < 200000; i++) {
+        rate = tb_random_scale(&random, TB_RATE_MIN, TB_RATE_MAX);
+        capacity = (uint32_t) tb_random_scale(&random, 1, TB_CAPACITY_MAX);
+        tokens = (uint32_t) tb_random_scale(&random, 1, capacity);
+
+        seconds = tb_bucket_spend_time(tb_limits(capacity, rate, 0), tokens);
+
+        assert_true(seconds >= 1);
+        assert_true(seconds * rate >= (uint64_t) tokens * TB_STEPS_A_SECOND);
+        assert_true(seconds == 1 || (seconds - 1) * rate
+                    < (uint64_t) tokens * TB_STEPS_A_SECOND);
+    }
+
+    assert_true(tb_bucket_spend_time(tb_limits(9, R_SECOND, 0), 0) == 1);
+    assert_true(tb_bucket_spend_time(tb_limits(9, 0, 0), 3) == UINT64_MAX);
+}
+
+
+static void
 test_window_is_the_time_from_empty_to_full(void **state)
 {
     (void) state;
@@ -754,6 +782,8 @@ main(void)
         cmocka_unit_test(test_wait_is_exact_to_the_millisecond),
         cmocka_unit_test(test_wait_for_more_than_the_capacity_is_for_ever),
         cmocka_unit_test(test_next_is_the_time_to_one_whole_token_more),
+        cmocka_unit_test(
+            test_who_spends_what_is_left_in_time_stays_within_the_rate),
         cmocka_unit_test(test_window_is_the_time_from_empty_to_full),
         cmocka_unit_test(test_giving_back_restores_and_never_overfills),
         cmocka_unit_test(test_smaller_capacity_cuts_the_tokens),
