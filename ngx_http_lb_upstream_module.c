@@ -1,32 +1,38 @@
 
 /*
- * The balancer: directives of upstream{}, and the hooks by which nginx
- * starts it.  Requests are served in src/lb, decisions are made in src/core.
+ * The balancer: directives, configuration, and the hooks by which nginx starts
+ * it.  Requests are served in src/lb, decisions are made in src/core.
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_cycle.h"
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/api/ngx_http_lb_api.h"
+#include "src/lb/api/ngx_http_lb_metrics.h"
+#include "src/lb/request/ngx_http_lb_keepalive.h"
+#include "src/lb/request/ngx_http_lb_peer.h"
+#include "src/lb/request/ngx_http_lb_process.h"
+#include "src/lb/request/ngx_http_lb_variable.h"
+#include "src/lb/upstream/ngx_http_lb_check.h"
+#include "src/lb/upstream/ngx_http_lb_check_conf.h"
+#include "src/lb/upstream/ngx_http_lb_line.h"
+#include "src/lb/upstream/ngx_http_lb_method.h"
+#include "src/lb/upstream/ngx_http_lb_state.h"
+#include "src/lb/upstream/ngx_http_lb_zone.h"
 
 
 static char *ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
-    ngx_http_lb_keepalive_t *keepalive);
-static char *ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_int_t ngx_http_lb_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
-static ngx_int_t ngx_http_lb_init_lines(ngx_conf_t *cf,
-    ngx_http_lb_srv_conf_t *lcf);
-static ngx_int_t ngx_http_lb_init_line(ngx_conf_t *cf,
-    ngx_http_lb_srv_conf_t *lcf, ngx_http_upstream_server_t *server);
 static void *ngx_http_lb_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_lb_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_http_lb_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_int_t ngx_http_lb_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_lb_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_lb_init_process(ngx_cycle_t *cycle);
@@ -195,158 +201,6 @@ ngx_http_lb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_lb_srv_conf_t  *lcf = conf;
-
-    ssize_t     size;
-    ngx_str_t  *value;
-
-    if (lcf->zone_size != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    size = ngx_parse_size(&value[1]);
-
-    if (size == NGX_ERROR || size < (ssize_t) (16 * ngx_pagesize)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid size \"%V\" in \"%V\", "
-                           "it must be at least %uzk",
-                           &value[1], &cmd->name,
-                           (size_t) (16 * ngx_pagesize / 1024));
-        return NGX_CONF_ERROR;
-    }
-
-    lcf->zone_size = size;
-
-    ngx_http_lb_needs_method(cf, cmd, lcf);
-
-    return NGX_CONF_OK;
-}
-
-
-void
-ngx_http_lb_needs_method(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_lb_srv_conf_t *lcf)
-{
-    if (lcf->method == NULL && lcf->file == NULL) {
-        lcf->orphan = &cmd->name;
-        lcf->file = cf->conf_file->file.name.data;
-        lcf->line = cf->conf_file->line;
-    }
-}
-
-
-static char *
-ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char                     *p = conf;
-    char                     *rv;
-    ngx_int_t                 max;
-    ngx_str_t                *value;
-    ngx_uint_t                i;
-    ngx_http_lb_keepalive_t  *keepalive;
-
-    keepalive = (ngx_http_lb_keepalive_t *) (p + cmd->offset);
-
-    ngx_http_lb_needs_method(cf, cmd, conf);
-
-    if (keepalive->set) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    max = ngx_atoi(value[1].data, value[1].len);
-
-    if (max == NGX_ERROR || max > NGX_HTTP_LB_KEEPALIVE_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid number \"%V\" in \"%V\", "
-                           "it must be between 0 and %d",
-                           &value[1], &cmd->name, NGX_HTTP_LB_KEEPALIVE_MAX);
-        return NGX_CONF_ERROR;
-    }
-
-    keepalive->set = 1;
-    keepalive->max = max;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        rv = ngx_http_lb_keepalive_param(cf, &value[i], keepalive);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
-    ngx_http_lb_keepalive_t *keepalive)
-{
-    ngx_int_t    requests;
-    ngx_str_t    s;
-    ngx_msec_t  *msec;
-
-    if (ngx_strncmp(param->data, "requests=", 9) == 0) {
-        requests = ngx_atoi(param->data + 9, param->len - 9);
-
-        if (requests == NGX_ERROR || requests == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\", "
-                               "a number of 1 or more is expected", param);
-            return NGX_CONF_ERROR;
-        }
-
-        if (keepalive->requests != NGX_CONF_UNSET_UINT) {
-            return "has duplicate \"requests\" parameter";
-        }
-
-        keepalive->requests = requests;
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(param->data, "timeout=", 8) == 0) {
-        msec = &keepalive->timeout;
-        s.data = param->data + 8;
-
-    } else if (ngx_strncmp(param->data, "time=", 5) == 0) {
-        msec = &keepalive->time;
-        s.data = param->data + 5;
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", param);
-        return NGX_CONF_ERROR;
-    }
-
-    if (*msec != NGX_CONF_UNSET_MSEC) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate parameter \"%V\"", param);
-        return NGX_CONF_ERROR;
-    }
-
-    s.len = param->data + param->len - s.data;
-
-    *msec = ngx_parse_time(&s, 0);
-
-    if (*msec == (ngx_msec_t) NGX_ERROR || *msec == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", "
-                           "a time of 1ms or more is expected", param);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 /* all directives of the upstream{} have been read */
 
 static ngx_int_t
@@ -382,7 +236,7 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
 #endif
 
-    if (ngx_http_lb_init_lines(cf, lcf) != NGX_OK
+    if (ngx_http_lb_line_init(cf, lcf) != NGX_OK
         || ngx_http_lb_state_init(cf, lcf) != NGX_OK
         || ngx_http_lb_zone_add(cf, lcf) != NGX_OK)
     {
@@ -393,101 +247,6 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
     us->peer.data = lcf;
 
     lcf->initialized = 1;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_lb_init_lines(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
-{
-    ngx_uint_t                   i, n, backup;
-    ngx_http_upstream_server_t  *server;
-
-    server = lcf->upstream->servers->elts;
-    n = 0;
-    backup = 0;
-
-    for (i = 0; i < lcf->upstream->servers->nelts; i++) {
-        n += server[i].naddrs;
-        backup += server[i].backup ? server[i].naddrs : 0;
-    }
-
-    if (n == backup || n > LB_SERVERS_MAX) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "%ui servers, %ui of them backup, in upstream \"%V\", "
-                      "there must be one that is not and at most %d "
-                      "in %s:%ui",
-                      n, backup, &lcf->upstream->host, LB_SERVERS_MAX,
-                      lcf->file, lcf->line);
-        return NGX_ERROR;
-    }
-
-    lcf->lines = ngx_pcalloc(cf->pool, n * sizeof(lb_line_t));
-    if (lcf->lines == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < lcf->upstream->servers->nelts; i++) {
-
-        if (ngx_http_lb_init_line(cf, lcf, &server[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* one line of ours for each address of the server */
-
-static ngx_int_t
-ngx_http_lb_init_line(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
-    ngx_http_upstream_server_t *server)
-{
-    ngx_uint_t   j;
-    ngx_addr_t  *addr;
-    lb_line_t   *line;
-
-    if (ngx_gw_server_resolves(server)) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"resolve\" of server \"%V\" is not supported with "
-                      "\"lb\" in upstream \"%V\" in %s:%ui",
-                      &server->name, &lcf->upstream->host,
-                      lcf->file, lcf->line);
-        return NGX_ERROR;
-    }
-
-    for (j = 0; j < server->naddrs; j++) {
-        addr = &server->addrs[j];
-
-        if (server->name.len > LB_HOST_MAX || addr->name.len > LB_NAME_MAX
-            || addr->socklen > LB_ADDRESS_MAX)
-        {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "name of server \"%V\" in upstream \"%V\" is "
-                          "longer than %d characters in %s:%ui",
-                          &server->name, &lcf->upstream->host, LB_HOST_MAX,
-                          lcf->file, lcf->line);
-            return NGX_ERROR;
-        }
-
-        line = &lcf->lines[lcf->nlines++];
-
-        line->host = (char *) server->name.data;
-        line->host_length = server->name.len;
-        line->name = (char *) addr->name.data;
-        line->name_length = addr->name.len;
-        line->address = addr->sockaddr;
-        line->address_length = addr->socklen;
-        line->weight = ngx_min(server->weight, UINT32_MAX);
-        line->max_conns = ngx_min(server->max_conns, UINT32_MAX);
-        line->max_fails = ngx_min(server->max_fails, INT32_MAX);
-        line->fail_timeout = (uint64_t) server->fail_timeout * 1000;
-        line->status = (server->backup ? LB_BACKUP : 0)
-                       | (server->down ? LB_DISABLED : 0);
-        line->pending = ngx_http_lb_check_is_mandatory(lcf);
-    }
 
     return NGX_OK;
 }
@@ -557,8 +316,6 @@ ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* nginx's upstream module, which comes before, has set all upstreams up */
-
 static char *
 ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
 {
@@ -610,8 +367,6 @@ ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
     return NGX_CONF_OK;
 }
 
-
-/* what can be seen only when all upstreams have been set up */
 
 static ngx_int_t
 ngx_http_lb_postconfiguration(ngx_conf_t *cf)
@@ -692,7 +447,7 @@ ngx_http_lb_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_http_lb_zone_init_process(cycle, lmcf) != NGX_OK) {
+    if (ngx_http_lb_process_init(cycle, lmcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -712,6 +467,6 @@ ngx_http_lb_exit_process(ngx_cycle_t *cycle)
 
     if (lmcf) {
         ngx_http_lb_check_exit_process(lmcf);
-        ngx_http_lb_zone_exit_process(lmcf);
+        ngx_http_lb_process_exit(lmcf);
     }
 }

@@ -101,7 +101,7 @@ lb_inherit_copy(lb_server_t *server, lb_server_t *old)
     server->fail_timeout = old->fail_timeout;
     server->seed = old->seed;
     server->listed = old->listed;
-    server->told_at = 0;
+    server->reported_at = 0;
 
     server->requests = old->requests;
     server->failures = old->failures;

@@ -93,7 +93,7 @@ typedef struct {
     _Atomic uint64_t   fail_timeout; /* ms, 0: as max_fails 0; mutex */
     _Atomic uint64_t   retry_at;     /* ms; if LB_FAILED, the next trial */
     _Atomic uint64_t   failed_at;    /* ms; since when LB_FAILED */
-    _Atomic uint64_t   told_at;      /* s; the last retry line in the log */
+    _Atomic uint64_t   reported_at;      /* s; the last retry line in the log */
     _Atomic uint64_t   slow_from;    /* ms; if LB_SLOW, 0: from next pick on */
 
     alignas(LB_LINE)
@@ -214,7 +214,7 @@ typedef struct {
     _Atomic uint32_t   errors;
     _Atomic uint32_t   cells;
     _Atomic uint32_t   panicking;    /* all are used; mutex */
-    _Atomic uint32_t   panic_told;   /* what the log says; any process */
+    _Atomic uint32_t   panic_reported;   /* what the log says; any process */
 
     alignas(LB_LINE)
     _Atomic uint64_t   config_next;  /* numbers configurations */

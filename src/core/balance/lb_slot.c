@@ -132,7 +132,7 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     server->rank = rank;
     server->retry_at = 0;
     server->failed_at = 0;
-    server->told_at = 0;
+    server->reported_at = 0;
     server->requests = 0;
     server->failures = 0;
     server->latency = 0;

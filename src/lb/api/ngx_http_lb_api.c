@@ -10,8 +10,13 @@
  */
 
 
-#include "src/core/text/gw_number.h"
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/api/ngx_http_lb_api.h"
+
+#include "src/common/ngx_gw_json.h"
+#include "src/common/ngx_gw_task.h"
+#include "src/core/balance/lb_edit.h"
+#include "src/lb/api/ngx_http_lb_api_write.h"
+#include "src/lb/api/ngx_http_lb_show.h"
 
 
 typedef enum {
@@ -50,19 +55,12 @@ static ngx_int_t ngx_http_lb_api_servers(ngx_http_request_t *r,
     ngx_http_lb_where_t *where, ngx_flag_t write);
 static ngx_int_t ngx_http_lb_api_item(ngx_http_request_t *r,
     ngx_http_lb_where_t *where, ngx_flag_t write);
-
 static ngx_int_t ngx_http_lb_list_start(ngx_http_request_t *r,
     ngx_http_lb_where_t *where);
 static void ngx_http_lb_list_step(ngx_gw_task_t *task);
 static void ngx_http_lb_list_open(ngx_http_lb_list_t *list);
 static void ngx_http_lb_list_some(ngx_http_lb_list_t *list);
 static void ngx_http_lb_list_close(ngx_http_lb_list_t *list);
-
-static const char *ngx_http_lb_state_name(uint32_t status);
-static const char *ngx_http_lb_state_reason(uint32_t status);
-static void ngx_http_lb_api_check(ngx_gw_json_t *json,
-    ngx_http_lb_shown_t *shown);
-static void ngx_http_lb_api_text(ngx_gw_json_t *json, const char *text);
 
 
 char *
@@ -278,7 +276,7 @@ ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
     index = where->id ? lb_edit_find(where->lcf->roster, where->id) : LB_NONE;
 
     if (index != LB_NONE) {
-        rc = ngx_http_lb_shown(where->lcf, index, &shown);
+        rc = ngx_http_lb_show_copy(where->lcf, index, &shown);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -298,7 +296,7 @@ ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_lb_api_server(json, &shown);
+    ngx_http_lb_show_write(json, &shown);
 
     return ngx_gw_json_send(json, r, NGX_HTTP_OK);
 }
@@ -442,7 +440,9 @@ ngx_http_lb_list_some(ngx_http_lb_list_t *list)
 
     for (i = 0; i < NGX_HTTP_LB_SLICE && list->slot < used; i++) {
 
-        if (ngx_http_lb_shown(lcf, list->slot++, &list->shown[n]) == NGX_OK) {
+        if (ngx_http_lb_show_copy(lcf, list->slot++, &list->shown[n])
+            == NGX_OK)
+        {
             n++;
         }
     }
@@ -450,7 +450,7 @@ ngx_http_lb_list_some(ngx_http_lb_list_t *list)
     ngx_shmtx_unlock(&lcf->shpool->mutex);
 
     for (i = 0; i < n; i++) {
-        ngx_http_lb_api_server(list->json, &list->shown[i]);
+        ngx_http_lb_show_write(list->json, &list->shown[i]);
     }
 }
 
@@ -460,189 +460,4 @@ ngx_http_lb_list_close(ngx_http_lb_list_t *list)
 {
     (void) yajl_gen_array_close(list->json->gen);
     (void) yajl_gen_map_close(list->json->gen);
-}
-
-
-ngx_int_t
-ngx_http_lb_shown(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
-    ngx_http_lb_shown_t *shown)
-{
-    lb_load_t       load;
-    lb_roster_t    *roster;
-    lb_server_t    *server;
-    lb_identity_t  *identity;
-
-    roster = lcf->roster;
-    server = lb_roster_server(roster, index);
-    identity = lb_roster_identity(roster, index);
-    load = lb_roster_load(roster);
-
-    shown->status = lb_roster_status(roster, index);
-
-    if (!(shown->status & LB_USED)) {
-        return NGX_DECLINED;
-    }
-
-    shown->active = lb_load_active(&load, index);
-    shown->requests = atomic_load(&server->requests);
-    shown->failures = atomic_load(&server->failures);
-    shown->latency = lb_latency_read(&server->latency, ngx_current_msec);
-    shown->health = atomic_load(&server->health);
-    shown->check_time = atomic_load(&server->check_time);
-    shown->checked_at = atomic_load(&server->checked_at);
-    shown->checks[0] = atomic_load(&server->checks[0]);
-    shown->checks[1] = atomic_load(&server->checks[1]);
-
-    lb_edit_entry(roster, index, &shown->entry);
-
-    shown->reason_length = 0;
-
-    if (identity->reason_length && (shown->status & identity->reason_status))
-    {
-        shown->reason_length = identity->reason_length;
-        ngx_memcpy(shown->reason, identity->reason, identity->reason_length);
-    }
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_lb_api_server(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
-{
-    char    number[GW_NUMBER_SIZE];
-    size_t  len;
-
-    (void) yajl_gen_map_open(json->gen);
-
-    shown->entry.members &= ~LB_ENTRY_STATE;
-    gw_member_write(json->gen, lb_entry_members, &shown->entry);
-
-    ngx_gw_json_literal(json, "state");
-    ngx_http_lb_api_text(json, ngx_http_lb_state_name(shown->status));
-
-    ngx_gw_json_literal(json, "reason");
-
-    if (shown->reason_length) {
-        ngx_gw_json_string(json, (u_char *) shown->reason,
-                           shown->reason_length);
-    } else {
-        ngx_http_lb_api_text(json, ngx_http_lb_state_reason(shown->status));
-    }
-
-    ngx_gw_json_literal(json, "active");
-    (void) yajl_gen_integer(json->gen, shown->active);
-    ngx_gw_json_literal(json, "requests");
-    (void) yajl_gen_integer(json->gen, shown->requests);
-    ngx_gw_json_literal(json, "failures");
-    (void) yajl_gen_integer(json->gen, shown->failures);
-
-    len = gw_number_print(number, shown->latency, 3);
-    ngx_gw_json_literal(json, "response_time_ms");
-    (void) yajl_gen_number(json->gen, number, len);
-
-    ngx_http_lb_api_check(json, shown);
-
-    (void) yajl_gen_map_close(json->gen);
-}
-
-
-static void
-ngx_http_lb_api_check(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
-{
-    u_char    *last;
-    u_char     text[sizeof("1970-09-28T12:00:00.000Z")];
-    ngx_tm_t   tm;
-
-    ngx_gw_json_literal(json, "last_check");
-
-    if (shown->checked_at == 0) {
-        (void) yajl_gen_null(json->gen);
-        return;
-    }
-
-    ngx_gmtime(shown->checked_at / 1000, &tm);
-
-    last = ngx_sprintf(text, "%4d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-                       tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                       tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
-                       (int) (shown->checked_at % 1000));
-
-    (void) yajl_gen_map_open(json->gen);
-    ngx_gw_json_literal(json, "at");
-    (void) yajl_gen_string(json->gen, text, last - text);
-    ngx_gw_json_literal(json, "passed");
-    (void) yajl_gen_bool(json->gen,
-                         (shown->health & LB_HEALTH_PASSING) != 0);
-    ngx_gw_json_literal(json, "time_ms");
-    (void) yajl_gen_integer(json->gen, shown->check_time);
-    (void) yajl_gen_map_close(json->gen);
-
-    ngx_gw_json_literal(json, "checks");
-    (void) yajl_gen_map_open(json->gen);
-    ngx_gw_json_literal(json, "passed");
-    (void) yajl_gen_integer(json->gen, shown->checks[1]);
-    ngx_gw_json_literal(json, "failed");
-    (void) yajl_gen_integer(json->gen, shown->checks[0]);
-    (void) yajl_gen_map_close(json->gen);
-}
-
-
-static const char *
-ngx_http_lb_state_name(uint32_t status)
-{
-    if (status & LB_REMOVED) {
-        return "draining";
-    }
-
-    if (status & LB_DISABLED) {
-        return "disabled";
-    }
-
-    if (status & LB_DRAINING) {
-        return "draining";
-    }
-
-    if (status & (LB_FAILED | LB_UNHEALTHY)) {
-        return "down";
-    }
-
-    return (status & LB_EJECTED) ? "ejected" : "up";
-}
-
-
-/* as good as it gets if nobody has left a better one; empty if it is up */
-
-static const char *
-ngx_http_lb_state_reason(uint32_t status)
-{
-    if (status & LB_REMOVED) {
-        return "is being removed";
-    }
-
-    if (status & LB_DISABLED) {
-        return "disabled by an operator";
-    }
-
-    if (status & LB_DRAINING) {
-        return "drained by an operator";
-    }
-
-    if (status & LB_UNHEALTHY) {
-        return "no health check has passed";
-    }
-
-    if (status & LB_FAILED) {
-        return "requests have failed";
-    }
-
-    return (status & LB_EJECTED) ? "more errors than others" : "";
-}
-
-
-static void
-ngx_http_lb_api_text(ngx_gw_json_t *json, const char *text)
-{
-    (void) yajl_gen_string(json->gen, (const u_char *) text,
-                           ngx_strlen(text));
 }

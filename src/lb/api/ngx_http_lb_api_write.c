@@ -5,7 +5,13 @@
  */
 
 
+#include "src/lb/api/ngx_http_lb_api_write.h"
+
+#include "src/common/ngx_gw_json.h"
+#include "src/common/ngx_gw_task.h"
+#include "src/lb/api/ngx_http_lb_show.h"
 #include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_line.h"
 
 
 typedef enum {
@@ -195,7 +201,7 @@ ngx_http_lb_write_line(ngx_http_lb_write_t *write)
     ngx_memcpy(text.data, edit->entry.address, text.len);
     text.data[text.len] = '\0';
 
-    if (ngx_http_lb_edit_address(edit->pool, &text, &edit->line, &reason)
+    if (ngx_http_lb_line_address(edit->pool, &text, &edit->line, &reason)
         != NGX_OK)
     {
         return ngx_gw_json_error(write->task.request, NGX_HTTP_BAD_REQUEST,
@@ -204,7 +210,7 @@ ngx_http_lb_write_line(ngx_http_lb_write_t *write)
                                  "\"unix:/path\": %s", &text, reason);
     }
 
-    ngx_http_lb_edit_line(&edit->entry, &edit->line);
+    ngx_http_lb_line_entry(&edit->entry, &edit->line);
 
     /* a server that nobody has asked yet is down until it has answered */
 
@@ -372,7 +378,7 @@ ngx_http_lb_write_server(ngx_http_lb_write_t *write, ngx_uint_t status)
     index = lb_edit_find(lcf->roster, write->edit->id);
 
     if (index != LB_NONE) {
-        rc = ngx_http_lb_shown(lcf, index, &shown);
+        rc = ngx_http_lb_show_copy(lcf, index, &shown);
     }
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
@@ -388,7 +394,7 @@ ngx_http_lb_write_server(ngx_http_lb_write_t *write, ngx_uint_t status)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_lb_api_server(json, &shown);
+    ngx_http_lb_show_write(json, &shown);
 
     return ngx_gw_json_send(json, write->task.request, status);
 }

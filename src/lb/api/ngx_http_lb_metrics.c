@@ -8,10 +8,11 @@
  */
 
 
+#include "src/lb/api/ngx_http_lb_metrics.h"
+
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
-#include "src/lb/ngx_http_lb.h"
 
 
 #define NGX_HTTP_LB_METRICS_PASS   1000
@@ -65,8 +66,7 @@ static ngx_int_t ngx_http_lb_metrics_room(ngx_http_lb_metrics_t *m,
     ngx_pool_t *pool);
 static void ngx_http_lb_metrics_step(ngx_gw_task_t *task);
 static void ngx_http_lb_metrics_copy(ngx_http_lb_metrics_t *m);
-static void ngx_http_lb_metrics_row(ngx_http_lb_metrics_t *m,
-    uint32_t index);
+static void ngx_http_lb_metrics_row(ngx_http_lb_metrics_t *m, uint32_t index);
 static void ngx_http_lb_metrics_name(ngx_http_lb_metrics_t *m,
     ngx_http_lb_figures_t *row);
 static void ngx_http_lb_metrics_print(ngx_http_lb_metrics_t *m);
@@ -120,28 +120,6 @@ ngx_http_lb_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return ngx_gw_location_set(cf, &llcf->location,
                                ngx_http_lb_metrics_handler);
-}
-
-
-void
-ngx_http_lb_count(ngx_http_lb_ctx_t *ctx, ngx_http_upstream_state_t *state)
-{
-    ngx_uint_t    kind;
-    lb_roster_t  *roster;
-
-    roster = ctx->conf->roster;
-    kind = state->status / 100;
-
-    if (kind >= LB_ANSWERS) {
-        kind = 0;
-    }
-
-    atomic_fetch_add_explicit(&lb_roster_server(roster, ctx->index)
-                                  ->answers[kind],
-                              1, memory_order_relaxed);
-
-    lb_meter_count(roster->meters, (uint32_t) ngx_process_slot,
-                   state->header_time);
 }
 
 

@@ -1,163 +1,132 @@
 
 /*
- * Idle connections to servers, per worker: a stack for each slot, so that
- * keeping one and getting the most recently used one back take a time that
- * depends on neither the number of servers nor that of connections.
- *
- * A connection is given to a request only if that would have opened the same
- * one: to the same server (slot and generation) and with the same key, which
- * the connection has in its pool.  And not if the server has been out since,
- * by whatever reason: it may be another process, or another machine, now.
- *
- * All have the same time to live, so that the oldest is the next to close:
- * one timer for an upstream serves them all, and no request touches it.
+ * Connections that requests share.  A request is given one only if it would
+ * have opened the same: to the same server (slot and generation) and with the
+ * same key, which the connection has in its pool.
  */
 
 
+#include "src/lb/request/ngx_http_lb_keepalive.h"
+
+#include "src/common/ngx_gw_leader.h"
 #include "src/lb/request/ngx_http_lb_conn_key.h"
+#include "src/lb/upstream/ngx_http_lb_idle.h"
 
 
-#define NGX_HTTP_LB_IDLE_BLOCK  32       /* records allocated at a time */
-
-
-typedef struct {
-    ngx_queue_t                queue;    /* in its stack, or among the free */
-    ngx_queue_t                age;      /* among all of the upstream */
-    ngx_msec_t                 expires;
-    ngx_connection_t          *connection;
-    ngx_http_lb_srv_conf_t    *conf;
-    ngx_http_lb_stack_t       *stack;
-    ngx_http_lb_conn_key_t    *key;          /* in the connection's pool */
-    uint32_t                   generation;   /* of the slot */
-    uint64_t                   absences;     /* of the server */
-} ngx_http_lb_idle_t;
-
-
-static ngx_http_lb_idle_t *ngx_http_lb_idle_alloc(
-    ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_idle_free(void *data);
-static void ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle);
-static void ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle);
-static ngx_uint_t ngx_http_lb_idle_stale(ngx_http_lb_idle_t *idle,
-    lb_server_t *server);
-static ngx_uint_t ngx_http_lb_is_closed(ngx_connection_t *c);
-static ngx_uint_t ngx_http_lb_sent_once(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_lb_server_out(ngx_http_lb_srv_conf_t *lcf,
-    uint32_t index);
-static ngx_http_lb_conn_key_t *ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx,
+static char *ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
+    ngx_http_lb_keepalive_t *keepalive);
+static ngx_http_lb_conn_key_t *ngx_http_lb_keepalive_key(
+    ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
-static ngx_uint_t ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx,
+static ngx_uint_t ngx_http_lb_keepalive_can(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
-static void ngx_http_lb_idle_expire(ngx_event_t *ev);
-static void ngx_http_lb_idle_dummy(ngx_event_t *ev);
-static void ngx_http_lb_idle_read(ngx_event_t *ev);
-static void ngx_http_lb_close(ngx_connection_t *c);
+static ngx_uint_t ngx_http_lb_keepalive_once(ngx_http_request_t *r);
 
 
-ngx_int_t
-ngx_http_lb_keepalive_init(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
+char *
+ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_pool_cleanup_t       *cln;
-    ngx_http_lb_keepalive_t  *conf;
+    char                     *p = conf;
+    char                     *rv;
+    ngx_int_t                 max;
+    ngx_str_t                *value;
+    ngx_uint_t                i;
+    ngx_http_lb_keepalive_t  *keepalive;
 
-    conf = &lcf->keepalive;
+    keepalive = (ngx_http_lb_keepalive_t *) (p + cmd->offset);
 
-    if (conf->max == 0) {
-        return NGX_OK;
+    ngx_http_lb_needs_method(cf, cmd, conf);
+
+    if (keepalive->set) {
+        return "is duplicate";
     }
 
-    cln = ngx_pool_cleanup_add(cycle->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
+    value = cf->args->elts;
+
+    max = ngx_atoi(value[1].data, value[1].len);
+
+    if (max == NGX_ERROR || max > NGX_HTTP_LB_KEEPALIVE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number \"%V\" in \"%V\", "
+                           "it must be between 0 and %d",
+                           &value[1], &cmd->name, NGX_HTTP_LB_KEEPALIVE_MAX);
+        return NGX_CONF_ERROR;
     }
 
-    /* a stack of which nothing but zeros has been seen is an empty one */
+    keepalive->set = 1;
+    keepalive->max = max;
 
-    conf->stacks = ngx_pcalloc(cycle->pool, lcf->roster->capacity
-                                            * sizeof(ngx_http_lb_stack_t));
-    if (conf->stacks == NULL) {
-        return NGX_ERROR;
+    for (i = 2; i < cf->args->nelts; i++) {
+        rv = ngx_http_lb_keepalive_param(cf, &value[i], keepalive);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
     }
 
-    conf->pool = cycle->pool;
-    ngx_queue_init(&conf->free);
-    ngx_queue_init(&conf->age);
-
-    conf->dummy.fd = (ngx_socket_t) -1;
-    conf->dummy.data = conf;
-
-    conf->timer.handler = ngx_http_lb_idle_expire;
-    conf->timer.data = &conf->dummy;
-    conf->timer.log = cycle->log;
-    conf->timer.cancelable = 1;
-
-    cln->handler = ngx_http_lb_idle_free;
-    cln->data = conf;
-
-    return NGX_OK;
+    return NGX_CONF_OK;
 }
 
 
-/* The timer may be set when its memory goes, without a master process. */
-
-static void
-ngx_http_lb_idle_free(void *data)
+static char *
+ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
+    ngx_http_lb_keepalive_t *keepalive)
 {
-    ngx_http_lb_keepalive_t  *conf = data;
+    ngx_int_t    requests;
+    ngx_str_t    s;
+    ngx_msec_t  *msec;
 
-    if (conf->timer.timer_set) {
-        ngx_del_timer(&conf->timer);
-    }
-}
+    if (ngx_strncmp(param->data, "requests=", 9) == 0) {
+        requests = ngx_atoi(param->data + 9, param->len - 9);
 
-
-void
-ngx_http_lb_keepalive_sweep(ngx_http_lb_srv_conf_t *lcf)
-{
-    uint32_t                  i;
-    uint64_t                  generation;
-    ngx_uint_t                out;
-    ngx_queue_t              *q, *next;
-    lb_server_t              *server;
-    ngx_http_lb_idle_t       *idle;
-    ngx_http_lb_stack_t      *stack;
-    ngx_http_lb_keepalive_t  *conf;
-
-    conf = &lcf->keepalive;
-    generation = lb_roster_generation(lcf->roster);
-
-    if (conf->swept == generation) {
-        return;
-    }
-
-    conf->swept = generation;
-
-    if (ngx_queue_empty(&conf->age)) {
-        return;
-    }
-
-    for (i = 0; i < lcf->roster->capacity; i++) {
-        stack = &conf->stacks[i];
-
-        if (stack->number == 0) {
-            continue;
+        if (requests == NGX_ERROR || requests == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", "
+                               "a number of 1 or more is expected", param);
+            return NGX_CONF_ERROR;
         }
 
-        server = lb_roster_server(lcf->roster, i);
-        out = ngx_http_lb_server_out(lcf, i);
-
-        for (q = ngx_queue_head(&stack->queue);
-             q != ngx_queue_sentinel(&stack->queue);
-             q = next)
-        {
-            next = ngx_queue_next(q);
-            idle = ngx_queue_data(q, ngx_http_lb_idle_t, queue);
-
-            if (out || ngx_http_lb_idle_stale(idle, server)) {
-                ngx_http_lb_idle_close(idle);
-            }
+        if (keepalive->requests != NGX_CONF_UNSET_UINT) {
+            return "has duplicate \"requests\" parameter";
         }
+
+        keepalive->requests = requests;
+
+        return NGX_CONF_OK;
     }
+
+    if (ngx_strncmp(param->data, "timeout=", 8) == 0) {
+        msec = &keepalive->timeout;
+        s.data = param->data + 8;
+
+    } else if (ngx_strncmp(param->data, "time=", 5) == 0) {
+        msec = &keepalive->time;
+        s.data = param->data + 5;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", param);
+        return NGX_CONF_ERROR;
+    }
+
+    if (*msec != NGX_CONF_UNSET_MSEC) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate parameter \"%V\"", param);
+        return NGX_CONF_ERROR;
+    }
+
+    s.len = param->data + param->len - s.data;
+
+    *msec = ngx_parse_time(&s, 0);
+
+    if (*msec == (ngx_msec_t) NGX_ERROR || *msec == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", "
+                           "a time of 1ms or more is expected", param);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -188,7 +157,7 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         next = ngx_queue_next(q);
         idle = ngx_queue_data(q, ngx_http_lb_idle_t, queue);
 
-        if (ngx_http_lb_idle_stale(idle, server)) {
+        if (ngx_http_lb_idle_is_stale(idle, server)) {
             ngx_http_lb_idle_close(idle);
             continue;
         }
@@ -197,8 +166,8 @@ ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
             continue;
         }
 
-        if (ngx_http_lb_sent_once(ctx->request)
-            && ngx_http_lb_is_closed(idle->connection))
+        if (ngx_http_lb_keepalive_once(ctx->request)
+            && ngx_http_lb_idle_is_closed(idle->connection))
         {
             ngx_http_lb_idle_close(idle);
             continue;
@@ -237,180 +206,33 @@ found:
 void
 ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
-    ngx_connection_t        *c;
-    ngx_http_lb_idle_t      *idle;
-    ngx_http_lb_stack_t     *stack;
-    ngx_http_lb_srv_conf_t  *lcf;
     ngx_http_lb_conn_key_t  *key;
 
-    lcf = ctx->conf;
-    c = pc->connection;
-
-    if (!ngx_http_lb_can_keep(ctx, pc)) {
+    if (!ngx_http_lb_keepalive_can(ctx, pc)) {
         return;
     }
 
-    key = ngx_http_lb_idle_key(ctx, pc);
+    key = ngx_http_lb_keepalive_key(ctx, pc);
 
-    if (key == NULL) {
+    if (key == NULL
+        || ngx_http_lb_idle_add(ctx->conf, ctx->index, ctx->generation,
+                                pc->connection, key)
+           != NGX_OK)
+    {
         return;
-    }
-
-    idle = ngx_http_lb_idle_alloc(lcf);
-
-    if (idle == NULL) {
-        return;
-    }
-
-    stack = &lcf->keepalive.stacks[ctx->index];
-
-    if (stack->queue.next == NULL) {
-        ngx_queue_init(&stack->queue);
-    }
-
-    if (stack->number == lcf->keepalive.max) {
-        ngx_http_lb_idle_close(ngx_queue_data(ngx_queue_last(&stack->queue),
-                                              ngx_http_lb_idle_t, queue));
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "lb keepalive: saving connection %p", c);
-
-    idle->connection = c;
-    idle->conf = lcf;
-    idle->stack = stack;
-    idle->expires = ngx_current_msec + lcf->keepalive.timeout;
-    idle->generation = ctx->generation;
-    idle->absences = atomic_load_explicit(
-        &lb_roster_server(lcf->roster, ctx->index)->absences,
-        memory_order_relaxed);
-    idle->key = key;
-
-    ngx_queue_insert_head(&stack->queue, &idle->queue);
-    stack->number++;
-
-    ngx_queue_insert_head(&lcf->keepalive.age, &idle->age);
-
-    if (!lcf->keepalive.timer.timer_set) {
-        ngx_add_timer(&lcf->keepalive.timer, lcf->keepalive.timeout);
-    }
+                   "lb keepalive: saving connection %p", pc->connection);
 
     pc->connection = NULL;
-
-    c->read->delayed = 0;
-
-    /* nginx would take a timer that is about right for that of a new request */
-
-    if (c->read->timer_set) {
-        ngx_del_timer(c->read);
-    }
-
-    if (c->write->timer_set) {
-        ngx_del_timer(c->write);
-    }
-
-    c->write->handler = ngx_http_lb_idle_dummy;
-    c->read->handler = ngx_http_lb_idle_read;
-
-    c->data = idle;
-    c->idle = 1;
-    c->log = ngx_cycle->log;
-    c->read->log = ngx_cycle->log;
-    c->write->log = ngx_cycle->log;
-    c->pool->log = ngx_cycle->log;
-
-    if (c->read->ready) {
-        ngx_http_lb_idle_read(c->read);
-    }
-}
-
-
-/* Records come in blocks and are used again; they are never given back. */
-
-static ngx_http_lb_idle_t *
-ngx_http_lb_idle_alloc(ngx_http_lb_srv_conf_t *lcf)
-{
-    ngx_uint_t           i;
-    ngx_queue_t         *free;
-    ngx_http_lb_idle_t  *block;
-
-    free = &lcf->keepalive.free;
-
-    if (ngx_queue_empty(free)) {
-        block = ngx_palloc(lcf->keepalive.pool, NGX_HTTP_LB_IDLE_BLOCK
-                                                * sizeof(ngx_http_lb_idle_t));
-        if (block == NULL) {
-            return NULL;
-        }
-
-        for (i = 0; i < NGX_HTTP_LB_IDLE_BLOCK; i++) {
-            ngx_queue_insert_head(free, &block[i].queue);
-        }
-    }
-
-    block = ngx_queue_data(ngx_queue_head(free), ngx_http_lb_idle_t, queue);
-    ngx_queue_remove(&block->queue);
-
-    return block;
-}
-
-
-static void
-ngx_http_lb_idle_remove(ngx_http_lb_idle_t *idle)
-{
-    ngx_queue_remove(&idle->queue);
-    ngx_queue_remove(&idle->age);
-    idle->stack->number--;
-
-    ngx_queue_insert_head(&idle->conf->keepalive.free, &idle->queue);
-}
-
-
-static void
-ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle)
-{
-    ngx_connection_t  *c;
-
-    c = idle->connection;
-
-    ngx_http_lb_idle_remove(idle);
-    ngx_http_lb_close(c);
-}
-
-
-/* Whether its server has been replaced, or out, since it was last used. */
-
-static ngx_uint_t
-ngx_http_lb_idle_stale(ngx_http_lb_idle_t *idle, lb_server_t *server)
-{
-    return idle->generation != server->generation
-           || idle->absences != atomic_load_explicit(&server->absences,
-                                                     memory_order_relaxed);
-}
-
-
-/* Whether requests do not go to the server, be it in a panic. */
-
-static ngx_uint_t
-ngx_http_lb_server_out(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
-{
-    uint32_t      status;
-    lb_roster_t  *roster;
-
-    roster = lcf->roster;
-    status = lb_roster_status(roster, index);
-
-    return !(status & LB_USED)
-           || (status & (atomic_load_explicit(&roster->panicking,
-                                              memory_order_relaxed)
-                         ? LB_PANICKING : LB_UNUSABLE));
 }
 
 
 /* A connection keeps the key that it has been opened with. */
 
 static ngx_http_lb_conn_key_t *
-ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+ngx_http_lb_keepalive_key(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
     ngx_http_lb_conn_key_t  key;
 
@@ -429,7 +251,7 @@ ngx_http_lb_idle_key(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 /* the request is done with, and the connection good for another one */
 
 static ngx_uint_t
-ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+ngx_http_lb_keepalive_can(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 {
     ngx_connection_t         *c;
     ngx_http_upstream_t      *u;
@@ -459,91 +281,11 @@ ngx_http_lb_can_keep(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         return 0;
     }
 
-    if (ngx_gw_is_leaving() || ngx_http_lb_server_out(ctx->conf, ctx->index)) {
+    if (ngx_gw_is_leaving() || ngx_http_lb_idle_is_out(ctx->conf, ctx->index)) {
         return 0;
     }
 
     return ngx_handle_read_event(c->read, 0) == NGX_OK;
-}
-
-
-/* Closes those whose time is over, the oldest first. */
-
-static void
-ngx_http_lb_idle_expire(ngx_event_t *ev)
-{
-    ngx_queue_t              *q;
-    ngx_msec_int_t            left;
-    ngx_connection_t         *dummy;
-    ngx_http_lb_idle_t       *idle;
-    ngx_http_lb_keepalive_t  *conf;
-
-    dummy = ev->data;
-    conf = dummy->data;
-
-    while (!ngx_queue_empty(&conf->age)) {
-        q = ngx_queue_last(&conf->age);
-        idle = ngx_queue_data(q, ngx_http_lb_idle_t, age);
-
-        left = (ngx_msec_int_t) (idle->expires - ngx_current_msec);
-
-        if (left > 0) {
-            ngx_add_timer(ev, (ngx_msec_t) left);
-            return;
-        }
-
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ev->log, 0,
-                       "lb keepalive: time is over for connection %p",
-                       idle->connection);
-
-        ngx_http_lb_idle_close(idle);
-    }
-}
-
-
-static void
-ngx_http_lb_idle_dummy(ngx_event_t *ev)
-{
-    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "lb keepalive: dummy");
-}
-
-
-/*
- * On an idle connection: the server has closed it or says something that
- * nobody has asked for, or the worker wants it closed.
- */
-
-static void
-ngx_http_lb_idle_read(ngx_event_t *ev)
-{
-    ngx_connection_t  *c;
-
-    c = ev->data;
-
-    if (!c->close && !ngx_http_lb_is_closed(c)) {
-        ev->ready = 0;
-
-        if (ngx_handle_read_event(c->read, 0) == NGX_OK) {
-            return;
-        }
-    }
-
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ev->log, 0,
-                   "lb keepalive: closing connection %p", c);
-
-    ngx_http_lb_idle_close(c->data);
-}
-
-
-/* Whether the server has closed the connection, or says something unasked. */
-
-static ngx_uint_t
-ngx_http_lb_is_closed(ngx_connection_t *c)
-{
-    u_char  buf[1];
-
-    return recv(c->fd, buf, 1, MSG_PEEK) != -1
-           || ngx_socket_errno != NGX_EAGAIN;
 }
 
 
@@ -553,7 +295,7 @@ ngx_http_lb_is_closed(ngx_connection_t *c)
  */
 
 static ngx_uint_t
-ngx_http_lb_sent_once(ngx_http_request_t *r)
+ngx_http_lb_keepalive_once(ngx_http_request_t *r)
 {
     ngx_uint_t  next;
 
@@ -563,26 +305,4 @@ ngx_http_lb_sent_once(ngx_http_request_t *r)
            || !(next & NGX_HTTP_UPSTREAM_FT_ERROR)
            || ((r->method & (NGX_HTTP_POST|NGX_HTTP_LOCK|NGX_HTTP_PATCH))
                && !(next & NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT));
-}
-
-
-static void
-ngx_http_lb_close(ngx_connection_t *c)
-{
-#if (NGX_HTTP_SSL)
-
-    if (c->ssl) {
-        c->ssl->no_wait_shutdown = 1;
-        c->ssl->no_send_shutdown = 1;
-
-        if (ngx_ssl_shutdown(c) == NGX_AGAIN) {
-            c->ssl->handler = ngx_http_lb_close;
-            return;
-        }
-    }
-
-#endif
-
-    ngx_destroy_pool(c->pool);
-    ngx_close_connection(c);
 }

@@ -5,22 +5,28 @@
  */
 
 
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/request/ngx_http_lb_peer.h"
+
+#include "src/lb/request/ngx_http_lb_ctx.h"
+#include "src/lb/request/ngx_http_lb_keepalive.h"
+#include "src/lb/request/ngx_http_lb_reason.h"
+#include "src/lb/request/ngx_http_lb_result.h"
+#include "src/lb/request/ngx_http_lb_session.h"
+#include "src/lb/upstream/ngx_http_lb_log.h"
+#include "src/lb/upstream/ngx_http_lb_method.h"
 
 
 static ngx_int_t ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data);
 static void ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
-static ngx_int_t ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx,
-    ngx_peer_connection_t *pc, uint32_t index);
-static void ngx_http_lb_drop(ngx_http_lb_ctx_t *ctx);
-static ngx_int_t ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx,
-    uint32_t index);
-static void ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc);
 static void ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
+static void ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc);
 static ngx_uint_t ngx_http_lb_answered(ngx_http_lb_ctx_t *ctx);
 static ngx_uint_t ngx_http_lb_may_try(ngx_http_lb_ctx_t *ctx);
+static ngx_int_t ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc, uint32_t index);
+static ngx_int_t ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx, uint32_t index);
 static ngx_uint_t ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
@@ -38,33 +44,12 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     lcf = ngx_http_conf_upstream_srv_conf(us, ngx_http_lb_upstream_module);
 
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_lb_ctx_t));
+    ctx = ngx_http_lb_ctx_create(r, lcf);
     if (ctx == NULL) {
         return NGX_ERROR;
     }
 
-    ctx->request = r;
-    ctx->conf = lcf;
-    ctx->index = LB_NONE;
-    ctx->how = LB_USUAL;
-    ctx->attempts = 0;
-    ctx->stale = 0;
-    ctx->fresh = 0;
-    ctx->broken = 0;
-    ctx->text = NULL;
-    ctx->key = NULL;
-    ctx->ask.row = lcf->row;
-    ctx->ask.random = &lcf->random;
-    ctx->ask.last = 0;
-    ctx->ask.tried.list = ctx->tried;
-    ctx->ask.tried.number = 0;
-    ctx->ask.tried.size = NGX_HTTP_LB_TRIED;
-
-    ngx_str_null(&ctx->name);
-    ngx_str_null(&ctx->failed);
-    ngx_str_null(&ctx->reason);
-
-    rc = ngx_http_lb_key(r, lcf, &ctx->ask.key);
+    rc = ngx_http_lb_method_key(r, lcf, &ctx->ask.key);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -73,11 +58,6 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     ctx->keyless = (rc == NGX_DECLINED);
 
     ngx_http_lb_reason_watch(ctx);
-
-    ctx->cleanup.handler = ngx_http_lb_cleanup;
-    ctx->cleanup.data = ctx;
-    ctx->cleanup.next = r->pool->cleanup;
-    r->pool->cleanup = &ctx->cleanup;
 
     u = r->upstream;
 
@@ -98,17 +78,6 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 }
 
 
-/* nothing is held here, unless the request was torn down by other ways */
-
-void
-ngx_http_lb_cleanup(void *data)
-{
-    ngx_http_lb_ctx_t  *ctx = data;
-
-    ngx_http_lb_drop(ctx);
-}
-
-
 static ngx_int_t
 ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 {
@@ -126,7 +95,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->connection = NULL;
     ctx->key = NULL;
 
-    ngx_http_lb_drop(ctx);
+    ngx_http_lb_ctx_drop(ctx);
 
     ctx->ask.now = ngx_current_msec;
 
@@ -151,7 +120,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
                    &ctx->name, index, ctx->how);
 
     if (ctx->failed.len) {
-        ngx_http_lb_log_retry(ctx, pc->log);
+        ngx_http_lb_result_retried(ctx, pc->log);
         ctx->failed.len = 0;
     }
 
@@ -204,13 +173,13 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         if (ngx_http_lb_answered(ctx)) {
             us = ctx->request->upstream->state;
 
-            ngx_http_lb_count(ctx, us);
+            ngx_http_lb_result_count(ctx, us);
 
             if (ctx->broken) {
-                ngx_http_lb_broken(ctx, pc);
+                ngx_http_lb_result_broken(ctx, pc);
 
             } else {
-                ngx_http_lb_passed(ctx, us->header_time);
+                ngx_http_lb_result_passed(ctx, us->header_time);
             }
         }
 
@@ -227,7 +196,7 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         ngx_http_lb_free_failed(ctx, pc);
     }
 
-    ngx_http_lb_drop(ctx);
+    ngx_http_lb_ctx_drop(ctx);
 }
 
 
@@ -262,10 +231,10 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     pc->cached = 0;
 
     if (excused) {
-        ngx_http_lb_excused(ctx, pc);
+        ngx_http_lb_result_excused(ctx, pc);
 
     } else {
-        ngx_http_lb_failed(ctx, pc);
+        ngx_http_lb_result_failed(ctx, pc);
     }
 
     left = lb_pick_left(ctx->conf->roster, &ctx->ask, !answered);
@@ -292,7 +261,7 @@ ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc)
     ngx_http_upstream_t  *u;
 
     u = r->upstream;
-    ctx = ngx_http_lb_get_ctx(r);
+    ctx = ngx_http_lb_ctx_get(r);
 
     ctx->broken = (rc == NGX_HTTP_BAD_GATEWAY
                    || rc == NGX_HTTP_GATEWAY_TIME_OUT)
@@ -351,7 +320,7 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
                       sizeof(ngx_str_t) + identity->name_length);
 
     if (name == NULL || ngx_http_lb_tried_add(ctx, index) != NGX_OK) {
-        ngx_http_lb_drop(ctx);
+        ngx_http_lb_ctx_drop(ctx);
         return NGX_ERROR;
     }
 
@@ -366,22 +335,6 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
     pc->name = name;
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_lb_drop(ngx_http_lb_ctx_t *ctx)
-{
-    lb_load_t  load;
-
-    if (ctx->index == LB_NONE) {
-        return;
-    }
-
-    load = lb_roster_load(ctx->conf->roster);
-    lb_load_drop(&load, ctx->ask.row, ctx->index);
-
-    ctx->index = LB_NONE;
 }
 
 

@@ -7,7 +7,9 @@
  */
 
 
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/request/ngx_http_lb_reason.h"
+
+#include "src/lb/upstream/ngx_http_lb_error.h"
 
 
 static u_char *ngx_http_lb_log_handler(ngx_http_request_t *r,
@@ -26,13 +28,10 @@ ngx_http_lb_reason_watch(ngx_http_lb_ctx_t *ctx)
 
     r = ctx->request->main;
 
-    if (r->log_handler == ngx_http_lb_log_handler) {
-        ctx->log_handler = NULL;
-        return;
+    if (r->log_handler != ngx_http_lb_log_handler) {
+        ctx->log_handler = r->log_handler;
+        r->log_handler = ngx_http_lb_log_handler;
     }
-
-    ctx->log_handler = r->log_handler;
-    r->log_handler = ngx_http_lb_log_handler;
 }
 
 
@@ -119,25 +118,6 @@ ngx_http_lb_reason_excuses(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 }
 
 
-ngx_uint_t
-ngx_http_lb_error_is_local(ngx_err_t err)
-{
-    switch (err) {
-
-    case EADDRNOTAVAIL:
-    case NGX_EADDRINUSE:
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case NGX_ENOMEM:
-        return 1;
-
-    default:
-        return 0;
-    }
-}
-
-
 /*
  * The number in "connect() to ... failed (99: ...)"; 0 if there is none.  What
  * a server has sent is not looked at.
@@ -191,13 +171,9 @@ ngx_http_lb_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
 
     handler = NULL;
 
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+    cln = r->pool->cleanup;
 
-        if (cln->handler != ngx_http_lb_cleanup) {
-            continue;
-        }
-
-        ctx = cln->data;
+    while ((ctx = ngx_http_lb_ctx_next(&cln)) != NULL) {
 
         if (ctx->request == sr && ctx->index != LB_NONE
             && len <= NGX_MAX_ERROR_STR)

@@ -7,7 +7,9 @@
  */
 
 
-#include "src/lb/request/ngx_http_lb_conn_key.h"
+#include "src/lb/request/ngx_http_lb_session.h"
+
+#include "src/lb/request/ngx_http_lb_tls.h"
 
 
 #if (NGX_HTTP_SSL)

@@ -12,7 +12,7 @@
  */
 
 
-#include "src/lb/request/ngx_http_lb_conn_key.h"
+#include "src/lb/request/ngx_http_lb_tls.h"
 
 
 #if (NGX_HTTP_SSL)

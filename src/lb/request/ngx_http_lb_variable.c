@@ -4,7 +4,9 @@
  */
 
 
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/request/ngx_http_lb_variable.h"
+
+#include "src/lb/request/ngx_http_lb_ctx.h"
 
 
 #define NGX_HTTP_LB_SERVER  0
@@ -50,32 +52,6 @@ ngx_http_lb_add_variables(ngx_conf_t *cf)
 }
 
 
-/*
- * The context is found through the pool's cleanup list, which an internal
- * redirect leaves alone; subrequests share the pool.
- */
-
-ngx_http_lb_ctx_t *
-ngx_http_lb_get_ctx(ngx_http_request_t *r)
-{
-    ngx_http_lb_ctx_t   *ctx;
-    ngx_pool_cleanup_t  *cln;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler == ngx_http_lb_cleanup) {
-            ctx = cln->data;
-
-            if (ctx->request == r) {
-                return ctx;
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
 static ngx_int_t
 ngx_http_lb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data)
@@ -84,7 +60,7 @@ ngx_http_lb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     ngx_str_t           value;
     ngx_http_lb_ctx_t  *ctx;
 
-    ctx = ngx_http_lb_get_ctx(r);
+    ctx = ngx_http_lb_ctx_get(r);
 
     if (ctx == NULL) {
         v->not_found = 1;

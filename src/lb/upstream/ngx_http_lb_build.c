@@ -10,8 +10,11 @@
  */
 
 
+#include "src/lb/upstream/ngx_http_lb_build.h"
+
+#include "src/common/ngx_gw_leader.h"
 #include "src/core/balance/lb_build.h"
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/upstream/ngx_http_lb_log.h"
 
 
 /* us of a pass of the event loop that building may take, and of the first */
@@ -109,7 +112,7 @@ ngx_http_lb_build_whole(ngx_http_lb_srv_conf_t *lcf, ngx_log_t *log)
 
 
 void
-ngx_http_lb_publish(ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_build(ngx_http_lb_srv_conf_t *lcf)
 {
     if (!lcf->waiting) {
         lcf->waiting = 1;

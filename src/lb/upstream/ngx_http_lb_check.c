@@ -8,17 +8,68 @@
 
 #include "src/lb/upstream/ngx_http_lb_check.h"
 
+#include "src/common/ngx_gw_leader.h"
+#include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_pace.h"
+#include "src/lb/upstream/ngx_http_lb_build.h"
+#include "src/lb/upstream/ngx_http_lb_log.h"
+#include "src/lb/upstream/ngx_http_lb_probe.h"
+#include "src/lb/upstream/ngx_http_lb_state_lock.h"
+
 
 /* ms; a term ends an interval after its last renewal, within these */
 #define NGX_HTTP_LB_CHECK_TERM_MIN  200
 #define NGX_HTTP_LB_CHECK_TERM_MAX  2000
 
 
+/* in shared memory: who makes the checks */
+
+typedef struct {
+    ngx_gw_leader_t               leader;
+    _Atomic uint64_t              next;       /* numbers configurations */
+    _Atomic uint64_t              config;     /* of those who may lead */
+} ngx_http_lb_lead_t;
+
+
+/* of one process, but for the lead */
+
+struct ngx_http_lb_checker_s {
+    ngx_http_lb_main_conf_t      *conf;
+    ngx_http_lb_lead_t           *lead;
+    uint64_t                      config;     /* number of this one */
+    ngx_msec_t                    period;     /* of the tick */
+    ngx_msec_t                    term;       /* of the leader */
+    ngx_event_t                   tick;
+    ngx_uint_t                    leads;      /* whether we are the checker */
+    ngx_http_lb_prober_t          prober;
+    ngx_connection_t              dummy;
+};
+
+
+/* a server to check; made when the process becomes the checker */
+
+struct ngx_http_lb_target_s {
+    ngx_http_lb_probed_t          probed;     /* comes first */
+    ngx_http_lb_srv_conf_t       *conf;
+    ngx_http_lb_checker_t        *checker;
+    ngx_event_t                   timer;
+    lb_pace_t                     pace;
+    uint32_t                      index;
+    uint32_t                      generation; /* of the slot */
+    unsigned                      running:1;
+};
+
+
+static void ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker);
+static void ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_check_identity(ngx_http_lb_target_t *target,
+    lb_identity_t *identity);
+static void ngx_http_lb_check_result(ngx_http_lb_probed_t *probed,
+    ngx_uint_t passed, ngx_str_t *reason, ngx_msec_t began);
 static ngx_int_t ngx_http_lb_check_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static void ngx_http_lb_check_tick(ngx_event_t *ev);
-static ngx_uint_t ngx_http_lb_check_takes_part(
-    ngx_http_lb_checker_t *checker);
+static ngx_uint_t ngx_http_lb_check_takes_part(ngx_http_lb_checker_t *checker);
 static void ngx_http_lb_check_survey(ngx_http_lb_checker_t *checker,
     ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_check_wanted(lb_server_t *server);
@@ -26,7 +77,6 @@ static ngx_uint_t ngx_http_lb_check_current(ngx_http_lb_target_t *target);
 static void ngx_http_lb_check_begin(ngx_http_lb_target_t *target,
     uint32_t place, uint32_t n);
 static void ngx_http_lb_check_end(ngx_http_lb_target_t *target);
-static void ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_check_due(ngx_event_t *ev);
 static void ngx_http_lb_check_log(ngx_http_lb_target_t *target,
     lb_health_t change, ngx_str_t *reason, lb_identity_t *identity);
@@ -117,18 +167,9 @@ ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
         return;
     }
 
-    ngx_queue_init(&checker->spare);
+    ngx_http_lb_probe_init(&checker->prober, cycle);
 
     checker->dummy.fd = (ngx_socket_t) -1;
-
-    checker->log.log_level = NGX_LOG_INFO;
-    checker->log.writer = ngx_http_lb_probe_log;
-    checker->log.wdata = checker;
-
-    checker->beat.handler = ngx_http_lb_probe_beat;
-    checker->beat.data = &checker->dummy;
-    checker->beat.log = cycle->log;
-    checker->beat.cancelable = 1;
 
     checker->tick.handler = ngx_http_lb_check_tick;
     checker->tick.data = &checker->dummy;
@@ -148,17 +189,19 @@ ngx_http_lb_check_exit_process(ngx_http_lb_main_conf_t *lmcf)
 }
 
 
-void
+/* All probes end without a result. */
+
+static void
 ngx_http_lb_check_stop(ngx_http_lb_checker_t *checker)
 {
     ngx_uint_t                i;
     ngx_http_lb_srv_conf_t  **lcfp;
 
-    if (!checker->holds) {
+    if (!checker->leads) {
         return;
     }
 
-    checker->holds = 0;
+    checker->leads = 0;
 
     lcfp = checker->conf->upstreams.elts;
 
@@ -186,9 +229,12 @@ ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* the slot may go to another server while its identity is being copied */
+/*
+ * Copies the identity of a target's server.  NGX_DECLINED: the server is there
+ * no more.  The slot may go to another one while it is being copied.
+ */
 
-ngx_int_t
+static ngx_int_t
 ngx_http_lb_check_identity(ngx_http_lb_target_t *target,
     lb_identity_t *identity)
 {
@@ -200,17 +246,19 @@ ngx_http_lb_check_identity(ngx_http_lb_target_t *target,
 }
 
 
-void
-ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
+static void
+ngx_http_lb_check_result(ngx_http_lb_probed_t *probed, ngx_uint_t passed,
     ngx_str_t *reason, ngx_msec_t began)
 {
     ngx_time_t                *tp;
     lb_health_t                change;
     lb_server_t               *server;
     lb_identity_t              identity;
+    ngx_http_lb_target_t      *target;
     ngx_http_lb_checker_t     *checker;
     ngx_http_lb_check_conf_t  *check;
 
+    target = (ngx_http_lb_target_t *) probed;
     checker = target->checker;
     check = target->conf->check;
 
@@ -238,7 +286,7 @@ ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
     /* an answer proves that the server is there: who waits since before? */
 
     if (passed) {
-        ngx_http_lb_probe_outrun(target, began);
+        ngx_http_lb_probe_outrun(probed, began);
 
     } else {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
@@ -253,7 +301,7 @@ ngx_http_lb_check_result(ngx_http_lb_target_t *target, ngx_uint_t passed,
         return;
     }
 
-    ngx_http_lb_publish(target->conf);
+    ngx_http_lb_build(target->conf);
 
     ngx_http_lb_check_log(target, change, reason, &identity);
 }
@@ -322,14 +370,14 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
             continue;
         }
 
-        if (!checker->holds
+        if (!checker->leads
             || lcfp[i]->surveyed != lb_roster_generation(lcfp[i]->roster))
         {
             ngx_http_lb_check_survey(checker, lcfp[i]);
         }
     }
 
-    checker->holds = 1;
+    checker->leads = 1;
 }
 
 
@@ -454,7 +502,12 @@ ngx_http_lb_check_begin(ngx_http_lb_target_t *target, uint32_t place,
     target->timer.cancelable = 1;
     target->running = 1;
 
-    ngx_queue_init(&target->probes);
+    target->probed.prober = &target->checker->prober;
+    target->probed.check = target->conf->check;
+    target->probed.upstream = &target->conf->upstream->host;
+    target->probed.result = ngx_http_lb_check_result;
+
+    ngx_queue_init(&target->probed.probes);
 
     ngx_add_timer(&target->timer,
                   (ngx_msec_t) target->pace.due - ngx_current_msec);
@@ -470,7 +523,7 @@ ngx_http_lb_check_end(ngx_http_lb_target_t *target)
         ngx_del_timer(&target->timer);
     }
 
-    ngx_http_lb_probe_cancel(target);
+    ngx_http_lb_probe_cancel(&target->probed);
 }
 
 
@@ -478,6 +531,7 @@ static void
 ngx_http_lb_check_due(ngx_event_t *ev)
 {
     lb_server_t               *server;
+    lb_identity_t              identity;
     ngx_http_lb_target_t      *target;
     ngx_http_lb_check_conf_t  *check;
 
@@ -496,11 +550,12 @@ ngx_http_lb_check_due(ngx_event_t *ev)
 
     server = lb_roster_server(target->conf->roster, target->index);
 
-    if (target->nprobes < check->probes_max
-        && ngx_http_lb_check_wanted(server))
+    if (target->probed.nprobes < check->probes_max
+        && ngx_http_lb_check_wanted(server)
+        && ngx_http_lb_check_identity(target, &identity) == NGX_OK)
     {
         atomic_store(&server->check_began, ngx_current_msec);
-        ngx_http_lb_probe_start(target);
+        ngx_http_lb_probe_start(&target->probed, &identity);
     }
 }
 
@@ -534,7 +589,7 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
                       (row == 1) ? "" : "s", left.usable, left.total);
 
     } else if (change == LB_HEALTH_WENT_DOWN) {
-        ngx_http_lb_explain(lcf, target->index, LB_UNHEALTHY, reason);
+        ngx_http_lb_log_reason(lcf, target->index, LB_UNHEALTHY, reason);
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "lb: server %V in upstream \"%V\" is down: %V, "

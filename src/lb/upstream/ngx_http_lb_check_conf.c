@@ -5,7 +5,9 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_check.h"
+#include "src/lb/upstream/ngx_http_lb_check_conf.h"
+
+#include "src/core/balance/lb_health.h"
 
 
 #define NGX_HTTP_LB_CHECK_TIME_MIN  10

@@ -7,6 +7,13 @@
 
 #include "src/lb/upstream/ngx_http_lb_edit.h"
 
+#include "src/common/ngx_gw_leader.h"
+#include "src/lb/upstream/ngx_http_lb_build.h"
+#include "src/lb/upstream/ngx_http_lb_log.h"
+#include "src/lb/upstream/ngx_http_lb_state.h"
+#include "src/lb/upstream/ngx_http_lb_state_lines.h"
+#include "src/lb/upstream/ngx_http_lb_state_save.h"
+
 
 /* ms; a term that outlives its process only if that has been stopped */
 #define NGX_HTTP_LB_EDIT_TERM   3600000
@@ -21,23 +28,23 @@
 #define NGX_HTTP_LB_EDIT_GUARD  1000
 
 
+#define ngx_http_lb_editor(lcf)                                              \
+    ((ngx_gw_leader_t *) &(lcf)->roster->editor)
+
+
+static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit);
-static void ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
-static void ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_timer(ngx_event_t *ev);
 static void ngx_http_lb_edit_expire(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit,
-    uint32_t *index);
 static ngx_uint_t ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index);
 static void ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index);
-
-#define ngx_http_lb_editor(lcf)                                              \
-    ((ngx_gw_leader_t *) &(lcf)->roster->editor)
 
 
 ngx_http_lb_edit_t *
@@ -85,7 +92,7 @@ ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
 
         ngx_shmtx_unlock(&lcf->shpool->mutex);
 
-        ngx_http_lb_publish(lcf);
+        ngx_http_lb_build(lcf);
 
         edit->finish(edit);
         return;
@@ -264,7 +271,7 @@ ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
 
-    ngx_http_lb_publish(lcf);
+    ngx_http_lb_build(lcf);
 
     if (save->pool) {
         ngx_destroy_pool(save->pool);
@@ -522,68 +529,4 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
     case NGX_HTTP_LB_RECOVER:
         return;
     }
-}
-
-
-ngx_int_t
-ngx_http_lb_edit_address(ngx_pool_t *pool, ngx_str_t *text, lb_line_t *line,
-    const char **reason)
-{
-    ngx_url_t  u;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = *text;
-    u.default_port = 80;
-    u.no_resolve = 1;
-
-    if (ngx_parse_url(pool, &u) != NGX_OK) {
-        *reason = u.err ? u.err : "no memory";
-        return NGX_DECLINED;
-    }
-
-    if (u.naddrs == 0) {
-        *reason = "names are looked up in server lines only";
-        return NGX_DECLINED;
-    }
-
-    if (u.naddrs > 1) {
-        *reason = "more than one address";
-        return NGX_DECLINED;
-    }
-
-    if (u.addrs->name.len > LB_NAME_MAX
-        || u.addrs->socklen > LB_ADDRESS_MAX)
-    {
-        *reason = "too long";
-        return NGX_DECLINED;
-    }
-
-    line->host = (char *) u.addrs->name.data;
-    line->host_length = u.addrs->name.len;
-    line->name = (char *) u.addrs->name.data;
-    line->name_length = u.addrs->name.len;
-    line->address = u.addrs->sockaddr;
-    line->address_length = u.addrs->socklen;
-
-    return NGX_OK;
-}
-
-
-/* nginx's defaults for what was not said */
-
-void
-ngx_http_lb_edit_line(const lb_entry_t *entry, lb_line_t *line)
-{
-    unsigned  members;
-
-    members = entry->members;
-
-    line->weight = (members & LB_ENTRY_WEIGHT) ? entry->weight : 1;
-    line->max_conns = (members & LB_ENTRY_MAX_CONNS) ? entry->max_conns : 0;
-    line->max_fails = (members & LB_ENTRY_MAX_FAILS) ? entry->max_fails : 1;
-    line->fail_timeout = (members & LB_ENTRY_FAIL_TIMEOUT)
-                         ? entry->fail_timeout : 10000;
-    line->status = lb_edit_status(entry);
-    line->id = entry->id;
 }

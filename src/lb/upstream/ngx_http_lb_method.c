@@ -5,7 +5,8 @@
  */
 
 
-#include "src/lb/ngx_http_lb.h"
+#include "src/lb/upstream/ngx_http_lb_method.h"
+
 #include "src/core/balance/lb_cells.h"
 
 
@@ -13,7 +14,7 @@
 #define NGX_HTTP_LB_ERRORS_MAX  1000000
 
 
-static ngx_int_t ngx_http_lb_method_key(ngx_conf_t *cf, ngx_command_t *cmd,
+static ngx_int_t ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_lb_srv_conf_t *lcf);
 static char *ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
     lb_outlier_t *outlier, ngx_str_t *param);
@@ -65,7 +66,7 @@ ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
     if (method->pick == lb_pick_hash) {
         lcf->rules.cells = 1;
 
-        if (ngx_http_lb_method_key(cf, cmd, lcf) != NGX_OK) {
+        if (ngx_http_lb_method_compile(cf, cmd, lcf) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -83,7 +84,7 @@ ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 static ngx_int_t
-ngx_http_lb_method_key(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_lb_srv_conf_t *lcf)
 {
     ngx_str_t                         *value;
@@ -115,7 +116,7 @@ ngx_http_lb_method_key(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 ngx_int_t
-ngx_http_lb_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
+ngx_http_lb_method_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     uint64_t *key)
 {
     ngx_str_t  value;

@@ -1,17 +1,16 @@
 
 /*
- * One probe: connect, send, read, judge, within its time.  The time counts
- * from connect; when it is over, the socket is looked at once more, and a
- * probe whose process was busy or stopped meanwhile gets that time back.
- *
- * When the verdict has been entered, the answer is read to its end and the
- * connection shut down in order, within the same time: to reset it would be
- * an error for the server.
+ * Probes: connections of their own, timers, and what an answer is found to be.
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_check.h"
+#include "src/lb/upstream/ngx_http_lb_probe.h"
 
+#include "src/core/balance/lb_pace.h"
+#include "src/core/balance/lb_probe.h"
+#include "src/lb/upstream/ngx_http_lb_error.h"
+
+#include <ngx_event_connect.h>
 #include <poll.h>
 
 
@@ -26,9 +25,32 @@
 /* how often a probe gets more time: a process may be busy without end */
 #define NGX_HTTP_LB_PROBE_GRACES  3
 
+/* ms; what the lag of the event loop is measured by */
+#define NGX_HTTP_LB_PROBE_BEAT    50
 
+
+typedef struct {
+    ngx_queue_t                   queue;      /* of the server, or spare */
+    ngx_http_lb_probed_t         *probed;
+    ngx_connection_t             *connection;
+    ngx_event_t                   timer;
+    ngx_msec_t                    began;
+    ngx_msec_t                    deadline;
+    ngx_msec_t                    lag;        /* when deadline was set */
+    ngx_uint_t                    graces;     /* how often that was moved */
+    size_t                        sent;
+    size_t                        received;
+    unsigned                      connected:1;
+    unsigned                      judged:1;   /* nobody waits for a result */
+    unsigned                      shut:1;     /* nothing more is sent */
+    lb_probe_t                    answer;
+} ngx_http_lb_probe_t;
+
+
+static void ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level,
+    u_char *buf, size_t len);
 static ngx_http_lb_probe_t *ngx_http_lb_probe_create(
-    ngx_http_lb_target_t *target);
+    ngx_http_lb_probed_t *probed);
 static void ngx_http_lb_probe_connected(ngx_http_lb_probe_t *probe,
     ngx_peer_connection_t *pc, ngx_int_t rc);
 static void ngx_http_lb_probe_not_made(ngx_http_lb_probe_t *probe);
@@ -43,7 +65,8 @@ static ngx_int_t ngx_http_lb_probe_feed(ngx_http_lb_probe_t *probe,
     u_char *data, size_t size);
 static void ngx_http_lb_probe_expire(ngx_event_t *ev);
 static ngx_uint_t ngx_http_lb_probe_ready(ngx_connection_t *c);
-static ngx_msec_t ngx_http_lb_probe_lag(ngx_http_lb_checker_t *checker);
+static void ngx_http_lb_probe_beat(ngx_event_t *ev);
+static ngx_msec_t ngx_http_lb_probe_lag(ngx_http_lb_prober_t *prober);
 static void ngx_http_lb_probe_failed(ngx_http_lb_probe_t *probe,
     const char *what, ngx_err_t err);
 static void ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe,
@@ -53,62 +76,76 @@ static void ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe);
 
 
 void
-ngx_http_lb_probe_start(ngx_http_lb_target_t *target)
+ngx_http_lb_probe_init(ngx_http_lb_prober_t *prober, ngx_cycle_t *cycle)
+{
+    ngx_queue_init(&prober->spare);
+
+    prober->dummy.fd = (ngx_socket_t) -1;
+
+    prober->log.log_level = NGX_LOG_INFO;
+    prober->log.writer = ngx_http_lb_probe_log;
+    prober->log.wdata = prober;
+
+    prober->beat.handler = ngx_http_lb_probe_beat;
+    prober->beat.data = &prober->dummy;
+    prober->beat.log = cycle->log;
+    prober->beat.cancelable = 1;
+}
+
+
+void
+ngx_http_lb_probe_start(ngx_http_lb_probed_t *probed,
+    lb_identity_t *identity)
 {
     ngx_int_t               rc;
     ngx_str_t               name;
-    lb_identity_t           identity;
     struct sockaddr        *sockaddr;
     ngx_http_lb_probe_t    *probe;
     ngx_peer_connection_t   pc;
 
-    if (ngx_http_lb_check_identity(target, &identity) != NGX_OK) {
-        return;
-    }
-
-    probe = ngx_http_lb_probe_create(target);
+    probe = ngx_http_lb_probe_create(probed);
     if (probe == NULL) {
         return;
     }
 
-    sockaddr = (struct sockaddr *) identity.address;
+    sockaddr = (struct sockaddr *) identity->address;
 
-    if (target->conf->check->port && sockaddr->sa_family != AF_UNIX) {
-        ngx_inet_set_port(sockaddr, (in_port_t) target->conf->check->port);
+    if (probed->check->port && sockaddr->sa_family != AF_UNIX) {
+        ngx_inet_set_port(sockaddr, (in_port_t) probed->check->port);
     }
 
-    name.len = identity.name_length;
-    name.data = (u_char *) identity.name;
+    name.len = identity->name_length;
+    name.data = (u_char *) identity->name;
 
     ngx_memzero(&pc, sizeof(ngx_peer_connection_t));
 
     pc.sockaddr = sockaddr;
-    pc.socklen = identity.address_length;
+    pc.socklen = identity->address_length;
     pc.name = &name;
     pc.get = ngx_event_get_peer;
-    pc.log = &target->checker->log;
+    pc.log = &probed->prober->log;
     pc.log_error = NGX_ERROR_ERR;
 
-    target->checker->err = 0;
+    probed->prober->err = 0;
 
     rc = ngx_event_connect_peer(&pc);
 
-    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
-                   "lb check of %V in upstream \"%V\": %i, slot %uD",
-                   &name, &target->conf->upstream->host, rc, target->index);
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
+                   "lb check of %V in upstream \"%V\": %i",
+                   &name, probed->upstream, rc);
 
     ngx_http_lb_probe_connected(probe, &pc, rc);
 }
 
 
 void
-ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target)
+ngx_http_lb_probe_cancel(ngx_http_lb_probed_t *probed)
 {
     ngx_queue_t          *q;
     ngx_http_lb_probe_t  *probe;
 
-    while (!ngx_queue_empty(&target->probes)) {
-        q = ngx_queue_head(&target->probes);
+    while (!ngx_queue_empty(&probed->probes)) {
+        q = ngx_queue_head(&probed->probes);
         probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
 
         ngx_http_lb_probe_end(probe);
@@ -117,13 +154,13 @@ ngx_http_lb_probe_cancel(ngx_http_lb_target_t *target)
 
 
 void
-ngx_http_lb_probe_outrun(ngx_http_lb_target_t *target, ngx_msec_t began)
+ngx_http_lb_probe_outrun(ngx_http_lb_probed_t *probed, ngx_msec_t began)
 {
     ngx_queue_t          *q, *next;
     ngx_http_lb_probe_t  *probe;
 
-    for (q = ngx_queue_head(&target->probes);
-         q != ngx_queue_sentinel(&target->probes);
+    for (q = ngx_queue_head(&probed->probes);
+         q != ngx_queue_sentinel(&probed->probes);
          q = next)
     {
         next = ngx_queue_next(q);
@@ -151,15 +188,15 @@ ngx_http_lb_probe_outrun(ngx_http_lb_target_t *target, ngx_msec_t began)
  * at once.
  */
 
-void
+static void
 ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level, u_char *buf,
     size_t len)
 {
     u_char                 *p, *text, *last, *colon;
     ngx_int_t               err;
-    ngx_http_lb_checker_t  *checker;
+    ngx_http_lb_prober_t  *prober;
 
-    checker = log->wdata;
+    prober = log->wdata;
     last = buf + len;
 
     text = ngx_strlchr(buf, last, '#');
@@ -170,10 +207,10 @@ ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level, u_char *buf,
         last--;
     }
 
-    checker->said_len = ngx_min((size_t) (last - text), LB_REASON_MAX);
-    ngx_memcpy(checker->said, text, checker->said_len);
+    prober->said_len = ngx_min((size_t) (last - text), LB_REASON_MAX);
+    ngx_memcpy(prober->said, text, prober->said_len);
 
-    checker->err = 0;
+    prober->err = 0;
 
     for (p = last; p > text && p[-1] != '('; p--) { /* void */ }
 
@@ -181,55 +218,55 @@ ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level, u_char *buf,
     err = colon ? ngx_atoi(p, colon - p) : NGX_ERROR;
 
     if (err != NGX_ERROR) {
-        checker->err = err;
+        prober->err = err;
     }
 }
 
 
 static ngx_http_lb_probe_t *
-ngx_http_lb_probe_create(ngx_http_lb_target_t *target)
+ngx_http_lb_probe_create(ngx_http_lb_probed_t *probed)
 {
     ngx_queue_t            *q;
     ngx_http_lb_probe_t    *probe;
-    ngx_http_lb_checker_t  *checker;
+    ngx_http_lb_prober_t  *prober;
 
-    checker = target->checker;
+    prober = probed->prober;
 
-    if (ngx_queue_empty(&checker->spare)) {
+    if (ngx_queue_empty(&prober->spare)) {
         probe = ngx_palloc(ngx_cycle->pool, sizeof(ngx_http_lb_probe_t));
         if (probe == NULL) {
             return NULL;
         }
 
     } else {
-        q = ngx_queue_head(&checker->spare);
+        q = ngx_queue_head(&prober->spare);
         ngx_queue_remove(q);
 
         probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
     }
 
-    if (!checker->beat.timer_set) {
-        checker->beat_due = ngx_current_msec + NGX_HTTP_LB_BEAT;
-        ngx_add_timer(&checker->beat, NGX_HTTP_LB_BEAT);
+    if (!prober->beat.timer_set) {
+        prober->beat_due = ngx_current_msec + NGX_HTTP_LB_PROBE_BEAT;
+        ngx_add_timer(&prober->beat, NGX_HTTP_LB_PROBE_BEAT);
     }
 
     ngx_memzero(probe, sizeof(ngx_http_lb_probe_t));
 
-    ngx_queue_insert_tail(&target->probes, &probe->queue);
-    target->nprobes++;
-    checker->nopen++;
+    ngx_queue_insert_tail(&probed->probes, &probe->queue);
+    probed->nprobes++;
+    prober->nopen++;
 
-    probe->target = target;
+    probe->probed = probed;
     probe->began = ngx_current_msec;
-    probe->deadline = ngx_current_msec + target->conf->check->timeout;
-    probe->lag = ngx_http_lb_probe_lag(checker);
+    probe->deadline = ngx_current_msec + probed->check->timeout;
+    probe->lag = ngx_http_lb_probe_lag(prober);
 
     probe->timer.handler = ngx_http_lb_probe_expire;
-    probe->timer.data = &checker->dummy;
+    probe->timer.data = &prober->dummy;
     probe->timer.log = ngx_cycle->log;
     probe->timer.cancelable = 1;
 
-    lb_probe_start(&probe->answer, &target->conf->check->expect);
+    lb_probe_start(&probe->answer, &probed->check->expect);
 
     return probe;
 }
@@ -243,7 +280,7 @@ ngx_http_lb_probe_connected(ngx_http_lb_probe_t *probe,
     ngx_connection_t  *c;
 
     if (rc == NGX_DECLINED) {
-        err = probe->target->checker->err;
+        err = probe->probed->prober->err;
 
         /* no port or no memory is left here: the server was not asked */
 
@@ -272,7 +309,7 @@ ngx_http_lb_probe_connected(ngx_http_lb_probe_t *probe,
     c->read->handler = ngx_http_lb_probe_handler;
     c->write->handler = ngx_http_lb_probe_handler;
 
-    ngx_add_timer(&probe->timer, probe->target->conf->check->timeout);
+    ngx_add_timer(&probe->timer, probe->probed->check->timeout);
 
     if (rc == NGX_OK) {
         (void) ngx_http_lb_probe_go(probe);
@@ -286,19 +323,19 @@ static void
 ngx_http_lb_probe_not_made(ngx_http_lb_probe_t *probe)
 {
     ngx_str_t               said;
-    ngx_http_lb_checker_t  *checker;
+    ngx_http_lb_prober_t  *prober;
 
-    checker = probe->target->checker;
+    prober = probe->probed->prober;
 
-    if (checker->told_at != ngx_time()) {
-        checker->told_at = ngx_time();
+    if (prober->reported_at != ngx_time()) {
+        prober->reported_at = ngx_time();
 
-        said.len = checker->said_len;
-        said.data = checker->said;
+        said.len = prober->said_len;
+        said.data = prober->said;
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "lb: checks of upstream \"%V\" cannot be made: %V",
-                      &probe->target->conf->upstream->host, &said);
+                      probe->probed->upstream, &said);
     }
 
     ngx_http_lb_probe_end(probe);
@@ -314,8 +351,10 @@ ngx_http_lb_probe_handler(ngx_event_t *ev)
     c = ev->data;
     probe = c->data;
 
+    /* the worker exits */
+
     if (c->close) {
-        ngx_http_lb_check_stop(probe->target->checker);
+        ngx_http_lb_probe_end(probe);
         return;
     }
 
@@ -337,7 +376,7 @@ ngx_http_lb_probe_go(ngx_http_lb_probe_t *probe)
         probe->connected = 1;
     }
 
-    if (probe->target->conf->check->tcp) {
+    if (probe->probed->check->tcp) {
         ngx_http_lb_probe_done(probe, 1, NULL, 0);
         return NGX_DONE;
     }
@@ -383,7 +422,7 @@ ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
     ngx_connection_t  *c;
 
     c = probe->connection;
-    request = &probe->target->conf->check->request;
+    request = &probe->probed->check->request;
 
     while (probe->sent < request->len) {
         n = c->send(c, request->data + probe->sent,
@@ -395,7 +434,7 @@ ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
 
         if (n == NGX_ERROR) {
             ngx_http_lb_probe_failed(probe, "send() failed",
-                                     probe->target->checker->err);
+                                     probe->probed->prober->err);
             return NGX_ERROR;
         }
 
@@ -470,7 +509,7 @@ ngx_http_lb_probe_closed(ngx_http_lb_probe_t *probe, ssize_t n)
 
     if (n == NGX_ERROR) {
         ngx_http_lb_probe_failed(probe, "recv() failed",
-                                 probe->target->checker->err);
+                                 probe->probed->prober->err);
         return NGX_DONE;
     }
 
@@ -561,7 +600,7 @@ ngx_http_lb_probe_expire(ngx_event_t *ev)
     ngx_time_update();
 
     now = ngx_current_msec;
-    lag = ngx_http_lb_probe_lag(probe->target->checker);
+    lag = ngx_http_lb_probe_lag(probe->probed->prober);
 
     grace = lb_pace_grace(now - probe->deadline, lag - probe->lag);
 
@@ -598,18 +637,18 @@ ngx_http_lb_probe_ready(ngx_connection_t *c)
 
 /* goes on as long as there are probes whose time it measures */
 
-void
+static void
 ngx_http_lb_probe_beat(ngx_event_t *ev)
 {
-    ngx_http_lb_checker_t  *checker;
+    ngx_http_lb_prober_t  *prober;
 
-    checker = ngx_queue_data(ev, ngx_http_lb_checker_t, beat);
+    prober = ngx_queue_data(ev, ngx_http_lb_prober_t, beat);
 
-    checker->lag += ngx_current_msec - checker->beat_due;
+    prober->lag += ngx_current_msec - prober->beat_due;
 
-    if (checker->nopen) {
-        checker->beat_due = ngx_current_msec + NGX_HTTP_LB_BEAT;
-        ngx_add_timer(ev, NGX_HTTP_LB_BEAT);
+    if (prober->nopen) {
+        prober->beat_due = ngx_current_msec + NGX_HTTP_LB_PROBE_BEAT;
+        ngx_add_timer(ev, NGX_HTTP_LB_PROBE_BEAT);
     }
 }
 
@@ -617,17 +656,17 @@ ngx_http_lb_probe_beat(ngx_event_t *ev)
 /* of all beats so far, and of the one that may be overdue */
 
 static ngx_msec_t
-ngx_http_lb_probe_lag(ngx_http_lb_checker_t *checker)
+ngx_http_lb_probe_lag(ngx_http_lb_prober_t *prober)
 {
     ngx_msec_int_t  over;
 
     over = 0;
 
-    if (checker->beat.timer_set) {
-        over = (ngx_msec_int_t) (ngx_current_msec - checker->beat_due);
+    if (prober->beat.timer_set) {
+        over = (ngx_msec_int_t) (ngx_current_msec - prober->beat_due);
     }
 
-    return checker->lag + ngx_max(over, 0);
+    return prober->lag + ngx_max(over, 0);
 }
 
 
@@ -660,9 +699,9 @@ ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe, ngx_uint_t passed,
     ngx_str_t              why;
     ngx_msec_t             began;
     ngx_uint_t             judged;
-    ngx_http_lb_target_t  *target;
+    ngx_http_lb_probed_t  *probed;
 
-    target = probe->target;
+    probed = probe->probed;
     began = probe->began;
     judged = probe->judged;
 
@@ -681,7 +720,7 @@ ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe, ngx_uint_t passed,
     }
 
     if (!judged) {
-        ngx_http_lb_check_result(target, passed, &why, began);
+        probed->result(probed, passed, &why, began);
     }
 }
 
@@ -692,16 +731,16 @@ static void
 ngx_http_lb_probe_judged(ngx_http_lb_probe_t *probe)
 {
     probe->judged = 1;
-    probe->target->nprobes--;
+    probe->probed->nprobes--;
 }
 
 
 static void
 ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe)
 {
-    ngx_http_lb_checker_t  *checker;
+    ngx_http_lb_prober_t  *prober;
 
-    checker = probe->target->checker;
+    prober = probe->probed->prober;
 
     if (probe->timer.timer_set) {
         ngx_del_timer(&probe->timer);
@@ -716,8 +755,8 @@ ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe)
         ngx_http_lb_probe_judged(probe);
     }
 
-    checker->nopen--;
+    prober->nopen--;
 
     ngx_queue_remove(&probe->queue);
-    ngx_queue_insert_head(&checker->spare, &probe->queue);
+    ngx_queue_insert_head(&prober->spare, &probe->queue);
 }

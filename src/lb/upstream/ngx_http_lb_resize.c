@@ -9,7 +9,10 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_resize.h"
+
+#include "src/core/balance/lb_adopt.h"
+#include "src/lb/upstream/ngx_http_lb_state_lines.h"
 
 #include <sys/wait.h>
 

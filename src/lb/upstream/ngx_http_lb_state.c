@@ -8,10 +8,15 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_state.h"
 
 #include "src/common/ngx_gw_child.h"
 #include "src/common/ngx_gw_path.h"
+#include "src/lb/upstream/ngx_http_lb_check_conf.h"
+#include "src/lb/upstream/ngx_http_lb_state_lines.h"
+#include "src/lb/upstream/ngx_http_lb_state_lock.h"
+#include "src/lb/upstream/ngx_http_lb_state_path.h"
+#include "src/lb/upstream/ngx_http_lb_state_read.h"
 
 
 #define NGX_HTTP_LB_STATE_ASIDE  1000

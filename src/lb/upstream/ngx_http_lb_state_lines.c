@@ -6,7 +6,11 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_state_lines.h"
+
+#include "src/lb/upstream/ngx_http_lb_check_conf.h"
+#include "src/lb/upstream/ngx_http_lb_line.h"
+#include "src/lb/upstream/ngx_http_lb_log.h"
 
 
 #define ngx_http_lb_state_usable(lcf)                                        \
@@ -149,7 +153,7 @@ ngx_http_lb_state_line(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
         }
 
         ngx_memzero(line, sizeof(lb_line_t));
-        ngx_http_lb_edit_line(entry, line);
+        ngx_http_lb_line_entry(entry, line);
 
         line->host = (char *) u.url.data;
         line->host_length = u.url.len;
@@ -201,7 +205,7 @@ ngx_http_lb_state_server(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
         }
 
         servers[n] = lcf->lines[i];
-        ngx_http_lb_edit_line(entry, &servers[n]);
+        ngx_http_lb_line_entry(entry, &servers[n]);
         servers[n++].id = ++id;
     }
 

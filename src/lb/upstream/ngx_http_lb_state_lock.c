@@ -11,7 +11,7 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_state_lock.h"
 
 #include "src/common/ngx_gw_folder.h"
 

@@ -5,7 +5,7 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_state_path.h"
 
 #include "src/common/ngx_gw_path.h"
 #include "src/core/text/gw_id.h"

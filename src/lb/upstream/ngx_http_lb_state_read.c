@@ -5,7 +5,10 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_state_read.h"
+
+#include "src/core/balance/lb_entry.h"
+#include "src/lb/upstream/ngx_http_lb_line.h"
 
 
 #define NGX_HTTP_LB_READ_PIECE  16384
@@ -299,7 +302,7 @@ ngx_http_lb_read_line(gw_record_t *reader, ngx_http_lb_read_t *read,
     ngx_memcpy(host, entry->name, entry->name_length);
     ngx_memzero(line, sizeof(lb_line_t));
 
-    ngx_http_lb_edit_line(entry, line);
+    ngx_http_lb_line_entry(entry, line);
 
     if (reader->array == LB_ENTRY_LINES) {
         line->status &= ~(uint32_t) LB_DRAINING;

@@ -6,7 +6,12 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_state_save.h"
+
+#include "src/core/balance/lb_entry.h"
+#include "src/lb/upstream/ngx_http_lb_check_conf.h"
+#include "src/lb/upstream/ngx_http_lb_state_lock.h"
+#include "src/lb/upstream/ngx_http_lb_state_read.h"
 
 #include <sys/syscall.h>
 

@@ -1,7 +1,7 @@
 
 /*
  * The shared memory of an upstream: its size, its start, what becomes of it
- * at a reload, and the tick by which each worker looks after it.
+ * at a reload.
  *
  * A reload must not change a live zone before it has succeeded, and the
  * master must not wait for a mutex whose holder it alone could declare dead.
@@ -10,10 +10,15 @@
  */
 
 
-#include "src/lb/upstream/ngx_http_lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_zone.h"
 
+#include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_passive.h"
+#include "src/lb/upstream/ngx_http_lb_build.h"
+#include "src/lb/upstream/ngx_http_lb_resize.h"
+#include "src/lb/upstream/ngx_http_lb_state.h"
+#include "src/lb/upstream/ngx_http_lb_state_lines.h"
 
-#define NGX_HTTP_LB_TICK      1000
 
 #define NGX_HTTP_LB_SERVERS   64      /* least number of slots by default */
 
@@ -28,20 +33,39 @@ static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf,
     ngx_http_lb_srv_conf_t *old);
 static ngx_http_lb_srv_conf_t *ngx_http_lb_zone_old(ngx_str_t *name);
 static ngx_shm_zone_t *ngx_http_lb_zone_find(ngx_str_t *name);
-static ngx_int_t ngx_http_lb_zone_join(ngx_cycle_t *cycle,
-    ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf);
-static ngx_uint_t ngx_http_lb_row_dead(lb_row_t *row);
-static void ngx_http_lb_tick(ngx_event_t *ev);
-static void ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_leave(ngx_http_lb_srv_conf_t *lcf);
 
 
-/* of the process, not of a configuration that may be freed under it */
+char *
+ngx_http_lb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_lb_srv_conf_t  *lcf = conf;
 
-static ngx_event_t       ngx_http_lb_tick_event;
-static ngx_connection_t  ngx_http_lb_tick_dummy;
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (lcf->zone_size != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (16 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"%V\", "
+                           "it must be at least %uzk",
+                           &value[1], &cmd->name,
+                           (size_t) (16 * ngx_pagesize / 1024));
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->zone_size = size;
+
+    ngx_http_lb_needs_method(cf, cmd, lcf);
+
+    return NGX_CONF_OK;
+}
 
 
 ngx_int_t
@@ -174,108 +198,6 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
         if (old != roster) {
             atomic_store(&roster->config, lcfp[i]->config);
         }
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_lb_zone_init_process(ngx_cycle_t *cycle,
-    ngx_http_lb_main_conf_t *lmcf)
-{
-    ngx_uint_t                i;
-    ngx_event_t              *ev;
-    ngx_http_lb_srv_conf_t  **lcfp;
-
-    lcfp = lmcf->upstreams.elts;
-
-    /* of the helpers, too: the owner of a state file ends with its master */
-
-    for (i = 0; i < lmcf->upstreams.nelts; i++) {
-        ngx_http_lb_state_disown(lcfp[i]);
-    }
-
-    if (!ngx_gw_is_worker() || lmcf->upstreams.nelts == 0) {
-        return NGX_OK;
-    }
-
-    ngx_http_lb_build_init_process(cycle);
-
-    for (i = 0; i < lmcf->upstreams.nelts; i++) {
-
-        if (ngx_http_lb_zone_join(cycle, lcfp[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        ngx_http_lb_state_init_process(lcfp[i]);
-    }
-
-    ev = &ngx_http_lb_tick_event;
-
-    ngx_http_lb_tick_dummy.fd = (ngx_socket_t) -1;
-
-    ev->handler = ngx_http_lb_tick;
-    ev->data = &ngx_http_lb_tick_dummy;
-    ev->log = cycle->log;
-    ev->cancelable = 1;
-
-    ngx_add_timer(ev, NGX_HTTP_LB_TICK);
-
-    return NGX_OK;
-}
-
-
-/* requests that end with the process would be missing from the counts */
-
-void
-ngx_http_lb_zone_exit_process(ngx_http_lb_main_conf_t *lmcf)
-{
-    ngx_uint_t                i;
-    ngx_http_lb_srv_conf_t  **lcfp;
-
-    lcfp = lmcf->upstreams.elts;
-
-    for (i = 0; i < lmcf->upstreams.nelts; i++) {
-
-        if (lcfp[i]->row == NULL) {
-            continue;
-        }
-
-        ngx_http_lb_leave(lcfp[i]);
-        ngx_gw_leader_resign((ngx_gw_leader_t *) &lcfp[i]->roster->editor);
-
-#if (NGX_HTTP_SSL)
-        ngx_http_lb_session_free(lcfp[i]);
-#endif
-    }
-}
-
-
-ngx_int_t
-ngx_http_lb_eject(ngx_http_lb_srv_conf_t *lcf, uint32_t index)
-{
-    ngx_uint_t  ejected;
-
-    if (!ngx_shmtx_trylock(&lcf->shpool->mutex)) {
-        return NGX_DECLINED;
-    }
-
-    ejected = lb_outlier_eject(lcf->roster, &lcf->outlier, index,
-                               ngx_current_msec);
-
-    ngx_shmtx_unlock(&lcf->shpool->mutex);
-
-    if (!ejected) {
-        return NGX_DECLINED;
-    }
-
-    ngx_http_lb_publish(lcf);
-
-    /* the end of an ejection may come before the next tick */
-
-    if (lcf->outlier.ejection < NGX_HTTP_LB_TICK) {
-        ngx_add_timer(&ngx_http_lb_tick_event, lcf->outlier.ejection);
     }
 
     return NGX_OK;
@@ -440,74 +362,11 @@ ngx_http_lb_zone_find(ngx_str_t *name)
 
 
 /*
- * Makes this process one that sends requests to the upstream: applies the
- * configuration if nobody has, and claims a row.
- */
-
-static ngx_int_t
-ngx_http_lb_zone_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
-{
-    lb_row_t   *row;
-    lb_load_t   load;
-
-    load = lb_roster_load(lcf->roster);
-
-    ngx_shmtx_lock(&lcf->shpool->mutex);
-
-    ngx_http_lb_zone_settle(lcf);
-    ngx_http_lb_zone_apply(lcf);
-
-    row = lb_load_claim(&load, ngx_pid, ngx_process_slot);
-
-    ngx_shmtx_unlock(&lcf->shpool->mutex);
-
-    ngx_http_lb_publish(lcf);
-
-    if (row == NULL) {
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
-                      "lb: upstream \"%V\" is used by more than %uD processes",
-                      &lcf->upstream->host, lcf->nrows);
-        return NGX_ERROR;
-    }
-
-    lcf->row = row;
-    lcf->random = (uint64_t) ngx_random() << 32 ^ (uint64_t) ngx_random()
-                  ^ (uint64_t) ngx_pid << 16;
-
-#if (NGX_HTTP_SSL)
-    if (ngx_http_lb_session_init(cycle, lcf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-#endif
-
-    return ngx_http_lb_keepalive_init(cycle, lcf);
-}
-
-
-/* if the mutex is not free, another worker finds that this one is dead */
-
-static void
-ngx_http_lb_leave(ngx_http_lb_srv_conf_t *lcf)
-{
-    lb_load_t  load;
-
-    load = lb_roster_load(lcf->roster);
-
-    if (ngx_shmtx_trylock(&lcf->shpool->mutex)) {
-        (void) lb_load_settle(&load, lcf->row);
-        ngx_shmtx_unlock(&lcf->shpool->mutex);
-    }
-
-    lcf->row = NULL;
-}
-
-
-/*
  * A worker that dies half way leaves the number of the configuration as it
  * was, and the next one does it again.
  */
 
-static void
+void
 ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
 {
     lb_roster_t  *roster;
@@ -528,116 +387,4 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
     lb_passive_schedule(roster);
 
     atomic_store(&roster->config, lcf->config);
-}
-
-
-/* gives back what dead processes held; the mutex is held */
-
-static void
-ngx_http_lb_zone_settle(ngx_http_lb_srv_conf_t *lcf)
-{
-    uint32_t   i, used;
-    lb_load_t  load;
-
-    load = lb_roster_load(lcf->roster);
-    used = atomic_load(load.used);
-
-    for (i = 0; i < used; i++) {
-
-        if (ngx_http_lb_row_dead(&load.rows[i])) {
-            (void) lb_load_settle(&load, &load.rows[i]);
-        }
-    }
-}
-
-
-/*
- * A process id may have been used again, but whoever has our process slot
- * has it after that process.
- */
-
-static ngx_uint_t
-ngx_http_lb_row_dead(lb_row_t *row)
-{
-    uint32_t  owner;
-
-    owner = atomic_load(&row->owner);
-
-    if (owner == 0 || owner == (uint32_t) ngx_pid) {
-        return 0;
-    }
-
-    return atomic_load(&row->slot) == (uint32_t) ngx_process_slot
-           || (kill((ngx_pid_t) owner, 0) == -1 && ngx_errno == NGX_ESRCH);
-}
-
-
-static void
-ngx_http_lb_tick(ngx_event_t *ev)
-{
-    ngx_msec_t                next;
-    ngx_uint_t                i;
-    ngx_http_lb_main_conf_t  *lmcf;
-    ngx_http_lb_srv_conf_t  **lcfp;
-
-    lmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_lb_upstream_module);
-    if (lmcf == NULL) {
-        return;
-    }
-
-    lcfp = lmcf->upstreams.elts;
-    next = NGX_HTTP_LB_TICK;
-
-    for (i = 0; i < lmcf->upstreams.nelts; i++) {
-        next = ngx_http_lb_return(lcfp[i], next);
-
-        ngx_http_lb_look_after(lcfp[i]);
-
-        if (lcfp[i]->keepalive.stacks) {
-            ngx_http_lb_keepalive_sweep(lcfp[i]);
-        }
-
-        ngx_http_lb_log_panic(lcfp[i]);
-    }
-
-    if (!ngx_gw_is_leaving()) {
-        ngx_add_timer(ev, next);
-    }
-}
-
-
-static void
-ngx_http_lb_look_after(ngx_http_lb_srv_conf_t *lcf)
-{
-    uint32_t      i, used;
-    lb_load_t     load;
-    ngx_uint_t    dead;
-    lb_roster_t  *roster;
-
-    roster = lcf->roster;
-    load = lb_roster_load(roster);
-    dead = 0;
-
-    lb_passive_schedule(roster);
-
-    used = atomic_load(load.used);
-
-    for (i = 0; i < used && !dead; i++) {
-        dead = ngx_http_lb_row_dead(&load.rows[i]);
-    }
-
-    if ((dead || lb_roster_count(roster).leaving != 0)
-        && ngx_shmtx_trylock(&lcf->shpool->mutex))
-    {
-        if (dead) {
-            ngx_http_lb_zone_settle(lcf);
-        }
-
-        lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
-
-        ngx_shmtx_unlock(&lcf->shpool->mutex);
-    }
-
-    ngx_http_lb_publish(lcf);
 }

@@ -1,0 +1,117 @@
+
+/*
+ * The state of a request on its way through an upstream.
+ */
+
+
+#include "src/lb/request/ngx_http_lb_ctx.h"
+
+
+static void ngx_http_lb_ctx_cleanup(void *data);
+
+
+ngx_http_lb_ctx_t *
+ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_ctx_t  *ctx;
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_lb_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->conf = lcf;
+    ctx->index = LB_NONE;
+    ctx->how = LB_USUAL;
+    ctx->attempts = 0;
+    ctx->stale = 0;
+    ctx->fresh = 0;
+    ctx->broken = 0;
+    ctx->text = NULL;
+    ctx->key = NULL;
+    ctx->log_handler = NULL;
+    ctx->ask.row = lcf->row;
+    ctx->ask.random = &lcf->random;
+    ctx->ask.last = 0;
+    ctx->ask.tried.list = ctx->tried;
+    ctx->ask.tried.number = 0;
+    ctx->ask.tried.size = NGX_HTTP_LB_TRIED;
+
+    ngx_str_null(&ctx->name);
+    ngx_str_null(&ctx->failed);
+    ngx_str_null(&ctx->reason);
+
+    ctx->cleanup.handler = ngx_http_lb_ctx_cleanup;
+    ctx->cleanup.data = ctx;
+    ctx->cleanup.next = r->pool->cleanup;
+    r->pool->cleanup = &ctx->cleanup;
+
+    return ctx;
+}
+
+
+/* nothing is held here, unless the request was torn down by other ways */
+
+static void
+ngx_http_lb_ctx_cleanup(void *data)
+{
+    ngx_http_lb_ctx_drop(data);
+}
+
+
+/*
+ * The state is found through the pool's list of clean-ups, which an internal
+ * redirect leaves alone; subrequests share the pool.
+ */
+
+ngx_http_lb_ctx_t *
+ngx_http_lb_ctx_get(ngx_http_request_t *r)
+{
+    ngx_http_lb_ctx_t   *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = r->pool->cleanup;
+
+    while ((ctx = ngx_http_lb_ctx_next(&cln)) != NULL) {
+
+        if (ctx->request == r) {
+            return ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_lb_ctx_t *
+ngx_http_lb_ctx_next(ngx_pool_cleanup_t **cln)
+{
+    ngx_pool_cleanup_t  *found;
+
+    for (found = *cln; found; found = found->next) {
+
+        if (found->handler == ngx_http_lb_ctx_cleanup) {
+            *cln = found->next;
+            return found->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx)
+{
+    lb_load_t  load;
+
+    if (ctx->index == LB_NONE) {
+        return;
+    }
+
+    load = lb_roster_load(ctx->conf->roster);
+    lb_load_drop(&load, ctx->ask.row, ctx->index);
+
+    ctx->index = LB_NONE;
+}

@@ -1,0 +1,73 @@
+
+/*
+ * The state of a request on its way through an upstream.
+ */
+
+
+#ifndef NGX_HTTP_LB_CTX_H
+#define NGX_HTTP_LB_CTX_H
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "src/core/balance/lb_passive.h"
+#include "src/lb/ngx_http_lb.h"
+
+
+#define NGX_HTTP_LB_TRIED          8
+
+
+/*
+ * A request on its way through an upstream, found again through the pool's
+ * list of clean-ups.  Small: the less of the pool is used, the less often
+ * that needs another block.
+ */
+
+typedef struct {
+    ngx_pool_cleanup_t            cleanup;
+    ngx_http_request_t           *request;
+    ngx_http_lb_srv_conf_t       *conf;
+    lb_ask_t                      ask;
+
+    uint32_t                      index;      /* held now, or LB_NONE */
+    uint32_t                      generation; /* of the slot */
+    lb_how_t                      how;
+    uint32_t                      attempts;
+    unsigned                      stale:29;   /* attempts that do not count */
+    unsigned                      keyless:1;  /* of a method that has a key */
+    unsigned                      fresh:1;    /* takes no kept connection */
+    unsigned                      broken:1;   /* the response has no end */
+    uint32_t                      failed_index;
+    ngx_str_t                     name;       /* last picked; in r->pool */
+
+    /* the failure that the next attempt follows, failed.len 0: none */
+    ngx_str_t                     failed;
+
+    ngx_http_lb_conn_key_t       *key;        /* of a kept connection */
+
+    ngx_str_t                     reason;     /* as nginx has logged it */
+    u_char                       *text;       /* LB_REASON_MAX, or NULL */
+
+    ngx_http_log_handler_pt       log_handler;
+    void                        (*finalize)(ngx_http_request_t *r,
+                                            ngx_int_t rc);
+    uint16_t                      tried[NGX_HTTP_LB_TRIED];
+} ngx_http_lb_ctx_t;
+
+
+/* The state of a request that holds no server yet, or NULL. */
+ngx_http_lb_ctx_t *ngx_http_lb_ctx_create(ngx_http_request_t *r,
+    ngx_http_lb_srv_conf_t *lcf);
+
+/* The latest one of a request, or NULL. */
+ngx_http_lb_ctx_t *ngx_http_lb_ctx_get(ngx_http_request_t *r);
+
+/* The next one, from cln on, of the pool's clean-ups; *cln moves behind it. */
+ngx_http_lb_ctx_t *ngx_http_lb_ctx_next(ngx_pool_cleanup_t **cln);
+
+/* Gives the server back that it holds, if any. */
+void ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx);
+
+
+#endif /* NGX_HTTP_LB_CTX_H */

@@ -1,0 +1,175 @@
+
+/*
+ * Server lines as the core wants them: made of the configuration's, of an
+ * address as text, of what JSON says.
+ */
+
+
+#include "src/lb/upstream/ngx_http_lb_line.h"
+
+#include "src/common/ngx_gw_compat.h"
+#include "src/core/balance/lb_edit.h"
+#include "src/lb/upstream/ngx_http_lb_check_conf.h"
+
+
+static ngx_int_t ngx_http_lb_line_add(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf, ngx_http_upstream_server_t *server);
+
+
+ngx_int_t
+ngx_http_lb_line_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_uint_t                   i, n, backup;
+    ngx_http_upstream_server_t  *server;
+
+    server = lcf->upstream->servers->elts;
+    n = 0;
+    backup = 0;
+
+    for (i = 0; i < lcf->upstream->servers->nelts; i++) {
+        n += server[i].naddrs;
+        backup += server[i].backup ? server[i].naddrs : 0;
+    }
+
+    if (n == backup || n > LB_SERVERS_MAX) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "%ui servers, %ui of them backup, in upstream \"%V\", "
+                      "there must be one that is not and at most %d "
+                      "in %s:%ui",
+                      n, backup, &lcf->upstream->host, LB_SERVERS_MAX,
+                      lcf->file, lcf->line);
+        return NGX_ERROR;
+    }
+
+    lcf->lines = ngx_pcalloc(cf->pool, n * sizeof(lb_line_t));
+    if (lcf->lines == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < lcf->upstream->servers->nelts; i++) {
+
+        if (ngx_http_lb_line_add(cf, lcf, &server[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* one line of ours for each address of the server */
+
+static ngx_int_t
+ngx_http_lb_line_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    ngx_http_upstream_server_t *server)
+{
+    ngx_uint_t   j;
+    ngx_addr_t  *addr;
+    lb_line_t   *line;
+
+    if (ngx_gw_server_resolves(server)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"resolve\" of server \"%V\" is not supported with "
+                      "\"lb\" in upstream \"%V\" in %s:%ui",
+                      &server->name, &lcf->upstream->host,
+                      lcf->file, lcf->line);
+        return NGX_ERROR;
+    }
+
+    for (j = 0; j < server->naddrs; j++) {
+        addr = &server->addrs[j];
+
+        if (server->name.len > LB_HOST_MAX || addr->name.len > LB_NAME_MAX
+            || addr->socklen > LB_ADDRESS_MAX)
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "name of server \"%V\" in upstream \"%V\" is "
+                          "longer than %d characters in %s:%ui",
+                          &server->name, &lcf->upstream->host, LB_HOST_MAX,
+                          lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+
+        line = &lcf->lines[lcf->nlines++];
+
+        line->host = (char *) server->name.data;
+        line->host_length = server->name.len;
+        line->name = (char *) addr->name.data;
+        line->name_length = addr->name.len;
+        line->address = addr->sockaddr;
+        line->address_length = addr->socklen;
+        line->weight = ngx_min(server->weight, UINT32_MAX);
+        line->max_conns = ngx_min(server->max_conns, UINT32_MAX);
+        line->max_fails = ngx_min(server->max_fails, INT32_MAX);
+        line->fail_timeout = (uint64_t) server->fail_timeout * 1000;
+        line->status = (server->backup ? LB_BACKUP : 0)
+                       | (server->down ? LB_DISABLED : 0);
+        line->pending = ngx_http_lb_check_is_mandatory(lcf);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_lb_line_address(ngx_pool_t *pool, ngx_str_t *text, lb_line_t *line,
+    const char **reason)
+{
+    ngx_url_t  u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *text;
+    u.default_port = 80;
+    u.no_resolve = 1;
+
+    if (ngx_parse_url(pool, &u) != NGX_OK) {
+        *reason = u.err ? u.err : "no memory";
+        return NGX_DECLINED;
+    }
+
+    if (u.naddrs == 0) {
+        *reason = "names are looked up in server lines only";
+        return NGX_DECLINED;
+    }
+
+    if (u.naddrs > 1) {
+        *reason = "more than one address";
+        return NGX_DECLINED;
+    }
+
+    if (u.addrs->name.len > LB_NAME_MAX
+        || u.addrs->socklen > LB_ADDRESS_MAX)
+    {
+        *reason = "too long";
+        return NGX_DECLINED;
+    }
+
+    line->host = (char *) u.addrs->name.data;
+    line->host_length = u.addrs->name.len;
+    line->name = (char *) u.addrs->name.data;
+    line->name_length = u.addrs->name.len;
+    line->address = u.addrs->sockaddr;
+    line->address_length = u.addrs->socklen;
+
+    return NGX_OK;
+}
+
+
+/* nginx's defaults for what was not said */
+
+void
+ngx_http_lb_line_entry(const lb_entry_t *entry, lb_line_t *line)
+{
+    unsigned  members;
+
+    members = entry->members;
+
+    line->weight = (members & LB_ENTRY_WEIGHT) ? entry->weight : 1;
+    line->max_conns = (members & LB_ENTRY_MAX_CONNS) ? entry->max_conns : 0;
+    line->max_fails = (members & LB_ENTRY_MAX_FAILS) ? entry->max_fails : 1;
+    line->fail_timeout = (members & LB_ENTRY_FAIL_TIMEOUT)
+                         ? entry->fail_timeout : 10000;
+    line->status = lb_edit_status(entry);
+    line->id = entry->id;
+}
