@@ -21,7 +21,7 @@
 
 #include "src/common/ngx_gw_api.h"
 #include "src/core/balance/lb_outlier.h"
-#include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_candidate.h"
 
 
 /* slots that are looked at with the mutex held once */
@@ -49,7 +49,7 @@ typedef struct ngx_http_lb_conn_key_s    ngx_http_lb_conn_key_t;
 
 typedef struct {
     ngx_str_t                     name;
-    lb_pick_pt                    pick;
+    lb_method_pt                    pick;
 } ngx_http_lb_method_t;
 
 

@@ -18,12 +18,12 @@ static bool lb_adopt_lines(lb_roster_t *roster, const lb_list_t *list,
     uint32_t *seen);
 static uint32_t lb_adopt_find(lb_roster_t *roster, const lb_line_t *line,
     uint32_t hint, const uint32_t *seen);
-static bool lb_list_has(const lb_line_t *lines, uint32_t n,
+static bool lb_adopt_has(const lb_line_t *lines, uint32_t n,
     const lb_line_t *line, uint32_t *hint);
 
 
 bool
-lb_roster_adopt(lb_roster_t *roster, const lb_list_t *list, lb_note_pt note,
+lb_adopt_list(lb_roster_t *roster, const lb_list_t *list, lb_note_pt note,
     void *data)
 {
     uint32_t  i, k, *seen;
@@ -192,7 +192,7 @@ lb_adopt_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
 
 
 uint32_t
-lb_list_need(const lb_list_t *list, const lb_line_t *lines, uint32_t n)
+lb_adopt_need(const lb_list_t *list, const lb_line_t *lines, uint32_t n)
 {
     uint32_t  i, hint, need, other;
 
@@ -200,7 +200,7 @@ lb_list_need(const lb_list_t *list, const lb_line_t *lines, uint32_t n)
     need = list->nservers;
 
     for (i = 0; i < list->nlines; i++) {
-        need += !lb_list_has(list->servers, list->nservers, &list->lines[i],
+        need += !lb_adopt_has(list->servers, list->nservers, &list->lines[i],
                              &hint);
     }
 
@@ -208,8 +208,8 @@ lb_list_need(const lb_list_t *list, const lb_line_t *lines, uint32_t n)
     other = 0;
 
     for (i = 0; i < n; i++) {
-        need += !lb_list_has(list->servers, list->nservers, &lines[i], &hint)
-                && !lb_list_has(list->lines, list->nlines, &lines[i], &other);
+        need += !lb_adopt_has(list->servers, list->nservers, &lines[i], &hint)
+                && !lb_adopt_has(list->lines, list->nlines, &lines[i], &other);
     }
 
     return need;
@@ -217,7 +217,7 @@ lb_list_need(const lb_list_t *list, const lb_line_t *lines, uint32_t n)
 
 
 static bool
-lb_list_has(const lb_line_t *lines, uint32_t n, const lb_line_t *line,
+lb_adopt_has(const lb_line_t *lines, uint32_t n, const lb_line_t *line,
     uint32_t *hint)
 {
     uint32_t          i;

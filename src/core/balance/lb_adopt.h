@@ -28,22 +28,15 @@ typedef struct {
 /*
  * Makes the servers those of the list, with its settings and ids; servers
  * that are there stay in their slots, with health and counters.  Mutex; then
- * lb_roster_sync() with the lines as they are now, and a build.
+ * lb_sync_lines() with the lines as they are now, and a build.
  * false: not everything found a slot.
  */
-bool lb_roster_adopt(lb_roster_t *roster, const lb_list_t *list,
+bool lb_adopt_list(lb_roster_t *roster, const lb_list_t *list,
     lb_note_pt note, void *data);
 
 /* How many slots an empty roster needs for the list and those lines. */
-uint32_t lb_list_need(const lb_list_t *list, const lb_line_t *lines,
+uint32_t lb_adopt_need(const lb_list_t *list, const lb_line_t *lines,
     uint32_t n);
-
-/*
- * How many slots the roster would need for its servers and those of the
- * lines; seen is working space for capacity slots.  No lock.
- */
-uint32_t lb_roster_need(lb_roster_t *roster, const lb_line_t *lines,
-    uint32_t n, uint32_t *seen);
 
 
 #endif /* LB_ADOPT_H */

@@ -512,7 +512,7 @@ lb_build_put(lb_build_t *build, uint32_t tier)
 
 
 /*
- * What lb_pick_keyless() looks at: each entry is the sum of the weights up to
+ * What lb_hash_keyless() looks at: each entry is the sum of the weights up to
  * its server, in the smallest whole numbers.
  */
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_inherit.h"
 #include "src/core/balance/lb_slot.h"
 
 
@@ -19,7 +19,7 @@ static uint32_t lb_inherit_status(lb_roster_t *roster, lb_server_t *server,
 
 
 bool
-lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old)
+lb_inherit_servers(lb_roster_t *roster, lb_roster_t *old)
 {
     uint32_t        i, index, from, status, used;
     lb_server_t    *server;

@@ -139,14 +139,6 @@ lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index)
 }
 
 
-uint32_t
-lb_load_held(const lb_row_t *row, uint32_t index)
-{
-    return atomic_load_explicit(&lb_load_counters(row)[index],
-                                memory_order_relaxed);
-}
-
-
 bool
 lb_load_settle(const lb_load_t *load, lb_row_t *dead)
 {

@@ -73,9 +73,6 @@ bool lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
 /* Takes back one lb_load_take() of the same row.  Lock-free. */
 void lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index);
 
-/* What the row's owner holds of a server. */
-uint32_t lb_load_held(const lb_row_t *row, uint32_t index);
-
 /*
  * Gives back what the dead owner of a row held and frees the row.  Mutex.
  * false: a living process was caught in the middle of a change each time;

@@ -10,7 +10,7 @@
 #define LB_PASSIVE_H
 
 
-#include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_candidate.h"
 
 
 /* a server that is tried for want of another is not declared up sooner (ms) */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/core/balance/lb_probe_body.h"
+#include "src/core/balance/lb_probe_state.h"
 
 
 #define LB_PROBE_NAMELESS  0xff
@@ -529,26 +530,4 @@ static unsigned char
 lb_probe_lower(unsigned char ch)
 {
     return (ch >= 'A' && ch <= 'Z') ? ch - 'A' + 'a' : ch;
-}
-
-
-void
-lb_probe_judge(lb_probe_t *probe, const char *failure)
-{
-    if (probe->verdict != LB_PROBE_MORE) {
-        return;
-    }
-
-    probe->verdict = LB_PROBE_FAIL;
-
-    (void) snprintf(probe->reason, LB_PROBE_REASON_MAX, "%s", failure);
-}
-
-
-void
-lb_probe_fail(lb_probe_t *probe, const char *failure)
-{
-    lb_probe_judge(probe, failure);
-
-    probe->state = LB_PROBE_OVER;
 }

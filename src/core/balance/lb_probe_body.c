@@ -6,6 +6,8 @@
 
 #include "src/core/balance/lb_probe_body.h"
 
+#include "src/core/balance/lb_probe_state.h"
+
 
 static void lb_probe_chunk(lb_probe_t *probe, unsigned char ch);
 static void lb_probe_size(lb_probe_t *probe, unsigned char ch);

@@ -170,8 +170,8 @@ typedef struct {
     uint64_t           order;        /* offsets in the block; uint16_t each */
     uint64_t           set;
     uint64_t           units;        /* lb_unit() of the set; uint32_t each */
-    uint64_t           hints;        /* lb_pick_least_conn.c, if cells is set
-                                        lb_pick_keyless(); uint32_t each */
+    uint64_t           hints;        /* lb_least_conn.c, if cells is set
+                                        lb_hash_keyless(); uint32_t each */
 } lb_tier_t;
 
 
@@ -277,23 +277,6 @@ uint32_t lb_roster_fit(uint64_t size, uint32_t nrows, uint32_t *order_max);
  */
 lb_roster_t *lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
     uint32_t order_max);
-
-/*
- * Makes the servers those of the lines.  Health, counters and what was changed
- * at runtime stay, unless a setting of the line is new; with a state file
- * even then, and without the line.  Servers are matched by host and address,
- * and by host if there is another address.  Mutex; then a build.
- * false: not every server found a slot; the others are in.
- */
-bool lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
-    lb_note_pt note, void *data);
-
-/*
- * Copies the servers of the old roster, which may be in use, into a new and
- * empty one that no one else uses yet, as they are; lb_roster_sync() then
- * does what a reload does.  false: not every server found a slot.
- */
-bool lb_roster_inherit(lb_roster_t *roster, lb_roster_t *old);
 
 /* Sets the rules.  Mutex, or nobody has the roster; then a build. */
 void lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules);

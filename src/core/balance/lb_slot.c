@@ -324,3 +324,30 @@ lb_slot_differ(lb_server_t *server, const lb_identity_t *identity,
 
     line->status = (status & ~changed) | (line->status & changed);
 }
+
+
+bool
+lb_slot_is_line(lb_roster_t *roster, uint32_t index)
+{
+    uint32_t  status;
+
+    status = lb_roster_status(roster, index);
+
+    return (status & LB_USED) && !(status & LB_REMOVED)
+           && lb_roster_identity(roster, index)->from_line;
+}
+
+
+bool
+lb_slot_stands(lb_roster_t *roster, uint32_t index)
+{
+    uint32_t  status;
+
+    status = lb_roster_status(roster, index);
+
+    if (status & LB_REMOVED) {
+        return lb_roster_identity(roster, index)->buried;
+    }
+
+    return (status & (LB_USED | LB_BURIED)) != 0;
+}

@@ -35,6 +35,12 @@ uint32_t lb_slot_take(lb_roster_t *roster, const lb_line_t *line,
 /* The first of them only, or LB_NONE. */
 uint32_t lb_slot_removed(lb_roster_t *roster, const lb_line_t *line);
 
+/* Whether the slot's server is that of a line and not on its way out. */
+bool lb_slot_is_line(lb_roster_t *roster, uint32_t index);
+
+/* The same, or one that was deleted at runtime: it stands for its line. */
+bool lb_slot_stands(lb_roster_t *roster, uint32_t index);
+
 /* Makes the server of a line in the slot. */
 void lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     uint32_t rank);

@@ -7,26 +7,45 @@
 
 #include <string.h>
 
-#include "src/core/balance/lb_adopt.h"
 #include "src/core/balance/lb_health.h"
 #include "src/core/balance/lb_slot.h"
 #include "src/core/balance/lb_sync.h"
+
+
+typedef struct {
+    lb_roster_t      *roster;
+    const lb_line_t  *lines;
+    uint32_t          n;
+    uint32_t         *seen;          /* by slot: its line's number + 1, or 0 */
+    bool              keep;          /* what was changed at runtime stays */
+    bool              wait;          /* old servers wait for new ones */
+    lb_note_pt        note;
+    void             *data;
+} lb_sync_t;
 
 
 static void lb_sync_match(lb_sync_t *sync);
 static void lb_sync_follow(lb_sync_t *sync);
 static bool lb_sync_must_wait(lb_sync_t *sync);
 static bool lb_sync_serves(lb_sync_t *sync, uint32_t index);
+static bool lb_sync_waits(lb_sync_t *sync, uint32_t index);
 static bool lb_sync_stays(lb_sync_t *sync, uint32_t index);
 static bool lb_sync_add_new(lb_sync_t *sync);
 static bool lb_sync_is_placed(lb_sync_t *sync, uint32_t k);
+static bool lb_sync_is_host(const lb_identity_t *identity,
+    const lb_line_t *line);
 static uint32_t lb_sync_find(lb_roster_t *roster, const lb_line_t *line,
     uint32_t hint, const uint32_t *seen);
 static void lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k);
+static void lb_sync_move(lb_sync_t *sync, uint32_t k);
+static uint32_t lb_sync_left(lb_sync_t *sync, const lb_line_t *line);
+static void lb_sync_replace(lb_sync_t *sync, uint32_t index, uint32_t k);
+static void lb_sync_drop(lb_roster_t *roster, uint32_t index);
+static bool lb_sync_deleted(lb_sync_t *sync, const lb_line_t *line);
 
 
 bool
-lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
+lb_sync_lines(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     lb_note_pt note, void *data)
 {
     uint32_t   k;
@@ -59,7 +78,7 @@ lb_roster_sync(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
 
 
 uint32_t
-lb_roster_need(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
+lb_sync_need(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     uint32_t *seen)
 {
     uint32_t  i, index, need, used;
@@ -70,7 +89,7 @@ lb_roster_need(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     need = 0;
 
     for (i = 0; i < used; i++) {
-        need += lb_sync_stands(roster, i);
+        need += lb_slot_stands(roster, i);
     }
 
     index = LB_NONE;
@@ -140,7 +159,7 @@ lb_sync_follow(lb_sync_t *sync)
             continue;
         }
 
-        if (!lb_sync_is_line(roster, i)) {
+        if (!lb_slot_is_line(roster, i)) {
             continue;
         }
 
@@ -222,12 +241,17 @@ lb_sync_serves(lb_sync_t *sync, uint32_t index)
     }
 
     return !(status & LB_REPLACED)
-           && (!lb_sync_is_line(sync->roster, index)
+           && (!lb_slot_is_line(sync->roster, index)
                || lb_sync_stays(sync, index));
 }
 
 
-bool
+/*
+ * The line of a server has gone: makes it LB_REPLACED if it has to serve until
+ * another one can; false: it is to be removed.
+ */
+
+static bool
 lb_sync_waits(lb_sync_t *sync, uint32_t index)
 {
     lb_server_t  *server;
@@ -326,85 +350,13 @@ lb_sync_is_placed(lb_sync_t *sync, uint32_t k)
 }
 
 
-bool
+/* Whether it is one of the line's name, whatever its address. */
+
+static bool
 lb_sync_is_host(const lb_identity_t *identity, const lb_line_t *line)
 {
     return identity->host_length == line->host_length
            && memcmp(identity->host, line->host, line->host_length) == 0;
-}
-
-
-bool
-lb_sync_is_line(lb_roster_t *roster, uint32_t index)
-{
-    uint32_t  status;
-
-    status = lb_roster_status(roster, index);
-
-    return (status & LB_USED) && !(status & LB_REMOVED)
-           && lb_roster_identity(roster, index)->from_line;
-}
-
-
-void
-lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
-{
-    uint32_t        i, used;
-    lb_load_t       load;
-    lb_server_t    *server;
-    lb_identity_t  *identity;
-
-    load = lb_roster_load(roster);
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-        server = lb_roster_server(roster, i);
-
-        /*
-         * A pick counts itself in active[] before it looks at the status:
-         * either it sees the mark and leaves, or it is seen here.
-         */
-
-        if ((atomic_load(&server->status) & LB_REMOVED)
-            && atomic_load(&load.active[i]) == 0)
-        {
-            identity = lb_roster_identity(roster, i);
-
-            if (note && identity->leaving) {
-                note(data, identity, false);
-            }
-
-            atomic_fetch_add(&server->generation, 1);
-            atomic_store(&server->status,
-                         identity->buried ? LB_BURIED : 0);
-        }
-    }
-}
-
-
-bool
-lb_roster_same(const lb_identity_t *identity, const lb_line_t *line)
-{
-    return identity->host_length == line->host_length
-           && identity->address_length == line->address_length
-           && memcmp(identity->host, line->host, line->host_length) == 0
-           && memcmp(identity->address, line->address, line->address_length)
-              == 0;
-}
-
-
-bool
-lb_sync_stands(lb_roster_t *roster, uint32_t index)
-{
-    uint32_t  status;
-
-    status = lb_roster_status(roster, index);
-
-    if (status & LB_REMOVED) {
-        return lb_roster_identity(roster, index)->buried;
-    }
-
-    return (status & (LB_USED | LB_BURIED)) != 0;
 }
 
 
@@ -419,7 +371,7 @@ lb_sync_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
     for (i = 0; i < used; i++) {
         index = (hint + i) % used;
 
-        if (seen[index] == 0 && lb_sync_stands(roster, index)
+        if (seen[index] == 0 && lb_slot_stands(roster, index)
             && lb_roster_same(lb_roster_identity(roster, index), line))
         {
             return index;
@@ -459,4 +411,163 @@ lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k)
 
     lb_slot_set(server, &line);
     lb_slot_line(sync->roster, index, &sync->lines[k]);
+}
+
+
+/*
+ * Finds out whether line k, which stands for no slot, is one whose name has
+ * another address than before: then its server gets the settings that the
+ * one before was given at runtime, and is none if all of the name's servers
+ * were deleted.
+ */
+
+static void
+lb_sync_move(lb_sync_t *sync, uint32_t k)
+{
+    uint32_t          from, index;
+    lb_roster_t      *roster;
+    const lb_line_t  *line;
+
+    roster = sync->roster;
+    line = &sync->lines[k];
+
+    index = lb_sync_left(sync, line);
+
+    if (index != LB_NONE) {
+        lb_sync_replace(sync, index, k);
+        return;
+    }
+
+    if (!lb_sync_deleted(sync, line)) {
+        return;
+    }
+
+    from = 0;
+    index = lb_slot_next(roster, &from);
+
+    if (index != LB_NONE) {
+        lb_slot_bury(roster, index, line);
+        sync->seen[index] = k + 1;
+    }
+}
+
+
+/* a server of the line's name whose address that has no more */
+
+static uint32_t
+lb_sync_left(lb_sync_t *sync, const lb_line_t *line)
+{
+    uint32_t  i, used;
+
+    used = atomic_load(&sync->roster->used);
+
+    for (i = 0; i < used; i++) {
+
+        if (sync->seen[i] == 0 && lb_slot_is_line(sync->roster, i)
+            && lb_sync_is_host(lb_roster_identity(sync->roster, i), line))
+        {
+            return i;
+        }
+    }
+
+    return LB_NONE;
+}
+
+
+/* in the same slot if it is free at once, so that this needs no room */
+
+static void
+lb_sync_replace(lb_sync_t *sync, uint32_t index, uint32_t k)
+{
+    uint32_t         from, to;
+    lb_line_t        line;
+    lb_roster_t     *roster;
+    lb_server_t     *server;
+    lb_identity_t   *identity;
+
+    roster = sync->roster;
+    server = lb_roster_server(roster, index);
+    identity = lb_roster_identity(roster, index);
+
+    line = sync->lines[k];
+    lb_slot_keep(server, identity, &line);
+
+    if (!lb_sync_waits(sync, index)) {
+
+        if (sync->note) {
+            sync->note(sync->data, identity, false);
+        }
+
+        lb_sync_drop(roster, index);
+    }
+
+    to = index;
+
+    if (lb_roster_status(roster, index) != 0) {
+        from = 0;
+        to = lb_slot_next(roster, &from);
+
+        if (to == LB_NONE) {
+            return;
+        }
+    }
+
+    lb_slot_add(roster, to, &line, k);
+    lb_slot_line(roster, to, &sync->lines[k]);
+
+    sync->seen[to] = k + 1;
+
+    if (sync->note) {
+        sync->note(sync->data, lb_roster_identity(roster, to), true);
+    }
+}
+
+
+/* sets REMOVED, and frees the slot if it has no requests */
+
+static void
+lb_sync_drop(lb_roster_t *roster, uint32_t index)
+{
+    lb_load_t     load;
+    lb_server_t  *server;
+
+    load = lb_roster_load(roster);
+    server = lb_roster_server(roster, index);
+
+    atomic_fetch_or(&server->status, LB_REMOVED);
+
+    if (atomic_load(&load.active[index]) == 0) {
+        atomic_fetch_add(&server->generation, 1);
+        atomic_store(&server->status, 0);
+    }
+}
+
+
+/* whether the line's name had servers, and all of them were deleted */
+
+static bool
+lb_sync_deleted(lb_sync_t *sync, const lb_line_t *line)
+{
+    bool      deleted;
+    uint32_t  i, used;
+
+    deleted = false;
+    used = atomic_load(&sync->roster->used);
+
+    for (i = 0; i < used; i++) {
+
+        if (!lb_slot_stands(sync->roster, i)
+            || !lb_sync_is_host(lb_roster_identity(sync->roster, i), line))
+        {
+            continue;
+        }
+
+        if (lb_slot_is_line(sync->roster, i)) {
+            return false;
+        }
+
+        deleted = true;
+    }
+
+    return deleted;
 }

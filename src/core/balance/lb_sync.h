@@ -1,7 +1,7 @@
 
 /*
- * What is known while servers are brought in line with server lines.
- * Private to lb_sync.c and lb_sync_move.c.
+ * Bringing a roster's servers in line with the server lines of a
+ * configuration.
  */
 
 
@@ -12,40 +12,22 @@
 #include "src/core/balance/lb_roster.h"
 
 
-typedef struct {
-    lb_roster_t      *roster;
-    const lb_line_t  *lines;
-    uint32_t          n;
-    uint32_t         *seen;          /* by slot: its line's number + 1, or 0 */
-    bool              keep;          /* what was changed at runtime stays */
-    bool              wait;          /* old servers wait for new ones */
-    lb_note_pt        note;
-    void             *data;
-} lb_sync_t;
-
+/*
+ * Makes the servers those of the lines.  Health, counters and what was changed
+ * at runtime stay, unless a setting of the line is new; with a state file
+ * even then, and without the line.  Servers are matched by host and address,
+ * and by host if there is another address.  Mutex; then a build.
+ * false: not every server found a slot; the others are in.
+ */
+bool lb_sync_lines(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
+    lb_note_pt note, void *data);
 
 /*
- * Finds out whether line k, which stands for no slot, is one whose name has
- * another address than before: then its server gets the settings that the
- * one before was given at runtime, and is none if all of the name's servers
- * were deleted.
+ * How many slots the roster would need for its servers and those of the
+ * lines; seen is working space for capacity slots.  No lock.
  */
-void lb_sync_move(lb_sync_t *sync, uint32_t k);
-
-/* Whether the slot's server is that of a line and not on its way out. */
-bool lb_sync_is_line(lb_roster_t *roster, uint32_t index);
-
-/* The same, or one that was deleted at runtime: it stands for its line. */
-bool lb_sync_stands(lb_roster_t *roster, uint32_t index);
-
-/*
- * The line of a server has gone: makes it LB_REPLACED if it has to serve until
- * another one can; false: it is to be removed.
- */
-bool lb_sync_waits(lb_sync_t *sync, uint32_t index);
-
-/* Whether it is one of the line's name, whatever its address. */
-bool lb_sync_is_host(const lb_identity_t *identity, const lb_line_t *line);
+uint32_t lb_sync_need(lb_roster_t *roster, const lb_line_t *lines,
+    uint32_t n, uint32_t *seen);
 
 
 #endif /* LB_SYNC_H */

@@ -7,6 +7,8 @@
 
 #include "src/lb/request/ngx_http_lb_peer.h"
 
+#include "src/core/balance/lb_hash.h"
+#include "src/core/balance/lb_pick.h"
 #include "src/lb/request/ngx_http_lb_ctx.h"
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 #include "src/lb/request/ngx_http_lb_reason.h"
@@ -100,7 +102,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
     ctx->ask.now = ngx_current_msec;
 
     index = lb_pick(lcf->roster,
-                    ctx->keyless ? lb_pick_keyless : lcf->method->pick,
+                    ctx->keyless ? lb_hash_keyless : lcf->method->pick,
                     &ctx->ask, &ctx->how);
 
     if (index == LB_NONE) {

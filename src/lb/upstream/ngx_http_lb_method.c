@@ -8,6 +8,9 @@
 #include "src/lb/upstream/ngx_http_lb_method.h"
 
 #include "src/core/balance/lb_cells.h"
+#include "src/core/balance/lb_hash.h"
+#include "src/core/balance/lb_least_conn.h"
+#include "src/core/balance/lb_method.h"
 
 
 #define NGX_HTTP_LB_TIME_MAX    86400000     /* ms */
@@ -24,12 +27,12 @@ static ngx_int_t ngx_http_lb_percent(ngx_str_t *s, uint32_t *percent);
 
 static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
 
-    { ngx_string("round_robin"), lb_pick_round_robin },
-    { ngx_string("least_conn"), lb_pick_least_conn },
-    { ngx_string("random"), lb_pick_random },
-    { ngx_string("p2c"), lb_pick_p2c },
-    { ngx_string("least_time"), lb_pick_least_time },
-    { ngx_string("hash"), lb_pick_hash },
+    { ngx_string("round_robin"), lb_method_round_robin },
+    { ngx_string("least_conn"), lb_least_conn },
+    { ngx_string("random"), lb_method_random },
+    { ngx_string("p2c"), lb_method_p2c },
+    { ngx_string("least_time"), lb_method_least_time },
+    { ngx_string("hash"), lb_hash },
 
     { ngx_null_string, NULL }
 };
@@ -63,7 +66,7 @@ ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_ERROR;
     }
 
-    if (method->pick == lb_pick_hash) {
+    if (method->pick == lb_hash) {
         lcf->rules.cells = 1;
 
         if (ngx_http_lb_method_compile(cf, cmd, lcf) != NGX_OK) {

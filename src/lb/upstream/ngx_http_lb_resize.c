@@ -11,7 +11,8 @@
 
 #include "src/lb/upstream/ngx_http_lb_resize.h"
 
-#include "src/core/balance/lb_adopt.h"
+#include "src/core/balance/lb_inherit.h"
+#include "src/core/balance/lb_sync.h"
 #include "src/lb/upstream/ngx_http_lb_state_lines.h"
 
 #include <sys/wait.h>
@@ -49,7 +50,7 @@ ngx_http_lb_resize_plan(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
         }
 
         lcf->nservers = ngx_max(lcf->nservers,
-                                lb_roster_need(old, lcf->lines, lcf->nlines,
+                                lb_sync_need(old, lcf->lines, lcf->nlines,
                                                seen));
         ngx_free(seen);
     }
@@ -90,7 +91,7 @@ ngx_http_lb_resize_begin(ngx_http_lb_srv_conf_t *lcf,
         return NGX_ERROR;
     }
 
-    need = lb_roster_need(old->roster, lcf->lines, lcf->nlines, seen);
+    need = lb_sync_need(old->roster, lcf->lines, lcf->nlines, seen);
 
     if (need <= lcf->capacity) {
         lcf->superseded = old->roster;
@@ -173,7 +174,7 @@ ngx_http_lb_resize_end(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old)
 
     lb_roster_rule(roster, &lcf->rules);
 
-    if (!lb_roster_inherit(roster, old)) {
+    if (!lb_inherit_servers(roster, old)) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "lb: zone of upstream \"%V\" has become too small for "
                       "all of its servers", &lcf->upstream->host);

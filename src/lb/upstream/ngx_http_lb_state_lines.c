@@ -8,6 +8,7 @@
 
 #include "src/lb/upstream/ngx_http_lb_state_lines.h"
 
+#include "src/core/balance/lb_sync.h"
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
 #include "src/lb/upstream/ngx_http_lb_line.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
@@ -227,7 +228,7 @@ ngx_http_lb_state_need(ngx_http_lb_srv_conf_t *lcf)
 
     ngx_http_lb_state_list(lcf, &lcf->state->list, &list);
 
-    return lb_list_need(&list, lcf->lines, lcf->nlines);
+    return lb_adopt_need(&list, lcf->lines, lcf->nlines);
 }
 
 
@@ -263,7 +264,7 @@ ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf)
     if (ngx_http_lb_state_usable(lcf)) {
         ngx_http_lb_state_list(lcf, &lcf->state->list, &list);
 
-        if (!lb_roster_adopt(lcf->roster, &list, NULL, NULL)) {
+        if (!lb_adopt_list(lcf->roster, &list, NULL, NULL)) {
             rc = NGX_ERROR;
         }
 
@@ -274,7 +275,7 @@ ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf)
         note = ngx_test_config ? NULL : ngx_http_lb_log_member;
     }
 
-    if (!lb_roster_sync(lcf->roster, lcf->lines, lcf->nlines, note, lcf)) {
+    if (!lb_sync_lines(lcf->roster, lcf->lines, lcf->nlines, note, lcf)) {
         rc = NGX_ERROR;
     }
 
@@ -308,7 +309,7 @@ ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf)
         return;
     }
 
-    if (!lb_roster_sync(roster, lcf->lines, lcf->nlines,
+    if (!lb_sync_lines(roster, lcf->lines, lcf->nlines,
                         ngx_http_lb_log_member, lcf))
     {
         ngx_http_lb_state_log(lcf);
@@ -329,8 +330,8 @@ ngx_http_lb_state_adopt(ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_file_t *list)
 
     ngx_http_lb_state_list(lcf, list, &full);
 
-    if (!lb_roster_adopt(lcf->roster, &full, ngx_http_lb_log_read, lcf)
-        || !lb_roster_sync(lcf->roster, lcf->lines, lcf->nlines,
+    if (!lb_adopt_list(lcf->roster, &full, ngx_http_lb_log_read, lcf)
+        || !lb_sync_lines(lcf->roster, lcf->lines, lcf->nlines,
                            ngx_http_lb_log_member, lcf))
     {
         ngx_http_lb_state_log(lcf);

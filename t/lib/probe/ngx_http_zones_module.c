@@ -340,7 +340,7 @@ ngx_http_zones_view(lb_roster_t *roster, ngx_uint_t tier, u_char *p,
 static u_char *
 ngx_http_zones_load(lb_roster_t *roster, u_char *p, u_char *last)
 {
-    uint32_t   i, n;
+    uint32_t   i, n, held;
     lb_load_t  load;
 
     load = lb_roster_load(roster);
@@ -354,10 +354,12 @@ ngx_http_zones_load(lb_roster_t *roster, u_char *p, u_char *last)
 
         for (n = 0; n < load.nrows; n++) {
 
-            if (load.rows[n].owner && lb_load_held(&load.rows[n], i)) {
+            held = ((_Atomic uint32_t *) ((uintptr_t) &load.rows[n]
+                                          + load.rows[n].held))[i];
+
+            if (load.rows[n].owner && held) {
                 p = ngx_slprintf(p, last, "%uD holds %uD of slot %uD; ",
-                                 load.rows[n].owner,
-                                 lb_load_held(&load.rows[n], i), i);
+                                 load.rows[n].owner, held, i);
             }
         }
     }

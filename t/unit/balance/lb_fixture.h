@@ -18,7 +18,13 @@
 #include <string.h>
 
 #include "src/core/balance/lb_build.h"
+#include "src/core/balance/lb_hash.h"
+#include "src/core/balance/lb_inherit.h"
+#include "src/core/balance/lb_least_conn.h"
+#include "src/core/balance/lb_method.h"
 #include "src/core/balance/lb_passive.h"
+#include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_sync.h"
 
 
 #define LB_FIXTURE_LINES  128
@@ -126,7 +132,7 @@ lb_fixture_start(lb_fixture_t *f)
         .random = &f->random
     };
 
-    (void) lb_roster_sync(f->roster, f->lines, f->nlines, NULL, NULL);
+    (void) lb_sync_lines(f->roster, f->lines, f->nlines, NULL, NULL);
     lb_fixture_build(f->roster);
 }
 
@@ -147,7 +153,7 @@ lb_fixture_try(lb_fixture_t *f, lb_how_t *how)
     uint32_t  index;
     lb_how_t  ignored;
 
-    index = lb_pick(f->roster, lb_pick_round_robin, &f->ask,
+    index = lb_pick(f->roster, lb_method_round_robin, &f->ask,
                     how ? how : &ignored);
 
     if (index != LB_NONE) {

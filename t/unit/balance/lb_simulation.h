@@ -19,7 +19,7 @@
 
 
 typedef struct {
-    lb_pick_pt  method;
+    lb_method_pt  method;
     uint32_t    clients;
     uint32_t    requests;
     double      time[LB_FIXTURE_LINES];      /* mean to answer, ms */

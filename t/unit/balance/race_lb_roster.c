@@ -29,9 +29,9 @@
     } while (0)
 
 
-static const lb_pick_pt  methods[] = {
-    lb_pick_round_robin, lb_pick_least_conn, lb_pick_random, lb_pick_p2c,
-    lb_pick_least_time, lb_pick_hash
+static const lb_method_pt  methods[] = {
+    lb_method_round_robin, lb_least_conn, lb_method_random, lb_method_p2c,
+    lb_method_least_time, lb_hash
 };
 
 static const lb_outlier_t  outlier = {
@@ -215,7 +215,7 @@ changer(void *data)
         }
 
         (void) pthread_mutex_lock(&mutex);
-        (void) lb_roster_sync(roster, lines, SERVERS, NULL, NULL);
+        (void) lb_sync_lines(roster, lines, SERVERS, NULL, NULL);
 
         rules = (lb_rules_t) {
             .slow_start = (i % 5 == 0) ? 0 : 30,
@@ -268,7 +268,7 @@ main(void)
     roster = lb_fixture_small(SERVERS * 2, PICKERS, 512);
     load = lb_roster_load(roster);
 
-    check(lb_roster_sync(roster, f->lines, SERVERS, NULL, NULL));
+    check(lb_sync_lines(roster, f->lines, SERVERS, NULL, NULL));
     lb_fixture_build(roster);
 
     for (i = 0; i < PICKERS; i++) {

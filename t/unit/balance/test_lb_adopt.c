@@ -32,7 +32,7 @@ kept(const lb_line_t *lines, uint32_t n)
     roster = lb_fixture_roster(8, 4);
     atomic_store(&roster->kept, 1);
 
-    assert_true(lb_roster_sync(roster, lines, n, NULL, NULL));
+    assert_true(lb_sync_lines(roster, lines, n, NULL, NULL));
 
     return roster;
 }
@@ -123,7 +123,7 @@ restart(lb_roster_t *old)
     roster = lb_fixture_roster(8, 4);
     atomic_store(&roster->kept, 1);
 
-    assert_true(lb_roster_adopt(roster, &list, NULL, NULL));
+    assert_true(lb_adopt_list(roster, &list, NULL, NULL));
 
     free(old);
 
@@ -167,7 +167,7 @@ what_was_not_changed_follows_its_line(void **state)
         lines[1].max_conns = 9;
         lines[2].weight = 7;
 
-        assert_true(lb_roster_sync(roster, lines, 3, NULL, NULL));
+        assert_true(lb_sync_lines(roster, lines, 3, NULL, NULL));
         assert_int_equal(server_at(roster, "a")->weight, 7);
         assert_int_equal(server_at(roster, "b")->weight, 5);
         assert_int_equal(server_at(roster, "b")->max_conns, 9);
@@ -177,7 +177,7 @@ what_was_not_changed_follows_its_line(void **state)
 
         lines[0] = line_of("d", "d", 1);
 
-        assert_true(lb_roster_sync(roster, lines, 1, NULL, NULL));
+        assert_true(lb_sync_lines(roster, lines, 1, NULL, NULL));
         assert_null(server_at(roster, "a"));
         assert_non_null(server_at(roster, "b"));
         assert_non_null(server_at(roster, "d"));
@@ -208,7 +208,7 @@ a_name_that_moves_keeps_what_was_changed(void **state)
         lines[0] = line_of("name", "3", 1);
         lines[1] = line_of("gone", "4", 1);
 
-        assert_true(lb_roster_sync(roster, lines, 2, NULL, NULL));
+        assert_true(lb_sync_lines(roster, lines, 2, NULL, NULL));
         assert_null(server_at(roster, "1"));
         assert_int_equal(server_at(roster, "3")->weight, 5);
         assert_null(server_at(roster, "2"));
@@ -219,7 +219,7 @@ a_name_that_moves_keeps_what_was_changed(void **state)
 
         lines[1] = line_of("name", "5", 1);
 
-        assert_true(lb_roster_sync(roster, lines, 2, NULL, NULL));
+        assert_true(lb_sync_lines(roster, lines, 2, NULL, NULL));
         assert_int_equal(server_at(roster, "3")->weight, 5);
         assert_int_equal(server_at(roster, "5")->weight, 1);
 
@@ -245,7 +245,7 @@ a_busy_server_of_a_name_that_moves_finishes_its_requests(void **state)
     index = lb_fixture_try(f, NULL);
     line = line_of("s1", "elsewhere", 1);
 
-    assert_true(lb_roster_sync(f->roster, &line, 1, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, &line, 1, NULL, NULL));
     assert_true(lb_roster_status(f->roster, index) & LB_REMOVED);
     assert_non_null(server_at(f->roster, "elsewhere"));
     assert_null(server_at(f->roster, "s1"));
@@ -281,7 +281,7 @@ a_list_takes_the_place_of_what_is_there(void **state)
         .servers = servers, .nservers = 2, .lines = lines, .nlines = 2
     };
 
-    assert_true(lb_roster_adopt(roster, &list, NULL, NULL));
+    assert_true(lb_adopt_list(roster, &list, NULL, NULL));
     assert_int_equal(lb_edit_find_address(roster, "a", 1), index);
     assert_int_equal(server_at(roster, "a")->weight, 4);
     assert_null(server_at(roster, "b"));
@@ -293,13 +293,13 @@ a_list_takes_the_place_of_what_is_there(void **state)
 
     list.merge = true;
     assert_int_not_equal(lb_edit_add(roster, &line), LB_NONE);
-    assert_true(lb_roster_adopt(roster, &list, NULL, NULL));
+    assert_true(lb_adopt_list(roster, &list, NULL, NULL));
     assert_non_null(server_at(roster, "x"));
     assert_null(server_at(roster, "b"));
 
     /* the weight is a change, and "b" was deleted */
 
-    assert_true(lb_roster_sync(roster, lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(roster, lines, 2, NULL, NULL));
     assert_int_equal(server_at(roster, "a")->weight, 4);
     assert_null(server_at(roster, "b"));
 
@@ -327,12 +327,12 @@ room_is_needed_for_servers_and_deleted_lines(void **state)
         .servers = servers, .nservers = 2, .lines = lines, .nlines = 2
     };
 
-    assert_int_equal(lb_list_need(&list, lines, 3), 4);
+    assert_int_equal(lb_adopt_need(&list, lines, 3), 4);
 
     roster = kept(lines, 2);
     take_away(roster, "b");
-    assert_int_equal(lb_roster_need(roster, lines, 3, seen), 3);
-    assert_int_equal(lb_roster_need(roster, &lines[2], 1, seen), 3);
+    assert_int_equal(lb_sync_need(roster, lines, 3, seen), 3);
+    assert_int_equal(lb_sync_need(roster, &lines[2], 1, seen), 3);
 
     free(roster);
 }
@@ -353,7 +353,7 @@ the_largest_id_does_not_end_the_counting(void **state)
     list = (lb_list_t) { .servers = &server, .nservers = 1 };
 
     roster = lb_fixture_roster(8, 4);
-    assert_true(lb_roster_adopt(roster, &list, NULL, NULL));
+    assert_true(lb_adopt_list(roster, &list, NULL, NULL));
 
     line = line_of("b", "b", 1);
     index = lb_edit_add(roster, &line);

@@ -51,7 +51,7 @@ map(lb_fixture_t *f, uint32_t owner[KEYS])
     for (i = 0; i < KEYS; i++) {
         n = snprintf(key, sizeof(key), "/item/%u", i);
         f->ask.key = lb_cells_key(key, (size_t) n);
-        owner[i] = lb_pick(f->roster, lb_pick_hash, &f->ask, &how);
+        owner[i] = lb_pick(f->roster, lb_hash, &f->ask, &how);
         lb_load_drop(&f->load, f->row, owner[i]);
     }
 }
@@ -129,7 +129,7 @@ one_that_comes_takes_its_share_from_all_others(void **state)
     map(f, before);
 
     lb_fixture_line(f, 1);
-    assert_true(lb_roster_sync(f->roster, f->lines, 11, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 11, NULL, NULL));
     lb_fixture_build(f->roster);
     map(f, after);
 
@@ -357,7 +357,7 @@ keyless(lb_fixture_t *f)
     lb_how_t  how;
 
     f->ask.tried.number = 0;
-    index = lb_pick(f->roster, lb_pick_keyless, &f->ask, &how);
+    index = lb_pick(f->roster, lb_hash_keyless, &f->ask, &how);
     lb_load_drop(&f->load, f->row, index);
 
     return index;

@@ -58,7 +58,7 @@ an_added_server_is_picked_and_stays_at_a_reload(void **state)
     assert_int_equal(lb_roster_count(f->roster).usable, 3);
     assert_int_equal(lb_fixture_request(f), index);
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(lb_roster_status(f->roster, index), LB_USED);
 
     lb_fixture_stop(f);
@@ -105,14 +105,14 @@ a_deleted_server_stays_away_as_long_as_its_line_is_there(void **state)
     lb_fixture_build(f->roster);
     assert_int_equal(lb_roster_count(f->roster).total, 1);
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(lb_roster_count(f->roster).total, 1);
 
     /* without its line, and with it again */
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 1, 1, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 1, 1, NULL, NULL));
     assert_int_equal(lb_roster_count(f->roster).total, 1);
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(lb_roster_count(f->roster).total, 2);
 
     /* added by hand it stands for the line: a reload adds no second one */
@@ -124,7 +124,7 @@ a_deleted_server_stays_away_as_long_as_its_line_is_there(void **state)
     back.weight = 9;
     assert_int_not_equal(lb_edit_add(f->roster, &back), LB_NONE);
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(lb_roster_count(f->roster).total, 2);
     assert_int_equal(lb_roster_server(f->roster,
                                       lb_edit_find_address(f->roster, "s1",
@@ -271,8 +271,8 @@ a_new_roster_has_the_servers_of_the_old_one(void **state)
 
     larger = lb_fixture_roster(200, 4);
 
-    assert_true(lb_roster_inherit(larger, f->roster));
-    assert_true(lb_roster_sync(larger, f->lines, 2, NULL, NULL));
+    assert_true(lb_inherit_servers(larger, f->roster));
+    assert_true(lb_sync_lines(larger, f->lines, 2, NULL, NULL));
 
     assert_int_equal(lb_roster_count(larger).total, 2);
     assert_int_not_equal(lb_edit_find(larger, 2), LB_NONE);
@@ -345,8 +345,8 @@ a_server_that_comes_back_gets_its_busy_slot(void **state)
 
     lb_edit_remove(f->roster, 1);
     assert_true(lb_load_take(&f->load, f->row, 1, 0));
-    assert_true(lb_roster_sync(f->roster, f->lines, 1, NULL, NULL));
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 1, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(lb_roster_status(f->roster, 1), LB_USED);
     assert_int_equal(f->roster->used, 3);
 

@@ -304,7 +304,7 @@ health_survives_a_reload_and_a_new_zone(void **state)
     f->lines[1].pending = true;
     lb_fixture_line(f, 1)->pending = true;
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 3, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 3, NULL, NULL));
 
     assert_true(out(f));
     assert_false(lb_roster_status(f->roster, 1) & LB_UNHEALTHY);
@@ -313,8 +313,8 @@ health_survives_a_reload_and_a_new_zone(void **state)
     (void) enter(f, true);
 
     larger = lb_fixture_roster(200, 4);
-    assert_true(lb_roster_inherit(larger, f->roster));
-    assert_true(lb_roster_sync(larger, f->lines, 3, NULL, NULL));
+    assert_true(lb_inherit_servers(larger, f->roster));
+    assert_true(lb_sync_lines(larger, f->lines, 3, NULL, NULL));
 
     assert_true(lb_roster_status(larger, 0) & LB_UNHEALTHY);
     assert_false(lb_roster_status(larger, 1) & LB_UNHEALTHY);

@@ -26,6 +26,15 @@
 #endif
 
 
+/* what the row's owner holds of a server */
+
+static uint32_t
+held(const lb_row_t *row, uint32_t index)
+{
+    return ((_Atomic uint32_t *) ((uintptr_t) row + row->held))[index];
+}
+
+
 static void
 a_server_counts_what_it_is_given(void **state)
 {
@@ -45,7 +54,7 @@ a_server_counts_what_it_is_given(void **state)
     assert_true(lb_load_take(&load, a, 3, 0));
     assert_true(lb_load_take(&load, b, 3, 0));
     assert_int_equal(lb_load_active(&load, 3), 3);
-    assert_int_equal(lb_load_held(a, 3), 2);
+    assert_int_equal(held(a, 3), 2);
 
     lb_load_drop(&load, a, 3);
     lb_load_drop(&load, b, 3);
@@ -73,7 +82,7 @@ a_full_server_takes_no_more(void **state)
     assert_true(lb_load_take(&load, row, 0, 2));
     assert_false(lb_load_take(&load, row, 0, 2));
     assert_int_equal(lb_load_active(&load, 0), 2);
-    assert_int_equal(lb_load_held(row, 0), 2);
+    assert_int_equal(held(row, 0), 2);
 
     lb_load_drop(&load, row, 0);
     assert_true(lb_load_take(&load, row, 0, 2));
@@ -241,8 +250,8 @@ a_process_killed_at_any_instruction_leaves_right_counts(void **state)
         assert_true(lb_load_settle(&load, row));
         assert_int_equal(lb_load_active(&load, 1), 1);
         assert_int_equal(lb_load_active(&load, 2), 2);
-        assert_int_equal(lb_load_held(row, 1), 0);
-        assert_int_equal(lb_load_held(row, 2), 0);
+        assert_int_equal(held(row, 1), 0);
+        assert_int_equal(held(row, 2), 0);
     }
 
     assert_true(steps > 100);

@@ -15,17 +15,17 @@
 #define lengthof(a)  (sizeof(a) / sizeof((a)[0]))
 
 
-static const lb_pick_pt  methods[] = {
-    lb_pick_round_robin, lb_pick_least_conn, lb_pick_random, lb_pick_p2c,
-    lb_pick_least_time, lb_pick_hash
+static const lb_method_pt  methods[] = {
+    lb_method_round_robin, lb_least_conn, lb_method_random, lb_method_p2c,
+    lb_method_least_time, lb_hash
 };
 
 
 static lb_fixture_t *
-fixture(uint32_t n, const uint32_t *weights, lb_pick_pt method)
+fixture(uint32_t n, const uint32_t *weights, lb_method_pt method)
 {
     uint32_t       i;
-    lb_rules_t     rules = { .cells = (method == lb_pick_hash) };
+    lb_rules_t     rules = { .cells = (method == lb_hash) };
     lb_fixture_t  *f;
 
     f = calloc(1, sizeof(lb_fixture_t));
@@ -48,7 +48,7 @@ fixture(uint32_t n, const uint32_t *weights, lb_pick_pt method)
 /* the largest deviation of a server's share of all requests, per cent */
 
 static double
-deviation(uint32_t n, const uint32_t *weights, lb_pick_pt method,
+deviation(uint32_t n, const uint32_t *weights, lb_method_pt method,
     uint32_t clients)
 {
     double           d, worst;
@@ -88,7 +88,7 @@ random_keeps_to_weights_within_one_per_cent(void **state)
 {
     (void) state;
 
-    assert_true(deviation(3, weights, lb_pick_random, 8) < 1.0);
+    assert_true(deviation(3, weights, lb_method_random, 8) < 1.0);
 }
 
 
@@ -97,7 +97,7 @@ hash_keeps_to_weights_within_one_per_cent(void **state)
 {
     (void) state;
 
-    assert_true(deviation(3, weights, lb_pick_hash, 8) < 1.0);
+    assert_true(deviation(3, weights, lb_hash, 8) < 1.0);
 }
 
 
@@ -109,7 +109,7 @@ p2c_keeps_to_weights_at_any_load(void **state)
     (void) state;
 
     for (clients = 1; clients <= 128; clients *= 2) {
-        assert_true(deviation(3, weights, lb_pick_p2c, clients) < 1.0);
+        assert_true(deviation(3, weights, lb_method_p2c, clients) < 1.0);
     }
 }
 
@@ -122,7 +122,7 @@ least_conn_keeps_to_weights_at_any_load(void **state)
     (void) state;
 
     for (clients = 1; clients <= 128; clients *= 2) {
-        assert_true(deviation(3, weights, lb_pick_least_conn, clients) < 3.0);
+        assert_true(deviation(3, weights, lb_least_conn, clients) < 3.0);
     }
 }
 
@@ -130,14 +130,14 @@ least_conn_keeps_to_weights_at_any_load(void **state)
 static void
 least_conn_is_round_robin_while_nobody_is_busy(void **state)
 {
-    assert_true(deviation(3, weights, lb_pick_least_conn, 1) < 0.01);
+    assert_true(deviation(3, weights, lb_least_conn, 1) < 0.01);
 
     (void) state;
 }
 
 
 static double
-excess(lb_pick_pt method)
+excess(lb_method_pt method)
 {
     uint32_t         i;
     lb_fixture_t    *f;
@@ -164,9 +164,9 @@ two_choices_are_better_than_one_and_all_are_better_than_two(void **state)
 
     (void) state;
 
-    random = excess(lb_pick_random);
-    p2c = excess(lb_pick_p2c);
-    least_conn = excess(lb_pick_least_conn);
+    random = excess(lb_method_random);
+    p2c = excess(lb_method_p2c);
+    least_conn = excess(lb_least_conn);
 
     assert_true(p2c < random * 0.8);
     assert_true(least_conn < p2c);
@@ -178,7 +178,7 @@ a_server_ten_times_slower_gets_little_by_least_time(void **state)
 {
     uint32_t         i, n, clients;
     lb_fixture_t    *f;
-    lb_simulation_t  s = { .method = lb_pick_least_time,
+    lb_simulation_t  s = { .method = lb_method_least_time,
                            .requests = REQUESTS };
 
     (void) state;
@@ -187,7 +187,7 @@ a_server_ten_times_slower_gets_little_by_least_time(void **state)
 
         for (clients = 4; clients <= 64; clients *= 4) {
 
-            f = fixture(n, NULL, lb_pick_least_time);
+            f = fixture(n, NULL, lb_method_least_time);
             s.clients = clients;
 
             for (i = 0; i < n; i++) {
@@ -213,7 +213,7 @@ a_server_that_fails_fast_does_not_look_fast(void **state)
 
     (void) state;
 
-    f = fixture(4, NULL, lb_pick_least_time);
+    f = fixture(4, NULL, lb_method_least_time);
     n = 0;
 
     for (i = 0; i < 4; i++) {
@@ -224,7 +224,7 @@ a_server_that_fails_fast_does_not_look_fast(void **state)
     for (i = 0; i < 1000; i++) {
         f->ask.now += 1;
         f->ask.tried.number = 0;
-        index = lb_pick(f->roster, lb_pick_least_time, &f->ask, &how);
+        index = lb_pick(f->roster, lb_method_least_time, &f->ask, &how);
         lb_load_drop(&f->load, f->row, index);
 
         if (index == 0) {
@@ -252,7 +252,7 @@ least_conn_finds_the_idle_one_of_many(void **state)
 
     (void) state;
 
-    f = fixture(LB_FIXTURE_LINES, NULL, lb_pick_least_conn);
+    f = fixture(LB_FIXTURE_LINES, NULL, lb_least_conn);
     misses = 0;
 
     for (i = 0; i < LB_FIXTURE_LINES; i++) {
@@ -265,7 +265,7 @@ least_conn_finds_the_idle_one_of_many(void **state)
     for (i = 0; i < 1000; i++) {
         k = (i * 7) % LB_FIXTURE_LINES;
         lb_load_drop(&f->load, f->row, k);
-        misses += lb_pick(f->roster, lb_pick_least_conn, &f->ask, &how) != k;
+        misses += lb_pick(f->roster, lb_least_conn, &f->ask, &how) != k;
     }
 
     assert_true(misses < 1000);
@@ -358,7 +358,7 @@ every_method_leaves_out_who_is_out_and_keeps_backups(void **state)
 
         lb_fixture_start(f);
 
-        rules = (lb_rules_t) { .cells = (methods[k] == lb_pick_hash) };
+        rules = (lb_rules_t) { .cells = (methods[k] == lb_hash) };
         lb_roster_rule(f->roster, &rules);
 
         atomic_fetch_or(&lb_roster_server(f->roster, 0)->status, LB_EJECTED);
@@ -388,7 +388,7 @@ every_method_leaves_out_who_is_out_and_keeps_backups(void **state)
 /* the share of picks that server 0 gets */
 
 static double
-share(lb_fixture_t *f, lb_pick_pt method)
+share(lb_fixture_t *f, lb_method_pt method)
 {
     uint32_t  i, n, index;
     lb_how_t  how;
@@ -422,7 +422,7 @@ a_server_that_comes_back_starts_slowly_with_every_method(void **state)
         server = lb_roster_server(f->roster, 0);
 
         rules = (lb_rules_t) { .slow_start = 10000,
-                               .cells = (methods[k] == lb_pick_hash) };
+                               .cells = (methods[k] == lb_hash) };
         lb_roster_rule(f->roster, &rules);
 
         atomic_fetch_or(&server->status, LB_EJECTED);
@@ -463,7 +463,7 @@ the_only_server_does_not_start_slowly(void **state)
         server = lb_roster_server(f->roster, 0);
 
         rules = (lb_rules_t) { .slow_start = 10000,
-                               .cells = (methods[k] == lb_pick_hash) };
+                               .cells = (methods[k] == lb_hash) };
         lb_roster_rule(f->roster, &rules);
 
         atomic_fetch_or(&server->status, LB_EJECTED);
@@ -488,11 +488,11 @@ servers_of_the_start_do_not_start_slowly(void **state)
 
     (void) state;
 
-    f = fixture(3, NULL, lb_pick_random);
+    f = fixture(3, NULL, lb_method_random);
     roster = lb_fixture_roster(8, 1);
 
     lb_roster_rule(roster, &rules);
-    assert_true(lb_roster_sync(roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(roster, f->lines, 2, NULL, NULL));
     lb_fixture_build(roster);
 
     for (i = 0; i < 2; i++) {
@@ -501,7 +501,7 @@ servers_of_the_start_do_not_start_slowly(void **state)
 
     /* one that is added later does */
 
-    assert_true(lb_roster_sync(roster, f->lines, 3, NULL, NULL));
+    assert_true(lb_sync_lines(roster, f->lines, 3, NULL, NULL));
     lb_fixture_build(roster);
     assert_int_equal(lb_roster_status(roster, 1), LB_USED);
     assert_int_equal(lb_roster_status(roster, 2), LB_USED | LB_SLOW);
@@ -526,7 +526,7 @@ in_a_panic_all_but_disabled_and_draining_servers_are_used(void **state)
         f = fixture(6, NULL, methods[k]);
 
         rules = (lb_rules_t) { .panic = 50,
-                               .cells = (methods[k] == lb_pick_hash) };
+                               .cells = (methods[k] == lb_hash) };
         lb_roster_rule(f->roster, &rules);
 
         atomic_fetch_or(&lb_roster_server(f->roster, 0)->status, LB_DISABLED);

@@ -184,7 +184,7 @@ the_same_lines_change_nothing(void **state)
 
     generation = lb_roster_generation(f->roster);
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 3, note, &notes));
+    assert_true(lb_sync_lines(f->roster, f->lines, 3, note, &notes));
     assert_false(lb_roster_stale(f->roster));
     assert_int_equal(notes.added + notes.removed, 0);
     assert_int_equal(lb_roster_generation(f->roster), generation);
@@ -216,7 +216,7 @@ servers_come_and_go_and_keep_their_slots(void **state)
     lines[1] = *lb_fixture_line(f, 1);
     lines[2] = f->lines[0];
 
-    assert_true(lb_roster_sync(f->roster, lines, 3, note, &notes));
+    assert_true(lb_sync_lines(f->roster, lines, 3, note, &notes));
     assert_int_equal(notes.added, 1);
     assert_int_equal(notes.removed, 1);
     assert_true(lb_roster_stale(f->roster));
@@ -249,7 +249,7 @@ a_removed_server_keeps_its_slot_while_it_is_busy(void **state)
     assert_int_equal(index, 0);
 
     line = *lb_fixture_line(f, 1);
-    assert_true(lb_roster_sync(f->roster, &line, 1, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, &line, 1, NULL, NULL));
     lb_fixture_build(f->roster);
 
     assert_memory_equal(lb_roster_identity(f->roster, 0)->name, "s1", 2);
@@ -282,11 +282,11 @@ a_line_listed_twice_is_two_servers(void **state)
     order_is(f, "abab");
     lb_roster_server(f->roster, 1)->failures = 3;
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(lb_roster_count(f->roster).total, 2);
     assert_int_equal(lb_roster_server(f->roster, 1)->failures, 3);
 
-    assert_true(lb_roster_sync(f->roster, f->lines, 1, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 1, NULL, NULL));
     assert_int_equal(lb_roster_count(f->roster).total, 1);
 
     lb_fixture_stop(f);
@@ -311,7 +311,7 @@ only_a_changed_line_changes_a_setting(void **state)
     atomic_fetch_or(&server->status, LB_DISABLED);
 
     f->lines[0].max_conns = 4;
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(server->weight, 9);
     assert_int_equal(server->max_conns, 4);
     assert_int_equal(server->status, LB_USED | LB_FAILED | LB_DISABLED);
@@ -319,7 +319,7 @@ only_a_changed_line_changes_a_setting(void **state)
     f->lines[0].weight = 2;
     f->lines[0].status = LB_BACKUP;
     f->lines[0].max_fails = 0;
-    assert_true(lb_roster_sync(f->roster, f->lines, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines, 2, NULL, NULL));
     assert_int_equal(server->weight, 2);
     assert_int_equal(server->status, LB_USED | LB_DISABLED | LB_BACKUP);
 
@@ -343,7 +343,7 @@ a_full_roster_says_so_and_stays_in_order(void **state)
 
     roster = lb_fixture_roster(2, 1);
 
-    assert_false(lb_roster_sync(roster, lines, 3, NULL, NULL));
+    assert_false(lb_sync_lines(roster, lines, 3, NULL, NULL));
     lb_fixture_build(roster);
     assert_int_equal(lb_roster_count(roster).total, 2);
 
@@ -376,8 +376,8 @@ a_new_roster_inherits_health_and_counters(void **state)
     lines[1] = f->lines[2];
     lines[2] = *lb_fixture_line(f, 1);
 
-    assert_true(lb_roster_inherit(roster, f->roster));
-    assert_true(lb_roster_sync(roster, lines, 3, note, &notes));
+    assert_true(lb_inherit_servers(roster, f->roster));
+    assert_true(lb_sync_lines(roster, lines, 3, note, &notes));
 
     assert_int_equal(notes.added, 1);
     assert_int_equal(notes.removed, 1);
@@ -423,7 +423,7 @@ old_servers_serve_until_a_new_one_has_passed(void **state)
 
     /* lines 2 and 3 take the place of 0 and 1, of which one is usable */
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 2, 2, NULL, NULL));
     assert_int_equal(picked(f), 1);
     assert_true(lb_roster_status(f->roster, 1) & LB_REPLACED);
 
@@ -433,14 +433,14 @@ old_servers_serve_until_a_new_one_has_passed(void **state)
 
     /* another reload changes nothing, one with the line makes it stay */
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 2, 2, NULL, NULL));
     assert_int_equal(picked(f), 1);
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 1, 3, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 1, 3, NULL, NULL));
     assert_int_equal(picked(f), 1);
     assert_int_equal(lb_roster_status(f->roster, 1), LB_USED);
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 2, 2, NULL, NULL));
     assert_int_equal(picked(f), 1);
 
     /* a failure of the new one does not count, a pass does */
@@ -477,13 +477,13 @@ old_servers_go_at_once_if_somebody_serves(void **state)
 
     /* line 1 stays */
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 1, 3, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 1, 3, NULL, NULL));
     assert_int_equal(picked(f), 1);
     assert_false(lb_roster_status(f->roster, 0) & LB_REPLACED);
 
     /* nobody to wait for */
 
-    assert_true(lb_roster_sync(f->roster, f->lines + 2, 2, NULL, NULL));
+    assert_true(lb_sync_lines(f->roster, f->lines + 2, 2, NULL, NULL));
     assert_int_equal(picked(f), 1);
 
     for (i = 0; i < 4; i++) {

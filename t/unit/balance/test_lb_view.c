@@ -121,7 +121,7 @@ prepare(void *block, uint64_t size, lb_fixture_t *f)
         lb_fixture_line(f, 1 + i)->status = (i == 3) ? LB_BACKUP : 0;
     }
 
-    assert_true(lb_roster_sync(roster, f->lines, SERVERS, NULL, NULL));
+    assert_true(lb_sync_lines(roster, f->lines, SERVERS, NULL, NULL));
 
     return roster;
 }

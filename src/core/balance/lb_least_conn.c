@@ -11,7 +11,7 @@
  */
 
 
-#include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_least_conn.h"
 
 
 #define LB_BLOCK_MIN   16
@@ -26,16 +26,16 @@ typedef struct {
 } lb_least_t;
 
 
-static uint32_t lb_least_block(const lb_view_t *view, uint32_t nblocks,
+static uint32_t lb_least_conn_block(const lb_view_t *view, uint32_t nblocks,
     uint32_t turn);
-static void lb_least_look(lb_roster_t *roster, const lb_view_t *view,
+static void lb_least_conn_look(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t block, uint32_t size, lb_least_t *least);
-static uint32_t lb_least_turn(lb_roster_t *roster, const lb_view_t *view,
+static uint32_t lb_least_conn_turn(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t least);
 
 
 uint32_t
-lb_pick_least_conn(lb_roster_t *roster, const lb_view_t *view,
+lb_least_conn(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask)
 {
     uint32_t    index, size, nblocks, turn;
@@ -54,20 +54,21 @@ lb_pick_least_conn(lb_roster_t *roster, const lb_view_t *view,
 
     if (nblocks > 1) {
         turn = lb_draw(ask->random, nblocks);
-        lb_least_look(roster, view, ask, lb_least_block(view, nblocks, turn),
-                      size, &least);
+        lb_least_conn_look(roster, view, ask,
+                           lb_least_conn_block(view, nblocks, turn), size,
+                           &least);
     }
 
     if (nblocks > 0) {
-        lb_least_look(roster, view, ask, turn, size, &least);
+        lb_least_conn_look(roster, view, ask, turn, size, &least);
     }
 
     if (least.index == LB_NONE) {
-        return lb_pick_scan(roster, view, ask,
+        return lb_candidate_scan(roster, view, ask,
                             (uint32_t) lb_random(ask->random));
     }
 
-    index = lb_least_turn(roster, view, ask,
+    index = lb_least_conn_turn(roster, view, ask,
                           (uint32_t) (least.load >> LB_UNIT_BITS));
 
     return (index != LB_NONE) ? index : least.index;
@@ -77,7 +78,7 @@ lb_pick_least_conn(lb_roster_t *roster, const lb_view_t *view,
 /* the block with the lowest hint, the first from turn on */
 
 static uint32_t
-lb_least_block(const lb_view_t *view, uint32_t nblocks, uint32_t turn)
+lb_least_conn_block(const lb_view_t *view, uint32_t nblocks, uint32_t turn)
 {
     uint32_t  i, block, hint, low;
 
@@ -107,7 +108,7 @@ lb_least_block(const lb_view_t *view, uint32_t nblocks, uint32_t turn)
 
 
 static void
-lb_least_look(lb_roster_t *roster, const lb_view_t *view,
+lb_least_conn_look(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t block, uint32_t size, lb_least_t *least)
 {
     uint32_t   i, end, index, unit;
@@ -127,7 +128,7 @@ lb_least_look(lb_roster_t *roster, const lb_view_t *view,
 
         if (load < least->load) {
 
-            if (!lb_pick_fits(roster, view, ask, index)) {
+            if (!lb_candidate_fits(roster, view, ask, index)) {
                 continue;
             }
 
@@ -149,7 +150,7 @@ lb_least_look(lb_roster_t *roster, const lb_view_t *view,
 /* the next one in the order with a part that is no busier than the least */
 
 static uint32_t
-lb_least_turn(lb_roster_t *roster, const lb_view_t *view,
+lb_least_conn_turn(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t least)
 {
     uint32_t  i, index;
@@ -162,8 +163,8 @@ lb_least_turn(lb_roster_t *roster, const lb_view_t *view,
         index = atomic_load_explicit(&view->order[step % view->order_length],
                                      memory_order_acquire);
 
-        if (lb_pick_part(roster, ask, index) <= least
-            && lb_pick_fits(roster, view, ask, index))
+        if (lb_candidate_part(roster, ask, index) <= least
+            && lb_candidate_fits(roster, view, ask, index))
         {
             return index;
         }

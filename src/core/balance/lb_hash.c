@@ -4,15 +4,16 @@
  */
 
 
-#include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_hash.h"
+#include "src/core/balance/lb_method.h"
 
 
-static uint32_t lb_keyless_stride(uint32_t turns, uint32_t servers);
-static uint32_t lb_keyless_server(const lb_view_t *view, uint32_t turn);
+static uint32_t lb_hash_stride(uint32_t turns, uint32_t servers);
+static uint32_t lb_hash_server(const lb_view_t *view, uint32_t turn);
 
 
 uint32_t
-lb_pick_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
+lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
 {
     uint32_t  i, index;
     uint64_t  key;
@@ -24,14 +25,14 @@ lb_pick_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
         index = atomic_load_explicit(&view->order[index],
                                      memory_order_acquire);
 
-        if (lb_pick_fits(roster, view, ask, index)) {
+        if (lb_candidate_fits(roster, view, ask, index)) {
             return index;
         }
 
         key = lb_mix(key + 1);
     }
 
-    return lb_pick_scan(roster, view, ask, (uint32_t) key);
+    return lb_candidate_scan(roster, view, ask, (uint32_t) key);
 }
 
 
@@ -41,7 +42,7 @@ lb_pick_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
  */
 
 uint32_t
-lb_pick_keyless(lb_roster_t *roster, const lb_view_t *view,
+lb_hash_keyless(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask)
 {
     uint32_t  i, index, turns, stride;
@@ -57,25 +58,25 @@ lb_pick_keyless(lb_roster_t *roster, const lb_view_t *view,
     if (turns == 0
         || !atomic_load_explicit(&view->tier->cells, memory_order_relaxed))
     {
-        return lb_pick_round_robin(roster, view, ask);
+        return lb_method_round_robin(roster, view, ask);
     }
 
-    stride = lb_keyless_stride(turns, view->set_length);
+    stride = lb_hash_stride(turns, view->set_length);
     step = 0;
 
     for (i = 0; i < LB_MISSES_MAX; i++) {
         step = atomic_fetch_add_explicit(&view->tier->cursor, 1,
                                          memory_order_relaxed);
 
-        index = lb_keyless_server(view, (uint32_t) (step % turns * stride
+        index = lb_hash_server(view, (uint32_t) (step % turns * stride
                                                     % turns));
 
-        if (lb_pick_fits(roster, view, ask, index)) {
+        if (lb_candidate_fits(roster, view, ask, index)) {
             return index;
         }
     }
 
-    return lb_pick_scan(roster, view, ask, (uint32_t) step);
+    return lb_candidate_scan(roster, view, ask, (uint32_t) step);
 }
 
 
@@ -85,7 +86,7 @@ lb_pick_keyless(lb_roster_t *roster, const lb_view_t *view,
  */
 
 static uint32_t
-lb_keyless_stride(uint32_t turns, uint32_t servers)
+lb_hash_stride(uint32_t turns, uint32_t servers)
 {
     uint32_t  a, b, rest, stride;
 
@@ -111,7 +112,7 @@ lb_keyless_stride(uint32_t turns, uint32_t servers)
 /* the server whose turn it is, found by halves */
 
 static uint32_t
-lb_keyless_server(const lb_view_t *view, uint32_t turn)
+lb_hash_server(const lb_view_t *view, uint32_t turn)
 {
     uint32_t  low, high, middle;
 

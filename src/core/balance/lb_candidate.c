@@ -1,0 +1,119 @@
+
+/*
+ * Choosing among the servers that a request may go to.
+ */
+
+
+#include "src/core/balance/lb_candidate.h"
+
+
+/* steps of a slow start; the first pick after it has one of them */
+#define LB_SLOW_PARTS  100
+
+
+uint32_t
+lb_candidate_scan(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t from)
+{
+    uint32_t  i, index;
+
+    for (i = 0; i < view->set_length; i++) {
+        index = atomic_load_explicit(&view->set[(from + i)
+                                                % view->set_length],
+                                     memory_order_acquire);
+
+        if (lb_candidate_may(roster, view, ask, index)) {
+            return index;
+        }
+    }
+
+    return LB_NONE;
+}
+
+
+uint32_t
+lb_candidate_two(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t found[2])
+{
+    uint32_t  i, n, index, step, length;
+
+    n = 0;
+    length = view->order_length;
+    step = lb_draw(ask->random, length);
+
+    for (i = 0; i < LB_MISSES_MAX && n < 2; i++) {
+        index = atomic_load_explicit(&view->order[step],
+                                     memory_order_acquire);
+
+        if (lb_candidate_fits(roster, view, ask, index)) {
+            found[n++] = index;
+        }
+
+        if (length == 1) {
+            break;
+        }
+
+        /* any step but this one */
+
+        step += 1 + lb_draw(ask->random, length - 1);
+        step = (step < length) ? step : step - length;
+    }
+
+    return n;
+}
+
+
+uint32_t
+lb_candidate_part(lb_roster_t *roster, const lb_ask_t *ask, uint32_t index)
+{
+    uint32_t   weight, active, rest;
+    lb_load_t  load;
+
+    load = lb_roster_load(roster);
+    active = lb_load_active(&load, index);
+    weight = atomic_load_explicit(&lb_roster_server(roster, index)->weight,
+                                  memory_order_relaxed);
+
+    if (weight <= 1) {
+        return active;
+    }
+
+    rest = active % weight;
+
+    return active / weight + (rest != 0 && lb_draw(ask->random, weight) < rest);
+}
+
+
+/*
+ * The share of picks that it takes part in grows evenly.  Marks that are out
+ * of date are removed by whoever comes across them.
+ */
+
+bool
+lb_candidate_slow(lb_roster_t *roster, const lb_ask_t *ask, uint32_t index)
+{
+    uint32_t      part;
+    uint64_t      from, age, span;
+    lb_server_t  *server;
+
+    server = lb_roster_server(roster, index);
+    span = atomic_load_explicit(&roster->slow_start, memory_order_relaxed);
+    from = atomic_load_explicit(&server->slow_from, memory_order_relaxed);
+
+    if (from == 0) {
+        from = (ask->now != 0) ? ask->now : 1;
+        atomic_store_explicit(&server->slow_from, from, memory_order_relaxed);
+    }
+
+    age = (ask->now > from) ? ask->now - from : 0;
+
+    if (age >= span) {
+        atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_SLOW,
+                                  memory_order_relaxed);
+        return true;
+    }
+
+    part = (uint32_t) (age * LB_SLOW_PARTS / span);
+
+    return lb_draw(ask->random, LB_SLOW_PARTS) <= part;
+}

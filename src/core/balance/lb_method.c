@@ -1,0 +1,115 @@
+
+/*
+ * Methods that look at one or two steps of the order.
+ */
+
+
+#include "src/core/balance/lb_latency.h"
+#include "src/core/balance/lb_method.h"
+
+
+uint32_t
+lb_method_round_robin(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask)
+{
+    uint32_t  i, index;
+    uint64_t  step;
+
+    step = 0;
+
+    for (i = 0; i < LB_MISSES_MAX; i++) {
+        step = atomic_fetch_add_explicit(&view->tier->cursor, 1,
+                                         memory_order_relaxed);
+
+        index = atomic_load_explicit(&view->order[step % view->order_length],
+                                     memory_order_acquire);
+
+        if (lb_candidate_fits(roster, view, ask, index)) {
+            return index;
+        }
+    }
+
+    return (view->set_length != 0)
+           ? lb_candidate_scan(roster, view, ask, step % view->set_length)
+           : LB_NONE;
+}
+
+
+uint32_t
+lb_method_random(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask)
+{
+    uint32_t  i, index;
+
+    for (i = 0; i < LB_MISSES_MAX; i++) {
+        index = lb_draw(ask->random, view->order_length);
+        index = atomic_load_explicit(&view->order[index],
+                                     memory_order_acquire);
+
+        if (lb_candidate_fits(roster, view, ask, index)) {
+            return index;
+        }
+    }
+
+    return lb_candidate_scan(roster, view, ask,
+                             (uint32_t) lb_random(ask->random));
+}
+
+
+uint32_t
+lb_method_p2c(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
+{
+    uint32_t  n;
+    uint32_t  found[2];
+
+    n = lb_candidate_two(roster, view, ask, found);
+
+    if (n == 0) {
+        return lb_candidate_scan(roster, view, ask,
+                            (uint32_t) lb_random(ask->random));
+    }
+
+    if (n == 1 || found[0] == found[1]) {
+        return found[0];
+    }
+
+    return (lb_candidate_part(roster, ask, found[1])
+            < lb_candidate_part(roster, ask, found[0]))
+           ? found[1] : found[0];
+}
+
+
+uint32_t
+lb_method_least_time(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask)
+{
+    uint32_t  i, n;
+    uint32_t  found[2];
+    uint64_t  busy[2], time[2];
+
+    n = lb_candidate_two(roster, view, ask, found);
+
+    if (n == 0) {
+        return lb_candidate_scan(roster, view, ask,
+                            (uint32_t) lb_random(ask->random));
+    }
+
+    if (n == 1 || found[0] == found[1]) {
+        return found[0];
+    }
+
+    for (i = 0; i < 2; i++) {
+        busy[i] = (uint64_t) lb_candidate_part(roster, ask, found[i]) + 1;
+        time[i] = lb_latency_read(&lb_roster_server(roster, found[i])
+                                   ->latency, ask->now);
+    }
+
+    /* of whom nothing is known is expected to be like the other */
+
+    if (time[0] == 0 || time[1] == 0) {
+        time[0] = 1;
+        time[1] = 1;
+    }
+
+    return (time[1] * busy[1] < time[0] * busy[0]) ? found[1] : found[0];
+}
