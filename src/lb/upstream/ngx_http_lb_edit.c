@@ -2,6 +2,9 @@
 /*
  * Changes of servers at runtime, one after the other: of one process by a
  * queue, of several by a leader, whose term ends with its process.
+ *
+ * A change goes through the states of ngx_http_lb_edit_run().  Without a
+ * state file it does so at once.
  */
 
 
@@ -24,27 +27,31 @@
 /* ms that a change waits for the lead, or for its turn */
 #define NGX_HTTP_LB_EDIT_WAIT   5000
 
-/* ms; while there is a timer, a worker does not exit */
-#define NGX_HTTP_LB_EDIT_GUARD  1000
+/* ms between two looks at who has waited that long */
+#define NGX_HTTP_LB_EDIT_LOOK   1000
 
 
 #define ngx_http_lb_editor(lcf)                                              \
     ((ngx_gw_leader_t *) &(lcf)->roster->editor)
 
 
-static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_run(ngx_http_lb_edit_t *edit);
+static ngx_http_lb_edit_e ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit);
+static ngx_int_t ngx_http_lb_edit_persist(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_save(void *data);
+static void ngx_http_lb_edit_saved(void *data);
+static ngx_http_lb_edit_e ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_answer(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_failed(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf);
-static ngx_uint_t ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit);
-static void ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_edit_timer(ngx_event_t *ev);
 static void ngx_http_lb_edit_expire(ngx_http_lb_srv_conf_t *lcf);
 static ngx_uint_t ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit);
-static void ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index);
-static void ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_find(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index);
+static void ngx_http_lb_edit_adopt(ngx_http_lb_srv_conf_t *lcf);
+static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
 
 
 ngx_http_lb_edit_t *
@@ -77,24 +84,12 @@ ngx_http_lb_edit_create(ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_kind_e kind)
 void
 ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
 {
-    ngx_http_lb_state_t     *state;
     ngx_http_lb_srv_conf_t  *lcf;
 
     lcf = edit->conf;
-    state = lcf->state;
 
-    if (state == NULL) {
-        ngx_shmtx_lock(&lcf->shpool->mutex);
-
-        if (!ngx_http_lb_edit_is_late(edit)) {
-            ngx_http_lb_edit_apply(edit);
-        }
-
-        ngx_shmtx_unlock(&lcf->shpool->mutex);
-
-        ngx_http_lb_build(lcf);
-
-        edit->finish(edit);
+    if (lcf->state == NULL) {
+        ngx_http_lb_edit_run(edit);
         return;
     }
 
@@ -102,170 +97,180 @@ ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit)
 
     edit->deadline = ngx_current_msec + NGX_HTTP_LB_EDIT_WAIT;
 
-    ngx_queue_insert_tail(&state->waiting, &edit->queue);
+    ngx_queue_insert_tail(&lcf->state->waiting, &edit->queue);
 
     ngx_http_lb_edit_next(lcf);
 }
 
 
-void
-ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
-{
-    ngx_http_lb_edit_t  *edit;
-
-    edit = ngx_http_lb_edit_create(lcf, NGX_HTTP_LB_RECOVER);
-
-    if (edit) {
-        edit->finish = ngx_http_lb_edit_recovered;
-
-        ngx_http_lb_edit_submit(edit);
-    }
-}
-
-
 static void
-ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit)
+ngx_http_lb_edit_run(ngx_http_lb_edit_t *edit)
 {
-    ngx_destroy_pool(edit->pool);
-}
+    for ( ;; ) {
 
+        switch (edit->state) {
 
-static void
-ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf)
-{
-    ngx_http_lb_state_t  *state;
+        case NGX_HTTP_LB_EDIT_CHECK:
+            edit->state = ngx_http_lb_edit_check(edit);
+            break;
 
-    state = lcf->state;
+        case NGX_HTTP_LB_EDIT_PERSIST:
+            edit->state = NGX_HTTP_LB_EDIT_APPLY;
 
-    if (state->started) {
-        return;
-    }
+            if (ngx_http_lb_edit_persist(edit) == NGX_OK) {
 
-    ngx_queue_init(&state->waiting);
+                /* ngx_http_lb_edit_saved() goes on */
 
-    state->event.handler = ngx_http_lb_edit_timer;
-    state->event.data = lcf;
-    state->event.log = ngx_cycle->log;
-    state->save.conf = lcf;
-    state->save.done = ngx_http_lb_edit_saved;
-    state->started = 1;
-}
-
-
-/* The next change that is possible goes to the file. */
-
-static void
-ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
-{
-    ngx_queue_t          *q;
-    ngx_http_lb_edit_t   *edit;
-    ngx_http_lb_state_t  *state;
-
-    state = lcf->state;
-
-    while (!state->save.busy && !ngx_queue_empty(&state->waiting)) {
-
-        if (!ngx_gw_leader_claim(ngx_http_lb_editor(lcf),
-                               NGX_HTTP_LB_EDIT_TERM))
-        {
-            if (!state->event.timer_set) {
-                ngx_add_timer(&state->event, NGX_HTTP_LB_EDIT_POLL);
+                return;
             }
 
+            break;
+
+        case NGX_HTTP_LB_EDIT_APPLY:
+            edit->state = ngx_http_lb_edit_apply(edit);
+            break;
+
+        case NGX_HTTP_LB_EDIT_ANSWER:
+            ngx_http_lb_edit_answer(edit);
             return;
         }
-
-        q = ngx_queue_head(&state->waiting);
-        ngx_queue_remove(q);
-
-        edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
-
-        if (!ngx_http_lb_edit_begin(edit)) {
-            ngx_gw_leader_resign(ngx_http_lb_editor(lcf));
-            edit->finish(edit);
-            continue;
-        }
-
-        if (!state->event.timer_set) {
-            ngx_add_timer(&state->event, NGX_HTTP_LB_EDIT_GUARD);
-        }
-
-        ngx_http_lb_state_save(lcf);
     }
 }
 
 
-/* Whether there is something to write, or to read. */
+/*
+ * Whether there is something to write.  With a file that may have what memory
+ * has not, that is found out first.
+ */
 
-static ngx_uint_t
-ngx_http_lb_edit_begin(ngx_http_lb_edit_t *edit)
+static ngx_http_lb_edit_e
+ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit)
 {
-    uint32_t             index;
     lb_roster_t         *roster;
+    ngx_http_lb_edit_e   next;
     ngx_http_lb_save_t  *save;
+
+    if (edit->conf->state == NULL) {
+        return NGX_HTTP_LB_EDIT_APPLY;
+    }
 
     roster = edit->conf->roster;
     save = &edit->conf->state->save;
-    index = LB_NONE;
+    next = NGX_HTTP_LB_EDIT_ANSWER;
 
     ngx_shmtx_lock(&edit->conf->shpool->mutex);
 
-    save->recover = atomic_load(&roster->saving);
+    if (ngx_http_lb_edit_is_late(edit)) {
+        edit->outcome = NGX_HTTP_LB_SUPERSEDED;
 
-    if (!ngx_http_lb_edit_is_late(edit)) {
+    } else if (atomic_load(&roster->saving)) {
+        save->recover = 1;
+        next = NGX_HTTP_LB_EDIT_PERSIST;
 
-        if (!save->recover) {
-            ngx_http_lb_edit_check(edit, &index);
-        }
+    } else {
+        save->recover = 0;
+
+        ngx_http_lb_edit_find(edit);
 
         if (edit->outcome == NGX_HTTP_LB_DONE
-            && (save->recover || edit->kind != NGX_HTTP_LB_RECOVER))
+            && edit->kind != NGX_HTTP_LB_RECOVER)
         {
-            atomic_store(&roster->saving, 1);
-            save->busy = 1;
+            next = NGX_HTTP_LB_EDIT_PERSIST;
         }
+    }
+
+    if (next == NGX_HTTP_LB_EDIT_PERSIST) {
+        atomic_store(&roster->saving, 1);
     }
 
     ngx_shmtx_unlock(&edit->conf->shpool->mutex);
 
-    save->edit = edit;
-    save->index = index;
-
-    return save->busy;
+    return next;
 }
 
 
-/* The file has been written or read, or could not be. */
+/* Leaves the file to a thread: NGX_OK; NGX_ERROR: there is none for that. */
 
-static void
-ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
+static ngx_int_t
+ngx_http_lb_edit_persist(ngx_http_lb_edit_t *edit)
 {
-    ngx_uint_t           again;
-    ngx_http_lb_edit_t  *edit;
     ngx_http_lb_save_t  *save;
 
-    save = &lcf->state->save;
-    edit = save->edit;
+    save = &edit->conf->state->save;
 
-    edit->outcome = save->outcome;
-    again = 0;
+    save->edit = edit;
+    save->pool = NULL;
+    save->err = 0;
+    save->failed = "starting a thread";
+
+    edit->outcome = NGX_HTTP_LB_NOT_SAVED;
+
+    return ngx_gw_job_start(&save->job);
+}
+
+
+static void
+ngx_http_lb_edit_save(void *data)
+{
+    ngx_http_lb_state_save(data);
+}
+
+
+static void
+ngx_http_lb_edit_saved(void *data)
+{
+    ngx_http_lb_save_t  *save = data;
+
+    ngx_http_lb_edit_run(save->edit);
+    ngx_http_lb_edit_next(save->conf);
+}
+
+
+/* What is in the file is made in memory; what was read of it, too. */
+
+static ngx_http_lb_edit_e
+ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
+{
+    ngx_uint_t               persisted;
+    ngx_http_lb_edit_e       next;
+    ngx_http_lb_save_t      *save;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = edit->conf;
+    save = lcf->state ? &lcf->state->save : NULL;
+    persisted = (edit->outcome == NGX_HTTP_LB_DONE);
+    next = NGX_HTTP_LB_EDIT_ANSWER;
 
     ngx_shmtx_lock(&lcf->shpool->mutex);
 
-    if (save->outcome == NGX_HTTP_LB_DONE) {
+    if (!persisted) {
 
-        if (save->recover) {
-            ngx_http_lb_edit_read(lcf);
-            again = (edit->kind != NGX_HTTP_LB_RECOVER);
+        /* as far as is known the file is what it was */
 
-        } else {
-            ngx_http_lb_edit_apply(edit);
+        if (edit->outcome != NGX_HTTP_LB_UNKNOWN && !save->recover) {
+            atomic_store(&lcf->roster->saving, 0);
         }
 
-        atomic_store(&lcf->roster->file, save->stamp);
-        atomic_store(&lcf->roster->saving, 0);
+    } else if (save && save->recover) {
+        ngx_http_lb_edit_adopt(lcf);
 
-    } else if (save->outcome != NGX_HTTP_LB_UNKNOWN && !save->recover) {
+        if (edit->kind != NGX_HTTP_LB_RECOVER) {
+            next = NGX_HTTP_LB_EDIT_CHECK;
+        }
+
+    } else if (save == NULL && ngx_http_lb_edit_is_late(edit)) {
+        edit->outcome = NGX_HTTP_LB_SUPERSEDED;
+
+    } else {
+        ngx_http_lb_edit_find(edit);
+
+        if (edit->outcome == NGX_HTTP_LB_DONE) {
+            ngx_http_lb_edit_make(edit, edit->index);
+        }
+    }
+
+    if (save && persisted) {
+        atomic_store(&lcf->roster->file, save->stamp);
         atomic_store(&lcf->roster->saving, 0);
     }
 
@@ -273,63 +278,44 @@ ngx_http_lb_edit_saved(ngx_http_lb_srv_conf_t *lcf)
 
     ngx_http_lb_build(lcf);
 
-    if (save->pool) {
+    if (save && save->pool) {
         ngx_destroy_pool(save->pool);
         save->pool = NULL;
     }
 
-    save->busy = 0;
-    save->edit = NULL;
-
-    ngx_gw_leader_resign(ngx_http_lb_editor(lcf));
-
-    if (lcf->state->event.timer_set) {
-        ngx_del_timer(&lcf->state->event);
-    }
-
-    if (again) {
-        ngx_queue_insert_head(&lcf->state->waiting, &edit->queue);
-
-    } else {
-
-        if (edit->outcome != NGX_HTTP_LB_DONE) {
-            ngx_http_lb_edit_failed(lcf);
-        }
-
-        edit->finish(edit);
-    }
-
-    ngx_http_lb_edit_next(lcf);
-}
-
-
-/* Memory becomes what the file says; the mutex is held. */
-
-static void
-ngx_http_lb_edit_read(ngx_http_lb_srv_conf_t *lcf)
-{
-    ngx_http_lb_save_t  *save;
-
-    save = &lcf->state->save;
-
-    if (save->pool == NULL) {
-        return;
-    }
-
-    save->stamp = save->list.stamp;
-
-    ngx_http_lb_state_adopt(lcf, &save->list);
+    return next;
 }
 
 
 static void
-ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_edit_answer(ngx_http_lb_edit_t *edit)
 {
-    ngx_http_lb_save_t  *save;
+    ngx_http_lb_srv_conf_t  *lcf;
 
+    lcf = edit->conf;
+
+    if (lcf->state) {
+        lcf->state->edit = NULL;
+
+        ngx_gw_leader_resign(ngx_http_lb_editor(lcf));
+
+        ngx_http_lb_edit_failed(edit);
+    }
+
+    edit->finish(edit);
+}
+
+
+static void
+ngx_http_lb_edit_failed(ngx_http_lb_edit_t *edit)
+{
+    ngx_http_lb_save_t      *save;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = edit->conf;
     save = &lcf->state->save;
 
-    switch (save->outcome) {
+    switch (edit->outcome) {
 
     case NGX_HTTP_LB_NOT_SAVED:
     case NGX_HTTP_LB_UNKNOWN:
@@ -353,20 +339,65 @@ ngx_http_lb_edit_failed(ngx_http_lb_srv_conf_t *lcf)
 
 
 static void
-ngx_http_lb_edit_timer(ngx_event_t *ev)
+ngx_http_lb_edit_start(ngx_http_lb_srv_conf_t *lcf)
 {
-    ngx_http_lb_srv_conf_t  *lcf;
+    ngx_http_lb_state_t  *state;
 
-    lcf = ev->data;
+    state = lcf->state;
 
-    ngx_http_lb_edit_expire(lcf);
-
-    if (lcf->state->save.busy) {
-        ngx_add_timer(ev, NGX_HTTP_LB_EDIT_GUARD);
+    if (state->started) {
         return;
     }
 
-    ngx_http_lb_edit_next(lcf);
+    ngx_queue_init(&state->waiting);
+
+    state->event.handler = ngx_http_lb_edit_timer;
+    state->event.data = lcf;
+    state->event.log = ngx_cycle->log;
+
+    state->save.conf = lcf;
+    state->save.job.run = ngx_http_lb_edit_save;
+    state->save.job.done = ngx_http_lb_edit_saved;
+    state->save.job.data = &state->save;
+
+    state->started = 1;
+}
+
+
+/* Makes those changes that wait, if it is the turn of this process. */
+
+static void
+ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_queue_t          *q;
+    ngx_http_lb_state_t  *state;
+
+    state = lcf->state;
+
+    while (state->edit == NULL && !ngx_queue_empty(&state->waiting)
+           && ngx_gw_leader_claim(ngx_http_lb_editor(lcf),
+                                  NGX_HTTP_LB_EDIT_TERM))
+    {
+        q = ngx_queue_head(&state->waiting);
+        ngx_queue_remove(q);
+
+        state->edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
+
+        ngx_http_lb_edit_run(state->edit);
+    }
+
+    if (!ngx_queue_empty(&state->waiting) && !state->event.timer_set) {
+        ngx_add_timer(&state->event, state->edit ? NGX_HTTP_LB_EDIT_LOOK
+                                                 : NGX_HTTP_LB_EDIT_POLL);
+    }
+}
+
+
+static void
+ngx_http_lb_edit_timer(ngx_event_t *ev)
+{
+    ngx_http_lb_edit_expire(ev->data);
+    ngx_http_lb_edit_next(ev->data);
 }
 
 
@@ -403,29 +434,23 @@ ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit)
     lb_roster_t  *roster;
 
     roster = edit->conf->roster;
-    edit->outcome = NGX_HTTP_LB_DONE;
 
-    if (atomic_load(&roster->superseded)
-        || atomic_load(&roster->kept) != ngx_http_lb_state_key(edit->conf))
-    {
-        edit->outcome = NGX_HTTP_LB_SUPERSEDED;
-    }
-
-    return edit->outcome != NGX_HTTP_LB_DONE;
+    return atomic_load(&roster->superseded)
+           || atomic_load(&roster->kept) != ngx_http_lb_state_key(edit->conf);
 }
 
 
 /* Whether the change can be made, and where; the mutex is held. */
 
 static void
-ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index)
+ngx_http_lb_edit_find(ngx_http_lb_edit_t *edit)
 {
     lb_roster_t  *roster;
 
     roster = edit->conf->roster;
 
     edit->outcome = NGX_HTTP_LB_DONE;
-    *index = LB_NONE;
+    edit->index = LB_NONE;
 
     if (edit->kind == NGX_HTTP_LB_RECOVER) {
         return;
@@ -450,26 +475,13 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit, uint32_t *index)
         return;
     }
 
-    *index = lb_edit_find(roster, edit->id);
+    edit->index = lb_edit_find(roster, edit->id);
 
-    if (*index == LB_NONE) {
+    if (edit->index == LB_NONE) {
         edit->outcome = NGX_HTTP_LB_MISSING;
 
-    } else if (lb_roster_status(roster, *index) & LB_REMOVED) {
+    } else if (lb_roster_status(roster, edit->index) & LB_REMOVED) {
         edit->outcome = NGX_HTTP_LB_LEAVING;
-    }
-}
-
-
-static void
-ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
-{
-    uint32_t  index;
-
-    ngx_http_lb_edit_check(edit, &index);
-
-    if (edit->outcome == NGX_HTTP_LB_DONE) {
-        ngx_http_lb_edit_make(edit, index);
     }
 }
 
@@ -529,4 +541,45 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
     case NGX_HTTP_LB_RECOVER:
         return;
     }
+}
+
+
+/* Memory becomes what the file says; the mutex is held. */
+
+static void
+ngx_http_lb_edit_adopt(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_save_t  *save;
+
+    save = &lcf->state->save;
+
+    if (save->pool == NULL) {
+        return;
+    }
+
+    save->stamp = save->list.stamp;
+
+    ngx_http_lb_state_adopt(lcf, &save->list);
+}
+
+
+void
+ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_http_lb_edit_t  *edit;
+
+    edit = ngx_http_lb_edit_create(lcf, NGX_HTTP_LB_RECOVER);
+
+    if (edit) {
+        edit->finish = ngx_http_lb_edit_recovered;
+
+        ngx_http_lb_edit_submit(edit);
+    }
+}
+
+
+static void
+ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit)
+{
+    ngx_destroy_pool(edit->pool);
 }

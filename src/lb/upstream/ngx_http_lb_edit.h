@@ -43,6 +43,16 @@ typedef enum {
 } ngx_http_lb_outcome_e;
 
 
+/* what is done next */
+
+typedef enum {
+    NGX_HTTP_LB_EDIT_CHECK = 0,     /* whether it can be made, and where */
+    NGX_HTTP_LB_EDIT_PERSIST,       /* in the state file, by a thread */
+    NGX_HTTP_LB_EDIT_APPLY,         /* to shared memory */
+    NGX_HTTP_LB_EDIT_ANSWER
+} ngx_http_lb_edit_e;
+
+
 typedef struct ngx_http_lb_edit_s  ngx_http_lb_edit_t;
 
 struct ngx_http_lb_edit_s {
@@ -50,9 +60,11 @@ struct ngx_http_lb_edit_s {
     ngx_pool_t               *pool;     /* of this change */
     ngx_http_lb_srv_conf_t   *conf;
     ngx_http_lb_kind_e        kind;
+    ngx_http_lb_edit_e        state;
     ngx_http_lb_outcome_e     outcome;
     ngx_msec_t                deadline; /* to have the lead until */
     uint64_t                  id;       /* of an added one: afterwards */
+    uint32_t                  index;    /* of its server, or LB_NONE */
     lb_entry_t                entry;    /* what is to be set */
     lb_line_t                 line;     /* of a server to be added */
 

@@ -81,11 +81,9 @@ ngx_http_lb_state(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-#if (NGX_THREADS)
-    if (ngx_thread_pool_add(cf, NULL) == NULL) {
+    if (ngx_gw_job_conf(cf, "\"lb_state\"") != NGX_OK) {
         return NGX_CONF_ERROR;
     }
-#endif
 
     lcf->state = state;
 

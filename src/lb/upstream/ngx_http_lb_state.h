@@ -18,12 +18,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "src/common/ngx_gw_job.h"
 #include "src/core/balance/lb_adopt.h"
 #include "src/lb/upstream/ngx_http_lb_edit.h"
-
-#if (NGX_THREADS)
-#include <ngx_thread_pool.h>
-#endif
 
 
 /* bytes of a state file */
@@ -56,24 +53,18 @@ typedef struct {
 } ngx_http_lb_file_t;
 
 
-/* a file that is being written or read, by a thread if there are any */
+/* a file that is being written or read by a thread */
 
 typedef struct {
     ngx_http_lb_srv_conf_t   *conf;
     ngx_http_lb_edit_t       *edit;     /* the change that is in it */
-    uint32_t                  index;    /* of its server, or LB_NONE */
-    ngx_uint_t                busy;
     ngx_uint_t                recover;  /* memory may not be what it says */
-    ngx_http_lb_outcome_e     outcome;
     ngx_err_t                 err;
     const char               *failed;   /* the call that has failed */
     uint64_t                  stamp;    /* of the file as it is now */
     ngx_pool_t               *pool;     /* NULL: nothing was read */
     ngx_http_lb_file_t        list;
-    void                    (*done)(ngx_http_lb_srv_conf_t *lcf);
-#if (NGX_THREADS)
-    ngx_thread_task_t         task;
-#endif
+    ngx_gw_job_t              job;
 } ngx_http_lb_save_t;
 
 
@@ -97,18 +88,16 @@ struct ngx_http_lb_state_s {
 
     /* of this process */
     ngx_queue_t               waiting;  /* ngx_http_lb_edit_t */
+    ngx_http_lb_edit_t       *edit;     /* that is being made, or NULL */
     ngx_uint_t                started;
-    ngx_event_t               event;
+    ngx_event_t               event;    /* while there are some waiting */
     ngx_http_lb_save_t        save;
 
     /* whether another nginx has taken over, see ngx_http_lb_state_lost() */
     ngx_uint_t                lost;
-    ngx_uint_t                looking;
     ngx_msec_t                looked_at;
     ngx_http_lb_owner_e       seen;
-#if (NGX_THREADS)
-    ngx_thread_task_t         look;
-#endif
+    ngx_gw_job_t              look;
 };
 
 

@@ -28,23 +28,19 @@
 #define NGX_HTTP_LB_LOCK_TEXT   32
 
 
+static void ngx_http_lb_lock_close(void *data);
+static ngx_http_lb_owner_e ngx_http_lb_lock_owner(ngx_http_lb_state_t *state,
+    ngx_fd_t fd);
+static void ngx_http_lb_lock_look(void *data);
+static void ngx_http_lb_lock_looked(void *data);
 static ngx_int_t ngx_http_lb_lock_wait(ngx_fd_t fd, ngx_msec_t max);
 static int ngx_http_lb_lock_set(ngx_fd_t fd, short type, uint64_t at);
 static ngx_uint_t ngx_http_lb_lock_held(ngx_fd_t fd, uint64_t number);
 static uint64_t ngx_http_lb_lock_read(ngx_fd_t fd);
 static ngx_int_t ngx_http_lb_lock_write(ngx_fd_t fd, uint64_t number);
-static ngx_int_t ngx_http_lb_lock_take(ngx_http_lb_state_t *state,
-    ngx_fd_t fd, ngx_fd_t *inherited);
+static ngx_int_t ngx_http_lb_lock_take(ngx_http_lb_state_t *state, ngx_fd_t fd,
+    ngx_fd_t *inherited);
 static ngx_fd_t ngx_http_lb_lock_inherited(ngx_fd_t fd, uint64_t number);
-static void ngx_http_lb_lock_close(void *data);
-static ngx_http_lb_owner_e ngx_http_lb_lock_owner(ngx_http_lb_state_t *state,
-    ngx_fd_t fd);
-static void ngx_http_lb_lock_look(void *data, ngx_log_t *log);
-static void ngx_http_lb_lock_looked(ngx_http_lb_state_t *state);
-#if (NGX_THREADS)
-static ngx_int_t ngx_http_lb_lock_post(ngx_http_lb_state_t *state);
-static void ngx_http_lb_lock_posted(ngx_event_t *ev);
-#endif
 
 
 /*
@@ -222,22 +218,17 @@ ngx_http_lb_state_lost(ngx_http_lb_srv_conf_t *lcf)
         return 0;
     }
 
-    if (!state->looking
+    if (!state->look.busy
         && (ngx_msec_int_t) (ngx_current_msec - state->looked_at)
            >= NGX_HTTP_LB_LOCK_LOOK)
     {
-        state->looking = 1;
+        state->looked_at = ngx_current_msec;
 
-#if (NGX_THREADS)
+        state->look.run = ngx_http_lb_lock_look;
+        state->look.done = ngx_http_lb_lock_looked;
+        state->look.data = state;
 
-        if (ngx_http_lb_lock_post(state) == NGX_OK) {
-            return state->lost;
-        }
-
-#endif
-
-        ngx_http_lb_lock_look(state, ngx_cycle->log);
-        ngx_http_lb_lock_looked(state);
+        (void) ngx_gw_job_start(&state->look);
     }
 
     return state->lost;
@@ -247,14 +238,12 @@ ngx_http_lb_state_lost(ngx_http_lb_srv_conf_t *lcf)
 /* in a thread */
 
 static void
-ngx_http_lb_lock_look(void *data, ngx_log_t *log)
+ngx_http_lb_lock_look(void *data)
 {
     ngx_http_lb_state_t  *state = data;
 
     ngx_fd_t     fd;
     struct stat  st;
-
-    (void) log;
 
     state->seen = NGX_HTTP_LB_OWNER_ERROR;
 
@@ -268,46 +257,12 @@ ngx_http_lb_lock_look(void *data, ngx_log_t *log)
 
 
 static void
-ngx_http_lb_lock_looked(ngx_http_lb_state_t *state)
+ngx_http_lb_lock_looked(void *data)
 {
-    state->looking = 0;
-    state->looked_at = ngx_current_msec;
+    ngx_http_lb_state_t  *state = data;
+
     state->lost = (state->seen == NGX_HTTP_LB_OWNER_OTHER);
 }
-
-
-#if (NGX_THREADS)
-
-static ngx_int_t
-ngx_http_lb_lock_post(ngx_http_lb_state_t *state)
-{
-    ngx_thread_pool_t  *pool;
-
-    static ngx_str_t  name = ngx_string("default");
-
-    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
-
-    if (pool == NULL) {
-        return NGX_DECLINED;
-    }
-
-    state->look.ctx = state;
-    state->look.handler = ngx_http_lb_lock_look;
-    state->look.event.data = state;
-    state->look.event.handler = ngx_http_lb_lock_posted;
-    state->look.event.log = ngx_cycle->log;
-
-    return ngx_thread_task_post(pool, &state->look);
-}
-
-
-static void
-ngx_http_lb_lock_posted(ngx_event_t *ev)
-{
-    ngx_http_lb_lock_looked(ev->data);
-}
-
-#endif
 
 
 static ngx_int_t

@@ -39,7 +39,6 @@ typedef struct {
 } ngx_http_lb_writer_t;
 
 
-static void ngx_http_lb_save_run(void *data, ngx_log_t *log);
 static void ngx_http_lb_save_do(ngx_http_lb_save_t *save);
 static uint64_t ngx_http_lb_save_look(ngx_http_lb_save_t *save);
 static void ngx_http_lb_save_read(ngx_http_lb_save_t *save);
@@ -63,83 +62,16 @@ static void ngx_http_lb_save_print(void *ctx, const char *data, size_t len);
 static ngx_int_t ngx_http_lb_save_flush(ngx_http_lb_writer_t *w);
 static ngx_int_t ngx_http_lb_save_failed(ngx_http_lb_save_t *save,
     const char *call);
-#if (NGX_THREADS)
-static ngx_int_t ngx_http_lb_save_post(ngx_http_lb_save_t *save);
-static void ngx_http_lb_save_posted(ngx_event_t *ev);
-#endif
 
 
 void
-ngx_http_lb_state_save(ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_state_save(ngx_http_lb_save_t *save)
 {
-    ngx_http_lb_save_t  *save;
+    ngx_fd_t  lock;
 
-    save = &lcf->state->save;
-
-    save->outcome = NGX_HTTP_LB_NOT_SAVED;
+    save->edit->outcome = NGX_HTTP_LB_NOT_SAVED;
     save->err = 0;
     save->failed = "malloc()";
-    save->pool = NULL;
-
-#if (NGX_THREADS)
-
-    if (ngx_http_lb_save_post(save) == NGX_OK) {
-        return;
-    }
-
-#endif
-
-    ngx_http_lb_save_run(save, ngx_cycle->log);
-
-    save->done(lcf);
-}
-
-
-#if (NGX_THREADS)
-
-static ngx_int_t
-ngx_http_lb_save_post(ngx_http_lb_save_t *save)
-{
-    ngx_thread_pool_t  *pool;
-
-    static ngx_str_t  name = ngx_string("default");
-
-    pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
-
-    if (pool == NULL) {
-        return NGX_DECLINED;
-    }
-
-    save->task.ctx = save;
-    save->task.handler = ngx_http_lb_save_run;
-    save->task.event.data = save;
-    save->task.event.handler = ngx_http_lb_save_posted;
-    save->task.event.log = ngx_cycle->log;
-
-    return ngx_thread_task_post(pool, &save->task);
-}
-
-
-static void
-ngx_http_lb_save_posted(ngx_event_t *ev)
-{
-    ngx_http_lb_save_t  *save = ev->data;
-
-    save->done(save->conf);
-}
-
-#endif
-
-
-/* in a thread: memory comes from malloc(), nothing is logged */
-
-static void
-ngx_http_lb_save_run(void *data, ngx_log_t *log)
-{
-    ngx_fd_t             lock;
-    ngx_http_lb_save_t  *save = data;
-
-    (void) log;
 
     switch (ngx_http_lb_state_enter(save->conf->state, &lock)) {
 
@@ -148,7 +80,7 @@ ngx_http_lb_save_run(void *data, ngx_log_t *log)
         break;
 
     case NGX_HTTP_LB_OWNER_OTHER:
-        save->outcome = NGX_HTTP_LB_NOT_OURS;
+        save->edit->outcome = NGX_HTTP_LB_NOT_OURS;
         break;
 
     case NGX_HTTP_LB_OWNER_GONE:
@@ -180,7 +112,7 @@ static void
 ngx_http_lb_save_do(ngx_http_lb_save_t *save)
 {
     if (atomic_load(&save->conf->roster->superseded)) {
-        save->outcome = NGX_HTTP_LB_SUPERSEDED;
+        save->edit->outcome = NGX_HTTP_LB_SUPERSEDED;
         return;
     }
 
@@ -188,7 +120,7 @@ ngx_http_lb_save_do(ngx_http_lb_save_t *save)
         ngx_http_lb_save_read(save);
 
     } else if (save->edit->kind == NGX_HTTP_LB_RECOVER) {
-        save->outcome = NGX_HTTP_LB_DONE;
+        save->edit->outcome = NGX_HTTP_LB_DONE;
 
     } else {
         ngx_http_lb_save_write(save);
@@ -232,7 +164,7 @@ ngx_http_lb_save_read(ngx_http_lb_save_t *save)
             /* then nothing can have been written to it */
 
             save->stamp = 0;
-            save->outcome = NGX_HTTP_LB_DONE;
+            save->edit->outcome = NGX_HTTP_LB_DONE;
             return;
         }
 
@@ -249,7 +181,7 @@ ngx_http_lb_save_read(ngx_http_lb_save_t *save)
     }
 
     if (rc == NGX_OK) {
-        save->outcome = NGX_HTTP_LB_DONE;
+        save->edit->outcome = NGX_HTTP_LB_DONE;
 
     } else {
         (void) ngx_http_lb_save_failed(save, "reading it");
@@ -306,7 +238,7 @@ ngx_http_lb_save_write(ngx_http_lb_save_t *save)
     }
 
     if (rc == NGX_OK) {
-        save->outcome = NGX_HTTP_LB_DONE;
+        save->edit->outcome = NGX_HTTP_LB_DONE;
     }
 
     (void) ngx_close_file(folder);
@@ -400,7 +332,7 @@ ngx_http_lb_save_replace(ngx_http_lb_save_t *save, ngx_fd_t folder)
     if (first ? unlink((char *) state->path.data) == -1
               : !exchanged || ngx_http_lb_save_exchange(state) == -1)
     {
-        save->outcome = NGX_HTTP_LB_UNKNOWN;
+        save->edit->outcome = NGX_HTTP_LB_UNKNOWN;
     }
 
     (void) unlink((char *) state->temp.data);
@@ -543,14 +475,14 @@ ngx_http_lb_save_slot(ngx_http_lb_writer_t *w, uint32_t index,
     status = lb_roster_status(roster, index);
 
     if (!(status & LB_USED) || (status & (LB_REMOVED | LB_REPLACED))
-        || (index == w->save->index && edit->kind == NGX_HTTP_LB_REMOVE))
+        || (index == w->save->edit->index && edit->kind == NGX_HTTP_LB_REMOVE))
     {
         return 0;
     }
 
     lb_edit_entry(roster, index, entry);
 
-    if (index == w->save->index) {
+    if (index == w->save->edit->index) {
         lb_edit_merge(entry, &edit->entry);
     }
 

@@ -13,9 +13,10 @@
 
 /*
  * Writes the file with the change in it, or reads it if memory may not be
- * what it says; state->save.done() is called.
+ * what it says; says in save and its edit what has come of that.  For threads:
+ * memory comes from malloc(), nothing is logged.
  */
-void ngx_http_lb_state_save(ngx_http_lb_srv_conf_t *lcf);
+void ngx_http_lb_state_save(ngx_http_lb_save_t *save);
 
 
 #endif /* NGX_HTTP_LB_STATE_SAVE_H */
