@@ -10,14 +10,15 @@
 #include "src/core/balance/lb_build.h"
 
 
-/* work of one step of an order; that of a cell is 1 */
-#define LB_BUILD_STEP  8
+/* work of one step of an order, and groups of it that are 1; a cell is 1 */
+#define LB_BUILD_STEP    8
+#define LB_BUILD_GROUPS  8
 
 /* marks the index of a backup; indices have 16 bits */
 #define LB_BUILD_BACKUP  0x80000000
 
 
-typedef struct {
+typedef struct lb_build_key_s {
     uint32_t           rank;
     uint32_t           index;
 } lb_build_key_t;
@@ -54,9 +55,8 @@ lb_build_size(const lb_roster_t *roster)
 lb_build_t *
 lb_build_start(lb_roster_t *roster, void *memory)
 {
-    uint32_t         i;
-    lb_build_t      *build = memory;
-    lb_build_key_t  *keys;
+    uint32_t     i;
+    lb_build_t  *build = memory;
 
     (void) lb_build_layout(build, roster);
 
@@ -71,15 +71,11 @@ lb_build_start(lb_roster_t *roster, void *memory)
 
     lb_build_survey(build);
 
-    /* nothing has times yet */
-
-    keys = build->space;
-
-    lb_build_collect(build, keys, keys + roster->capacity);
+    lb_build_collect(build, build->keys, build->keys + roster->capacity);
 
     for (i = 0; i < 2 && build->hashed; i++) {
         lb_cells_part(roster, build->tiers[i].set, build->tiers[i].seeds,
-                      build->tiers[i].number, build->space);
+                      build->tiers[i].number, build->table);
     }
 
     build->work = 4 * atomic_load(&roster->used);
@@ -168,8 +164,6 @@ lb_build_layout(lb_build_t *build, const lb_roster_t *roster)
     capacity = roster->capacity;
     order = roster->order_max;
 
-    /* times are the place of the keys by which the servers are sorted, too */
-
     times = order * sizeof(float);
 
     if (times < 2 * capacity * sizeof(lb_build_key_t)) {
@@ -199,7 +193,6 @@ lb_build_layout(lb_build_t *build, const lb_roster_t *roster)
 
     build->members = (uint32_t *) (block + at[4]);
     build->space = block + at[6];
-    build->times = build->space;
 
     return size;
 }
@@ -407,7 +400,7 @@ lb_build_tier(lb_build_t *build)
             .set = tier->set,
             .weights = tier->weights,
             .seeds = tier->seeds,
-            .steps = build->members,
+            .steps = build->steps,
             .times = build->times,
             .number = tier->number,
             .ncells = lb_cells_number(build->roster)
@@ -439,7 +432,7 @@ lb_build_order(lb_build_t *build, uint64_t limit)
 
     while (build->at < tier->length && build->work < limit) {
         tier->order[build->at++] = tier->set[lb_order_next(&build->order)];
-        build->work += LB_BUILD_STEP;
+        build->work += LB_BUILD_STEP + build->order.ngroups / LB_BUILD_GROUPS;
     }
 
     if (build->at == tier->length) {

@@ -1,29 +1,13 @@
 
 /*
  * Smooth weighted round robin as a finite order: weights are reduced and
- * grouped once, then each step takes the group with the largest head, of
- * those above the bar.
+ * grouped once, then each step takes the group with the largest head.
  */
 
 
 #include "src/core/balance/lb_order.h"
 
 
-/* no group; the end of a slot of the wheel */
-#define LB_ORDER_NOBODY  UINT16_MAX
-
-/* steps after which the bar may be raised */
-#define LB_ORDER_PERIOD  64
-
-/* the bar is a 64th of the sum below the least that was taken lately */
-#define LB_ORDER_MARGIN  64
-
-
-static void lb_order_wake(lb_order_t *order);
-static void lb_order_raise(lb_order_t *order);
-static void lb_order_wake_all(lb_order_t *order);
-static void lb_order_sleep(lb_order_t *order, uint32_t number);
-static uint32_t lb_order_best(lb_order_t *order, int64_t *most);
 static uint64_t lb_order_sum(const uint32_t *weights, uint32_t n);
 static void lb_order_reduce(uint32_t *weights, uint32_t n);
 static void lb_order_scale(uint32_t *weights, uint32_t n, uint64_t sum,
@@ -61,8 +45,6 @@ lb_order_init(lb_order_t *order, uint32_t *weights, uint32_t *members,
     order->length = (uint32_t) lb_order_sum(weights, n);
     order->step = 0;
 
-    lb_order_wake_all(order);
-
     return order->length;
 }
 
@@ -70,171 +52,44 @@ lb_order_init(lb_order_t *order, uint32_t *weights, uint32_t *members,
 uint32_t
 lb_order_next(lb_order_t *order)
 {
-    int64_t            current;
-    uint32_t           number, position;
-    lb_order_group_t  *group;
+    int64_t            current, most;
+    uint32_t           i, position, best_position;
+    lb_order_group_t  *group, *best;
 
     order->step++;
 
-    lb_order_wake(order);
+    most = INT64_MIN;
+    best = NULL;
+    best_position = 0;
 
-    number = lb_order_best(order, &current);
+    for (i = 0; i < order->ngroups; i++) {
+        group = &order->group[i];
+        current = group->base + (int64_t) order->step * group->weight;
 
-    if (number == LB_ORDER_NOBODY) {
-        lb_order_wake_all(order);
-        number = lb_order_best(order, &current);
-        order->bar = current - order->length / LB_ORDER_MARGIN;
-        order->least = INT64_MAX;
+        if (current < most) {
+            continue;
+        }
+
+        position = order->members[group->first + group->head];
+
+        if (current > most || position < best_position) {
+            most = current;
+            best = group;
+            best_position = position;
+        }
     }
-
-    if (current < order->least) {
-        order->least = current;
-    }
-
-    if (order->step % LB_ORDER_PERIOD == 0) {
-        lb_order_raise(order);
-    }
-
-    group = &order->group[number];
-    position = order->members[group->first + group->head];
 
     /*
      * The rest of the group has not been taken in this round and keeps the
      * current weight; after the last one all of them have lost the sum.
      */
 
-    if (++group->head == group->number) {
-        group->head = 0;
-        group->base -= order->length;
+    if (++best->head == best->number) {
+        best->head = 0;
+        best->base -= order->length;
     }
 
-    return position;
-}
-
-
-/* Those whose step it is; others in the slot are due in another round. */
-
-static void
-lb_order_wake(lb_order_t *order)
-{
-    uint16_t           number, *link;
-    lb_order_group_t  *group;
-
-    link = &order->wheel[order->step % LB_ORDER_WHEEL];
-
-    while (*link != LB_ORDER_NOBODY) {
-        number = *link;
-        group = &order->group[number];
-
-        if (group->wake != order->step) {
-            link = &group->next;
-            continue;
-        }
-
-        *link = group->next;
-        order->awake[order->nawake++] = number;
-    }
-}
-
-
-/* The largest of those awake; the others below the bar fall asleep. */
-
-static uint32_t
-lb_order_best(lb_order_t *order, int64_t *most)
-{
-    int64_t            current;
-    uint32_t           i, n, number, best, position, best_position;
-    lb_order_group_t  *group;
-
-    n = 0;
-    best = LB_ORDER_NOBODY;
-    best_position = 0;
-    *most = INT64_MIN;
-
-    for (i = 0; i < order->nawake; i++) {
-        number = order->awake[i];
-        group = &order->group[number];
-        current = group->base + (int64_t) order->step * group->weight;
-
-        if (current < order->bar) {
-            lb_order_sleep(order, number);
-            continue;
-        }
-
-        order->awake[n++] = (uint16_t) number;
-
-        if (current < *most) {
-            continue;
-        }
-
-        position = order->members[group->first + group->head];
-
-        if (current > *most || position < best_position) {
-            *most = current;
-            best = number;
-            best_position = position;
-        }
-    }
-
-    order->nawake = n;
-
-    return best;
-}
-
-
-static void
-lb_order_raise(lb_order_t *order)
-{
-    int64_t  bar;
-
-    bar = order->least - order->length / LB_ORDER_MARGIN;
-
-    if (order->bar < bar) {
-        order->bar = bar;
-    }
-
-    order->least = INT64_MAX;
-}
-
-
-/* Until the step at which it reaches the bar. */
-
-static void
-lb_order_sleep(lb_order_t *order, uint32_t number)
-{
-    uint16_t          *slot;
-    lb_order_group_t  *group;
-
-    group = &order->group[number];
-
-    group->wake = (uint32_t) ((order->bar - group->base + group->weight - 1)
-                              / group->weight);
-
-    slot = &order->wheel[group->wake % LB_ORDER_WHEEL];
-
-    group->next = *slot;
-    *slot = (uint16_t) number;
-}
-
-
-/* With a bar that all are above. */
-
-static void
-lb_order_wake_all(lb_order_t *order)
-{
-    uint32_t  i;
-
-    for (i = 0; i < LB_ORDER_WHEEL; i++) {
-        order->wheel[i] = LB_ORDER_NOBODY;
-    }
-
-    for (i = 0; i < order->ngroups; i++) {
-        order->awake[i] = (uint16_t) i;
-    }
-
-    order->nawake = order->ngroups;
-    order->bar = INT64_MIN;
-    order->least = INT64_MAX;
+    return best_position;
 }
 
 

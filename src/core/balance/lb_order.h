@@ -9,13 +9,6 @@
  * Servers of equal weight take turns in index order, so a step compares one
  * head per distinct weight, not every server: weights that sum up to
  * LB_ORDER_MAX have at most 361 distinct values.
- *
- * Of these most are asleep.  Between two turns the current weight of a head
- * is a linear function of the step, so it is known at which step it reaches
- * a bar, and until then it is not looked at: whoever is taken is above the
- * bar.  The bar is a guess, raised when all those taken were well above it
- * for a while, lowered when nobody has reached it.  Heads that sleep wait in
- * a wheel, by their step modulo its size.
  */
 
 
@@ -23,6 +16,7 @@
 #define LB_ORDER_H
 
 
+#include <stddef.h>
 #include <stdint.h>
 
 
@@ -33,10 +27,6 @@
 #define LB_ORDER_GROUPS  361
 
 
-/* slots of the wheel */
-#define LB_ORDER_WHEEL   1024
-
-
 typedef struct {
     int64_t          base;       /* the head's current weight at a step is
                                     base + step * weight */
@@ -44,21 +34,14 @@ typedef struct {
     uint32_t         number;     /* how many servers have this weight */
     uint32_t         first;      /* where they start in members[] */
     uint32_t         head;       /* whose turn it is, 0 .. number - 1 */
-    uint32_t         wake;       /* the step, while it is asleep */
-    uint16_t         next;       /* in the same slot of the wheel */
 } lb_order_group_t;
 
 
 typedef struct {
     lb_order_group_t  group[LB_ORDER_GROUPS];
-    uint16_t          awake[LB_ORDER_GROUPS];      /* numbers of groups */
-    uint16_t          wheel[LB_ORDER_WHEEL];       /* likewise */
     uint32_t          ngroups;
-    uint32_t          nawake;
     uint32_t          step;
     uint32_t          length;    /* steps until the order repeats */
-    int64_t           bar;
-    int64_t           least;     /* of those taken since the bar was set */
     const uint32_t   *members;
 } lb_order_t;
 
