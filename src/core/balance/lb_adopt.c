@@ -64,8 +64,8 @@ lb_adopt_clear(lb_roster_t *roster, bool merge, const uint32_t *seen,
         status = lb_roster_status(roster, i);
         identity = lb_roster_identity(roster, i);
 
-        if (status & (LB_BURIED | LB_REMOVED)) {
-            lb_slot_unearth(roster, i);
+        if (status & (LB_TOMBSTONE | LB_REMOVED)) {
+            lb_slot_clear_tombstone(roster, i);
             continue;
         }
 
@@ -152,7 +152,7 @@ lb_adopt_lines(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen)
                 return false;
             }
 
-            lb_slot_bury(roster, i, &list->lines[k]);
+            lb_slot_set_tombstone(roster, i, &list->lines[k]);
             continue;
         }
 

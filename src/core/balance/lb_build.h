@@ -49,9 +49,22 @@ typedef struct {
     uint32_t           at;           /* in its order */
     uint64_t           work;         /* so far, each some ns */
     lb_build_tier_t    tiers[2];
-    uint32_t          *members;      /* working space */
-    void              *space;        /* likewise; times are in it */
-    float             *times;
+
+    /* working space of one owner at a time */
+
+    union {
+        uint32_t      *members;      /* of the order */
+        uint32_t      *steps;        /* of the race for cells */
+    };
+
+    union {
+        void          *space;
+        float         *times;        /* of the race for cells */
+        uint32_t      *table;        /* of lb_cells_part() */
+        struct lb_build_key_s
+                      *keys;         /* by which servers are sorted */
+    };
+
     lb_order_t         order;
     lb_cells_t         cells;
 } lb_build_t;

@@ -1,6 +1,6 @@
 
 /*
- * The race for cells, in laps: a lap's winners are final, so a later one
+ * The race for cells, in rounds: a round's winners are final, so a later one
  * only looks at the cells that are left.
  */
 
@@ -15,10 +15,10 @@
 #include "src/core/balance/lb_random.h"
 
 
-/* a lap in which all servers together take 1.5 times as many cells as exist */
-#define LB_CELLS_LAP   1.5
+/* in a round all servers together take 1.5 times as many cells as exist */
+#define LB_CELLS_ROUND   1.5
 
-/* the time of a cell that a former lap has given away */
+/* the time of a cell that a former round has given away */
 #define LB_CELLS_GONE  (-1.0f)
 
 
@@ -112,9 +112,9 @@ lb_cells_start(lb_cells_t *cells)
     }
 
     cells->turn = 0;
-    cells->lap = LB_CELLS_LAP * cells->ncells
+    cells->round = LB_CELLS_ROUND * cells->ncells
                  / (double) (weights ? weights : 1);
-    cells->end = cells->lap;
+    cells->end = cells->round;
 }
 
 
@@ -146,7 +146,7 @@ lb_cells_step(lb_cells_t *cells, uint64_t *work, uint64_t limit)
         }
 
         cells->turn = 0;
-        cells->end += cells->lap;
+        cells->end += cells->round;
     }
 
     return false;
@@ -154,7 +154,7 @@ lb_cells_step(lb_cells_t *cells, uint64_t *work, uint64_t limit)
 
 
 /*
- * Takes the cells that the runner whose turn it is reaches before the lap
+ * Takes the cells that the runner whose turn it is reaches before the round
  * ends; false: before that, the limit was reached.
  */
 

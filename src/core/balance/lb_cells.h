@@ -43,8 +43,8 @@ typedef struct {
     uint32_t           number;
     uint32_t           ncells;       /* lb_cells_number() */
     uint32_t           shift;        /* of a random number, to a cell */
-    uint32_t           turn;         /* whose it is in this lap */
-    double             lap;          /* a lap takes so long, */
+    uint32_t           turn;         /* whose it is in this round */
+    double             round;        /* a round takes so long, */
     double             end;          /* and this one until then */
 } lb_cells_t;
 

@@ -110,12 +110,12 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
         /* from now on this server stands for the line of the deleted one */
 
         before = *lb_roster_identity(roster, old);
-        lb_roster_identity(roster, old)->buried = false;
+        lb_roster_identity(roster, old)->tombstone = false;
 
         added.host = before.host;
         added.host_length = before.host_length;
 
-        if (lb_roster_status(roster, old) & LB_BURIED) {
+        if (lb_roster_status(roster, old) & LB_TOMBSTONE) {
             atomic_store(&lb_roster_server(roster, old)->status, 0);
         }
     }
@@ -126,7 +126,7 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
     if (index == LB_NONE) {
 
         if (old != LB_NONE) {
-            lb_roster_identity(roster, old)->buried = true;
+            lb_roster_identity(roster, old)->tombstone = true;
         }
 
         return LB_NONE;
@@ -175,8 +175,8 @@ lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line)
     for (i = 0; i < used; i++) {
         identity = lb_roster_identity(roster, i);
 
-        if ((lb_roster_status(roster, i) & (LB_BURIED | LB_REMOVED))
-            && identity->buried
+        if ((lb_roster_status(roster, i) & (LB_TOMBSTONE | LB_REMOVED))
+            && identity->tombstone
             && identity->address_length == line->address_length
             && memcmp(identity->address, line->address, line->address_length)
                == 0)
@@ -216,7 +216,7 @@ lb_edit_remove(lb_roster_t *roster, uint32_t index)
     lb_identity_t  *identity;
 
     identity = lb_roster_identity(roster, index);
-    identity->buried = identity->from_line;
+    identity->tombstone = identity->from_line;
     identity->leaving = true;
 
     atomic_fetch_or(&lb_roster_server(roster, index)->status, LB_REMOVED);
@@ -256,7 +256,7 @@ lb_edit_line(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
     identity = lb_roster_identity(roster, index);
     status = lb_roster_status(roster, index);
 
-    has = (status & (LB_REMOVED | LB_BURIED)) ? identity->buried
+    has = (status & (LB_REMOVED | LB_TOMBSTONE)) ? identity->tombstone
                                               : identity->from_line;
 
     if (status == 0 || !has) {

@@ -4,7 +4,7 @@
  *
  * All of it under the mutex; a build then puts it in force.  A
  * server keeps its id as long as it lives, and no other ever gets it.  One
- * that is removed and has a server line leaves its slot behind (LB_BURIED),
+ * that is removed and has a server line leaves its slot behind (LB_TOMBSTONE),
  * so that a reload with the same line does not bring it back.
  */
 

@@ -49,7 +49,7 @@ lb_hash_keyless(lb_roster_t *roster, const lb_view_t *view,
     uint64_t  step;
 
     turns = (view->set_length != 0)
-            ? atomic_load_explicit(&view->hints[view->set_length - 1],
+            ? atomic_load_explicit(&view->turns[view->set_length - 1],
                                    memory_order_acquire)
             : 0;
 
@@ -122,7 +122,7 @@ lb_hash_server(const lb_view_t *view, uint32_t turn)
     while (low < high) {
         middle = low + (high - low) / 2;
 
-        if (turn < atomic_load_explicit(&view->hints[middle],
+        if (turn < atomic_load_explicit(&view->turns[middle],
                                         memory_order_acquire))
         {
             high = middle;

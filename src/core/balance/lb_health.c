@@ -19,16 +19,16 @@ static uint32_t lb_health_more(uint32_t n);
 
 uint32_t
 lb_health_next(uint32_t word, bool passed, uint32_t rise, uint32_t fall,
-    bool mend)
+    bool repair)
 {
-    uint32_t  row, mended, flags;
+    uint32_t  row, repaired, flags;
 
     flags = word & (LB_HEALTH_DOWN | LB_HEALTH_PENDING);
 
-    row = (passed == !!(word & LB_HEALTH_PASSING)) ? lb_health_row(word) : 0;
+    row = (passed == !!(word & LB_HEALTH_PASSING)) ? lb_health_streak(word) : 0;
     row = lb_health_more(row);
 
-    mended = (passed && mend) ? lb_health_more(lb_health_mend(word)) : 0;
+    repaired = (passed && repair) ? lb_health_more(lb_health_repair(word)) : 0;
 
     if (passed) {
 
@@ -42,7 +42,7 @@ lb_health_next(uint32_t word, bool passed, uint32_t rise, uint32_t fall,
         flags |= LB_HEALTH_DOWN;
     }
 
-    return flags | mended << 12 | row;
+    return flags | repaired << 12 | row;
 }
 
 
@@ -50,14 +50,14 @@ lb_health_t
 lb_health_enter(lb_server_t *server, bool passed, uint32_t rise,
     uint32_t fall, uint64_t began)
 {
-    bool      mend;
+    bool      repair;
     uint32_t  word;
 
-    mend = (atomic_load(&server->status) & LB_FAILED)
+    repair = (atomic_load(&server->status) & LB_FAILED)
            && began >= atomic_load(&server->failed_at);
 
     word = lb_health_next(atomic_load(&server->health), passed, rise, fall,
-                          mend);
+                          repair);
 
     atomic_store(&server->health, word);
 
@@ -95,7 +95,7 @@ lb_health_fall(lb_server_t *server, uint32_t word, uint32_t fall)
     old = atomic_fetch_or(&server->status, LB_UNHEALTHY);
 
     if (word & LB_HEALTH_PENDING) {
-        return (lb_health_row(word) == fall) ? LB_HEALTH_WENT_DOWN
+        return (lb_health_streak(word) == fall) ? LB_HEALTH_WENT_DOWN
                                              : LB_HEALTH_SAME;
     }
 
@@ -114,7 +114,7 @@ lb_health_rise(lb_server_t *server, uint32_t word, uint32_t rise)
 
     gone = (word & LB_HEALTH_DOWN) ? 0 : LB_UNHEALTHY;
 
-    if (lb_health_mend(word) >= rise) {
+    if (lb_health_repair(word) >= rise) {
         gone |= LB_FAILED;
         lb_window_clear(&server->fails);
     }

@@ -28,8 +28,8 @@
 /* of a server that is LB_UNHEALTHY from the start */
 #define LB_HEALTH_NEW      (LB_HEALTH_DOWN | LB_HEALTH_PENDING)
 
-#define lb_health_row(word)   ((word) & 0xfff)           /* equal results */
-#define lb_health_mend(word)  (((word) >> 12) & 0xfff)   /* see below */
+#define lb_health_streak(word)   ((word) & 0xfff)           /* equal results */
+#define lb_health_repair(word)  (((word) >> 12) & 0xfff)   /* see below */
 
 
 typedef enum {
@@ -41,12 +41,12 @@ typedef enum {
 
 
 /*
- * The word after one more result.  mend: the server is out for failures of
+ * The word after one more result.  repair: the server is out for failures of
  * requests (LB_FAILED), and this check began after the last of them; such
  * passes in a row are counted on their own.
  */
 uint32_t lb_health_next(uint32_t word, bool passed, uint32_t rise,
-    uint32_t fall, bool mend);
+    uint32_t fall, bool repair);
 
 /*
  * Enters the result of a check that began at the given time (ms, the clock

@@ -36,7 +36,7 @@ lb_inherit_servers(lb_roster_t *roster, lb_roster_t *old)
         status = lb_roster_status(old, i);
         identity = lb_roster_identity(old, i);
 
-        if (status == 0 || ((status & LB_REMOVED) && !identity->buried)) {
+        if (status == 0 || ((status & LB_REMOVED) && !identity->tombstone)) {
             continue;
         }
 
@@ -138,8 +138,8 @@ lb_inherit_copy(lb_server_t *server, lb_server_t *old)
 static uint32_t
 lb_inherit_status(lb_roster_t *roster, lb_server_t *server, uint32_t status)
 {
-    if (status & (LB_REMOVED | LB_BURIED)) {
-        return LB_BURIED;
+    if (status & (LB_REMOVED | LB_TOMBSTONE)) {
+        return LB_TOMBSTONE;
     }
 
     if (server->max_fails == 0 || server->fail_timeout == 0) {

@@ -13,7 +13,7 @@ lb_pace_start(lb_pace_t *pace, uint64_t now, uint64_t last,
 {
     uint64_t  share;
 
-    pace->home = 0;
+    pace->spread_at = 0;
 
     if (last != 0 && last <= now && now - last < interval) {
         pace->due = last + interval;
@@ -28,7 +28,7 @@ lb_pace_start(lb_pace_t *pace, uint64_t now, uint64_t last,
     }
 
     pace->due = now + (uint64_t) place * LB_PACE_FIRST;
-    pace->home = now + share;
+    pace->spread_at = now + share;
 }
 
 
@@ -38,13 +38,13 @@ lb_pace_step(lb_pace_t *pace, uint64_t now, uint64_t interval,
 {
     uint64_t  span;
 
-    if (pace->home > now) {
-        pace->due = pace->home;
-        pace->home = 0;
+    if (pace->spread_at > now) {
+        pace->due = pace->spread_at;
+        pace->spread_at = 0;
         return;
     }
 
-    pace->home = 0;
+    pace->spread_at = 0;
 
     span = interval * jitter / 1000;
     pace->due += interval - span + random % (2 * span + 1);

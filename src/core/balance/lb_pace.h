@@ -23,7 +23,7 @@
 
 typedef struct {
     uint64_t  due;               /* the next check */
-    uint64_t  home;              /* the one after the first, 0: as usual */
+    uint64_t  spread_at;              /* the one after the first, 0: as usual */
 } lb_pace_t;
 
 

@@ -339,7 +339,7 @@ lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
 
             atomic_fetch_add(&server->generation, 1);
             atomic_store(&server->status,
-                         identity->buried ? LB_BURIED : 0);
+                         identity->tombstone ? LB_TOMBSTONE : 0);
         }
     }
 }

@@ -64,7 +64,7 @@
 #define LB_SLOW          0x0100      /* usable, and in its slow start */
 
 /* the slot of a server line whose server was deleted at runtime */
-#define LB_BURIED        0x0200
+#define LB_TOMBSTONE        0x0200
 
 /* its line has gone, but those that replace it have to pass a check first */
 #define LB_REPLACED      0x0400
@@ -147,7 +147,7 @@ typedef struct {
 
     /* the settings of the line, to tell a changed line from a changed server */
     bool               from_line;
-    bool               buried;       /* if LB_REMOVED: goes to LB_BURIED */
+    bool               tombstone;    /* if LB_REMOVED: leaves one behind */
     bool               leaving;      /* to be told of when it has gone */
     bool               replaced;     /* and why: it was LB_REPLACED */
     uint32_t           weight;
@@ -170,8 +170,7 @@ typedef struct {
     uint64_t           order;        /* offsets in the block; uint16_t each */
     uint64_t           set;
     uint64_t           units;        /* lb_unit() of the set; uint32_t each */
-    uint64_t           hints;        /* lb_least_conn.c, if cells is set
-                                        lb_hash_keyless(); uint32_t each */
+    uint64_t           hints;        /* or turns, if cells is set; uint32_t */
 } lb_tier_t;
 
 
@@ -241,7 +240,12 @@ typedef struct {
     const _Atomic uint16_t  *order;
     const _Atomic uint16_t  *set;
     const _Atomic uint32_t  *units;
-    _Atomic uint32_t        *hints;
+
+    union {
+        _Atomic uint32_t    *hints;      /* of lb_least_conn() */
+        _Atomic uint32_t    *turns;      /* of lb_hash_keyless() */
+    };
+
     uint32_t                 order_length;
     uint32_t                 set_length;
     uint32_t                 against;

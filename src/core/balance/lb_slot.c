@@ -76,7 +76,7 @@ lb_slot_removed(lb_roster_t *roster, const lb_line_t *line)
     for (i = 0; i < used; i++) {
         identity = lb_roster_identity(roster, i);
 
-        if ((lb_roster_status(roster, i) & LB_REMOVED) && !identity->buried
+        if ((lb_roster_status(roster, i) & LB_REMOVED) && !identity->tombstone
             && lb_roster_same(identity, line))
         {
             return i;
@@ -176,7 +176,8 @@ lb_slot_name(lb_identity_t *identity, const lb_line_t *line)
 
 
 void
-lb_slot_bury(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
+lb_slot_set_tombstone(lb_roster_t *roster, uint32_t index,
+    const lb_line_t *line)
 {
     lb_identity_t  *identity;
 
@@ -187,18 +188,18 @@ lb_slot_bury(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
     lb_slot_name(identity, line);
     lb_slot_line(roster, index, line);
 
-    identity->buried = true;
+    identity->tombstone = true;
 
-    atomic_store(&lb_roster_server(roster, index)->status, LB_BURIED);
+    atomic_store(&lb_roster_server(roster, index)->status, LB_TOMBSTONE);
 }
 
 
 void
-lb_slot_unearth(lb_roster_t *roster, uint32_t index)
+lb_slot_clear_tombstone(lb_roster_t *roster, uint32_t index)
 {
-    lb_roster_identity(roster, index)->buried = false;
+    lb_roster_identity(roster, index)->tombstone = false;
 
-    if (lb_roster_status(roster, index) & LB_BURIED) {
+    if (lb_roster_status(roster, index) & LB_TOMBSTONE) {
         atomic_store(&lb_roster_server(roster, index)->status, 0);
     }
 }
@@ -346,8 +347,8 @@ lb_slot_stands(lb_roster_t *roster, uint32_t index)
     status = lb_roster_status(roster, index);
 
     if (status & LB_REMOVED) {
-        return lb_roster_identity(roster, index)->buried;
+        return lb_roster_identity(roster, index)->tombstone;
     }
 
-    return (status & (LB_USED | LB_BURIED)) != 0;
+    return (status & (LB_USED | LB_TOMBSTONE)) != 0;
 }

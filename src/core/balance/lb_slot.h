@@ -46,10 +46,11 @@ void lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     uint32_t rank);
 
 /* Makes a free slot that of a line whose server was deleted. */
-void lb_slot_bury(lb_roster_t *roster, uint32_t index, const lb_line_t *line);
+void lb_slot_set_tombstone(lb_roster_t *roster, uint32_t index,
+    const lb_line_t *line);
 
 /* The line of a deleted server has gone, too: frees its slot. */
-void lb_slot_unearth(lb_roster_t *roster, uint32_t index);
+void lb_slot_clear_tombstone(lb_roster_t *roster, uint32_t index);
 
 /* Notes an id that somebody else has given, so that it is not given again. */
 void lb_slot_id(lb_roster_t *roster, uint64_t id);

@@ -147,15 +147,15 @@ lb_sync_follow(lb_sync_t *sync)
 
         if (sync->seen[i] != 0) {
 
-            if (!(status & (LB_BURIED | LB_REMOVED))) {
+            if (!(status & (LB_TOMBSTONE | LB_REMOVED))) {
                 lb_sync_apply(sync, i, sync->seen[i] - 1);
             }
 
             continue;
         }
 
-        if (status & (LB_BURIED | LB_REMOVED)) {
-            lb_slot_unearth(roster, i);
+        if (status & (LB_TOMBSTONE | LB_REMOVED)) {
+            lb_slot_clear_tombstone(roster, i);
             continue;
         }
 
@@ -446,7 +446,7 @@ lb_sync_move(lb_sync_t *sync, uint32_t k)
     index = lb_slot_next(roster, &from);
 
     if (index != LB_NONE) {
-        lb_slot_bury(roster, index, line);
+        lb_slot_set_tombstone(roster, index, line);
         sync->seen[index] = k + 1;
     }
 }

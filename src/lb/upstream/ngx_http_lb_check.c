@@ -286,7 +286,7 @@ ngx_http_lb_check_result(ngx_http_lb_probed_t *probed, ngx_uint_t passed,
     /* an answer proves that the server is there: who waits since before? */
 
     if (passed) {
-        ngx_http_lb_probe_outrun(probed, began);
+        ngx_http_lb_probe_supersede(probed, began);
 
     } else {
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
@@ -564,7 +564,7 @@ static void
 ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
     ngx_str_t *reason, lb_identity_t *identity)
 {
-    uint32_t                 max, row;
+    uint32_t                 max, streak;
     ngx_str_t                name;
     lb_count_t               left;
     ngx_http_lb_srv_conf_t  *lcf;
@@ -576,17 +576,18 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
 
     /* those before were of no account */
 
-    row = lb_health_row(lb_roster_server(lcf->roster, target->index)->health);
+    streak = lb_health_streak(lb_roster_server(lcf->roster, target->index)
+                              ->health);
     max = (change == LB_HEALTH_CAME_UP) ? lcf->check->rise : lcf->check->fall;
-    row = ngx_min(row, max);
+    streak = ngx_min(streak, max);
     left = lb_roster_count(lcf->roster);
 
     if (change == LB_HEALTH_CAME_UP) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "lb: server %V in upstream \"%V\" is up: "
                       "%uD check%s passed; %uD of %uD servers left",
-                      &name, &lcf->upstream->host, row,
-                      (row == 1) ? "" : "s", left.usable, left.total);
+                      &name, &lcf->upstream->host, streak,
+                      (streak == 1) ? "" : "s", left.usable, left.total);
 
     } else if (change == LB_HEALTH_WENT_DOWN) {
         ngx_http_lb_log_reason(lcf, target->index, LB_UNHEALTHY, reason);
@@ -594,8 +595,8 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "lb: server %V in upstream \"%V\" is down: %V, "
                       "%uD failure%s; %uD of %uD servers left",
-                      &name, &lcf->upstream->host, reason, row,
-                      (row == 1) ? "" : "s", left.usable, left.total);
+                      &name, &lcf->upstream->host, reason, streak,
+                      (streak == 1) ? "" : "s", left.usable, left.total);
 
         if (left.usable == 0
             && lb_roster_against(lcf->roster) != LB_PANICKING)

@@ -154,7 +154,7 @@ ngx_http_lb_probe_cancel(ngx_http_lb_probed_t *probed)
 
 
 void
-ngx_http_lb_probe_outrun(ngx_http_lb_probed_t *probed, ngx_msec_t began)
+ngx_http_lb_probe_supersede(ngx_http_lb_probed_t *probed, ngx_msec_t began)
 {
     ngx_queue_t          *q, *next;
     ngx_http_lb_probe_t  *probe;
@@ -207,8 +207,8 @@ ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level, u_char *buf,
         last--;
     }
 
-    prober->said_len = ngx_min((size_t) (last - text), LB_REASON_MAX);
-    ngx_memcpy(prober->said, text, prober->said_len);
+    prober->message_len = ngx_min((size_t) (last - text), LB_REASON_MAX);
+    ngx_memcpy(prober->message, text, prober->message_len);
 
     prober->err = 0;
 
@@ -330,8 +330,8 @@ ngx_http_lb_probe_not_made(ngx_http_lb_probe_t *probe)
     if (prober->reported_at != ngx_time()) {
         prober->reported_at = ngx_time();
 
-        said.len = prober->said_len;
-        said.data = prober->said;
+        said.len = prober->message_len;
+        said.data = prober->message;
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "lb: checks of upstream \"%V\" cannot be made: %V",

@@ -38,8 +38,8 @@ typedef struct {
     /* nginx's words about a connection end here, not in a log */
     ngx_log_t                     log;
     ngx_err_t                     err;
-    size_t                        said_len;
-    u_char                        said[LB_REASON_MAX];
+    size_t                        message_len;
+    u_char                        message[LB_REASON_MAX];
 
     ngx_connection_t              dummy;
 } ngx_http_lb_prober_t;
@@ -80,7 +80,7 @@ void ngx_http_lb_probe_start(ngx_http_lb_probed_t *probed,
 void ngx_http_lb_probe_cancel(ngx_http_lb_probed_t *probed);
 
 /* Leaves those that began before the given time without a result. */
-void ngx_http_lb_probe_outrun(ngx_http_lb_probed_t *probed,
+void ngx_http_lb_probe_supersede(ngx_http_lb_probed_t *probed,
     ngx_msec_t began);
 
 

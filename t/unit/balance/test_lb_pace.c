@@ -40,7 +40,7 @@ the_first_check_comes_soon_and_within_an_interval(void **state)
                 assert_in_range(pace.due, START,
                                 START + (i + 1) * LB_PACE_FIRST);
                 assert_true(pace.due <= START + intervals[k]);
-                assert_true(pace.home <= START + intervals[k]);
+                assert_true(pace.spread_at <= START + intervals[k]);
             }
         }
     }
