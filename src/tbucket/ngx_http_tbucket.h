@@ -376,8 +376,11 @@ uint64_t ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c);
 static ngx_inline uint64_t
 ngx_http_tbucket_left(ngx_http_tbucket_charge_t *c)
 {
-    return c->zone->global ? ngx_http_tbucket_global_left(c)
-                           : c->result.left;
+    if (c->zone->global) {
+        return ngx_http_tbucket_global_left(c);
+    }
+
+    return c->result.left > 0 ? (uint64_t) c->result.left : 0;
 }
 
 /* Milliseconds until a refused request may come again, or _NEVER. */

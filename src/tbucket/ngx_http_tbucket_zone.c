@@ -399,7 +399,8 @@ ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, uint32_t i,
     ngx_http_tbucket_copied_t *buckets)
 {
-    uint64_t      now, tokens;
+    int64_t       tokens;
+    uint64_t      now;
     tb_hash_t     h;
     tb_table_t   *to;
     tb_limits_t   limits;
@@ -410,7 +411,7 @@ ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
 
     if (!tb_table_bucket(old->shared->table, i, &now, old->limits, &h,
                          &limits, &tokens)
-        || tokens == tb_limits_full(limits)
+        || tb_limits_is_full(limits, tokens)
         || tb_table_read(to, &h, now, zone->limits, &copy) == TB_PASS)
     {
         return;

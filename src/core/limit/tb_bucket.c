@@ -14,7 +14,8 @@ static uint64_t tb_rate_period(uint64_t rate);
 tb_word_t
 tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
 {
-    uint64_t  age, full;
+    int64_t   full;
+    uint64_t  age;
 
     age = tb_word_age(word, now);
 
@@ -22,7 +23,7 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
         return tb_word_tick_age(word, limits, age);
     }
 
-    full = tb_limits_full(limits);
+    full = (int64_t) tb_limits_full(limits);
 
     return tb_word_tokens(word) > full ? tb_word(full, word) : word;
 }
@@ -31,15 +32,15 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
 tb_word_t
 tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age)
 {
-    uint64_t  full, rate, tokens;
+    int64_t   full, tokens;
+    uint64_t  missing, rate;
 
-    full = tb_limits_full(limits);
+    full = (int64_t) tb_limits_full(limits);
     rate = tb_limits_refill(limits);
     tokens = tb_word_tokens(word);
+    missing = tokens < full ? (uint64_t) (full - tokens) : 0;
 
-    if (tokens >= full
-        || tb_rate_earned(rate, age, full - tokens) == full - tokens)
-    {
+    if (tb_rate_earned(rate, age, missing) == missing) {
         return tb_word(full, word + age);
     }
 
@@ -49,7 +50,8 @@ tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age)
 
     age -= age % tb_rate_period(rate);
 
-    return tb_word(tokens + rate * age / TB_STEPS_A_UTOK, word + age);
+    return tb_word(tokens + (int64_t) (rate * age / TB_STEPS_A_UTOK),
+                   word + age);
 }
 
 
@@ -57,16 +59,52 @@ tb_word_t
 tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t tokens)
 {
-    uint64_t   full, sum;
-    tb_word_t  settled;
+    int64_t   full, have, settled;
+    uint64_t  stamp;
 
-    settled = tb_word_tick(word, limits, now);
-    full = tb_limits_full(limits);
-    sum = tb_word_tokens(settled);
+    full = (int64_t) tb_limits_full(limits);
+    have = tb_word_tokens(word);
+    settled = tb_word_tokens_at(word, limits, now, &stamp);
 
-    sum = (full - sum < tokens) ? full : sum + tokens;
+    if (settled == full || full - have < (int64_t) tokens) {
+        return tb_word(full, stamp);
+    }
 
-    return tb_word(sum, settled);
+    /* the refill is left to come: it counts up to the capacity then */
+
+    return tb_word(have + (int64_t) tokens, word);
+}
+
+
+tb_word_t
+tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t cost, int64_t floor, uint64_t *charged)
+{
+    int64_t   have, settled, taken;
+    uint64_t  stamp;
+
+    have = tb_word_tokens(word);
+    settled = tb_word_tokens_at(word, limits, now, &stamp);
+
+    taken = settled > floor ? settled - floor : 0;
+    taken = taken < (int64_t) cost ? taken : (int64_t) cost;
+    *charged = (uint64_t) taken;
+
+    /* what was cut at the capacity is lost; else the refill is left to come */
+
+    if (tb_limits_is_full(limits, settled) || have - taken < -TB_DEBT_MAX) {
+        return tb_word(settled - taken, stamp);
+    }
+
+    return tb_word(have - taken, word);
+}
+
+
+int64_t
+tb_limits_floor(tb_limits_t limits, uint64_t ms)
+{
+    return -(int64_t) tb_rate_earned(tb_limits_rate(limits), ms,
+                                     (uint64_t) TB_DEBT_MAX);
 }
 
 
@@ -74,19 +112,20 @@ uint64_t
 tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t tokens)
 {
-    uint64_t  age, have, wait;
+    int64_t   missing;
+    uint64_t  age, wait;
 
-    have = tb_word_tokens(word);
+    missing = (int64_t) tokens - tb_word_tokens(word);
 
     if (tokens > tb_limits_full(limits)) {
         return UINT64_MAX;
     }
 
-    if (have >= tokens) {
+    if (missing <= 0) {
         return 0;
     }
 
-    wait = tb_limits_time(limits, tokens - have);
+    wait = tb_limits_time(limits, (uint64_t) missing);
 
     if (wait == UINT64_MAX) {
         return wait;
@@ -103,17 +142,18 @@ tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 
 uint64_t
-tb_bucket_next(tb_limits_t limits, uint64_t left)
+tb_bucket_next(tb_limits_t limits, int64_t left)
 {
-    uint64_t  next;
+    int64_t  next, token;
 
-    next = left - left % TB_TOKEN + TB_TOKEN;
+    token = (int64_t) TB_TOKEN;
+    next = left < 0 ? token : left - left % token + token;
 
-    if (next > tb_limits_full(limits)) {
+    if (next > (int64_t) tb_limits_full(limits)) {
         return 0;
     }
 
-    return tb_limits_time(limits, next - left);
+    return tb_limits_time(limits, (uint64_t) (next - left));
 }
 
 
@@ -176,7 +216,7 @@ tb_rate_period(uint64_t rate)
 }
 
 
-/* At most 1e12 µtok are ever missing, so the product fits. */
+/* Less than 2^41 µtok are ever missing, so the product fits. */
 
 uint64_t
 tb_limits_time(tb_limits_t limits, uint64_t tokens)

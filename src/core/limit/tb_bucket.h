@@ -1,7 +1,7 @@
 
 /*
  * One token bucket in one 64-bit word, and the pure arithmetic on it:
- * refill, check and take.  Not here: where words live, who may change
+ * refill, check, take, and debt.  Not here: where words live, who may change
  * them (tb_table.h), and what the time is.
  *
  * Token bucket: J. Turner, "New directions in communications", IEEE
@@ -9,12 +9,14 @@
  *
  *      63                              24 23                 0
  *     +----------------------------------+--------------------+
- *     | tokens + 1, in 1e-6 token (µtok) | stamp, ms mod 2^24 |
+ *     | tokens + TB_WORD_ZERO, in 1e-6   | stamp, ms mod 2^24 |
+ *     | token (µtok)                     |                    |
  *     +----------------------------------+--------------------+
  *
- * tokens   0 .. capacity, at most 1e12 µtok; the field is one more, and a
- *          field of 0 says that the word is vacant: it holds no bucket.
- *          An all-zero word is vacant, so fresh memory needs no set-up.
+ * tokens   -TB_DEBT_MAX .. capacity, at most 1e12 µtok.  Less than 0 is debt,
+ *          which has to refill before the bucket admits anything.  A field of
+ *          0 says that the word is vacant: it holds no bucket.  An all-zero
+ *          word is vacant, so fresh memory needs no set-up.
  * stamp    up to when the refill has been credited.  An age of 2^23 ms
  *          (2.3 hours) or more reads as "written by a clock ahead of ours":
  *          nothing is credited and the stamp stays.  Whoever owns the words
@@ -39,6 +41,13 @@
 #define TB_CAPACITY_MAX    1000000                  /* tokens */
 #define TB_COST_MIN        (TB_TOKEN / 1000)        /* µtok */
 #define TB_COST_MAX        (TB_CAPACITY_MAX * TB_TOKEN)
+
+/* the most debt, in tokens, of which 40 bits have room beside the capacity */
+#define TB_DEBT_TOKENS     99511
+#define TB_DEBT_MAX        (TB_DEBT_TOKENS * INT64_C(1000000))    /* µtok */
+
+/* the field of a bucket that holds nothing */
+#define TB_WORD_ZERO       (TB_DEBT_MAX + 1)
 
 #define TB_STEPS_A_DAY     10                       /* 1r/d in steps */
 #define TB_STEPS_A_SECOND  864000                   /* 1r/s in steps */
@@ -125,10 +134,20 @@ tb_limits_full(tb_limits_t limits)
 }
 
 
-static inline tb_word_t
-tb_word(uint64_t tokens, uint64_t stamp)
+/* Whether so many tokens (µtok) are all that the bucket holds. */
+
+static inline bool
+tb_limits_is_full(tb_limits_t limits, int64_t tokens)
 {
-    return (tokens + 1) << TB_STAMP_BITS | (stamp & TB_STAMP_MASK);
+    return tokens >= (int64_t) tb_limits_full(limits);
+}
+
+
+static inline tb_word_t
+tb_word(int64_t tokens, uint64_t stamp)
+{
+    return (uint64_t) (tokens + TB_WORD_ZERO) << TB_STAMP_BITS
+           | (stamp & TB_STAMP_MASK);
 }
 
 
@@ -155,10 +174,10 @@ tb_word_is_vacant(tb_word_t word)
 
 /* Tokens as last written, in µtok; the word must not be vacant. */
 
-static inline uint64_t
+static inline int64_t
 tb_word_tokens(tb_word_t word)
 {
-    return (word >> TB_STAMP_BITS) - 1;
+    return (int64_t) (word >> TB_STAMP_BITS) - TB_WORD_ZERO;
 }
 
 
@@ -199,19 +218,21 @@ tb_word_next_stamp(tb_word_t last, uint64_t now)
  * keeps its stamp.  The product is at most TB_RATE_MAX * TB_AGE_MAX < 2^63.
  */
 
-static inline uint64_t
+static inline int64_t
 tb_word_tokens_at(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t *stamp)
 {
-    uint64_t  age, full, tokens;
+    int64_t   full, tokens;
+    uint64_t  age;
 
     age = tb_word_age(word, now);
-    full = tb_limits_full(limits);
+    full = (int64_t) tb_limits_full(limits);
     tokens = tb_word_tokens(word);
     *stamp = word;
 
     if (age < TB_AGE_MAX) {
-        tokens += tb_limits_refill(limits) * age / TB_STEPS_A_UTOK;
+        tokens += (int64_t) (tb_limits_refill(limits) * age
+                             / TB_STEPS_A_UTOK);
         *stamp = now;
     }
 
@@ -224,7 +245,8 @@ tb_word_tokens_at(tb_word_t word, tb_limits_t limits, uint64_t now,
 static inline tb_word_t
 tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
 {
-    uint64_t  stamp, tokens;
+    int64_t   tokens;
+    uint64_t  stamp;
 
     tokens = tb_word_tokens_at(word, limits, now, &stamp);
 
@@ -233,29 +255,41 @@ tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
 
 
 /*
- * The decision: settles *word to now and takes cost (µtok) from it.  On
+ * The decision, with a floor: settles *word to now and takes cost (µtok) from
+ * it, unless it would hold less than floor (-TB_DEBT_MAX .. 0) then.  On
  * TB_PASS *word is the new word; it has lost less than 1 µtok to rounding.
- * On TB_REFUSE *word is as it was.  *left is set to the tokens after it,
- * in µtok.
+ * On TB_REFUSE *word is as it was.  *left is set to the tokens after it, in
+ * µtok.
  */
 
 static inline tb_verdict_t
-tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
-    uint64_t *left)
+tb_word_take_to(tb_word_t *word, tb_limits_t limits, uint64_t now,
+    uint64_t cost, int64_t floor, int64_t *left)
 {
-    uint64_t  stamp, tokens;
+    int64_t   tokens;
+    uint64_t  stamp;
 
     tokens = tb_word_tokens_at(*word, limits, now, &stamp);
 
-    if (tokens < cost) {
+    if (tokens - floor < (int64_t) cost) {
         *left = tokens;
         return TB_REFUSE;
     }
 
-    *left = tokens - cost;
+    *left = tokens - (int64_t) cost;
     *word = tb_word(*left, stamp);
 
     return TB_PASS;
+}
+
+
+/* The decision as most are made: nothing is lent. */
+
+static inline tb_verdict_t
+tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
+    int64_t *left)
+{
+    return tb_word_take_to(word, limits, now, cost, 0, left);
 }
 
 
@@ -275,9 +309,22 @@ tb_word_t tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now);
 tb_word_t tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age);
 
 /*
- * Puts tokens (µtok) into a word, up to the capacity.  Credits the refill
- * as tb_word_tick() does.
+ * Takes cost (µtok) from a word, whatever that holds, but no more than down
+ * to floor (-TB_DEBT_MAX .. 0).  *charged is set to what was taken.  Loses
+ * nothing to rounding, unless the debt would be too much for a word.
  */
+
+tb_word_t tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t cost, int64_t floor, uint64_t *charged);
+
+/*
+ * How far below 0 a take may go that waits ms for its tokens, at most: the
+ * negative of what comes in meanwhile, -TB_DEBT_MAX at least.
+ */
+
+int64_t tb_limits_floor(tb_limits_t limits, uint64_t ms);
+
+/* Puts tokens (µtok) into a word, up to the capacity.  Loses nothing. */
 
 tb_word_t tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t tokens);
@@ -293,10 +340,10 @@ uint64_t tb_word_wait(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 /*
  * Milliseconds until a bucket that holds left µtok has one whole token
- * more, rounded up; 0 if it is full.
+ * more, or one at all, rounded up; 0 if it is full.
  */
 
-uint64_t tb_bucket_next(tb_limits_t limits, uint64_t left);
+uint64_t tb_bucket_next(tb_limits_t limits, int64_t left);
 
 /*
  * What comes in at a rate (steps) in so many ms, µtok rounded down, or most

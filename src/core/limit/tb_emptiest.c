@@ -42,7 +42,7 @@ tb_emptiest_gather(tb_emptiest_t *e, tb_table_t *t, uint32_t from,
 
         if (tb_table_bucket(t, i, &entry.at, dflt, &entry.hash, &entry.limits,
                             &entry.tokens)
-            && entry.tokens < tb_limits_full(entry.limits))
+            && !tb_limits_is_full(entry.limits, entry.tokens))
         {
             tb_emptiest_add(e, &entry);
         }
@@ -50,7 +50,7 @@ tb_emptiest_gather(tb_emptiest_t *e, tb_table_t *t, uint32_t from,
 }
 
 
-/* By the share of the capacity: both products are below 2^60. */
+/* By the share of the capacity: both products are within 2^60. */
 
 static bool
 tb_emptiest_fuller(const tb_emptiest_entry_t *a, const tb_emptiest_entry_t *b)

@@ -17,7 +17,7 @@
 typedef struct {
     tb_hash_t             hash;
     tb_limits_t           limits;      /* in force for the bucket */
-    uint64_t              tokens;      /* µtok at "at" */
+    int64_t               tokens;      /* µtok at "at" */
     uint64_t              at;          /* of the caller's clock, ms */
 } tb_emptiest_entry_t;
 

@@ -25,6 +25,22 @@ tb_epoch_stamp(uint64_t epoch, tb_word_t word)
 }
 
 
+/* The limits of a slot whose bucket is being displaced: its tokens. */
+
+static inline tb_limits_t
+tb_limits_hold(int64_t tokens)
+{
+    return tb_limits(0, (uint64_t) (tokens + TB_WORD_ZERO), TB_LIMITS_HELD);
+}
+
+
+static inline int64_t
+tb_limits_held(tb_limits_t limits)
+{
+    return (int64_t) tb_limits_rate(limits) - TB_WORD_ZERO;
+}
+
+
 /* Whether there is neither an owner nor anything that a former one left. */
 
 static inline bool
@@ -37,18 +53,18 @@ tb_slot_is_empty(uint64_t tag, tb_word_t word, tb_limits_t limits)
 
 /* What the next owner of a slot without a live one starts with, in µtok. */
 
-static inline uint64_t
+static inline int64_t
 tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
     tb_limits_t dflt)
 {
-    uint64_t  full, tokens;
+    int64_t  full, tokens;
 
     if (!tb_word_is_vacant(word)) {
         return tb_word_tokens(tb_word_settle(word, dflt, now));
     }
 
-    full = tb_limits_full(dflt);
-    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_rate(limits)
+    full = (int64_t) tb_limits_full(dflt);
+    tokens = (limits & TB_LIMITS_HELD) ? tb_limits_held(limits)
              : (dflt & TB_LIMITS_LEASED) ? 0 : full;
 
     return tokens < full ? tokens : full;
@@ -73,8 +89,8 @@ tb_slot_idle(tb_word_t word, tb_limits_t dflt, uint64_t now)
     }
 
     return age >= TB_IDLE_TIME && age < TB_AGE_MAX
-           && tb_word_tokens(tb_word_settle(word, dflt, now))
-              == tb_limits_full(dflt);
+           && tb_limits_is_full(dflt, tb_word_tokens(
+                                          tb_word_settle(word, dflt, now)));
 }
 
 

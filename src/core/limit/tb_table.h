@@ -67,7 +67,7 @@
  *                               starts with the word's tokens
  *     0       vacant   0        empty
  *
- * HELD is a flag of limits with tokens (µtok) in place of the rate; it
+ * HELD is a flag of limits with tokens, as in a word, in place of the rate; it
  * says nothing while the word is live.  The sweep turns each of these back
  * into a bucket or an empty slot, and until then a new key that finds no
  * empty slot may get one without an owner, with the tokens that are in it.

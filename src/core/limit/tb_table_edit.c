@@ -13,10 +13,10 @@
 
 
 static bool tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
-    tb_limits_t dflt, uint64_t least, tb_result_t *result);
+    tb_limits_t dflt, int64_t least, tb_result_t *result);
 static void tb_table_settle_in(tb_table_t *t, tb_slot_t *slot,
     const tb_hash_t *h, uint64_t now, tb_limits_t dflt, tb_limits_t limits,
-    uint64_t tokens);
+    int64_t tokens);
 static bool tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt);
 static void tb_slot_revive(tb_table_t *t, tb_slot_t *slot, uint64_t now,
@@ -54,11 +54,11 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return tb_table_take_overflow(t, now, dflt, cost, result, true);
     }
 
-    if (!tb_table_displace(t, slot, now, dflt, cost, result)) {
+    if (!tb_table_displace(t, slot, now, dflt, (int64_t) cost, result)) {
         return TB_REFUSE;
     }
 
-    result->left -= cost;
+    result->left -= (int64_t) cost;
 
     tb_table_settle_in(t, slot, h, now, dflt, 0, result->left);
 
@@ -66,16 +66,59 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 }
 
 
+void
+tb_table_insert_charge(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, int64_t floor, tb_result_t *result,
+    uint64_t *charged)
+{
+    tb_slot_t   *slot;
+    tb_word_t    word;
+    tb_reach_t   reach;
+
+    slot = tb_table_find(t, h);
+
+    if (slot != NULL) {
+        tb_slot_revive(t, slot, now, dflt);
+    }
+
+    if (tb_table_charge(t, h, now, dflt, cost, floor, result, charged)
+        == TB_PASS)
+    {
+        return;
+    }
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    slot = reach.hole ? reach.hole : reach.fullest;
+
+    if (slot == NULL) {
+        tb_table_charge_overflow(t, now, dflt, cost, floor, result, charged);
+        return;
+    }
+
+    (void) tb_table_displace(t, slot, now, dflt, -TB_DEBT_MAX, result);
+
+    word = tb_word_charge(tb_word(result->left, now), dflt, now, cost, floor,
+                          charged);
+
+    result->slot = slot;
+    result->limits = dflt;
+    result->left = tb_word_tokens(word);
+
+    tb_table_settle_in(t, slot, h, now, dflt, 0, result->left);
+}
+
+
 bool
 tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, tb_limits_t limits, uint64_t tokens)
+    tb_limits_t dflt, tb_limits_t limits, int64_t tokens)
 {
-    uint64_t      full, least;
+    int64_t       full, least;
     tb_slot_t    *slot;
     tb_reach_t    reach;
     tb_result_t   result;
 
-    full = tb_limits_full(limits ? limits : dflt);
+    full = (int64_t) tb_limits_full(limits ? limits : dflt);
     tokens = tokens < full ? tokens : full;
 
     if (tb_table_set_limits(t, h, now, dflt, limits)) {
@@ -98,7 +141,7 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         }
     }
 
-    (void) tb_table_displace(t, slot, now, dflt, 0, &result);
+    (void) tb_table_displace(t, slot, now, dflt, -TB_DEBT_MAX, &result);
 
     if (dflt & TB_LIMITS_LEASED) {
         tb_table_settle_in(t, slot, h, now, dflt, limits, 0);
@@ -132,7 +175,7 @@ bool
 tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits)
 {
-    uint64_t      full, tokens;
+    int64_t       full, tokens;
     tb_slot_t    *slot;
     tb_word_t     word, next;
     tb_limits_t   old;
@@ -147,7 +190,7 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     old = atomic_load_explicit(&slot->limits, memory_order_relaxed);
     old = old ? old | (dflt & TB_LIMITS_LEASED) : dflt;
-    full = tb_limits_full(limits ? limits : dflt);
+    full = (int64_t) tb_limits_full(limits ? limits : dflt);
 
     do {
         word = tb_slot_word(t, slot, &now, dflt);
@@ -168,7 +211,8 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens)
 {
     bool        as_new;
-    uint64_t    full, left;
+    int64_t     left;
+    uint64_t    full;
     tb_slot_t  *slot;
     tb_word_t   word;
 
@@ -184,9 +228,9 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     word = tb_slot_word(t, slot, &now, dflt);
     left = tb_word_tokens(tb_word_settle(word, dflt, now));
 
-    as_new = (dflt & TB_LIMITS_LEASED) ? left == 0
-                                       : left >= (tokens < full ? tokens
-                                                                : full);
+    as_new = (dflt & TB_LIMITS_LEASED)
+             ? left == 0
+             : left >= (int64_t) (tokens < full ? tokens : full);
 
     if (!tb_word_is_vacant(word) && as_new
         && tb_slot_swap(slot, word, tb_word_vacant(word)))
@@ -263,7 +307,7 @@ tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
 
         next = tb_word_tick(word, dflt, now);
 
-        if (tb_word_tokens(next) == tb_limits_full(dflt)
+        if (tb_limits_is_full(dflt, tb_word_tokens(next))
             || (dflt & TB_LIMITS_LEASED))
         {
             next = tb_word_vacant(next);
@@ -293,7 +337,7 @@ tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
 
 static bool
 tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
-    tb_limits_t dflt, uint64_t least, tb_result_t *result)
+    tb_limits_t dflt, int64_t least, tb_result_t *result)
 {
     uint64_t     evictions;
     tb_word_t    word;
@@ -320,15 +364,14 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
             return false;
         }
 
-        atomic_store_explicit(&slot->limits,
-                              tb_limits(0, result->left, TB_LIMITS_HELD),
+        atomic_store_explicit(&slot->limits, tb_limits_hold(result->left),
                               memory_order_release);
 
     } while (!tb_slot_swap(slot, word, tb_word_vacant(word)));
 
     atomic_store_explicit(&slot->tag, 0, memory_order_release);
 
-    result->evicted = result->left < tb_limits_full(dflt);
+    result->evicted = !tb_limits_is_full(dflt, result->left);
 
     if (result->evicted) {
 
@@ -348,7 +391,7 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
 
 static void
 tb_table_settle_in(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt, tb_limits_t limits, uint64_t tokens)
+    uint64_t now, tb_limits_t dflt, tb_limits_t limits, int64_t tokens)
 {
     tb_word_t  next, word;
 
@@ -377,7 +420,7 @@ tb_table_settle_in(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
 static void
 tb_slot_revive(tb_table_t *t, tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
 {
-    uint64_t     tokens;
+    int64_t      tokens;
     tb_word_t    next, word;
     tb_limits_t  limits;
 

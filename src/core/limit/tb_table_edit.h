@@ -25,6 +25,16 @@ tb_verdict_t tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result);
 
 /*
+ * tb_table_charge() for a bucket that is not in the table: brings it in, as
+ * tb_table_insert() does, and charges it, or the overflow bucket.  *result is
+ * set.
+ */
+
+void tb_table_insert_charge(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, int64_t floor, tb_result_t *result,
+    uint64_t *charged);
+
+/*
  * Puts a bucket in as it is, for a table that takes over from another one
  * or from a store: limits are the client's own (TB_LIMITS_REGISTERED set)
  * or 0, tokens its tokens at now.  An owner that is there already gets
@@ -35,7 +45,7 @@ tb_verdict_t tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
  */
 
 bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, tb_limits_t limits, uint64_t tokens);
+    tb_limits_t dflt, tb_limits_t limits, int64_t tokens);
 
 /*
  * The slot of the bucket that tb_table_put() of a new client that is not

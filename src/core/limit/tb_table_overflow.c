@@ -26,8 +26,8 @@ tb_table_take_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
     do {
         old = tb_overflow_word(t, &now, dflt);
 
-        word = tb_word_is_vacant(old) ? tb_word(tb_limits_full(dflt), now)
-                                      : old;
+        word = tb_word_is_vacant(old)
+               ? tb_word((int64_t) tb_limits_full(dflt), now) : old;
         next = word;
         verdict = tb_word_take(&next, dflt, now, cost, &result->left);
 
@@ -42,6 +42,33 @@ tb_table_take_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
     result->evicted = false;
 
     return verdict;
+}
+
+
+void
+tb_table_charge_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    uint64_t cost, int64_t floor, tb_result_t *result, uint64_t *charged)
+{
+    tb_word_t  next, old;
+
+    tb_table_begin(t, t->nchunks, now);
+
+    do {
+        old = tb_overflow_word(t, &now, dflt);
+
+        result->word = tb_word_is_vacant(old)
+                       ? tb_word((int64_t) tb_limits_full(dflt), now) : old;
+        next = tb_word_charge(result->word, dflt, now, cost, floor, charged);
+
+    } while (!atomic_compare_exchange_strong_explicit(&t->overflow, &old,
+                                                      next,
+                                                      memory_order_acq_rel,
+                                                      memory_order_relaxed));
+
+    result->slot = NULL;
+    result->limits = dflt;
+    result->left = tb_word_tokens(tb_word_settle(next, dflt, now));
+    result->evicted = false;
 }
 
 

@@ -19,6 +19,11 @@
 tb_verdict_t tb_table_take_overflow(tb_table_t *t, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result, bool take);
 
+/* tb_table_charge() for the overflow bucket, which is never absent. */
+
+void tb_table_charge_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    uint64_t cost, int64_t floor, tb_result_t *result, uint64_t *charged);
+
 /*
  * Credits its refill exactly, so that limits can change after it, and keeps
  * its stamp from getting too old to be told from one ahead; tb_table_tick()

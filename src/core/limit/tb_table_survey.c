@@ -13,8 +13,9 @@ void
 tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_reach_t *reach)
 {
+    int64_t       tokens;
     uint32_t      i, n, owned, least;
-    uint64_t      tag, tokens;
+    uint64_t      tag;
     tb_slot_t    *group, *hole, *slot;
     tb_word_t     word;
     tb_limits_t   limits;

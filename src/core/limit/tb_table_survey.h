@@ -22,7 +22,7 @@ typedef struct {
     tb_slot_t        *fullest;     /* to displace, or a former owner's
                                       tokens; NULL: all are registered */
     tb_word_t         word;        /* of the fullest, as read */
-    uint64_t          tokens;      /* of the fullest at now, µtok */
+    int64_t           tokens;      /* of the fullest at now, µtok */
 } tb_reach_t;
 
 

@@ -83,17 +83,87 @@ tb_table_peek_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return verdict;
     }
 
-    if (result->left < cost) {
+    if (result->left < (int64_t) cost) {
         return TB_REFUSE;
     }
 
-    result->left -= cost;
+    result->left -= (int64_t) cost;
 
     return TB_PASS;
 }
 
 
-void
+tb_verdict_t
+tb_table_wait(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, uint64_t most, tb_result_t *result,
+    uint64_t *hold)
+{
+    tb_slot_t    *slot;
+    tb_word_t     next;
+    tb_verdict_t  verdict;
+
+    slot = tb_table_find(t, h);
+
+    do {
+        if (slot == NULL
+            || !tb_slot_read_at(t, slot, h, &now, dflt, &result->word,
+                                &result->limits))
+        {
+            return TB_ABSENT;
+        }
+
+        next = result->word;
+        verdict = tb_word_take_to(&next, result->limits, now, cost,
+                                  tb_limits_floor(result->limits, most),
+                                  &result->left);
+
+        if (cost > tb_limits_full(result->limits)) {
+            verdict = TB_REFUSE;
+        }
+
+    } while (verdict == TB_PASS && !tb_slot_swap(slot, result->word, next));
+
+    result->slot = slot;
+    result->evicted = false;
+
+    *hold = tb_word_wait(next, result->limits, now, 0);
+
+    return verdict;
+}
+
+
+tb_verdict_t
+tb_table_charge(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, int64_t floor, tb_result_t *result,
+    uint64_t *charged)
+{
+    tb_slot_t  *slot;
+    tb_word_t   next;
+
+    slot = tb_table_find(t, h);
+
+    do {
+        if (slot == NULL
+            || !tb_slot_read_at(t, slot, h, &now, dflt, &result->word,
+                                &result->limits))
+        {
+            return TB_ABSENT;
+        }
+
+        next = tb_word_charge(result->word, result->limits, now, cost, floor,
+                              charged);
+
+    } while (!tb_slot_swap(slot, result->word, next));
+
+    result->slot = slot;
+    result->left = tb_word_tokens(tb_word_settle(next, result->limits, now));
+    result->evicted = false;
+
+    return TB_PASS;
+}
+
+
+bool
 tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens)
 {
@@ -109,9 +179,11 @@ tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
         if (tb_slot_swap(slot, word, tb_word_give(word, limits, now, tokens)))
         {
-            return;
+            return true;
         }
     }
+
+    return false;
 }
 
 
@@ -119,24 +191,28 @@ int64_t
 tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, int64_t tokens)
 {
-    int64_t       sum;
+    int64_t       least, sum;
     tb_word_t     word, next;
     tb_limits_t   limits;
 
     while (tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits)) {
         next = tb_word_settle(word, limits, now);
-        sum = (int64_t) tb_word_tokens(next) + tokens;
+        sum = tb_word_tokens(next) + tokens;
 
-        if (sum < 0) {
-            sum = 0;
+        /* debt stays, and what is taken out adds nothing to it */
+
+        least = tb_word_tokens(next) < 0 ? tb_word_tokens(next) : 0;
+
+        if (tokens < 0 && sum < least) {
+            sum = least;
         }
 
         if (sum > (int64_t) tb_limits_full(limits)) {
             sum = (int64_t) tb_limits_full(limits);
         }
 
-        if (tb_slot_swap(slot, word, tb_word((uint64_t) sum, next))) {
-            return sum - (int64_t) tb_word_tokens(word);
+        if (tb_slot_swap(slot, word, tb_word(sum, next))) {
+            return sum - tb_word_tokens(word);
         }
     }
 
@@ -146,7 +222,7 @@ tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
 
 bool
 tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now, tb_limits_t dflt,
-    tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens)
+    tb_hash_t *h, tb_limits_t *limits, int64_t *tokens)
 {
     tb_slot_t  *slot;
     tb_word_t   word;
@@ -170,9 +246,9 @@ tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now, tb_limits_t dflt,
 
 bool
 tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens)
+    tb_limits_t dflt, int64_t tokens)
 {
-    uint64_t      full;
+    int64_t       full;
     tb_slot_t    *slot;
     tb_word_t     word, next;
     tb_limits_t   limits;
@@ -182,7 +258,7 @@ tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     while (slot != NULL
            && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
     {
-        full = tb_limits_full(limits);
+        full = (int64_t) tb_limits_full(limits);
         next = tb_word_settle(word, limits, now);
         next = tb_word(tokens < full ? tokens : full, next);
 
@@ -197,7 +273,7 @@ tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 bool
 tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens)
+    tb_limits_t dflt, int64_t tokens)
 {
     tb_slot_t    *slot;
     tb_word_t     word, next;
@@ -295,8 +371,8 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->evicted = false;
 
     if (reach.hole != NULL) {
-        result->word = tb_word(tb_limits_full(dflt), now);
-        result->left = tb_limits_full(dflt);
+        result->left = (int64_t) tb_limits_full(dflt);
+        result->word = tb_word(result->left, now);
 
     } else if (reach.fullest != NULL) {
         result->word = reach.word;
@@ -306,7 +382,7 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return tb_table_take_overflow(t, now, dflt, cost, result, take);
     }
 
-    if (result->left < cost) {
+    if (result->left < (int64_t) cost) {
         return TB_REFUSE;
     }
 
@@ -314,7 +390,7 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return TB_ABSENT;
     }
 
-    result->left -= cost;
+    result->left -= (int64_t) cost;
 
     return TB_PASS;
 }

@@ -19,7 +19,7 @@ typedef struct {
                                       may be another's by now */
     tb_limits_t       limits;      /* in force for this bucket */
     tb_word_t         word;        /* as it was before the decision */
-    uint64_t          left;        /* µtok after it */
+    int64_t           left;        /* µtok after it; < 0: debt */
     bool              evicted;     /* a live bucket made room */
 } tb_result_t;
 
@@ -58,11 +58,35 @@ tb_verdict_t tb_table_peek(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result);
 
 /*
- * Gives back what was taken, up to the capacity, if the bucket is still
- * there.  Lock-free.
+ * A take that waits for its tokens, of a bucket that has not got them: goes
+ * into debt, unless that takes more than most ms to refill, or cost is more
+ * than the capacity.  TB_PASS: cost has been taken, and the request is to be
+ * held for *hold ms; who leaves before gives it back.  TB_REFUSE: nothing
+ * has been changed.  TB_ABSENT: the bucket is not in the table.  Lock-free.
  */
 
-void tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+tb_verdict_t tb_table_wait(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, uint64_t most, tb_result_t *result,
+    uint64_t *hold);
+
+/*
+ * Takes cost from a bucket, whatever that holds, down to floor
+ * (-TB_DEBT_MAX .. 0): for what turned out to cost more, and for penalties.
+ * *charged is set to what was taken.  TB_PASS, and *result; or TB_ABSENT
+ * where the bucket is not in the table: tb_table_insert_charge() brings it
+ * in.  Lock-free.
+ */
+
+tb_verdict_t tb_table_charge(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, int64_t floor, tb_result_t *result,
+    uint64_t *charged);
+
+/*
+ * Gives back what was taken, up to the capacity, if the bucket is still
+ * there; else returns false.  Lock-free.
+ */
+
+bool tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t tokens);
 
 /*
@@ -88,7 +112,7 @@ bool tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h);
  */
 
 bool tb_table_bucket(tb_table_t *t, uint32_t i, uint64_t *now,
-    tb_limits_t dflt, tb_hash_t *h, tb_limits_t *limits, uint64_t *tokens);
+    tb_limits_t dflt, tb_hash_t *h, tb_limits_t *limits, int64_t *tokens);
 
 /*
  * Whether tb_table_put() of a registered client would find room.  Lock-free;
@@ -106,17 +130,17 @@ bool tb_table_has_room(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 tb_verdict_t tb_table_read(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, tb_result_t *result);
 
-/* Sets the tokens (µtok, cut to the capacity).  Lock-free. */
+/* Sets the tokens (µtok, cut to the capacity; < 0: debt).  Lock-free. */
 
 bool tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens);
+    tb_limits_t dflt, int64_t tokens);
 
 /*
  * The same, unless the bucket holds less by then; false: there is none.
  */
 
 bool tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t tokens);
+    tb_limits_t dflt, int64_t tokens);
 
 
 /*

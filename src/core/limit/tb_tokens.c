@@ -9,33 +9,33 @@
 
 
 unsigned char *
-tb_tokens_write(unsigned char *p, const tb_hash_t *h, uint64_t tokens)
+tb_tokens_write(unsigned char *p, const tb_hash_t *h, int64_t tokens)
 {
     p = gw_put64(p, h->lo);
     p = gw_put64(p, h->hi);
 
-    return gw_put64(p, tokens);
+    return gw_put64(p, (uint64_t) tokens);
 }
 
 
 const unsigned char *
-tb_tokens_read(const unsigned char *p, tb_hash_t *h, uint64_t *tokens)
+tb_tokens_read(const unsigned char *p, tb_hash_t *h, int64_t *tokens)
 {
     h->lo = gw_get64(p);
     h->hi = gw_get64(p + 8);
-    *tokens = gw_get64(p + 16);
+    *tokens = (int64_t) gw_get64(p + 16);
 
     return p + TB_TOKENS_ENTRY_SIZE;
 }
 
 
-uint64_t
-tb_tokens_credit(uint64_t tokens, uint64_t at, uint64_t now,
+int64_t
+tb_tokens_credit(int64_t tokens, uint64_t at, uint64_t now,
     tb_limits_t limits)
 {
-    uint64_t  full;
+    int64_t  full;
 
-    full = tb_limits_full(limits);
+    full = (int64_t) tb_limits_full(limits);
 
     if (tokens >= full) {
         return full;
@@ -45,6 +45,7 @@ tb_tokens_credit(uint64_t tokens, uint64_t at, uint64_t now,
         return tokens;
     }
 
-    return tokens + tb_rate_earned(tb_limits_rate(limits), now - at,
-                                   full - tokens);
+    return tokens
+           + (int64_t) tb_rate_earned(tb_limits_rate(limits), now - at,
+                                      (uint64_t) (full - tokens));
 }

@@ -3,7 +3,8 @@
  * The state of a bucket as bytes, and what it is worth later.  Not here:
  * where states are kept.
  *
- *     lo 8 | hi 8 | tokens 8     the client's hash, µtok; little-endian
+ *     lo 8 | hi 8 | tokens 8     the client's hash, µtok; little-endian, two's
+ *                                complement: less than 0 is debt
  */
 
 
@@ -21,16 +22,16 @@
 /* These write one state or read one, and return what follows it in p. */
 
 unsigned char *tb_tokens_write(unsigned char *p, const tb_hash_t *h,
-    uint64_t tokens);
+    int64_t tokens);
 const unsigned char *tb_tokens_read(const unsigned char *p, tb_hash_t *h,
-    uint64_t *tokens);
+    int64_t *tokens);
 
 /*
  * The tokens (µtok) at now of a bucket that held tokens at at, both in ms
  * since 1970.  A clock that was set back credits nothing.
  */
 
-uint64_t tb_tokens_credit(uint64_t tokens, uint64_t at, uint64_t now,
+int64_t tb_tokens_credit(int64_t tokens, uint64_t at, uint64_t now,
     tb_limits_t limits);
 
 

@@ -92,9 +92,9 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 
     if (tb_table_read(table, &h, ngx_current_msec, zone->limits, &bucket)
         == TB_PASS
-        && bucket.left == tb_limits_full(bucket.limits))
+        && tb_limits_is_full(bucket.limits, bucket.left))
     {
-        full = bucket.left;
+        full = (uint64_t) bucket.left;
     }
 
     (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits, 0);
@@ -275,7 +275,7 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
                      ? ngx_http_tbucket_global_tokens(zone,
                                                       &client->entry.hash,
                                                       &bucket)
-                     : bucket.left;
+                     : (uint64_t) bucket.left;
 
     return NGX_OK;
 }

@@ -82,7 +82,7 @@ ngx_http_tbucket_global_credit(ngx_http_tbucket_zone_t *zone,
                                             limits, share, since);
     tokens = ngx_min(tokens, most);
 
-    if (tokens <= tb_word_tokens(word) && most == UINT64_MAX) {
+    if ((int64_t) tokens <= tb_word_tokens(word) && most == UINT64_MAX) {
         return;
     }
 
@@ -94,7 +94,7 @@ ngx_http_tbucket_global_credit(ngx_http_tbucket_zone_t *zone,
     (void) tb_table_add(zone->shared->table,
                         ngx_http_tbucket_global_slot(zone, l), &h, now,
                         zone->limits,
-                        (int64_t) (tokens - tb_word_tokens(word)));
+                        (int64_t) tokens - tb_word_tokens(word));
 }
 
 

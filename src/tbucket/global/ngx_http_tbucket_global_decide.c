@@ -128,7 +128,7 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 
     return l ? tb_lease_remainder(&l->lease, c->result.limits,
                                   c->result.left)
-             : c->result.left;
+             : (uint64_t) c->result.left;
 }
 
 
@@ -187,7 +187,7 @@ ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
         return tb_limits_full(bucket->limits);
     }
 
-    return l->lease.alone ? bucket->left
+    return l->lease.alone ? (uint64_t) bucket->left
                           : tb_lease_remainder(&l->lease, bucket->limits,
                                                bucket->left);
 }

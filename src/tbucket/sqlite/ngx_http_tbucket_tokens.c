@@ -56,7 +56,7 @@ static ngx_int_t ngx_http_tbucket_tokens_note(ngx_http_tbucket_db_t *db,
 static ngx_int_t ngx_http_tbucket_tokens_trim(ngx_http_tbucket_saver_t *s,
     uint64_t last);
 static ngx_uint_t ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, uint64_t tokens, uint64_t at);
+    const tb_hash_t *h, int64_t tokens, uint64_t at);
 static ngx_int_t ngx_http_tbucket_tokens_restore_changes(
     ngx_http_tbucket_db_t *db, ngx_http_tbucket_zone_t *zone,
     uint64_t changes);
@@ -285,7 +285,8 @@ static void
 ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     ngx_http_tbucket_zone_t *zone, uint32_t i)
 {
-    uint64_t     digested[3], now, tokens;
+    int64_t      tokens;
+    uint64_t     digested[3], now;
     tb_hash_t    h;
     tb_word_t    word;
     tb_table_t  *table;
@@ -295,7 +296,7 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     table = zone->shared->table;
 
     if (!tb_table_bucket(table, i, &now, zone->limits, &h, &limits, &tokens)
-        || tokens == tb_limits_full(limits))
+        || tb_limits_is_full(limits, tokens))
     {
         return;
     }
@@ -442,7 +443,8 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_zone_t *zone, uint64_t changes)
 {
     size_t         len;
-    uint64_t       at, tokens;
+    int64_t        tokens;
+    uint64_t       at;
     ngx_int_t      rc;
     tb_hash_t      h;
     ngx_uint_t     lost, restored;
@@ -500,7 +502,7 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
 
 static ngx_uint_t
 ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, uint64_t tokens, uint64_t at)
+    const tb_hash_t *h, int64_t tokens, uint64_t at)
 {
     ngx_uint_t           rc;
     tb_limits_t          limits, own;
@@ -517,7 +519,7 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
     tokens = tb_tokens_credit(tokens, at, ngx_http_tbucket_follow_clock(NULL),
                               limits);
 
-    if (own || tokens != tb_limits_full(limits)) {
+    if (own || !tb_limits_is_full(limits, tokens)) {
         rc = tb_table_put(zone->shared->table, h, ngx_current_msec,
                           zone->limits, own, tokens);
     }

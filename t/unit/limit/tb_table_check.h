@@ -37,7 +37,8 @@ tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
     }
 
     if (limits & TB_LIMITS_HELD) {
-        return limits >> 24 <= TB_COST_MAX
+        return tb_limits_held(limits) >= -TB_DEBT_MAX
+               && tb_limits_held(limits) <= (int64_t) TB_COST_MAX
                && (limits & ~TB_LIMITS_HELD & 0xffffff) == 0;
     }
 
@@ -59,13 +60,16 @@ tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
         return true;
     }
 
-    if (tb_word_tokens(word) > TB_COST_MAX) {
+    if (tb_word_tokens(word) > (int64_t) TB_COST_MAX
+        || tb_word_tokens(word) < -TB_DEBT_MAX)
+    {
         return false;
     }
 
     word = tb_word_settle(word, limits ? limits : dflt, now);
 
-    return tb_word_tokens(word) <= tb_limits_full(limits ? limits : dflt);
+    return tb_word_tokens(word)
+           <= (int64_t) tb_limits_full(limits ? limits : dflt);
 }
 
 

@@ -27,8 +27,8 @@
 
 
 typedef struct {
-    uint64_t      full;        /* 1/864 µtok */
-    uint64_t      level;
+    int64_t       full;        /* 1/864 µtok */
+    int64_t       level;
     uint64_t      at;          /* ms */
     uint64_t      rate;        /* steps: 1/864 µtok a ms */
 } fluid_t;
@@ -56,15 +56,15 @@ typedef struct {
 static void
 fluid_advance(fluid_t *f, uint64_t now)
 {
-    unsigned __int128  level;
+    __int128  level;
 
     if (now <= f->at) {
         return;
     }
 
-    level = (unsigned __int128) (now - f->at) * f->rate + f->level;
+    level = (__int128) (now - f->at) * (__int128) f->rate + f->level;
 
-    f->level = level < f->full ? (uint64_t) level : f->full;
+    f->level = level < f->full ? (int64_t) level : f->full;
     f->at = now;
 }
 
@@ -79,7 +79,7 @@ bucket_start(bucket_t *b, uint32_t capacity, uint64_t rate, uint64_t tick,
     b->ticked = now;
     b->taken = 0;
 
-    b->fluid.full = tb_limits_full(b->limits) * TB_STEPS_A_UTOK;
+    b->fluid.full = (int64_t) tb_limits_full(b->limits) * TB_STEPS_A_UTOK;
     b->fluid.level = b->fluid.full;
     b->fluid.at = now;
     b->fluid.rate = rate;
@@ -91,11 +91,12 @@ bucket_start(bucket_t *b, uint32_t capacity, uint64_t rate, uint64_t tick,
 static void
 bucket_check(bucket_t *b)
 {
-    uint64_t  tokens;
+    int64_t  tokens;
 
     tokens = tb_word_tokens(b->word);
 
-    assert_true(tokens <= tb_limits_full(b->limits));
+    assert_true(tokens >= -TB_DEBT_MAX);
+    assert_true(tokens <= (int64_t) tb_limits_full(b->limits));
     assert_true(tokens * TB_STEPS_A_UTOK <= b->fluid.level);
 }
 
@@ -119,7 +120,7 @@ bucket_pass_time(bucket_t *b, uint64_t now)
 static tb_verdict_t
 bucket_take(bucket_t *b, uint64_t now, uint64_t cost)
 {
-    uint64_t      left;
+    int64_t       left;
     tb_word_t     before;
     tb_verdict_t  verdict;
 
@@ -130,15 +131,15 @@ bucket_take(bucket_t *b, uint64_t now, uint64_t cost)
 
     if (verdict == TB_REFUSE) {
         assert_true(b->word == before);
-        assert_true(left < cost);
+        assert_true(left < (int64_t) cost);
         return verdict;
     }
 
     assert_true(verdict == TB_PASS);
     assert_true(left == tb_word_tokens(b->word));
-    assert_true(b->fluid.level >= cost * TB_STEPS_A_UTOK);
+    assert_true(b->fluid.level >= (int64_t) cost * TB_STEPS_A_UTOK);
 
-    b->fluid.level -= cost * TB_STEPS_A_UTOK;
+    b->fluid.level -= (int64_t) cost * TB_STEPS_A_UTOK;
     b->taken += cost;
     bucket_check(b);
 
@@ -219,6 +220,17 @@ static const spacing_t  spacings[] = {
 static const uint64_t  ticks[] = { 0, 1, 7, 10, 100, 863, 10000 };
 
 
+/* What a bucket may hold, every other time less than nothing. */
+
+static int64_t
+anything(tb_random_t *rnd, uint64_t full)
+{
+    return tb_random_in(rnd, 0, 1)
+           ? (int64_t) tb_random_in(rnd, 0, full)
+           : -(int64_t) tb_random_scale(rnd, 0, TB_DEBT_MAX);
+}
+
+
 /* capacity: what max_gap ms refill and a cost more, at least 1. */
 
 static uint32_t
@@ -249,8 +261,12 @@ test_word_keeps_tokens_and_stamp(void **state)
     assert_false(tb_word_is_vacant(word));
     assert_true(tb_word_tokens(word) == 0);
 
+    word = tb_word(-TB_DEBT_MAX, 0);
+    assert_false(tb_word_is_vacant(word));
+    assert_true(tb_word_tokens(word) == -TB_DEBT_MAX);
+
     word = tb_word(TB_COST_MAX, UINT64_MAX);
-    assert_true(tb_word_tokens(word) == TB_COST_MAX);
+    assert_true(tb_word_tokens(word) == (int64_t) TB_COST_MAX);
     assert_true(tb_word_age(word, UINT64_MAX) == 0);
     assert_true(tb_word_age(word, 4) == 5);
 }
@@ -269,6 +285,199 @@ test_limits_keep_capacity_rate_and_flags(void **state)
     assert_true(tb_limits_rate(limits) == TB_RATE_MAX);
     assert_true((limits & TB_LIMITS_FLAGS) == TB_LIMITS_REGISTERED);
     assert_true(tb_limits_full(limits) == TB_COST_MAX);
+}
+
+
+/* The ways into debt and out of it, against the exact bucket. */
+
+static void
+bucket_change(bucket_t *b, uint64_t now, tb_random_t *rnd)
+{
+    int64_t    floor, left, moved;
+    uint64_t   charged, cost;
+    tb_word_t  before;
+
+    bucket_pass_time(b, now);
+
+    before = b->word;
+    cost = tb_random_scale(rnd, 1, 2 * tb_limits_full(b->limits));
+    floor = -(int64_t) tb_random_scale(rnd, 1, TB_DEBT_MAX);
+
+    switch (tb_random(rnd) % 3) {
+
+    case 0:
+        if (tb_word_take_to(&b->word, b->limits, now, cost, floor, &left)
+            == TB_REFUSE)
+        {
+            assert_true(b->word == before);
+            assert_true(left - (int64_t) cost < floor);
+            return;
+        }
+
+        assert_true(left >= floor);
+        moved = (int64_t) cost;
+        break;
+
+    case 1:
+        left = tb_word_tokens(tb_word_settle(before, b->limits, now));
+        b->word = tb_word_charge(before, b->limits, now, cost, floor,
+                                 &charged);
+        moved = (int64_t) charged;
+
+        assert_true(charged <= cost);
+        assert_true(charged == cost || left - moved == floor
+                    || (charged == 0 && left < floor));
+
+        left = tb_word_tokens(tb_word_settle(b->word, b->limits, now)) - left;
+        assert_true(left == -moved);
+        break;
+
+    default:
+        b->word = tb_word_give(before, b->limits, now, cost);
+        moved = -(int64_t) cost;
+    }
+
+    b->fluid.level -= moved * TB_STEPS_A_UTOK;
+
+    if (b->fluid.level > b->fluid.full) {
+        b->fluid.level = b->fluid.full;
+    }
+
+    bucket_check(b);
+}
+
+
+/*
+ * Whatever is taken, charged and given, the bucket is never above the exact
+ * one, and no more than 1 µtok a change below it.
+ */
+
+static void
+test_debt_is_exact_and_creates_nothing(void **state)
+{
+    int          i, n;
+    int64_t      left;
+    bucket_t     b;
+    uint64_t     now, rate;
+    tb_random_t  rnd = { 11 };
+
+    (void) state;
+
+    for (i = 0; i < 3000; i++) {
+        rate = tb_random_scale(&rnd, TB_RATE_MIN, TB_RATE_MAX);
+        now = tb_random_in(&rnd, 0, 1) ? WRAPPING : tb_random(&rnd) >> 8;
+
+        bucket_start(&b, (uint32_t) tb_random_scale(&rnd, 1, TB_CAPACITY_MAX),
+                     rate, tb_random_in(&rnd, 0, 1) ? 100 : 0, now);
+
+        for (n = 0; n < 200; n++) {
+            now += tb_random_scale(&rnd, 1, 20000) - 1;
+            bucket_change(&b, now, &rnd);
+
+            left = tb_word_tokens(tb_word_settle(b.word, b.limits, now));
+            assert_true((left + n + 2) * (int64_t) TB_STEPS_A_UTOK
+                        > b.fluid.level);
+        }
+    }
+}
+
+
+/* Charges alone round nothing, however small and often. */
+
+static void
+test_charges_and_gifts_lose_nothing(void **state)
+{
+    int          i, n;
+    int64_t      level;
+    uint64_t     begin, charged, now, rate;
+    tb_word_t    word;
+    tb_limits_t  limits;
+    tb_random_t  rnd = { 12 };
+
+    (void) state;
+
+    for (i = 0; i < 2000; i++) {
+        rate = tb_random_scale(&rnd, TB_RATE_MIN, 100 * R_SECOND);
+        limits = tb_limits(TB_CAPACITY_MAX, rate, 0);
+
+        begin = now = WRAPPING;
+        word = tb_word(0, now);
+        level = 0;
+
+        for (n = 0; n < 500; n++) {
+            now += tb_random_in(&rnd, 0, 10);
+
+            if (tb_random_in(&rnd, 0, 1)) {
+                word = tb_word_charge(word, limits, now, 5, -TB_DEBT_MAX,
+                                      &charged);
+                level -= (int64_t) charged;
+
+            } else {
+                word = tb_word_give(word, limits, now, 5);
+                level += 5;
+            }
+        }
+
+        level += (int64_t) (rate * (now - begin) / TB_STEPS_A_UTOK);
+        assert_true(tb_word_tokens(tb_word_settle(word, limits, now))
+                    == level);
+    }
+}
+
+
+static void
+test_bucket_in_debt_is_refused_for_what_refills_it(void **state)
+{
+    int          i;
+    int64_t      debt, left;
+    uint64_t     charged, now, time;
+    tb_word_t    copy, word;
+    tb_limits_t  limits;
+    tb_random_t  rnd = { 13 };
+
+    (void) state;
+
+    for (i = 0; i < 100000; i++) {
+        limits = tb_limits((uint32_t) tb_random_scale(&rnd, 1, 1000000),
+                           tb_random_scale(&rnd, TB_RATE_MIN, TB_RATE_MAX),
+                           0);
+        now = WRAPPING + tb_random_in(&rnd, 0, 10000);
+        debt = (int64_t) tb_random_scale(&rnd, 1, TB_DEBT_MAX);
+
+        word = tb_word_charge(tb_word(0, now), limits, now, (uint64_t) debt,
+                              -TB_DEBT_MAX, &charged);
+        assert_true(charged == (uint64_t) debt);
+
+        time = tb_limits_time(limits, (uint64_t) debt + TB_COST_MIN);
+
+        if (time >= TB_AGE_MAX) {
+            continue;
+        }
+
+        copy = word;
+        assert_true(tb_word_take(&copy, limits, now + time - 1, TB_COST_MIN,
+                                 &left) == TB_REFUSE);
+        assert_true(tb_word_take(&copy, limits, now + time, TB_COST_MIN,
+                                 &left) == TB_PASS);
+    }
+}
+
+
+static void
+test_floor_is_what_comes_in_meanwhile(void **state)
+{
+    tb_limits_t  limits;
+
+    (void) state;
+
+    limits = tb_limits(1, 10 * R_SECOND, 0);
+
+    assert_true(tb_limits_floor(limits, 0) == 0);
+    assert_true(tb_limits_floor(limits, 2000) == -20 * (int64_t) TB_TOKEN);
+    assert_true(tb_limits_floor(limits, UINT64_MAX) == -TB_DEBT_MAX);
+    assert_true(tb_limits_floor(tb_limits(1, 0, 0), 2000) == 0);
+    assert_true(tb_limits_floor(tb_limits(1, TB_RATE_MAX, 0), 2000)
+                == -TB_DEBT_MAX);
 }
 
 
@@ -452,8 +661,9 @@ static void
 test_clock_that_steps_back_creates_nothing_and_goes_on(void **state)
 {
     size_t       i;
+    int64_t      left;
     bucket_t     b;
-    uint64_t     left, now;
+    uint64_t     now;
 
     static const uint64_t  steps[] = { 1, 999, HOUR, TB_AGE_MAX - 2000 };
 
@@ -489,7 +699,8 @@ static void
 test_ticks_lose_nothing(void **state)
 {
     int          i;
-    uint64_t     begin, full, now, rate, sum;
+    int64_t      full, sum;
+    uint64_t     begin, now, rate;
     tb_word_t    word;
     tb_limits_t  limits;
     tb_random_t  rnd = { 5 };
@@ -499,11 +710,11 @@ test_ticks_lose_nothing(void **state)
     for (i = 0; i < 20000; i++) {
         rate = tb_random_scale(&rnd, TB_RATE_MIN, TB_RATE_MAX);
         limits = tb_limits(TB_CAPACITY_MAX, rate, 0);
-        full = tb_limits_full(limits);
+        full = (int64_t) tb_limits_full(limits);
 
         begin = tb_random_in(&rnd, 0, 1) ? WRAPPING : tb_random(&rnd) >> 8;
         now = begin;
-        word = tb_word(tb_random_in(&rnd, 0, TB_TOKEN), begin);
+        word = tb_word(anything(&rnd, TB_TOKEN), begin);
         sum = tb_word_tokens(word);
 
         while (now - begin < 5000) {
@@ -511,7 +722,7 @@ test_ticks_lose_nothing(void **state)
             word = tb_word_tick(word, limits, now);
         }
 
-        sum += rate * (now - begin) / TB_STEPS_A_UTOK;
+        sum += (int64_t) (rate * (now - begin) / TB_STEPS_A_UTOK);
         word = tb_word_settle(word, limits, now);
 
         assert_true(tb_word_tokens(word) == (sum < full ? sum : full));
@@ -537,13 +748,13 @@ test_more_time_never_means_fewer_tokens(void **state)
         now = tb_random(&rnd) >> 4;
         age = tb_random_scale(&rnd, 1, TB_AGE_MAX - 1);
         later = tb_random_in(&rnd, 0, age);
-        word = tb_word(tb_random_in(&rnd, 0, tb_limits_full(limits)), now);
+        word = tb_word(anything(&rnd, tb_limits_full(limits)), now);
 
         assert_true(tb_word_tokens(tb_word_settle(word, limits, now + later))
                     <= tb_word_tokens(tb_word_settle(word, limits,
                                                      now + age)));
         assert_true(tb_word_tokens(tb_word_settle(word, limits, now + age))
-                    <= tb_limits_full(limits));
+                    <= (int64_t) tb_limits_full(limits));
         assert_true(tb_word_tokens(tb_word_settle(word, limits, now))
                     == tb_word_tokens(word));
     }
@@ -554,7 +765,8 @@ static void
 test_wait_is_exact_to_the_millisecond(void **state)
 {
     int          i;
-    uint64_t     cost, left, now, wait;
+    int64_t      left;
+    uint64_t     cost, now, wait;
     tb_word_t    word, copy;
     tb_limits_t  limits;
     tb_random_t  rnd = { 7 };
@@ -566,9 +778,9 @@ test_wait_is_exact_to_the_millisecond(void **state)
                            tb_random_scale(&rnd, TB_RATE_MIN, TB_RATE_MAX),
                            0);
         now = WRAPPING + tb_random_in(&rnd, 0, 10000);
-        word = tb_word(tb_random_in(&rnd, 0, tb_limits_full(limits)),
+        word = tb_word(anything(&rnd, tb_limits_full(limits)),
                        now - tb_random_in(&rnd, 0, 5000));
-        cost = tb_random_in(&rnd, 1, tb_limits_full(limits));
+        cost = tb_random_in(&rnd, 0, tb_limits_full(limits));
 
         wait = tb_word_wait(word, limits, now, cost);
 
@@ -681,7 +893,8 @@ static void
 test_giving_back_restores_and_never_overfills(void **state)
 {
     int          i;
-    uint64_t     cost, full, left, now, tokens;
+    int64_t      left, tokens;
+    uint64_t     cost, full, now;
     tb_word_t    word, before;
     tb_limits_t  limits;
     tb_random_t  rnd = { 8 };
@@ -694,7 +907,7 @@ test_giving_back_restores_and_never_overfills(void **state)
                            0);
         full = tb_limits_full(limits);
         now = WRAPPING + tb_random_in(&rnd, 0, 10000);
-        tokens = tb_random_in(&rnd, 0, full);
+        tokens = anything(&rnd, full);
         word = tb_word(tokens, now);
         before = word;
         cost = tb_random_in(&rnd, 0, full);
@@ -703,11 +916,13 @@ test_giving_back_restores_and_never_overfills(void **state)
             assert_true(tb_word_give(word, limits, now, cost) == before);
         }
 
-        word = tb_word_give(before, limits, now, full - tokens + 1);
-        assert_true(tb_word_tokens(word) == full);
+        word = tb_word_give(before, limits, now,
+                            (uint64_t) ((int64_t) full - tokens + 1));
+        assert_true(tb_limits_is_full(limits, tb_word_tokens(word)));
 
-        word = tb_word_give(before, limits, now, TB_COST_MAX);
-        assert_true(tb_word_tokens(word) == full);
+        word = tb_word_give(before, limits, now,
+                            TB_COST_MAX + (uint64_t) TB_DEBT_MAX);
+        assert_true(tb_limits_is_full(limits, tb_word_tokens(word)));
     }
 }
 
@@ -773,6 +988,10 @@ main(void)
         cmocka_unit_test(test_limits_keep_capacity_rate_and_flags),
         cmocka_unit_test(test_admits_exactly_what_was_promised),
         cmocka_unit_test(test_admits_exactly_for_any_rate_and_cost),
+        cmocka_unit_test(test_debt_is_exact_and_creates_nothing),
+        cmocka_unit_test(test_charges_and_gifts_lose_nothing),
+        cmocka_unit_test(test_bucket_in_debt_is_refused_for_what_refills_it),
+        cmocka_unit_test(test_floor_is_what_comes_in_meanwhile),
         cmocka_unit_test(test_loses_less_than_a_thousandth_at_the_least_cost),
         cmocka_unit_test(test_differing_clocks_create_nothing),
         cmocka_unit_test(

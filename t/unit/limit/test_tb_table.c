@@ -770,7 +770,7 @@ test_key_whose_displacement_was_cut_short_has_its_tokens(void **state)
     slot = tb_table_find(t, &h);
 
     leave(slot, &h, tb_word_vacant(slot->word),
-          tb_limits(0, TB_TOKEN, TB_LIMITS_HELD));
+          tb_limits_hold(TB_TOKEN));
 
     assert_true(tb_table_check(t, NOW, DFLT) == 0);
     assert_true(ask(t, 1, NOW, 2) == TB_REFUSE);

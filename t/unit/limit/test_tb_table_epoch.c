@@ -32,6 +32,10 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_peek           hooked_peek
 #define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
+#define tb_table_wait           hooked_wait
+#define tb_table_charge         hooked_charge
+#define tb_table_charge_overflow  hooked_charge_overflow
+#define tb_table_insert_charge  hooked_insert_charge
 #define tb_table_bucket         hooked_bucket
 #define tb_table_set_tokens     hooked_set_tokens
 #define tb_table_lower_tokens   hooked_lower_tokens
@@ -313,7 +317,8 @@ test_any_freeze_earns_what_the_time_is_worth(void **state)
 
                 model_check(&m[i],
                             tb_table_read(t, &h, now, dflt, &res) == TB_PASS
-                            ? res.left : tb_limits_full(m[i].limits),
+                            ? (uint64_t) res.left
+                            : tb_limits_full(m[i].limits),
                             now, "read");
             }
 
@@ -500,19 +505,19 @@ check_scene(bool exact)
                                 tb_limits_full(limits));
 
     assert_true(tb_table_read(scene.table, &h, now, DFLT, &res) == TB_PASS);
-    assert_true(res.left + scene.taken <= most);
+    assert_true((uint64_t) res.left + scene.taken <= most);
 
     if (exact) {
-        assert_true(res.left + scene.taken + 10 >= most
-                    || (hook.dies && res.left + scene.taken + COST + 10
-                                     >= most));
+        assert_true((uint64_t) res.left + scene.taken + 10 >= most
+                    || (hook.dies && (uint64_t) res.left + scene.taken + COST
+                                     + 10 >= most));
     }
 
     h = fixture_key(B);
 
     if (tb_table_read(scene.table, &h, now, DFLT, &res) == TB_PASS) {
-        assert_true(res.left <= tb_limits_full(DFLT));
-        assert_true(res.left >= tb_limits_full(DFLT) - COST);
+        assert_true(res.left <= (int64_t) tb_limits_full(DFLT));
+        assert_true(res.left >= (int64_t) (tb_limits_full(DFLT) - COST));
     }
 
     assert_true(tb_table_check(scene.table, now, DFLT) == 0);

@@ -31,6 +31,9 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_peek           hooked_peek
 #define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
+#define tb_table_wait           hooked_wait
+#define tb_table_charge         hooked_charge
+#define tb_table_charge_overflow  hooked_charge_overflow
 #define tb_table_set_tokens     hooked_set_tokens
 #define tb_table_lower_tokens   hooked_lower_tokens
 #define tb_table_has_room       hooked_has_room
@@ -67,6 +70,8 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define B       2              /* who takes its place */
 #define HAS     (9 * TB_TOKEN) /* A at first; all others have less */
 #define COST    (4 * TB_TOKEN)
+#define DEEP    (40 * TB_TOKEN)
+#define R_WAIT  TB_STEPS_A_SECOND
 
 
 typedef struct {
@@ -91,7 +96,8 @@ typedef struct {
     int              count;    /* of these so far */
     bool             inside;   /* a change is being made */
     int64_t          changed;  /* µtok that the changes moved */
-    int64_t          of_b;     /* B's tokens after the last change, or -1 */
+    int64_t          of_b;     /* B's tokens after the last change, or
+                                  INT64_MIN */
 } catch_t;
 
 
@@ -109,7 +115,7 @@ tokens_of(tb_table_t *t, uint64_t key)
     h = fixture_key(key);
 
     return tb_table_read(t, &h, NOW, DFLT, &result) == TB_PASS
-           ? (int64_t) result.left : -1;
+           ? result.left : INT64_MIN;
 }
 
 
@@ -124,7 +130,7 @@ worth(tb_table_t *t)
     sum = 0;
 
     for (i = 0; i < tb_table_slots(t); i++) {
-        sum += (int64_t) tb_word_tokens(tb_table_slot(t, i)->word);
+        sum += tb_word_tokens(tb_table_slot(t, i)->word);
     }
 
     return sum;
@@ -204,7 +210,7 @@ give(tb_table_t *t, uint64_t key, uint64_t tokens)
     tb_hash_t  h;
 
     h = fixture_key(key);
-    tb_table_give(t, &h, NOW, DFLT, tokens);
+    (void) tb_table_give(t, &h, NOW, DFLT, tokens);
 }
 
 
@@ -299,6 +305,36 @@ work_give(tb_table_t *t)
 }
 
 
+/* Into debt, or not at all. */
+
+static tb_verdict_t
+work_wait(tb_table_t *t)
+{
+    tb_hash_t  h;
+    uint64_t   hold;
+
+    h = fixture_key(A);
+    (void) tb_table_wait(t, &h, NOW, tb_limits(100, R_WAIT, 0), DEEP,
+                         UINT64_MAX, &said, &hold);
+
+    return TB_ABSENT;
+}
+
+
+static tb_verdict_t
+work_charge(tb_table_t *t)
+{
+    tb_hash_t  h;
+    uint64_t   charged;
+
+    h = fixture_key(A);
+    (void) tb_table_charge(t, &h, NOW, DFLT, DEEP, -TB_DEBT_MAX, &said,
+                           &charged);
+
+    return TB_ABSENT;
+}
+
+
 /* To what it had, so that nothing moves unless it was somebody else's. */
 
 static tb_verdict_t
@@ -342,6 +378,8 @@ work_tick(tb_table_t *t)
 static const request_t  requests[] = {
     { "take", work_take, -(int64_t) COST },
     { "give", work_give, (int64_t) COST },
+    { "wait", work_wait, -(int64_t) DEEP },
+    { "charge", work_charge, -(int64_t) DEEP },
     { "set", work_set, 0 },
     { "lower", work_lower, 0 },
     { "tick", work_tick, 0 }
@@ -399,7 +437,7 @@ run(const request_t *rq)
     caught.name = rq->name;
     caught.count = 0;
     caught.changed = 0;
-    caught.of_b = -1;
+    caught.of_b = INT64_MIN;
 
     caught.inside = false;
     verdict = rq->work(t);

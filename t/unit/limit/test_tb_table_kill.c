@@ -39,7 +39,7 @@ typedef struct {
     void       (*prepare)(tb_table_t *t);
     void       (*work)(void *t);
     bool         crowded;      /* no empty slot before */
-    uint64_t     raises;       /* µtok that the work itself creates */
+    int64_t      raises;       /* µtok that the work itself creates */
 } scenario_t;
 
 
@@ -58,7 +58,7 @@ ask(tb_table_t *t, uint64_t key, uint64_t now, uint64_t cost)
 
 
 static void
-put(tb_table_t *t, uint64_t key, tb_limits_t limits, uint64_t tokens)
+put(tb_table_t *t, uint64_t key, tb_limits_t limits, int64_t tokens)
 {
     tb_hash_t  h;
 
@@ -84,7 +84,7 @@ prepare_some(tb_table_t *t)
     put(t, CLIENT, OWN, 5 * TB_TOKEN);
 
     for (i = 0; i < 6; i++) {
-        put(t, i, 0, i < 4 ? i * TB_TOKEN : 100 * TB_TOKEN);
+        put(t, i, 0, (int64_t) (i < 4 ? i * TB_TOKEN : 100 * TB_TOKEN));
     }
 
     tb_table_collect(t, 0, TB_CHUNK_SLOTS, NOW + TB_IDLE_TIME, DFLT);
@@ -103,6 +103,23 @@ prepare_crowd(tb_table_t *t)
     for (i = 0; i < TB_GROUP_SLOTS; i++) {
         if (i != CLIENT) {
             put(t, i, 0, (i == KNOWN ? 9 : 2) * TB_TOKEN);
+        }
+    }
+}
+
+
+/* The same, all of them in debt, KNOWN the least. */
+
+static void
+prepare_debtors(tb_table_t *t)
+{
+    uint64_t  i;
+
+    put(t, CLIENT, OWN, -5 * (int64_t) TB_TOKEN);
+
+    for (i = 0; i < TB_GROUP_SLOTS; i++) {
+        if (i != CLIENT) {
+            put(t, i, 0, (i == KNOWN ? -1 : -9) * (int64_t) TB_TOKEN);
         }
     }
 }
@@ -129,7 +146,7 @@ prepare_half_displaced(tb_table_t *t)
     prepare_crowd(t);
 
     slot = slot_of(t, KNOWN);
-    slot->limits = tb_limits(0, 9 * TB_TOKEN, TB_LIMITS_HELD);
+    slot->limits = tb_limits_hold(9 * TB_TOKEN);
     slot->word = tb_word_vacant(slot->word);
 }
 
@@ -240,7 +257,31 @@ work_give(void *t)
     tb_hash_t  h;
 
     h = fixture_key(KNOWN);
-    tb_table_give(t, &h, NOW, DFLT, TB_TOKEN);
+    (void) tb_table_give(t, &h, NOW, DFLT, TB_TOKEN);
+}
+
+
+static void
+work_charge(void *t)
+{
+    tb_hash_t  h;
+    uint64_t   charged;
+
+    h = fixture_key(KNOWN);
+    (void) tb_table_charge(t, &h, NOW, DFLT, 50 * TB_TOKEN, -TB_DEBT_MAX,
+                           &res, &charged);
+}
+
+
+static void
+work_charge_new(void *t)
+{
+    tb_hash_t  h;
+    uint64_t   charged;
+
+    h = fixture_key(NEW);
+    tb_table_insert_charge(t, &h, NOW, DFLT, 50 * TB_TOKEN, -TB_DEBT_MAX,
+                           &res, &charged);
 }
 
 
@@ -296,6 +337,11 @@ static const scenario_t  scenarios[] = {
     { "limits taken away", prepare_crowd, work_unregister, true, 0 },
     { "tokens set", prepare_crowd, work_set_tokens, true, 10 * TB_TOKEN },
     { "tokens given back", prepare_crowd, work_give, true, TB_TOKEN },
+    { "charged into debt", prepare_crowd, work_charge, true, 0 },
+    { "new key charged", prepare_some, work_charge_new, false, 0 },
+    { "new key in debt displaces", prepare_crowd, work_charge_new, true, 0 },
+    { "new key in debt displaces a debtor", prepare_debtors, work_charge_new,
+      true, 0 },
     { "idle one freed", prepare_idle, work_free_idle, false, 0 },
     { "full one forgotten", prepare_idle, work_forget, false, 0 },
     { "half displaced one mended", prepare_half_displaced, work_sweep, true,
@@ -310,11 +356,11 @@ static const scenario_t  scenarios[] = {
 
 /* What all slots hold together; an empty one is a full bucket. */
 
-static uint64_t
+static int64_t
 worth(tb_table_t *t)
 {
+    int64_t      sum;
     uint32_t     i;
-    uint64_t     sum;
     tb_slot_t   *slot;
     tb_limits_t  limits;
 
@@ -367,7 +413,7 @@ check_service(const scenario_t *sc, const tb_table_t *state)
         }
     }
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; sc->work != work_charge_new && i < 3; i++) {
         h = fixture_key(NEW + i);
 
         if (fixture_ask(t, &h, NOW, DFLT, TB_COST_MIN, &res) != TB_PASS) {
@@ -387,7 +433,8 @@ static void
 check_recovery(const scenario_t *sc, const tb_table_t *state)
 {
     uint32_t     i;
-    uint64_t     before, now;
+    int64_t      before;
+    uint64_t     now;
     tb_hash_t    h;
     tb_sweep_t   seen;
     tb_slot_t   *slot;
@@ -412,7 +459,7 @@ check_recovery(const scenario_t *sc, const tb_table_t *state)
         }
     }
 
-    for (now = NOW; now < NOW + 30000; now += 500) {
+    for (now = NOW; now < NOW + 60000; now += 500) {
         seen = fixture_sweep(t, now, DFLT);
     }
 
@@ -430,9 +477,9 @@ check_recovery(const scenario_t *sc, const tb_table_t *state)
 
 
 static void
-check_state(const scenario_t *sc, const tb_table_t *state, uint64_t before)
+check_state(const scenario_t *sc, const tb_table_t *state, int64_t before)
 {
-    uint64_t     after, raises;
+    int64_t      after, raises;
     tb_hash_t    h;
     tb_table_t  *t;
 
@@ -451,8 +498,8 @@ check_state(const scenario_t *sc, const tb_table_t *state, uint64_t before)
     }
 
     if (after > before + raises) {
-        fail_msg("%s: %llu µtok created", sc->name,
-                 (unsigned long long) (after - before));
+        fail_msg("%s: %lld µtok created", sc->name,
+                 (long long) (after - before));
     }
 
     /* the next one who tries the same succeeds */
@@ -479,7 +526,7 @@ run(const scenario_t *sc, tb_table_t *t, int changes)
 {
     int          n;
     pid_t        pid;
-    uint64_t     before;
+    int64_t      before;
     tb_table_t  *last;
 
     memset(t, 0, size);

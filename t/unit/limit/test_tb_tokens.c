@@ -23,7 +23,7 @@
 static void
 reads_what_was_written(void **state)
 {
-    uint64_t              tokens;
+    int64_t               tokens;
     unsigned              i;
     tb_hash_t             h;
     unsigned char         text[10 * TB_TOKENS_ENTRY_SIZE], *p;
@@ -36,7 +36,8 @@ reads_what_was_written(void **state)
     for (i = 0; i < 10; i++) {
         h.lo = i + 1;
         h.hi = ~(uint64_t) i;
-        p = tb_tokens_write(p, &h, i * TB_COST_MAX / 9);
+        p = tb_tokens_write(p, &h, i ? (int64_t) (i * TB_COST_MAX / 9)
+                                     : -TB_DEBT_MAX);
     }
 
     assert_ptr_equal(p, text + sizeof(text));
@@ -48,7 +49,8 @@ reads_what_was_written(void **state)
 
         assert_int_equal(h.lo, i + 1);
         assert_int_equal(h.hi, ~(uint64_t) i);
-        assert_int_equal(tokens, i * TB_COST_MAX / 9);
+        assert_true(tokens == (i ? (int64_t) (i * TB_COST_MAX / 9)
+                                 : -TB_DEBT_MAX));
     }
 
     assert_ptr_equal(next, text + sizeof(text));
@@ -92,6 +94,9 @@ elapsed_time_is_credited(void **state)
     assert_int_equal(tb_tokens_credit(0, AT, AT + 2000, limits),
                      20 * TB_TOKEN);
     assert_int_equal(tb_tokens_credit(5, AT, AT + 1, limits), 10005);
+    assert_true(tb_tokens_credit(-20005, AT, AT + 1, limits) == -10005);
+    assert_int_equal(tb_tokens_credit(-TB_DEBT_MAX, AT, UINT64_MAX, limits),
+                     100 * TB_TOKEN);
     assert_int_equal(tb_tokens_credit(0, AT, AT + 9999, limits),
                      100 * TB_TOKEN - 10000);
     assert_int_equal(tb_tokens_credit(0, AT, AT + 10000, limits),
@@ -122,7 +127,8 @@ a_clock_set_back_credits_nothing(void **state)
 static void
 credits_what_a_bucket_earns(void **state)
 {
-    uint64_t     age, tokens;
+    int64_t      tokens;
+    uint64_t     age;
     tb_word_t    word;
     tb_limits_t  limits;
 
@@ -136,8 +142,8 @@ credits_what_a_bucket_earns(void **state)
         limits = tb_limits(TB_CAPACITY_MAX, rates[i], 0);
 
         for (age = 1; age < TB_AGE_MAX; age = age * 3 + 1) {
-            for (tokens = 0; tokens <= tb_limits_full(limits);
-                 tokens = tokens * 11 + 999999)
+            for (tokens = -TB_DEBT_MAX; !tb_limits_is_full(limits, tokens);
+                 tokens = tokens < 0 ? tokens / 3 : tokens * 11 + 999999)
             {
                 word = tb_word_settle(tb_word(tokens, 0), limits, age);
                 assert_int_equal(tb_tokens_credit(tokens, AT, AT + age,
