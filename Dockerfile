@@ -41,7 +41,7 @@ RUN apt-get update \
     && install -d -o www-data -g www-data -m 0700 /var/lib/gateway
 
 COPY --from=build /out/usr/lib/nginx/modules/ /usr/lib/nginx/modules/
-COPY conf/snippets/ /usr/share/gateway/snippets/
+COPY --from=build /out/usr/share/nginx-gateway/ /usr/share/nginx-gateway/
 COPY docker/entrypoint.sh docker/healthcheck /usr/local/bin/
 
 USER www-data
