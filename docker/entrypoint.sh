@@ -12,7 +12,7 @@
 set -euf
 
 : "${CONFIG:=/etc/gateway/nginx.conf}" "${RUN_DIR:=/run/gateway}"
-: "${SNIPPETS:=/usr/share/gateway/snippets}" "${NGINX_BIN:=/usr/sbin/nginx}"
+: "${SHARE:=/usr/share/nginx-gateway}" "${NGINX_BIN:=/usr/sbin/nginx}"
 
 : "${MODULES:=/usr/lib/nginx/modules}"
 
@@ -20,6 +20,7 @@ set -euf
 : "${RATE:=10r/s}" "${CAPACITY:=100}" "${ZONE_SIZE:=16m}"
 : "${CLIENT_KEY_HEADER:=X-API-Key}" "${REAL_IP_FROM:=}"
 : "${STORE_URL:=}" "${STORE_PASSWORD_FILE:=}" "${NODE_NAME:=}"
+: "${SCOPE:=node}" "${LB_STATE:=}"
 : "${HEALTH_URI:=}" "${HEALTH_INTERVAL:=5s}"
 : "${ADMIN_LISTEN:=127.0.0.1:8081}" "${ADMIN_HOSTS:=}"
 : "${ADMIN_ALLOW:=127.0.0.0/8 ::1}"
@@ -192,6 +193,15 @@ check_settings()
         "$STORE_PASSWORD_FILE" '/[A-Za-z0-9_./-]+' 'an absolute path'
     [ -z "$NODE_NAME" ] || must_match NODE_NAME "$NODE_NAME" "$name" \
         'a name of letters, digits, "-", "_" and "."'
+    case $SCOPE in
+        node) ;;
+        global)
+            [ "${STORE_URL#redis}" != "$STORE_URL" ] \
+                || die 'SCOPE is "global", which takes a Redis as STORE_URL' ;;
+        *)  die "SCOPE is \"$SCOPE\", it must be node or global" ;;
+    esac
+    [ -z "$LB_STATE" ] || must_match LB_STATE "$LB_STATE" \
+        '/[A-Za-z0-9_./-]*[A-Za-z0-9_-]' 'the absolute path of a file'
     [ -z "$HEALTH_URI" ] || must_match HEALTH_URI "$HEALTH_URI" \
         '/[A-Za-z0-9_.~/?=&%+-]*' 'a path, like /healthz'
     must_match HEALTH_INTERVAL "$HEALTH_INTERVAL" "$time" 'a time, like 5s'
@@ -265,7 +275,7 @@ admin()
 
     server {
         listen $ADMIN_LISTEN default_server;
-        include $SNIPPETS/json-errors-location.conf;
+        include $SHARE/snippets/json-errors-location.conf;
 
         location / {
             return 421;
@@ -275,12 +285,15 @@ admin()
     server {
         listen $ADMIN_LISTEN;
         server_name localhost 127.0.0.1 [::1]${ADMIN_HOSTS:+ $ADMIN_HOSTS};
-        include $SNIPPETS/json-errors-location.conf;
+        include $SHARE/snippets/json-errors-location.conf;
 
 $allow
         deny all;
 
-        include $SNIPPETS/admin-locations.conf;
+        include $SHARE/snippets/admin-locations.conf;
+
+        root $SHARE/dashboard;
+        include $SHARE/snippets/dashboard.conf;
     }
 END
 }
@@ -319,18 +332,19 @@ http {
 
 $(real_ip)
 
-    include $SNIPPETS/json-log.conf;
+    include $SHARE/snippets/json-log.conf;
     access_log /dev/stdout json;
 
-    include $SNIPPETS/json-errors.conf;
+    include $SHARE/snippets/json-errors.conf;
 
     tbucket_zone $(key_variable) fallback=\$tbucket_addr
-                 zone=clients:$ZONE_SIZE rate=$RATE capacity=$CAPACITY;
+                 zone=clients:$ZONE_SIZE rate=$RATE capacity=$CAPACITY scope=$SCOPE;
 $(store)
 
     upstream backend {
         lb $LB_METHOD;
 $(health)
+$([ -z "$LB_STATE" ] || echo "        lb_state $LB_STATE;")
 
 $server_lines    }
 
@@ -338,14 +352,14 @@ $server_lines    }
         listen $LISTEN_PORT default_server backlog=4096;
 $([ ! -e /proc/net/if_inet6 ] \
   || echo "        listen [::]:$LISTEN_PORT default_server backlog=4096;")
-        include $SNIPPETS/json-errors-location.conf;
+        include $SHARE/snippets/json-errors-location.conf;
 
         location / {
             tbucket zone=clients;
             tbucket_log_level info;
 
             proxy_pass http://backend;
-            include $SNIPPETS/proxy.conf;
+            include $SHARE/snippets/proxy.conf;
         }
 
         # for the container's health check

@@ -23,7 +23,7 @@ if (my ($folder) = ($ENV{TEST_NGINX_LOAD_MODULES} // '')
 }
 
 my @base = ("NGINX_BIN=" . ($ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx'),
-            "SNIPPETS=$top/conf/snippets", "MODULES=$modules",
+            "SHARE=$top/conf", "MODULES=$modules",
             "CONFIG=$dir/none", "PATH=$ENV{PATH}", "ADMIN_LISTEN=off",
             map { exists $ENV{$_} ? "$_=$ENV{$_}" : () }
             qw(LD_PRELOAD ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS));
@@ -76,19 +76,23 @@ subtest 'what is set is what nginx gets' => sub {
         for qw(round_robin least_conn random p2c least_time);
     writes('a hash key', qr/lb hash \$remote_addr\$uri;/,
            'LB_METHOD=hash $remote_addr$uri');
-    writes('a limit', qr/rate=0\.5r\/m capacity=7;/,
+    writes('a limit', qr/rate=0\.5r\/m capacity=7 scope=node;/,
            'RATE=0.5r/m', 'CAPACITY=7');
     writes('the header of the key', qr/tbucket_zone \$http_x_my_key /,
            'CLIENT_KEY_HEADER=X-My-Key');
     writes('a database', qr{tbucket_store sqlite:$dir/c.db;},
            "STORE_URL=sqlite:$dir/c.db");
+    writes('one limit for all', qr/ scope=global;/, 'SCOPE=global',
+           'STORE_URL=redis://127.0.0.1:1');
+    writes('a state file', qr{lb_state $dir/state/b.json;},
+           "LB_STATE=$dir/state/b.json");
     writes('a health check', qr{lb_health_check uri=/up interval=2s;},
            'HEALTH_URI=/up', 'HEALTH_INTERVAL=2s');
     my $port = Gateway::free_port();
     writes('an admin server',
            qr/listen\ 127\.0\.0\.1:$port\ default_server;.*return\ 421;.*
               localhost\ 127\.0\.0\.1\ \[::1\]\ gw;.*allow\ 10\.0\.0\.0\/8;
-              \s+deny\ all;/xs,
+              \s+deny\ all;.*root\ \S+\/dashboard;/xs,
            "ADMIN_LISTEN=127.0.0.1:$port", 'ADMIN_HOSTS=gw',
            'ADMIN_ALLOW=10.0.0.0/8');
     writes('proxies in front', qr/set_real_ip_from 10\.0\.0\.0\/8;/,
@@ -117,6 +121,9 @@ subtest 'what cannot be is refused before nginx starts' => sub {
         ['CLIENT_KEY_HEADER=X Key', qr/CLIENT_KEY_HEADER is/],
         ['STORE_URL=mysql://a', qr/STORE_URL must begin with/],
         ['STORE_URL=redis://:secret;@a', qr/STORE_URL has a character/],
+        ['SCOPE=all', qr/SCOPE is "all", it must be node or global/],
+        ['SCOPE=global', qr/SCOPE is "global", which takes a Redis/],
+        ['LB_STATE=b.json', qr/LB_STATE is "b.json"/],
         ['HEALTH_URI=up', qr/HEALTH_URI is "up"/],
         ['ADMIN_LISTEN=8081', qr/ADMIN_LISTEN is "8081"/],
         ['ADMIN_HOSTS=a;b', qr/a word of ADMIN_HOSTS/],
