@@ -38,7 +38,8 @@ DEPS_UNIT =	libcmocka-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		libfaketime openssl prometheus redis-server redis-sentinel \
-		sqlite3
+		sqlite3 chromium fonts-dejavu-core \
+		$(if $(shell command -v npm),,nodejs npm)
 DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
 		libpython3-stdlib
 DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make
@@ -152,6 +153,7 @@ test:		# unit tests, ThreadSanitizer stress and the nginx suite
 suite:		# the nginx suite only
 suite: modules probe
 	$(need) $(DEPS_SUITE)
+	@$(TOP)/tools/browser $(OUT)/browser
 	@$(SUITE_ENV) prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
 	    $$(perl -MTest::Nginx::Socket -e 1 2>/dev/null \
 	       || echo -I$(TOP)/t/lib) $(TESTS)

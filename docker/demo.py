@@ -175,10 +175,13 @@ class Demo:
         """Makes build/demo, keeping what an earlier demo has left there."""
         (DIR / "temp").mkdir(parents=True, exist_ok=True)
 
-        link = DIR / "modules"
-        if link.is_symlink() or link.exists():
-            link.unlink()
-        link.symlink_to(self.modules)
+        for name, target in (("modules", self.modules),
+                             ("dashboard", TOP / "conf" / "dashboard"),
+                             ("snippets", TOP / "conf" / "snippets")):
+            link = DIR / name
+            if link.is_symlink() or link.exists():
+                link.unlink()
+            link.symlink_to(target)
 
         (DIR / "nginx.conf").write_text(
             render(self.port, self.admin_port, self.backend_ports, self.rate,
@@ -221,10 +224,11 @@ class Demo:
         self.await_port(self.nginx, self.admin_port, "nginx")
 
     def say_what_to_try(self):
-        """Five lines."""
+        """Six lines."""
         at = f"localhost:{self.port}"
         pid = self.backends[self.backend_ports[1]].pid
         print(f"""
+  http://localhost:{self.admin_port}/             who is limited, which server is out
   curl -i {at}/          the three backends answer in turn (rate {self.rate})
   for i in $(seq 40); do curl -s {at}/; done          429 when {self.capacity} tokens are used
   kill {pid}                        ends a backend: no request fails, and it is told here

@@ -6,32 +6,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Gateway;
+use Gateway::Example qw(example);
 use Test::More;
 
 my $conf = "$FindBin::Bin/../conf";
-
-# An example without what Gateway.pm adds of its own, with our paths, and with
-# its ports and servers replaced.
-
-sub example
-{
-    my ($name, @replace) = @_;
-
-    my $text = Gateway::slurp("$conf/$name");
-    $text =~ s/^(load_module|user|pid|error_log|worker_\w+) [^;]*;.*\n//gm;
-    $text =~ s/^events \{.*?^\}\n//ms;
-    $text =~ s/^http \{/http {\n%%TEMP%%/m if $text !~ /_temp_path/;
-    $text =~ s{/var/(?:log|lib)/nginx/}{%%DIR%%/}g;
-    $text =~ s{include snippets/}{include $conf/snippets/}g;
-    $text =~ s/^.*listen \[::\].*\n//gm;
-    $text =~ s{%%TEMP%%}{join '', map { "${_}_temp_path %%DIR%%/$_;\n" }
-                         qw(client_body proxy fastcgi scgi uwsgi)}e;
-    while (my ($from, $to) = splice(@replace, 0, 2)) {
-        $text =~ s/$from/$to/g or die "$name: no $from\n";
-    }
-
-    return $text;
-}
 
 my @ports = (qr/listen 8080/, 'listen 127.0.0.1:%%PORT%%',
              qr/127\.0\.0\.1:8081/, '127.0.0.1:%%PORT_admin%%');
@@ -48,10 +26,7 @@ subtest 'every example is accepted' => sub {
     for my $name (@files) {
         my $text = example($name)
             =~ s/listen \K(?:127\.0\.0\.1:)?808(\d)/127.0.0.1:%%PORT_$1%%/gr
-            =~ s/password_file=\S+?(;|\s)/password_file=$password$1/gr
-            =~ s/access_log access/access_log %%DIR%%\/access/gr
-            =~ s/_temp_path temp/_temp_path %%DIR%%/gr
-            =~ s/sqlite:store/sqlite:%%DIR%%\/store/gr;
+            =~ s/password_file=\S+?(;|\s)/password_file=$password$1/gr;
         my ($code, $err) = check($text);
         is($code, 0, $name) or diag($err);
     }
@@ -72,6 +47,11 @@ subtest 'production.conf serves' => sub {
     my $r = get($admin, '/upstreams', headers => { Host => 'evil.example' });
     is($r->{code}, 421, 'the admin server refuses a name it does not know');
     is($r->{body}, '{"code":421,"message":"Misdirected request"}', 'as JSON');
+
+    $r = get($admin, '/', headers => { Host => 'localhost' });
+    like($r->{body}, qr/<title>Gateway/, 'the status page is there');
+    like($r->{headers}{'content-security-policy'}, qr/frame-ancestors 'none'/,
+         'for nobody to frame');
 
     for my $uri (qw(/clients /upstreams /metrics/tbucket /metrics/lb
                     /status)) {
