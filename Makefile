@@ -44,7 +44,7 @@ DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
 		libpython3-stdlib
 DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
-		perl libtest-base-perl python3-minimal libpython3-stdlib
+		lua5.1 lua-check perl libtest-base-perl python3-minimal libpython3-stdlib
 
 need =		@$(TOP)/tools/deps
 
@@ -167,11 +167,16 @@ chaos:
 # src/core, is a program of its own, linked with all of src/core.  $(1) is the
 # directory, $(2) the compiler, $(3) its flags, $(4) the sources of programs.
 
-UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -pthread
+UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(dir $(SCRIPTS)) -pthread
 UNIT_LIBS =	-lyajl -lpthread -lm
 UNITS :=	$(sort $(wildcard t/unit/test_*.c t/unit/*/test_*.c))
 RACES :=	$(sort $(wildcard t/unit/*/race_*.c))
 CORE :=		$(wildcard src/core/*/*.c)
+SCRIPTS =	$(OUT)/scripts/ngx_gw_scripts.h
+
+$(SCRIPTS): tools/embed $(wildcard src/redis/*.lua)
+	@mkdir -p $(@D)
+	@$^ >$@
 
 # the programs in directory $(1) that the sources $(2) make
 
@@ -182,7 +187,7 @@ $(OUT)/$(1)/core/%.o: src/core/%.c
 	@mkdir -p $$(@D)
 	@$(2) -std=c11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 
-$(OUT)/$(1)/t/%.o: t/unit/%.c
+$(OUT)/$(1)/t/%.o: t/unit/%.c | $(SCRIPTS)
 	@mkdir -p $$(@D)
 	@$(2) -std=gnu11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 

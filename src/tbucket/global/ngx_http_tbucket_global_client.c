@@ -116,7 +116,7 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_LEASE, 1, "2");
-    ngx_http_tbucket_redis_str(args, &rz->holders);
+    ngx_http_tbucket_redis_str(args, &rz->nodes);
     ngx_http_tbucket_redis_put(args, key, ngx_http_tbucket_global_key_len(rz));
     ngx_http_tbucket_redis_put(args, head, TB_LEASE_HEAD);
     ngx_http_tbucket_redis_put(args, part, TB_LEASE_PART);

@@ -176,7 +176,7 @@ typedef struct {
     ngx_str_t                     staged;   /* token states on their way */
     ngx_str_t                     patched;  /* those that the API has set */
     ngx_str_t                     bucket;   /* of scope=global: one's, but */
-    ngx_str_t                     holders;  /*   for its hash; who leases; */
+    ngx_str_t                     nodes;    /*   for its hash; who leases; */
     ngx_str_t                     global_secret;    /* of these hashes */
 
     /* the rest is of the leader */

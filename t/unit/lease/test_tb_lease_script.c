@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "src/tbucket/global/ngx_http_tbucket_lease_script.h"
+#include "ngx_gw_scripts.h"
 #include "t/unit/lease/tb_lease_model.h"
 #include "t/unit/tb_random.h"
 
@@ -183,16 +183,16 @@ timed(void)
 {
     size_t       len;
     const char  *at;
-    static char  text[sizeof(ngx_http_tbucket_script_lease) + 64];
+    static char  text[sizeof(ngx_gw_script_lease) + 64];
 
     static const char  call[] = "redis.call('TIME')";
 
-    at = strstr(ngx_http_tbucket_script_lease, call);
+    at = strstr(ngx_gw_script_lease, call);
     assert_non_null(at);
 
-    len = at - ngx_http_tbucket_script_lease;
+    len = at - ngx_gw_script_lease;
     snprintf(text, sizeof(text), "%.*s{ARGV[3], ARGV[4]}%s", (int) len,
-             ngx_http_tbucket_script_lease, at + sizeof(call) - 1);
+             ngx_gw_script_lease, at + sizeof(call) - 1);
 
     return text;
 }
@@ -436,7 +436,7 @@ test_runs_as_it_is(void **state)
                       TB_LEASE_BEATS | TB_LEASE_JOINS, 1, 0, 0);
     tb_lease_put(part, &ask);
 
-    len = call(s, ngx_http_tbucket_script_lease, head, part, 1, &which, buf,
+    len = call(s, ngx_gw_script_lease, head, part, 1, &which, buf,
                sizeof(buf));
 
     assert_true(tb_lease_read(buf, len, 1, &reply, &got));
@@ -461,7 +461,7 @@ test_runs_as_it_is(void **state)
                       (const unsigned char *) "node", TB_LEASE_BEATS, 2,
                       reply.time, TB_LEASE_ALL);
 
-    len = call(s, ngx_http_tbucket_script_lease, head, part, 1, &which, buf,
+    len = call(s, ngx_gw_script_lease, head, part, 1, &which, buf,
                sizeof(buf));
 
     assert_true(tb_lease_read(buf, len, 1, &reply, &got));

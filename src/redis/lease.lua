@@ -1,0 +1,354 @@
+-- One bucket for many nodes: lends tokens to the node that calls, takes back
+-- what it returns, and keeps account of who may be using how much.  This is
+-- all of the protocol's Redis side.  What calls and replies look like, and
+-- why the limit is strict, is in src/core/lease/tb_lease.h.
+--
+-- KEYS: the nodes, then one bucket each.  ARGV: the head of the call, its
+-- parts.  Returns the reply, a string.
+--
+-- Values, little endian; "f8" is a double:
+--
+--     nodes    last f8, age f8, clock f8, base f8, lag f8, then for each
+--              node  id 6, tag 4, seen f8, share f8, seq f8, absent f8
+--     bucket   gen u4, left f8, since f8, then for each node
+--              id 6, held f8, seq f8, want f8, time f8
+--
+-- Times are in us.  "last" is Redis' own time, the others are times of
+-- "age", which is how long the nodes have existed by that clock and does not
+-- go back when that does.  "clock" is the time by which buckets refill: it
+-- goes slower by the share of each node that is missing, as that one refills
+-- its words itself.  "seen" is when a node got its last reply, as far as
+-- that is known.
+--
+-- A bucket without a value is full if it has had the time to fill since
+-- "base", or if there is no base (-1).  Values expire after twice the time in
+-- which the bucket fills and a minute more.  "lag" finds out when the clock
+-- went so slowly that a value may have expired too early; base is moved then.
+--
+-- A bucket is settled with what nodes held up to now, and what is reported
+-- counts from now on: tokens spent lately leave no room for refill of the
+-- time before.
+
+if redis.replicate_commands then redis.replicate_commands() end
+
+local get, put, floor = struct.unpack, struct.pack, math.floor
+local min, max, sub = math.min, math.max, string.sub
+
+-- us after its last reply from which on a node counts as missing
+local MISSING = 300000
+
+-- all of the shares, in parts per million
+local ALL = 1000000
+
+-- doubles are exact up to here
+local EXACT = 9007199254740992
+
+local time = redis.call('TIME')
+local wall = time[1] * 1000000 + time[2]
+
+local id, tag, flags, seq, ack, belief = get('<c6c4Bddd', ARGV[1])
+local beats, joins = flags % 2 >= 1, flags % 4 >= 2
+local returns, leaves = flags % 8 >= 4, flags % 16 >= 8
+
+local values = redis.call('MGET', unpack(KEYS))
+
+
+-- What is known of the nodes.  A Redis that lost its data, to which nodes
+-- come back, begins with base 0, so that nobody gets a full bucket for the
+-- second time, and with one more node (id 0) that is missing: it stands for
+-- those which have not come back yet.
+
+local text = values[1]
+local last, age, clock, base, lag = wall, 0, 0, -1, 0
+local nodes, nobody = {}, string.rep('\0', 6)
+
+if text and #text % 42 == 40 then
+  last, age, clock, base, lag = get('<ddddd', text)
+  for p = 41, #text, 42 do
+    local n = {}
+    n.id, n.tag, n.seen, n.share, n.seq, n.absent = get('<c6c4dddd', text, p)
+    nodes[#nodes + 1] = n
+  end
+elseif returns and belief < ALL then
+  base = 0
+  nodes[1] = {id = nobody, tag = '0000', seen = -MISSING - 1, share = ALL,
+              seq = 0, absent = 0}
+end
+
+
+-- The clocks.  Nobody in contact for an hour: all is forgotten.  A step of
+-- more than a second is no time in which Redis served others.
+
+local step = max(0, wall - last)
+local now = age + step
+local reserved = 0
+
+if step > 3600000000 then
+  nodes, base, lag = {}, -1, 0
+end
+
+for _, n in ipairs(nodes) do
+  local missing = now - max(n.seen + MISSING, age)
+  if missing > 0 then
+    reserved = reserved + missing * n.share
+    if step <= 1000000 then n.absent = n.absent + missing end
+  end
+end
+
+reserved = min(step, math.ceil(reserved / ALL))
+clock = clock + step - reserved
+lag = max(0, lag + reserved - floor(step / 2))
+
+if lag > 30000000 then
+  base, lag = clock, 0
+end
+
+
+-- Who is forgotten: a node that has been missing for 60 s of the time that
+-- Redis served others, or for 2 s if one of the same name has come after it.
+
+local successor = {}
+
+for i = #nodes, 1, -1 do
+  local n = nodes[i]
+  if n.absent > 60000000 or n.absent > 2000000 and successor[n.tag] then
+    nodes[i] = false
+  elseif n.seen + MISSING >= now then
+    successor[n.tag] = true
+  end
+end
+
+-- "shares" is what the others may believe to have, "others" is node 0
+
+local all, me, others, shares = {}, nil, nil, 0
+
+for i = 1, #nodes do
+  local n = nodes[i]
+  if n then
+    all[#all + 1] = n
+    if n.id == nobody then others = n end
+    if n.id == id then me = n else shares = shares + n.share end
+  end
+end
+
+
+-- The caller: it may join, and then has no share yet, which is told to it
+-- once the others believe to have less.  A node that returns brings the share
+-- along that node 0 kept for it.
+
+if not me then
+  if not joins then return put('<BI4I4I4d', 2, 0, 0, 0, 0) end
+  me = {id = id, tag = tag, seen = now, share = 0, seq = 0, absent = 0}
+  if others and returns then
+    local share = min(belief, others.share)
+    others.share, shares = others.share - share, shares - share
+    if others.share < 1000 then
+      shares = shares - others.share
+      table.remove(all, 1)
+    end
+  end
+  all[#all + 1] = me
+  belief = 0
+end
+
+-- A beat is the node's word on itself; an older one is stale.
+
+local status = 0
+
+if beats and seq > me.seq then
+  me.seq = seq
+  me.seen = max(me.seen, min(ack, now))
+  if me.seen + MISSING >= now then me.absent = 0 end
+  me.share = max(0, min(floor(ALL / #all), ALL - shares))
+elseif beats then
+  status = 1
+end
+
+local told = me.share
+if status == 0 and beats then me.share = max(told, belief) end
+
+
+-- Who is missing, and who may use all of the limit: a node that may believe
+-- to have all of it may take all of a bucket once it is missing.  So nobody
+-- else is granted any ("alone") until it has told that it believes less, but
+-- one of its own name that came after it went missing.
+
+local known, away, alone = {}, {}, false
+
+for _, n in ipairs(all) do
+  known[n.id] = n
+  n.whole = n.share >= ALL and (n == me or n.tag ~= tag)
+  if n.seen + MISSING < now then
+    n.away = now - n.seen - MISSING
+    away[#away + 1] = n
+  elseif n.share >= ALL then
+    n.whole = true
+  end
+  if n ~= me and n ~= others and n.whole then alone = true end
+end
+
+
+-- The bucket at hand: its capacity and rate as in the call, the capacity in
+-- µtok ("full"), ms after which its value expires, and the time since when
+-- what a node wanted counts.
+
+local capacity, rate, full, ttl, fresh
+
+-- What a node that is missing may have in it.
+
+local function possible(n, held, whole)
+  if n.id == nobody then
+    return floor(full * min(ALL, n.share * 1.125) / ALL)
+  end
+  if whole then return full end
+  return min(max(held, floor(full * n.share / ALL)),
+             held + floor(rate * n.share / ALL * n.away / 864000) + 1)
+end
+
+local parts, keys, call = ARGV[2], KEYS, redis.call
+local out = {}
+
+for k = 1, #parts / 49 do
+  local op, gen, hold, back, want, unit, size, speed =
+    get('<BI4ddddI4d', parts, k * 49 - 48)
+
+  if size ~= capacity or speed ~= rate then
+    capacity, rate, full = size, speed, size * 1000000
+    ttl = string.format('%.0f', floor(full * 1728 / rate) + 60001)
+    fresh = now - max(20000, min(250000, full * 432000 / rate))
+  end
+
+  -- What is recorded: "mine" and "done" are the caller's tokens and call;
+  -- "rest" are the others' records, who hold "held" and want "wanted".
+
+  local value = values[k + 1]
+  local current, left, since = 0, full, clock
+  local rest, held, mine, done = '', 0, 0, 0
+  local rivals, wanted = 1, 0
+
+  if value and #value % 38 == 20 then
+    current, left, since = get('<I4dd', value)
+    for p = 21, #value, 38 do
+      local who, has, s, w, t = get('<c6dddd', value, p)
+      local n = known[who]
+      if n == me then
+        mine, done = has, s
+      elseif n then
+        rest = rest .. sub(value, p, p + 37)
+        if n.away then
+          n.met = k
+          has = possible(n, has, n.whole)
+        end
+        held = held + has
+        if w > 0 and t > fresh then
+          rivals, wanted = rivals + 1, wanted + w
+        end
+      end
+    end
+  elseif base >= 0 then
+    left, since = 0, base
+  end
+
+  local limit = me.away and possible(me, mine, me.whole and op == 3) or mine
+
+  for i = 1, #away do
+    local n = away[i]
+    if n ~= me and n.met ~= k then
+      held = held + possible(n, 0, n.whole)
+    end
+  end
+
+  -- Refill.  Its last multiplication may be rounded up where it exceeds
+  -- what is exact; 1 µtok less makes up for it.
+
+  local free = left
+
+  if clock > since then
+    local earned = rate * (clock - since)
+    free = free + floor(earned / 864000)
+    if earned > EXACT then free = free - 1 end
+  end
+
+  local room = full - held - limit
+  local settled = free >= room
+  if settled then free = room > 0 and room or 0 end
+
+  -- The operation: 0 TAKE, 1 SET, 2 PEEK, 3 CAP.
+
+  local state, delta = 0, 0
+
+  if op == 2 then
+    delta = min(held, full)
+  elseif op ~= 1 and done >= seq then
+    state = 1
+  elseif op ~= 1 and alone then
+    delta, free = 0 - hold, 0
+  else
+    local grant = 0
+
+    if op == 3 then
+      free, back, settled = min(free, back), 0, true
+    end
+
+    if op == 1 then
+      current = (current + 1) % 4294967296
+      free, rest, settled = min(full, want), '', true
+      delta, hold, want = -hold, 0, 0
+    else
+      if gen ~= current then
+        delta, hold, back = -hold, 0, 0
+      elseif hold > limit then
+        delta, hold = limit - hold, limit
+      end
+
+      if back > 0 then
+        back = min(back, limit - hold)
+        free = free + back
+      end
+
+      -- a fair part, in whole units; or one unit, if that is there
+
+      if want > 0 then
+        local most = hold + floor(min(want, max(free / rivals,
+                                                free - wanted)))
+        grant = most - most % unit - hold
+        if grant <= 0 then
+          grant = unit - hold % unit
+          if grant > free or grant > want then grant = 0 end
+        end
+      end
+
+      free = free - grant
+    end
+
+    if settled or grant > 0 or back > 0 then
+      left, since = free, clock
+    end
+
+    delta = delta + grant
+
+    if settled or want > 0 or back > 0 or mine ~= hold + grant then
+      call('SET', keys[k + 1],
+           put('<I4dd', current, left, since) .. rest
+           .. put('<c6dddd', id, hold + grant, seq, want, now),
+           'PX', ttl)
+    end
+  end
+
+  out[k] = put('<BI4dd', state, current, delta, free)
+end
+
+
+local save = {put('<ddddd', wall, now, clock, base, lag)}
+
+for _, n in ipairs(all) do
+  if n ~= me or not leaves then
+    save[#save + 1] = put('<c6c4dddd', n.id, n.tag, n.seen, n.share, n.seq,
+                          n.absent)
+  end
+end
+
+call('SET', KEYS[1], table.concat(save))
+
+return put('<BI4I4I4d', status, told, #all, #away, now)
+       .. table.concat(out)
