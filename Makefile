@@ -16,6 +16,7 @@ ADMIN_PORT ?=	8081
 PROVE_JOBS ?=	1
 FUZZ_SECONDS ?=	600
 CHAOS_SECONDS ?= 600
+SEEDS ?=	10000
 PROVE_FLAGS ?=
 TESTS ?=	$(sort $(wildcard t/*.t t/*/*.t))
 JOBS :=		$(shell nproc 2>/dev/null || echo 1)
@@ -34,7 +35,7 @@ ifeq ($(NGINX_SRC),/usr/share/nginx/src)
 DEPS_BUILD +=	nginx nginx-dev
 endif
 DEPS_DEMO =	python3-minimal libpython3-stdlib
-DEPS_UNIT =	libcmocka-dev redis-server
+DEPS_UNIT =	libcmocka-dev liblua5.1-0-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		libfaketime openssl prometheus redis-server redis-sentinel \
@@ -94,8 +95,8 @@ SUITE_ENV =	TEST_NGINX_BINARY=$(SUITE_NGINX) TEST_NGINX_RANDOMIZE=1 \
 		TEST_PROBE_MODULE=$(PROBE)/ngx_http_probe_module.so
 
 .DELETE_ON_ERROR:
-.PHONY:		help deps build modules configured demo test unit race \
-		suite chaos probe asan asan-unit valgrind coverage fuzz bench \
+.PHONY:		help deps build modules configured demo test unit simulate \
+		race suite chaos probe asan asan-unit valgrind coverage fuzz bench \
 		lint format install package clean FORCE
 
 help:		# what there is
@@ -167,7 +168,8 @@ chaos:
 # src/core, is a program of its own, linked with all of src/core.  $(1) is the
 # directory, $(2) the compiler, $(3) its flags, $(4) the sources of programs.
 
-UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(dir $(SCRIPTS)) -pthread
+UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(dir $(SCRIPTS)) \
+		-I/usr/include/lua5.1 -pthread
 UNIT_LIBS =	-lyajl -lpthread -lm
 UNITS :=	$(sort $(wildcard t/unit/test_*.c t/unit/*/test_*.c))
 RACES :=	$(sort $(wildcard t/unit/*/race_*.c))
@@ -194,7 +196,8 @@ $(OUT)/$(1)/t/%.o: t/unit/%.c | $(SCRIPTS)
 $(OUT)/$(1)/bin/%: $(OUT)/$(1)/t/%.o \
     $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(CORE))
 	@mkdir -p $$(@D)
-	@$(2) $(3) -o $$@ $$^ $$(UNIT_LIBS) $$(if $$(findstring /test_,$$@),-lcmocka)
+	@$(2) $(3) -o $$@ $$^ $$(UNIT_LIBS) $$(if $$(findstring /test_,$$@),-lcmocka) \
+	    $$(if $$(findstring /lease/,$$@),-llua5.1)
 
 .SECONDARY: $(patsubst t/unit/%.c,$(OUT)/$(1)/t/%.o,$(4)) \
     $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(CORE))
@@ -216,6 +219,17 @@ unit:		# unit tests of src/core
 	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
 	@$(MAKE) --no-print-directory $(PARALLEL) unit-programs
 	$(run) $(call bin,unit,$(UNITS))
+
+SIMULATION =	$(OUT)/unit/bin/lease/test_tb_lease_sim
+
+simulate:	# SEEDS=10000 runs of the lease protocol in virtual time
+	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
+	@$(MAKE) --no-print-directory $(PARALLEL) $(SIMULATION)
+	@seq 1 100 $(SEEDS) | xargs -P $(JOBS) -I SEED env LEASE_FROM=SEED \
+	    LEASE_RUNS=100 $(SIMULATION) test_never_too_much \
+	    >$(OUT)/simulate.log 2>&1 \
+	    || { grep '^seed' $(OUT)/simulate.log; exit 1; }
+	@echo 'no more than the limit is admitted by any of $(SEEDS) seeds'
 
 race:		# stress of src/core under ThreadSanitizer
 	$(need) $(DEPS_BUILD) $(DEPS_RACE)

@@ -1,10 +1,11 @@
 
 /*
- * The script that leases tokens, in a real Redis, against its model: the
- * same random calls, with times of the test's, give the same bytes.
+ * The script that leases tokens, in a real Redis and in what the simulation
+ * has for one: the same random calls at the same times give the same bytes.
  */
 
 
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,24 +21,24 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "ngx_gw_scripts.h"
-#include "t/unit/lease/tb_lease_model.h"
+#include "t/unit/lease/tb_lease_redis.h"
 #include "t/unit/tb_random.h"
 
 
 #define HOLDERS  5
 #define BUCKETS  5
-#define CALLS    15000
+#define CALLS    3000
 
 
 typedef struct {
     char         dir[64];
     char         path[96];
+    char        *script;           /* with the time as arguments */
     pid_t        pid;
     FILE        *in;
     FILE        *out;
     tb_random_t  rnd;
-    model_t      model;
+    redis_t      here;
     double       now;              /* us */
     double       heard[HOLDERS];   /* time in the last reply */
     uint64_t     seq[HOLDERS];
@@ -149,6 +150,13 @@ start(void **state)
     s->out = fdopen(dup(fd), "w");
     assert_true(s->in && s->out);
 
+    redis_open(&s->here, (redis_edit_t) { NULL, NULL });
+
+    assert_non_null(strstr(ngx_gw_script_lease, "redis.call('TIME')"));
+    s->script = strdup(luaL_gsub(s->here.lua, ngx_gw_script_lease,
+                                 "redis.call('TIME')", "{ARGV[3], ARGV[4]}"));
+    lua_settop(s->here.lua, 0);
+
     s->rnd.state = 1;
     s->now = 1.7e15;
     *state = s;
@@ -170,31 +178,11 @@ stop(void **state)
     waitpid(s->pid, NULL, 0);
     unlink(s->path);
     rmdir(s->dir);
+    redis_close(&s->here);
+    free(s->script);
     free(s);
 
     return 0;
-}
-
-
-/* The script with the time from the last two arguments. */
-
-static const char *
-timed(void)
-{
-    size_t       len;
-    const char  *at;
-    static char  text[sizeof(ngx_gw_script_lease) + 64];
-
-    static const char  call[] = "redis.call('TIME')";
-
-    at = strstr(ngx_gw_script_lease, call);
-    assert_non_null(at);
-
-    len = at - ngx_gw_script_lease;
-    snprintf(text, sizeof(text), "%.*s{ARGV[3], ARGV[4]}%s", (int) len,
-             ngx_gw_script_lease, at + sizeof(call) - 1);
-
-    return text;
 }
 
 
@@ -208,8 +196,9 @@ pick(server_t *s, uint64_t from, uint64_t to)
 static void
 advance(server_t *s)
 {
-    char      key[16];
-    unsigned  i;
+    char          name[16];
+    unsigned      i;
+    redis_key_t  *key;
 
     switch (pick(s, 0, 200)) {
 
@@ -224,7 +213,7 @@ advance(server_t *s)
     case 2:
         if (pick(s, 0, 9) == 0) {
             simple(s, "FLUSHALL", NULL);
-            model_flush(&s->model);
+            redis_flush(&s->here);
         }
 
         break;
@@ -235,11 +224,11 @@ advance(server_t *s)
     }
 
     for (i = 0; i < BUCKETS; i++) {
-        if (s->model.buckets[i].there
-            && s->model.buckets[i].expires <= s->now)
-        {
-            snprintf(key, sizeof(key), "bucket%u", i);
-            simple(s, "DEL", key);
+        key = &s->here.keys[1 + i];
+
+        if (key->len != 0 && key->expires <= s->now) {
+            snprintf(name, sizeof(name), "bucket%u", i);
+            simple(s, "DEL", name);
         }
     }
 }
@@ -248,7 +237,9 @@ advance(server_t *s)
 static void
 random_part(server_t *s, unsigned b, unsigned char *buf)
 {
+    uint32_t        gen;
     uint64_t        full;
+    redis_key_t    *key;
     tb_lease_ask_t  ask;
 
     static const uint32_t  capacities[BUCKETS] = { 1, 10, 100, 5000,
@@ -266,8 +257,14 @@ random_part(server_t *s, unsigned b, unsigned char *buf)
 
     ask.op = pick(s, 0, 30) == 0 ? (tb_lease_op_e) pick(s, 1, 3)
                                  : TB_LEASE_TAKE;
-    ask.gen = (uint32_t) pick(s, 0, 9) ? s->model.buckets[b].gen
-                                       : (uint32_t) pick(s, 0, 3);
+    key = &s->here.keys[1 + b];
+    gen = 0;
+
+    if (key->len != 0) {
+        memcpy(&gen, key->value, sizeof(gen));
+    }
+
+    ask.gen = pick(s, 0, 9) ? gen : (uint32_t) pick(s, 0, 3);
     ask.hold = pick(s, 0, 1) ? pick(s, 0, full / 3) : 0;
     ask.back = pick(s, 0, 4) ? 0 : pick(s, 0, full / 3);
     ask.want = pick(s, 0, 2) ? pick(s, 0, full) : 0;
@@ -353,19 +350,17 @@ call(server_t *s, const char *script, const unsigned char *head,
 
 
 static void
-test_same_as_the_model(void **state)
+test_same_here_and_there(void **state)
 {
     size_t             len, expected;
     server_t          *s;
     unsigned           b, granted, h, i, n, stale, which[BUCKETS];
-    const char        *script;
     unsigned char      head[TB_LEASE_HEAD], parts[BUCKETS * TB_LEASE_PART];
     unsigned char      ours[512], theirs[512];
     tb_lease_reply_t   reply;
     tb_lease_answer_t  answers[BUCKETS];
 
     s = *state;
-    script = timed();
     granted = 0;
     stale = 0;
 
@@ -383,8 +378,9 @@ test_same_as_the_model(void **state)
             }
         }
 
-        expected = model_call(&s->model, head, parts, n, which, s->now, ours);
-        len = call(s, script, head, parts, n, which, theirs, sizeof(theirs));
+        expected = redis_call(&s->here, head, parts, n, which, s->now, ours,
+                              sizeof(ours));
+        len = call(s, s->script, head, parts, n, which, theirs, sizeof(theirs));
 
         if (len != expected || memcmp(ours, theirs, len) != 0) {
             fail_msg("call %u differs", i);
@@ -473,7 +469,7 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(test_same_as_the_model),
+        cmocka_unit_test(test_same_here_and_there),
         cmocka_unit_test(test_runs_as_it_is)
     };
 

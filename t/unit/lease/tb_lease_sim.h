@@ -1,0 +1,577 @@
+
+/*
+ * The lease protocol in virtual time: nodes with real policy code, and calls
+ * that are lost, late and out of order.  One meter sees each admission: a
+ * bucket of the capacity that fills at the rate may never be overdrawn.
+ *
+ * Here: the state of a run, its events, and what a node does.
+ */
+
+
+#ifndef TB_LEASE_SIM_H
+#define TB_LEASE_SIM_H
+
+
+#include "src/core/limit/tb_recall.h"
+#include "t/unit/lease/tb_lease_redis.h"
+#include "t/unit/tb_random.h"
+
+
+#define NODES     4
+#define BUCKETS   2
+#define CALLS     512
+#define EVENTS    4096
+
+/* admitted of what is allowed, in 1/1000 */
+#define LEAST     950
+
+/* ms that a process' clock may be behind: what it refills is that exact */
+#define CLOCK     4
+
+#define MS        UINT64_C(1000)
+#define SECOND    (1000 * MS)
+
+/* us; before that the clocks are too close to 0 for differences */
+#define START     (1000 * SECOND)
+
+
+typedef enum {
+    TICK,
+    REQUEST,
+    EXECUTE,
+    REPLY,
+    TIMEOUT,
+    FAULT
+} kind_t;
+
+
+typedef struct {
+    uint64_t           at;         /* us */
+    uint64_t           order;
+    kind_t             kind;
+    unsigned           node, what;
+    uint64_t           life;
+} event_t;
+
+
+typedef struct {
+    bool               used, given_up, beat, leaves;
+    unsigned           pending;    /* events that name it */
+    unsigned           node, n;
+    uint64_t           life, seq;
+    unsigned char      head[TB_LEASE_HEAD];
+    unsigned char      parts[BUCKETS * TB_LEASE_PART];
+    unsigned           which[BUCKETS];
+    tb_lease_ask_t     asks[BUCKETS];
+    size_t             len;
+    unsigned char      reply[TB_LEASE_REPLY_HEAD
+                             + BUCKETS * TB_LEASE_REPLY_PART];
+} call_t;
+
+
+typedef struct {
+    bool               up, leaving, beating;
+    uint64_t           life;       /* events of a former one are void */
+    uint64_t           seq, beat;
+    uint64_t           offset;     /* ms */
+    int64_t            drift;      /* ppm */
+    uint64_t           cut;        /* us, until when it has no network */
+    tb_holder_t        holder;
+    tb_lease_t         leases[BUCKETS];
+    uint64_t           tokens[BUCKETS];
+    uint64_t           alone[BUCKETS];
+    uint64_t           spent[BUCKETS];    /* when any was taken last */
+    uint64_t           recall[BUCKETS];   /* when it is full without a lease */
+    uint64_t           caution;    /* until when Redis may know less */
+    unsigned           waiting[BUCKETS];
+} node_t;
+
+
+typedef struct {
+    uint64_t           at;
+    __int128           level;      /* 1/864000 µtok */
+    bool               alone;      /* some node has refilled its word */
+    uint64_t           admitted;
+    uint64_t           asked;
+} meter_t;
+
+
+typedef struct {
+    tb_random_t        rnd;
+    uint64_t           now, end, order, ids;
+    redis_t           *redis;
+    bool               forgetful;  /* nobody caps what he has used alone */
+    int64_t            step;       /* of Redis' clock, us */
+    uint64_t           paused;     /* us, until when */
+    unsigned           nnodes;
+    node_t             nodes[NODES];
+    tb_limits_t        limits[BUCKETS];
+    uint64_t           cost[BUCKETS];
+    uint64_t           gap[BUCKETS];     /* us between requests */
+    unsigned           mix[BUCKETS];
+    meter_t            meters[BUCKETS];
+    call_t             calls[CALLS];
+    unsigned           nevents;
+    event_t            events[EVENTS];
+    unsigned           loss;       /* of 1000 replies */
+    unsigned           faults;     /* of 10: how often */
+    bool               calm;       /* no late messages */
+    bool               violated;
+} sim_t;
+
+
+static inline bool
+event_before(const event_t *a, const event_t *b)
+{
+    return a->at < b->at || (a->at == b->at && a->order < b->order);
+}
+
+
+static inline void
+event_add(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what)
+{
+    unsigned  i;
+    event_t   e;
+
+    assert_true(s->nevents < EVENTS);
+
+    e.at = s->now + delay;
+    e.order = s->order++;
+    e.kind = kind;
+    e.node = node;
+    e.what = what;
+    e.life = s->nodes[node].life;
+
+    for (i = s->nevents++; i > 0 && event_before(&e, &s->events[(i - 1) / 2]);
+         i = (i - 1) / 2)
+    {
+        s->events[i] = s->events[(i - 1) / 2];
+    }
+
+    s->events[i] = e;
+}
+
+
+static inline event_t
+event_next(sim_t *s)
+{
+    unsigned  child, i;
+    event_t   last, top;
+
+    top = s->events[0];
+    last = s->events[--s->nevents];
+
+    for (i = 0; 2 * i + 1 < s->nevents; i = child) {
+        child = 2 * i + 1;
+
+        if (child + 1 < s->nevents
+            && event_before(&s->events[child + 1], &s->events[child]))
+        {
+            child++;
+        }
+
+        if (!event_before(&s->events[child], &last)) {
+            break;
+        }
+
+        s->events[i] = s->events[child];
+    }
+
+    s->events[i] = last;
+
+    return top;
+}
+
+
+static inline bool
+chance(sim_t *s, unsigned n, unsigned of)
+{
+    return tb_random_in(&s->rnd, 1, of) <= n;
+}
+
+
+/* The clock of a node's process, which may be some ms behind. */
+
+static inline uint64_t
+node_ms(sim_t *s, const node_t *n)
+{
+    int64_t  us;
+
+    us = (int64_t) s->now + (int64_t) (s->now - START) / 1000 * n->drift
+                            / 1000;
+
+    return (uint64_t) us / 1000 + n->offset
+           - tb_random_in(&s->rnd, 0, CLOCK - 1);
+}
+
+
+static inline double
+redis_wall(const sim_t *s)
+{
+    return 1.7e15 + (double) s->now + (double) s->step;
+}
+
+
+/* The bucket loses its lease. */
+
+static inline void
+node_drop(sim_t *s, node_t *n, unsigned b, uint64_t now)
+{
+    uint64_t  full;
+
+    full = tb_lease_full(&n->leases[b], s->limits[b], n->tokens[b], now);
+
+    if (full > n->recall[b]) {
+        n->recall[b] = full;
+    }
+
+    memset(&n->leases[b], 0, sizeof(tb_lease_t));
+    n->tokens[b] = 0;
+    n->alone[b] = 0;
+
+    if (now < n->caution && !s->forgetful) {
+        n->leases[b].full = n->recall[b];
+    }
+}
+
+
+static inline void
+node_empty(sim_t *s, node_t *n, uint64_t now)
+{
+    unsigned       i;
+    uint64_t       id;
+    unsigned char  bytes[8];
+
+    id = ++s->ids;
+    memcpy(bytes, &id, sizeof(id));
+
+    tb_holder_reset(&n->holder, bytes, now);
+
+    if (atomic_load(&n->holder.share) == TB_LEASE_ALL) {
+        n->caution = UINT64_MAX;
+    }
+
+    for (i = 0; i < BUCKETS; i++) {
+        node_drop(s, n, i, now);
+    }
+}
+
+
+static inline void
+node_start(sim_t *s, unsigned i)
+{
+    node_t    *n;
+    uint64_t   life, offset;
+
+    n = &s->nodes[i];
+    life = n->life;
+    offset = n->offset;
+
+    memset(n, 0, sizeof(node_t));
+
+    n->life = life + 1;
+    n->offset = offset;
+    n->drift = (int64_t) tb_random_in(&s->rnd, 0, 100) - 50;
+    n->up = true;
+
+    /* who has never met another counts as alone: that is true of one node */
+
+    tb_holder_begin(&n->holder, TB_LEASE_ALL);
+    n->holder.tag[0] = (unsigned char) i;
+
+    node_empty(s, n, node_ms(s, n));
+
+    if (s->nnodes == 1 && n->life == 1) {
+        tb_holder_seek(&n->holder, node_ms(s, n));
+    }
+
+    event_add(s, tb_random_in(&s->rnd, 1, 20 * MS), TICK, i, 0);
+}
+
+
+/* What a decision of this node sees in the word. */
+
+static inline void
+node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
+{
+    uint64_t     share, since, tokens;
+    tb_lease_t  *l;
+
+    if (!tb_holder_is_alone(&n->holder, now, &since)) {
+        return;
+    }
+
+    share = atomic_load(&n->holder.share);
+
+    if (since < n->alone[b]) {
+        since = n->alone[b];
+    }
+
+    l = &n->leases[b];
+    tokens = share == TB_LEASE_ALL && l->alone == 0
+             ? tb_lease_whole(l, s->limits[b], n->tokens[b], n->recall[b],
+                              atomic_load(&n->holder.others), n->spent[b],
+                              now)
+             : tb_lease_alone(l->alone ? l->credited : l->held, n->tokens[b],
+                              s->limits[b], share, since, n->spent[b], now);
+
+    if (tokens > n->tokens[b]) {
+        s->meters[b].alone = true;
+        n->alone[b] = now;
+        l->alone = (uint32_t) now | 1;
+        l->whole = share == TB_LEASE_ALL;
+        l->credited = tokens;
+        n->tokens[b] = tokens;
+    }
+}
+
+
+static inline bool
+node_owes(const node_t *n)
+{
+    unsigned  b;
+
+    for (b = 0; b < BUCKETS; b++) {
+        if (n->leases[b].alone != 0) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+static inline uint32_t
+node_period(const sim_t *s, unsigned b)
+{
+    return tb_lease_period(s->limits[b], 100, 0);
+}
+
+
+static inline uint64_t
+delay(sim_t *s)
+{
+    uint64_t  us;
+
+    us = tb_random_scale(&s->rnd, 30, 2 * MS);
+
+    if (!s->calm && chance(s, 1, 200)) {
+        us += tb_random_scale(&s->rnd, MS, 300 * MS);
+    }
+
+    return us;
+}
+
+
+static inline bool
+node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
+{
+    uint64_t         need;
+    tb_lease_t      *l;
+    tb_lease_ask_t  *ask;
+
+    l = &n->leases[b];
+    ask = &c->asks[c->n];
+
+    if (l->seq != 0 || (atomic_load(&n->holder.returning) && l->alone == 0)
+        || (atomic_load(&n->holder.joining) && !n->leaving))
+    {
+        return false;
+    }
+
+    node_refill(s, n, b, now);
+    need = n->waiting[b] * s->cost[b];
+
+    tb_lease_plan(l, s->limits[b], n->tokens[b], need, s->cost[b],
+                  node_period(s, b), now, ask);
+
+    if (n->leaving) {
+        ask->hold = 0;
+        ask->back = n->tokens[b];
+        ask->want = 0;
+    }
+
+    if (ask->op == TB_LEASE_TAKE) {
+        n->tokens[b] -= ask->back;
+    }
+
+    l->seq = c->seq;
+    tb_lease_sent(l, ask, now);
+    tb_lease_put(c->parts + c->n * TB_LEASE_PART, ask);
+    c->which[c->n++] = b;
+
+    return true;
+}
+
+
+/* Sends a call about the buckets of the mask. */
+
+static inline void
+node_call(sim_t *s, unsigned i, unsigned mask, bool beat)
+{
+    node_t    *n;
+    call_t    *c;
+    unsigned   b;
+    uint64_t   now;
+
+    n = &s->nodes[i];
+
+    for (c = s->calls; c < s->calls + CALLS && c->used; c++) {
+        /* void */
+    }
+
+    if (c == s->calls + CALLS) {
+        return;
+    }
+
+    now = node_ms(s, n);
+    memset(c, 0, sizeof(call_t));
+    c->used = true;
+    c->beat = beat;
+    c->node = i;
+    c->life = n->life;
+    c->seq = ++n->seq;
+    c->leaves = n->leaving;
+
+    tb_holder_call(&n->holder, c->seq, beat, n->leaving, c->head);
+
+    for (b = 0; b < BUCKETS; b++) {
+        if (mask & 1u << b) {
+            (void) node_add(s, n, c, b, now);
+        }
+    }
+
+    if (beat) {
+        n->beating = true;
+        n->beat = now;
+    }
+
+    c->pending = 2;
+    event_add(s, delay(s), EXECUTE, i, (unsigned) (c - s->calls));
+    event_add(s, tb_random_in(&s->rnd, 60 * MS, 200 * MS), TIMEOUT, i,
+              (unsigned) (c - s->calls));
+}
+
+
+static inline void
+node_tick(sim_t *s, unsigned i)
+{
+    bool       beat;
+    node_t    *n;
+    unsigned   b, mask;
+    uint64_t   now, since;
+
+    n = &s->nodes[i];
+    now = node_ms(s, n);
+    beat = !n->beating && now >= n->beat + TB_LEASE_BEAT;
+    mask = 0;
+
+    for (b = 0; b < BUCKETS; b++) {
+        node_refill(s, n, b, now);
+
+        if (atomic_load(&n->holder.contact) == 0 || n->leases[b].seq != 0) {
+            continue;
+        }
+
+        if (n->waiting[b] > 0
+            || tb_lease_is_due(&n->leases[b], s->limits[b], n->tokens[b],
+                               s->cost[b], node_period(s, b), now))
+        {
+            mask |= 1u << b;
+
+        } else if (tb_lease_is_over(&n->leases[b], n->tokens[b], now)) {
+            node_drop(s, n, b, now);
+        }
+    }
+
+    if (n->holder.owing && !node_owes(n)
+        && !tb_holder_is_alone(&n->holder, now, &since))
+    {
+        tb_holder_settled(&n->holder);
+    }
+
+    if (beat || mask != 0) {
+        node_call(s, i, mask, beat);
+    }
+
+    event_add(s, tb_random_in(&s->rnd, 3 * MS, 12 * MS), TICK, i, 0);
+}
+
+
+static inline bool
+node_take(sim_t *s, node_t *n, unsigned b, uint64_t now)
+{
+    meter_t   *m;
+    uint64_t   full;
+    __int128   cost, slack, top;
+
+    if (n->tokens[b] < s->cost[b]) {
+        return false;
+    }
+
+    n->tokens[b] -= s->cost[b];
+    n->spent[b] = now;
+
+    m = &s->meters[b];
+    full = tb_limits_full(s->limits[b]);
+    top = (__int128) full * 864000;
+    cost = (__int128) s->cost[b] * 864000;
+
+    m->level += (__int128) tb_limits_rate(s->limits[b])
+                * (s->now - m->at);
+    m->level = m->level < top ? m->level : top;
+    m->at = s->now;
+
+    slack = m->alone ? (__int128) tb_limits_rate(s->limits[b]) * CLOCK * MS
+            : 0;
+
+    if (m->level + slack < cost) {
+        s->violated = true;
+    }
+
+    m->level -= cost;
+    m->admitted += s->cost[b];
+
+    return true;
+}
+
+
+static inline void
+node_request(sim_t *s, unsigned i, unsigned b)
+{
+    node_t    *n;
+    uint64_t   now, since;
+
+    n = &s->nodes[i];
+
+    if (!n->up || n->leaving) {
+        return;
+    }
+
+    now = node_ms(s, n);
+    s->meters[b].asked += s->cost[b];
+
+    /* words are only added to where a request finds too few */
+
+    if (n->tokens[b] < s->cost[b]) {
+        node_refill(s, n, b, now);
+    }
+
+    if (node_take(s, n, b, now)
+        || tb_holder_is_alone(&n->holder, now, &since)
+        || atomic_load(&n->holder.contact) == 0
+        || !tb_lease_waits(&n->leases[b], s->limits[b], n->tokens[b],
+                           s->cost[b], node_period(s, b), now))
+    {
+        return;
+    }
+
+    n->waiting[b]++;
+
+    if (n->leases[b].seq == 0) {
+        node_call(s, i, 1u << b, false);
+    }
+}
+
+
+#endif /* TB_LEASE_SIM_H */
