@@ -1,7 +1,7 @@
 -- One bucket for many nodes: lends tokens to the node that calls, takes back
 -- what it returns, and keeps account of who may be using how much.  This is
--- all of the protocol's Redis side.  What calls and replies look like, and
--- why the limit is strict, is in src/core/lease/tb_lease.h.
+-- all of the protocol's Redis side.  What calls and replies look like is in
+-- src/core/lease/tb_lease_wire.h, why the limit is strict in tb_lease.h.
 --
 -- KEYS: the nodes, then one bucket each.  ARGV: the head of the call, its
 -- parts.  Returns the reply, a string.

@@ -1,6 +1,6 @@
 
 /*
- * What a holder decides about a bucket: how much to ask for, when, what to
+ * What a node decides about a bucket: how much to ask for, when, what to
  * give back, and what to make of a request that finds too little.
  */
 
@@ -16,6 +16,8 @@
 #define TB_LEASE_SMALL  4
 
 
+static uint64_t tb_lease_earn(uint64_t tokens, tb_limits_t limits,
+    uint64_t most, uint64_t ms);
 static uint64_t tb_lease_ahead(const tb_lease_t *l, tb_limits_t limits,
     uint64_t tokens, uint64_t unit, uint32_t period, uint64_t now);
 static bool tb_lease_is_idle(const tb_lease_t *l, uint64_t tokens,
@@ -456,4 +458,46 @@ tb_lease_since(uint64_t now, uint32_t then)
     age = (uint32_t) now - then;
 
     return age <= UINT32_MAX - TB_LEASE_AHEAD ? age : 0;
+}
+
+
+uint64_t
+tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
+    uint64_t share, uint64_t from, uint64_t spent, uint64_t now)
+{
+    uint64_t     full, gone, most;
+    tb_limits_t  part;
+
+    full = tb_limits_full(limits) / TB_LEASE_ALL * share;
+    part = tb_limits(0, tb_limits_rate(limits) * share / TB_LEASE_ALL, 0);
+
+    if (spent > now) {
+        spent = now;
+    }
+
+    if (spent > from) {
+
+        /* as if all of it had been taken just then: there was no more */
+
+        gone = before > tokens ? before - tokens : 0;
+        most = full > gone ? full - gone : 0;
+
+        tokens = tb_lease_earn(tokens, part, most, spent - from);
+        from = spent;
+    }
+
+    return now > from ? tb_lease_earn(tokens, part, full, now - from) : tokens;
+}
+
+
+/* Up to so many, or what there is anyway. */
+
+static uint64_t
+tb_lease_earn(uint64_t tokens, tb_limits_t limits, uint64_t most, uint64_t ms)
+{
+    if (tokens >= most) {
+        return tokens;
+    }
+
+    return tokens + tb_rate_earned(tb_limits_rate(limits), ms, most - tokens);
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "src/core/lease/tb_lease.h"
+#include "src/core/lease/tb_lease_wire.h"
 
 
 static unsigned char *tb_lease_put_u32(unsigned char *p, uint32_t n);
@@ -45,10 +45,10 @@ tb_lease_put_head(unsigned char *buf, const unsigned char *id,
 {
     unsigned char  *p;
 
-    memcpy(buf, id, TB_HOLDER_ID);
-    memcpy(buf + TB_HOLDER_ID, tag, TB_HOLDER_TAG);
+    memcpy(buf, id, TB_NODE_ID);
+    memcpy(buf + TB_NODE_ID, tag, TB_NODE_TAG);
 
-    p = buf + TB_HOLDER_ID + TB_HOLDER_TAG;
+    p = buf + TB_NODE_ID + TB_NODE_TAG;
     *p++ = (unsigned char) flags;
     p = tb_lease_put_f64(p, seq);
     p = tb_lease_put_f64(p, ack);
@@ -72,7 +72,7 @@ tb_lease_read(const unsigned char *buf, size_t len, uint32_t n,
     reply->status = (tb_lease_status_e) buf[0];
 
     p = tb_lease_get_u32(buf + 1, &share);
-    p = tb_lease_get_u32(p, &reply->holders);
+    p = tb_lease_get_u32(p, &reply->nodes);
     p = tb_lease_get_u32(p, &reply->missing);
     p = tb_lease_get_f64(p, &time);
 

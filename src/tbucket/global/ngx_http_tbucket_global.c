@@ -40,7 +40,7 @@ ngx_http_tbucket_global_create_zone(ngx_http_tbucket_zone_t *zone)
         return NGX_ERROR;
     }
 
-    tb_holder_begin(&g->holder, TB_LEASE_ALL);
+    tb_node_begin(&g->node, TB_LEASE_ALL);
 
     zone->shared->global = g;
 
@@ -93,7 +93,7 @@ ngx_http_tbucket_global_anew(ngx_http_tbucket_zone_t *zone)
 
     share = atomic_load(&g->share);
 
-    tb_holder_begin(&g->holder, share ? share : TB_LEASE_ALL);
+    tb_node_begin(&g->node, share ? share : TB_LEASE_ALL);
     atomic_store(&g->unknown, 1);
 
     /* and so is what is remembered */

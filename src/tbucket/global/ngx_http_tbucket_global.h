@@ -10,7 +10,7 @@
  *     _global_call.c      calls to Redis and their replies
  *     _global_turn.c      how often a node calls, and which of its workers
  *     _global_round.c     what goes into a call
- *     _global_join.c      becoming a holder, and the end
+ *     _global_join.c      becoming a node, and the end
  *     _global_client.c    one bucket's tokens, for the clients API
  *
  * A decision that finds enough tokens in its bucket needs none of this.
@@ -78,14 +78,14 @@ typedef struct {
 /* What the workers share of a zone's leases. */
 
 struct ngx_http_tbucket_global_s {
-    tb_holder_t                   holder;    /* see tb_lease.h; the sender of
+    tb_node_t                   node;    /* see tb_lease.h; the sender of
                                                 its calls has the store's
                                                 lease */
     _Atomic uint64_t              seq;       /* calls so far; atomic adds */
 
     /* by the worker with the store's lease; atomic, read by anybody */
     _Atomic uint32_t              ready;     /* secret is Redis' */
-    _Atomic uint64_t              nodes;     /* holders, as last told */
+    _Atomic uint64_t              nodes;     /* nodes, as last told */
     _Atomic uint64_t              share;     /* ppm; the last that was told */
     _Atomic uint64_t              degraded;  /* ms on our own */
     uint8_t                       secret[TB_SECRET_SIZE];
@@ -415,7 +415,7 @@ ngx_uint_t ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone,
 /* leases that are cleared in one pass of the event loop */
 #define NGX_HTTP_TBUCKET_GLOBAL_CLEAR  512
 
-/* Goes on with becoming a holder; the worker has lease and connection. */
+/* Goes on with becoming a node; the worker has lease and connection. */
 
 void ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a);
 

@@ -28,17 +28,17 @@ ngx_uint_t
 ngx_http_tbucket_global_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
     uint64_t *since)
 {
-    tb_holder_t  *holder;
+    tb_node_t  *node;
 
-    holder = &zone->shared->global->holder;
+    node = &zone->shared->global->node;
 
-    tb_holder_seek(holder, ngx_current_msec);
+    tb_node_seek(node, ngx_current_msec);
 
-    if (!tb_holder_is_alone(holder, ngx_current_msec, since)) {
+    if (!tb_node_is_alone(node, ngx_current_msec, since)) {
         return 0;
     }
 
-    *share = atomic_load_explicit(&holder->share, memory_order_relaxed);
+    *share = atomic_load_explicit(&node->share, memory_order_relaxed);
 
     return 1;
 }
@@ -48,17 +48,17 @@ uint64_t
 ngx_http_tbucket_global_share(ngx_http_tbucket_zone_t *zone)
 {
     uint64_t      since;
-    tb_holder_t  *holder;
+    tb_node_t  *node;
 
-    holder = &zone->shared->global->holder;
+    node = &zone->shared->global->node;
 
-    if (atomic_load_explicit(&holder->contact, memory_order_relaxed) == 0
-        && !tb_holder_is_alone(holder, ngx_current_msec, &since))
+    if (atomic_load_explicit(&node->contact, memory_order_relaxed) == 0
+        && !tb_node_is_alone(node, ngx_current_msec, &since))
     {
         return 0;
     }
 
-    return atomic_load_explicit(&holder->share, memory_order_relaxed);
+    return atomic_load_explicit(&node->share, memory_order_relaxed);
 }
 
 
@@ -121,7 +121,7 @@ ngx_http_tbucket_global_earned(ngx_http_tbucket_global_t *g,
 
     if (share == TB_LEASE_ALL) {
         return tb_lease_whole(&l->lease, limits, tokens, full,
-                              atomic_load(&g->holder.others), spent, now);
+                              atomic_load(&g->node.others), spent, now);
     }
 
     tokens = tb_lease_alone(l->lease.held, tokens, limits, share, since,

@@ -2,7 +2,7 @@
 /*
  * Calls to Redis about leases.  Each worker asks for what its own requests
  * wait for; the one with the store's lease goes through all leases in
- * rounds besides, and shows that the holder lives.  A worker has one call
+ * rounds besides, and shows that the node lives.  A worker has one call
  * under way at a time, and what comes up meanwhile goes with the next.
  */
 
@@ -190,7 +190,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
     a->n = 0;
     a->beat = 0;
 
-    if (atomic_load(&g->holder.contact) == 0 || atomic_load(&g->unknown)) {
+    if (atomic_load(&g->node.contact) == 0 || atomic_load(&g->unknown)) {
 
         if (!a->rz->leader) {
             return;
@@ -277,7 +277,7 @@ ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
         tb_lease_put(a->parts + i * TB_LEASE_PART, &a->entries[i].ask);
     }
 
-    tb_holder_call(&a->global->holder, a->seq, a->beat, leave, a->head);
+    tb_node_call(&a->global->node, a->seq, a->beat, leave, a->head);
 
     ngx_http_tbucket_redis_put(args, a->head, TB_LEASE_HEAD);
     ngx_http_tbucket_redis_put(args, a->parts, a->n * TB_LEASE_PART);
@@ -298,7 +298,7 @@ ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a)
     a->sent = ngx_http_tbucket_usec();
 
     (void) atomic_fetch_add(&a->global->calls, 1);
-    tb_lease_called(&a->global->turn, atomic_load(&a->global->n), a->sent);
+    tb_node_called(&a->global->turn, atomic_load(&a->global->n), a->sent);
 
     if (a->beat) {
         a->beaten = ngx_current_msec;
@@ -392,7 +392,7 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
 
     /* words that have refilled alone are nothing that it knows of */
 
-    if (a->beat && atomic_load(&g->holder.contact) == 0
+    if (a->beat && atomic_load(&g->node.contact) == 0
         && !ngx_http_tbucket_global_clear(a->rz->zone,
                                           NGX_HTTP_TBUCKET_GLOBAL_CLEAR))
     {
@@ -401,9 +401,9 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     }
 
     if (a->beat) {
-        tb_holder_replied(&g->holder, a->seq, reply, ngx_current_msec);
+        tb_node_replied(&g->node, a->seq, reply, ngx_current_msec);
 
-        atomic_store(&g->nodes, reply->holders);
+        atomic_store(&g->nodes, reply->nodes);
 
         if (reply->share > 0) {
             atomic_store(&g->share, reply->share);

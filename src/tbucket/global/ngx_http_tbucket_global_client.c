@@ -64,7 +64,7 @@ ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
 
     ngx_memzero(&ask, sizeof(tb_lease_ask_t));
 
-    ask.op = TB_LEASE_LOOK;
+    ask.op = TB_LEASE_PEEK;
     ask.limits = limits;
     ask.unit = 1;
 
@@ -102,7 +102,7 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
     key = ngx_pnalloc(pool, ngx_http_tbucket_global_key_len(rz));
 
     if (key == NULL || !atomic_load(&g->ready)
-        || atomic_load(&g->holder.contact) == 0)
+        || atomic_load(&g->node.contact) == 0)
     {
         return NGX_ERROR;
     }
@@ -111,7 +111,7 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
 
     ngx_http_tbucket_global_key(rz, key, &h);
     tb_lease_put(part, ask);
-    tb_holder_call(&g->holder, atomic_fetch_add(&g->seq, 1) + 1, false, false,
+    tb_node_call(&g->node, atomic_fetch_add(&g->seq, 1) + 1, false, false,
                    head);
 
     ngx_http_tbucket_redis_begin(rz->redis, args,

@@ -78,8 +78,8 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c, ngx_uint_t last,
         return NGX_OK;
     }
 
-    if (atomic_load_explicit(&g->holder.contact, memory_order_relaxed) == 0
-        || atomic_load_explicit(&g->holder.joining, memory_order_relaxed))
+    if (atomic_load_explicit(&g->node.contact, memory_order_relaxed) == 0
+        || atomic_load_explicit(&g->node.joining, memory_order_relaxed))
     {
         return NGX_AGAIN;
     }

@@ -1,6 +1,6 @@
 
 /*
- * Becoming a holder of leases, again if Redis has forgotten us or lost its
+ * Becoming a node of leases, again if Redis has forgotten us or lost its
  * data; and giving everything back at the end.
  */
 
@@ -69,11 +69,11 @@ ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
     ngx_http_tbucket_global_t  *g;
 
     g = zone->shared->global;
-    careful = (atomic_load(&g->holder.share) == TB_LEASE_ALL);
+    careful = (atomic_load(&g->node.share) == TB_LEASE_ALL);
 
     /* nothing of another Redis is remembered */
 
-    note = g->holder.known || !atomic_load(&g->unknown);
+    note = g->node.known || !atomic_load(&g->unknown);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
@@ -120,21 +120,21 @@ ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a)
 {
     uint32_t       tag;
     ngx_str_t     *node;
-    unsigned char  id[TB_HOLDER_ID];
+    unsigned char  id[TB_NODE_ID];
 
     node = &a->rz->redis->store->node;
 
-    if (getrandom(id, TB_HOLDER_ID, 0) != TB_HOLDER_ID) {
+    if (getrandom(id, TB_NODE_ID, 0) != TB_NODE_ID) {
         ngx_log_error(NGX_LOG_ALERT, a->rz->redis->log, ngx_errno,
                       "getrandom() failed");
-        ngx_memcpy(id, &a->rz->mirror->token, TB_HOLDER_ID);
+        ngx_memcpy(id, &a->rz->mirror->token, TB_NODE_ID);
         id[0] ^= (unsigned char) a->seq;
     }
 
-    tb_holder_reset(&a->global->holder, id, ngx_current_msec);
+    tb_node_reset(&a->global->node, id, ngx_current_msec);
 
     tag = ngx_crc32_short(node->data, node->len);
-    ngx_memcpy(a->global->holder.tag, &tag, TB_HOLDER_TAG);
+    ngx_memcpy(a->global->node.tag, &tag, TB_NODE_TAG);
 }
 
 
@@ -277,7 +277,7 @@ ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
     args = &rz->redis->scratch->args;
 
     if (!atomic_load(&a->global->ready)
-        || atomic_load(&a->global->holder.contact) == 0
+        || atomic_load(&a->global->node.contact) == 0
         || atomic_load(&a->global->unknown))
     {
         return NGX_OK;

@@ -196,7 +196,7 @@ ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a)
 {
     uint32_t      budget;
     uint64_t      since;
-    tb_holder_t  *holder;
+    tb_node_t  *node;
 
     budget = NGX_HTTP_TBUCKET_GLOBAL_LOOK;
 
@@ -210,12 +210,12 @@ ngx_http_tbucket_global_round(ngx_http_tbucket_asking_t *a)
         return;
     }
 
-    holder = &a->global->holder;
+    node = &a->global->node;
 
-    if (holder->owing && a->settled && a->global->ndropped == 0
-        && !tb_holder_is_alone(holder, ngx_current_msec, &since))
+    if (node->unreported && a->settled && a->global->ndropped == 0
+        && !tb_node_is_alone(node, ngx_current_msec, &since))
     {
-        tb_holder_settled(holder);
+        tb_node_settled(node);
     }
 
     a->round = 0;
@@ -438,8 +438,8 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     /* what nobody has used alone waits until that has been reported */
 
     if (l->key.lo == 0
-        || (atomic_load(&a->global->holder.returning) && l->lease.alone == 0)
-        || atomic_load(&a->global->holder.joining)
+        || (atomic_load(&a->global->node.returning) && l->lease.alone == 0)
+        || atomic_load(&a->global->node.joining)
         || !atomic_compare_exchange_strong(&l->lease.seq, &none, a->seq))
     {
         return 0;

@@ -1,7 +1,7 @@
 
 /*
  * How often a node calls Redis, whatever comes: all workers share the turns
- * that tb_lease_rest() gives.  A worker whose turn it is not tells the one
+ * that tb_node_rest() gives.  A worker whose turn it is not tells the one
  * that sees to all leases what its requests wait for, so that all of it
  * goes with that one's next call and no worker waits for many turns.
  */
@@ -31,7 +31,7 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
         now -= NGX_HTTP_TBUCKET_GLOBAL_YIELD;
     }
 
-    rest = tb_lease_rest(&g->turn, now);
+    rest = tb_node_rest(&g->turn, now);
 
     if (rest == 0) {
         return 0;

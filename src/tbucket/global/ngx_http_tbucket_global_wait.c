@@ -133,7 +133,7 @@ ngx_http_tbucket_global_resume(ngx_event_t *ev)
 
     /* not before it is known whether the node is on its own */
 
-    contact = atomic_load(&w->zone->shared->global->holder.contact);
+    contact = atomic_load(&w->zone->shared->global->node.contact);
     waited = ngx_current_msec - w->begin;
 
     if (waited >= w->zone->asking->rz->redis->store->timeout

@@ -76,7 +76,7 @@ typedef struct {
     uint64_t           offset;     /* ms */
     int64_t            drift;      /* ppm */
     uint64_t           cut;        /* us, until when it has no network */
-    tb_holder_t        holder;
+    tb_node_t        node;
     tb_lease_t         leases[BUCKETS];
     uint64_t           tokens[BUCKETS];
     uint64_t           alone[BUCKETS];
@@ -245,9 +245,9 @@ node_empty(sim_t *s, node_t *n, uint64_t now)
     id = ++s->ids;
     memcpy(bytes, &id, sizeof(id));
 
-    tb_holder_reset(&n->holder, bytes, now);
+    tb_node_reset(&n->node, bytes, now);
 
-    if (atomic_load(&n->holder.share) == TB_LEASE_ALL) {
+    if (atomic_load(&n->node.share) == TB_LEASE_ALL) {
         n->caution = UINT64_MAX;
     }
 
@@ -276,13 +276,13 @@ node_start(sim_t *s, unsigned i)
 
     /* who has never met another counts as alone: that is true of one node */
 
-    tb_holder_begin(&n->holder, TB_LEASE_ALL);
-    n->holder.tag[0] = (unsigned char) i;
+    tb_node_begin(&n->node, TB_LEASE_ALL);
+    n->node.tag[0] = (unsigned char) i;
 
     node_empty(s, n, node_ms(s, n));
 
     if (s->nnodes == 1 && n->life == 1) {
-        tb_holder_seek(&n->holder, node_ms(s, n));
+        tb_node_seek(&n->node, node_ms(s, n));
     }
 
     event_add(s, tb_random_in(&s->rnd, 1, 20 * MS), TICK, i, 0);
@@ -297,11 +297,11 @@ node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
     uint64_t     share, since, tokens;
     tb_lease_t  *l;
 
-    if (!tb_holder_is_alone(&n->holder, now, &since)) {
+    if (!tb_node_is_alone(&n->node, now, &since)) {
         return;
     }
 
-    share = atomic_load(&n->holder.share);
+    share = atomic_load(&n->node.share);
 
     if (since < n->alone[b]) {
         since = n->alone[b];
@@ -310,7 +310,7 @@ node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
     l = &n->leases[b];
     tokens = share == TB_LEASE_ALL && l->alone == 0
              ? tb_lease_whole(l, s->limits[b], n->tokens[b], n->recall[b],
-                              atomic_load(&n->holder.others), n->spent[b],
+                              atomic_load(&n->node.others), n->spent[b],
                               now)
              : tb_lease_alone(l->alone ? l->credited : l->held, n->tokens[b],
                               s->limits[b], share, since, n->spent[b], now);
@@ -373,8 +373,8 @@ node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
     l = &n->leases[b];
     ask = &c->asks[c->n];
 
-    if (l->seq != 0 || (atomic_load(&n->holder.returning) && l->alone == 0)
-        || (atomic_load(&n->holder.joining) && !n->leaving))
+    if (l->seq != 0 || (atomic_load(&n->node.returning) && l->alone == 0)
+        || (atomic_load(&n->node.joining) && !n->leaving))
     {
         return false;
     }
@@ -433,7 +433,7 @@ node_call(sim_t *s, unsigned i, unsigned mask, bool beat)
     c->seq = ++n->seq;
     c->leaves = n->leaving;
 
-    tb_holder_call(&n->holder, c->seq, beat, n->leaving, c->head);
+    tb_node_call(&n->node, c->seq, beat, n->leaving, c->head);
 
     for (b = 0; b < BUCKETS; b++) {
         if (mask & 1u << b) {
@@ -469,7 +469,7 @@ node_tick(sim_t *s, unsigned i)
     for (b = 0; b < BUCKETS; b++) {
         node_refill(s, n, b, now);
 
-        if (atomic_load(&n->holder.contact) == 0 || n->leases[b].seq != 0) {
+        if (atomic_load(&n->node.contact) == 0 || n->leases[b].seq != 0) {
             continue;
         }
 
@@ -484,10 +484,10 @@ node_tick(sim_t *s, unsigned i)
         }
     }
 
-    if (n->holder.owing && !node_owes(n)
-        && !tb_holder_is_alone(&n->holder, now, &since))
+    if (n->node.unreported && !node_owes(n)
+        && !tb_node_is_alone(&n->node, now, &since))
     {
-        tb_holder_settled(&n->holder);
+        tb_node_settled(&n->node);
     }
 
     if (beat || mask != 0) {
@@ -558,8 +558,8 @@ node_request(sim_t *s, unsigned i, unsigned b)
     }
 
     if (node_take(s, n, b, now)
-        || tb_holder_is_alone(&n->holder, now, &since)
-        || atomic_load(&n->holder.contact) == 0
+        || tb_node_is_alone(&n->node, now, &since)
+        || atomic_load(&n->node.contact) == 0
         || !tb_lease_waits(&n->leases[b], s->limits[b], n->tokens[b],
                            s->cost[b], node_period(s, b), now))
     {

@@ -1,6 +1,6 @@
 
 /*
- * What a holder decides about leases: bytes of calls and replies, when it is
+ * What a node decides about leases: bytes of calls and replies, when it is
  * alone and what it may then refill, when a call is due, how much it asks
  * for and gives back.
  */
@@ -25,16 +25,16 @@
 
 
 static void
-holder_join(tb_holder_t *h, uint64_t share)
+join(tb_node_t *h, uint64_t share)
 {
     unsigned char     head[TB_LEASE_HEAD];
     tb_lease_reply_t  reply = { .share = share, .time = 1000000 };
 
-    tb_holder_begin(h, TB_LEASE_ALL);
-    tb_holder_reset(h, (const unsigned char *) "holder", NOW);
-    tb_holder_call(h, 1, true, false, head);
+    tb_node_begin(h, TB_LEASE_ALL);
+    tb_node_reset(h, (const unsigned char *) "node-1", NOW);
+    tb_node_call(h, 1, true, false, head);
     assert_int_equal(head[10], TB_LEASE_BEATS | TB_LEASE_JOINS);
-    tb_holder_replied(h, 1, &reply, NOW);
+    tb_node_replied(h, 1, &reply, NOW);
 }
 
 
@@ -105,7 +105,7 @@ test_replies_that_are_none(void **state)
     buf[0] = TB_LEASE_UNKNOWN + 1;
     assert_false(tb_lease_read(buf, sizeof(buf), 1, &reply, &answer));
 
-    /* an unknown holder is told no more */
+    /* an unknown node is told no more */
 
     buf[0] = TB_LEASE_UNKNOWN;
     assert_true(tb_lease_read(buf, TB_LEASE_REPLY_HEAD, 1, &reply, &answer));
@@ -129,13 +129,13 @@ static void
 test_alone_after_silence(void **state)
 {
     uint64_t     since;
-    tb_holder_t  h;
+    tb_node_t  h;
 
     (void) state;
 
-    holder_join(&h, 500000);
-    assert_false(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE, &since));
-    assert_true(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE + 1, &since));
+    join(&h, 500000);
+    assert_false(tb_node_is_alone(&h, NOW + TB_LEASE_ALONE, &since));
+    assert_true(tb_node_is_alone(&h, NOW + TB_LEASE_ALONE + 1, &since));
     assert_int_equal(since, NOW + TB_LEASE_ALONE);
 }
 
@@ -146,42 +146,42 @@ static void
 test_alone_from_the_start(void **state)
 {
     uint64_t     since;
-    tb_holder_t  h;
+    tb_node_t  h;
 
     (void) state;
 
-    tb_holder_begin(&h, TB_LEASE_ALL);
-    assert_false(tb_holder_is_alone(&h, NOW, &since));
+    tb_node_begin(&h, TB_LEASE_ALL);
+    assert_false(tb_node_is_alone(&h, NOW, &since));
 
-    tb_holder_seek(&h, NOW);
-    tb_holder_seek(&h, NOW + 100);
+    tb_node_seek(&h, NOW);
+    tb_node_seek(&h, NOW + 100);
 
     /* it may have come as far as to have an id */
 
-    tb_holder_reset(&h, (const unsigned char *) "holder", NOW + 200);
-    assert_false(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE, &since));
-    assert_true(tb_holder_is_alone(&h, NOW + TB_LEASE_ALONE + 1, &since));
+    tb_node_reset(&h, (const unsigned char *) "node-1", NOW + 200);
+    assert_false(tb_node_is_alone(&h, NOW + TB_LEASE_ALONE, &since));
+    assert_true(tb_node_is_alone(&h, NOW + TB_LEASE_ALONE + 1, &since));
     assert_int_equal(since, NOW + TB_LEASE_ALONE);
     assert_int_equal(atomic_load(&h.share), TB_LEASE_ALL);
 }
 
 
-/* A Redis that has forgotten the holder may not take it back. */
+/* A Redis that has forgotten the node may not take it back. */
 
 static void
 test_alone_after_being_forgotten(void **state)
 {
     uint64_t     since;
-    tb_holder_t  h;
+    tb_node_t  h;
 
     (void) state;
 
-    holder_join(&h, 500000);
-    tb_holder_reset(&h, (const unsigned char *) "second", NOW + 5000);
-    tb_holder_reset(&h, (const unsigned char *) "third", NOW + 5100);
+    join(&h, 500000);
+    tb_node_reset(&h, (const unsigned char *) "second", NOW + 5000);
+    tb_node_reset(&h, (const unsigned char *) "third", NOW + 5100);
 
-    assert_false(tb_holder_is_alone(&h, NOW + 5000 + TB_LEASE_ALONE, &since));
-    assert_true(tb_holder_is_alone(&h, NOW + 5001 + TB_LEASE_ALONE, &since));
+    assert_false(tb_node_is_alone(&h, NOW + 5000 + TB_LEASE_ALONE, &since));
+    assert_true(tb_node_is_alone(&h, NOW + 5001 + TB_LEASE_ALONE, &since));
     assert_int_equal(since, NOW + 5000 + TB_LEASE_ALONE);
     assert_int_equal(atomic_load(&h.share), 500000);
 }
@@ -192,36 +192,36 @@ test_alone_after_being_forgotten(void **state)
 static void
 test_back_from_alone(void **state)
 {
-    tb_holder_t       h;
+    tb_node_t       h;
     unsigned char     head[TB_LEASE_HEAD];
     tb_lease_reply_t  reply = { .share = 250000, .time = 9000000 };
 
     (void) state;
 
-    holder_join(&h, 500000);
+    join(&h, 500000);
     assert_int_equal(h.ack, 1000000);
 
     /* a reply to a call that another one has followed says nothing */
 
-    tb_holder_call(&h, 7, true, false, head);
-    tb_holder_call(&h, 8, true, false, head);
-    tb_holder_replied(&h, 7, &reply, NOW + 1000);
+    tb_node_call(&h, 7, true, false, head);
+    tb_node_call(&h, 8, true, false, head);
+    tb_node_replied(&h, 7, &reply, NOW + 1000);
     assert_int_equal(atomic_load(&h.share), 500000);
 
-    tb_holder_replied(&h, 8, &reply, NOW + 1000);
-    assert_true(h.owing);
+    tb_node_replied(&h, 8, &reply, NOW + 1000);
+    assert_true(h.unreported);
     assert_int_equal(atomic_load(&h.share), 250000);
     assert_int_equal(h.ack, 1000000);
 
-    tb_holder_settled(&h);
-    tb_holder_call(&h, 9, true, false, head);
-    tb_holder_replied(&h, 9, &reply, NOW + 1050);
+    tb_node_settled(&h);
+    tb_node_call(&h, 9, true, false, head);
+    tb_node_replied(&h, 9, &reply, NOW + 1050);
     assert_int_equal(h.ack, 9000000);
 
     /* unknown: it joins anew and says what share it had */
 
-    tb_holder_reset(&h, (const unsigned char *) "second", NOW + 1100);
-    tb_holder_call(&h, 10, true, false, head);
+    tb_node_reset(&h, (const unsigned char *) "second", NOW + 1100);
+    tb_node_call(&h, 10, true, false, head);
     assert_int_equal(head[10],
                      TB_LEASE_BEATS | TB_LEASE_JOINS | TB_LEASE_RETURNS);
     assert_int_equal(atomic_load(&h.share), 250000);
@@ -449,8 +449,8 @@ calls_in_a_second(uint32_t buckets, uint64_t step)
     turn = 0;
 
     for (us = 0; us < 1000000; us += step) {
-        if (tb_lease_rest(&turn, NOW + us) == 0) {
-            tb_lease_called(&turn, buckets, NOW + us);
+        if (tb_node_rest(&turn, NOW + us) == 0) {
+            tb_node_called(&turn, buckets, NOW + us);
             n++;
         }
     }
@@ -479,19 +479,19 @@ test_calls_take_turns(void **state)
     /* a long rest does not make up for what did not go */
 
     turn = 0;
-    tb_lease_called(&turn, 1, NOW);
-    assert_int_equal(tb_lease_rest(&turn, NOW + 1000), 4000);
-    assert_int_equal(tb_lease_rest(&turn, NOW + 5000), 0);
-    tb_lease_called(&turn, 1, NOW + 900000);
-    assert_int_equal(tb_lease_rest(&turn, NOW + 900000), 5000);
+    tb_node_called(&turn, 1, NOW);
+    assert_int_equal(tb_node_rest(&turn, NOW + 1000), 4000);
+    assert_int_equal(tb_node_rest(&turn, NOW + 5000), 0);
+    tb_node_called(&turn, 1, NOW + 900000);
+    assert_int_equal(tb_node_rest(&turn, NOW + 900000), 5000);
 
     /* who does not wait makes the others wait */
 
     for (i = 0; i < 3; i++) {
-        tb_lease_called(&turn, 1, NOW + 900000);
+        tb_node_called(&turn, 1, NOW + 900000);
     }
 
-    assert_int_equal(tb_lease_rest(&turn, NOW + 900000), 20000);
+    assert_int_equal(tb_node_rest(&turn, NOW + 900000), 20000);
 }
 
 

@@ -25,7 +25,7 @@
 #include "t/unit/tb_random.h"
 
 
-#define HOLDERS  5
+#define NODES  5
 #define BUCKETS  5
 #define CALLS    3000
 
@@ -40,8 +40,8 @@ typedef struct {
     tb_random_t  rnd;
     redis_t      here;
     double       now;              /* us */
-    double       heard[HOLDERS];   /* time in the last reply */
-    uint64_t     seq[HOLDERS];
+    double       heard[NODES];   /* time in the last reply */
+    uint64_t     seq[NODES];
 } server_t;
 
 
@@ -279,7 +279,7 @@ random_head(server_t *s, unsigned h, unsigned char *buf)
 {
     unsigned       flags;
     uint64_t       seq;
-    unsigned char  id[TB_HOLDER_ID] = { 'h' }, tag[TB_HOLDER_TAG] = { 't' };
+    unsigned char  id[TB_NODE_ID] = { 'h' }, tag[TB_NODE_TAG] = { 't' };
 
     id[1] = (unsigned char) h;
     tag[1] = (unsigned char) (h / 2);
@@ -322,7 +322,7 @@ call(server_t *s, const char *script, const unsigned char *head,
     args[0] = "EVAL";
     args[1] = script;
     args[2] = nkeys;
-    args[3] = "holders";
+    args[3] = "nodes";
 
     for (i = 0; i < n; i++) {
         snprintf(keys[i], sizeof(keys[i]), "bucket%u", which[i]);
@@ -367,7 +367,7 @@ test_same_here_and_there(void **state)
     for (i = 0; i < CALLS; i++) {
         advance(s);
 
-        h = (unsigned) pick(s, 0, HOLDERS - 1);
+        h = (unsigned) pick(s, 0, NODES - 1);
         random_head(s, h, head);
         n = 0;
 
@@ -438,7 +438,7 @@ test_runs_as_it_is(void **state)
     assert_true(tb_lease_read(buf, len, 1, &reply, &got));
     assert_int_equal(reply.status, TB_LEASE_OK);
     assert_int_equal(reply.share, TB_LEASE_ALL);
-    assert_int_equal(reply.holders, 1);
+    assert_int_equal(reply.nodes, 1);
     assert_int_equal(got.delta, 20 * TB_TOKEN);
     assert_int_equal(got.left, 80 * TB_TOKEN);
 

@@ -136,12 +136,12 @@ call_reply(sim_t *s, unsigned which)
     if (c->beat) {
         n->beating = false;
 
-        for (b = 0; atomic_load(&n->holder.contact) == 0 && b < BUCKETS; b++)
+        for (b = 0; atomic_load(&n->node.contact) == 0 && b < BUCKETS; b++)
         {
             node_drop(s, n, b, now);
         }
 
-        tb_holder_replied(&n->holder, c->seq, &reply, now);
+        tb_node_replied(&n->node, c->seq, &reply, now);
     }
 
     if (c->leaves) {
@@ -150,7 +150,7 @@ call_reply(sim_t *s, unsigned which)
     }
 
     if (reply.status == TB_LEASE_UNKNOWN) {
-        if (memcmp(c->head, n->holder.id, TB_HOLDER_ID) == 0) {
+        if (memcmp(c->head, n->node.id, TB_NODE_ID) == 0) {
             node_empty(s, n, now);
         }
 
@@ -233,7 +233,7 @@ sole(const sim_t *s)
 
     for (i = 0; i < s->nnodes; i++) {
         if (s->nodes[i].up
-            && atomic_load(&s->nodes[i].holder.share) == TB_LEASE_ALL)
+            && atomic_load(&s->nodes[i].node.share) == TB_LEASE_ALL)
         {
             return true;
         }
@@ -275,9 +275,9 @@ fault(sim_t *s)
 
         /* nobody would know what a sole node had used alone */
 
-        if (n->up && (atomic_load(&n->holder.share) != TB_LEASE_ALL
-                      || (!n->holder.owing
-                          && !tb_holder_is_alone(&n->holder, node_ms(s, n),
+        if (n->up && (atomic_load(&n->node.share) != TB_LEASE_ALL
+                      || (!n->node.unreported
+                          && !tb_node_is_alone(&n->node, node_ms(s, n),
                                                  &span))))
         {
             n->up = false;

@@ -1,29 +1,24 @@
 
 /*
- * The holder: when it calls, what its calls say of it, what it learns from
- * replies, and when it is on its own.
+ * The life of a node: a few atomic words that its processes share.
  */
 
 
 #include <string.h>
 
-#include "src/core/lease/tb_lease.h"
-
-
-static uint64_t tb_lease_earn(uint64_t tokens, tb_limits_t limits,
-    uint64_t most, uint64_t ms);
+#include "src/core/lease/tb_node.h"
 
 
 void
-tb_holder_begin(tb_holder_t *h, uint64_t share)
+tb_node_begin(tb_node_t *h, uint64_t share)
 {
-    memset(h, 0, sizeof(tb_holder_t));
+    memset(h, 0, sizeof(tb_node_t));
     atomic_store(&h->share, share);
 }
 
 
 void
-tb_holder_seek(tb_holder_t *h, uint64_t now)
+tb_node_seek(tb_node_t *h, uint64_t now)
 {
     uint64_t  none;
 
@@ -37,7 +32,7 @@ tb_holder_seek(tb_holder_t *h, uint64_t now)
 
 
 void
-tb_holder_reset(tb_holder_t *h, const unsigned char *id, uint64_t now)
+tb_node_reset(tb_node_t *h, const unsigned char *id, uint64_t now)
 {
     if (atomic_load(&h->contact) != 0) {
         h->known = true;
@@ -46,16 +41,16 @@ tb_holder_reset(tb_holder_t *h, const unsigned char *id, uint64_t now)
 
     atomic_store(&h->contact, 0);
 
-    memcpy(h->id, id, TB_HOLDER_ID);
+    memcpy(h->id, id, TB_NODE_ID);
 
     h->ack = 0;
-    h->owing = false;
+    h->unreported = false;
     atomic_store(&h->returning, 0);
 }
 
 
 void
-tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
+tb_node_call(tb_node_t *h, uint64_t seq, bool beat, bool leave,
     unsigned char *buf)
 {
     uint64_t  share;
@@ -80,7 +75,7 @@ tb_holder_call(tb_holder_t *h, uint64_t seq, bool beat, bool leave,
 
 
 void
-tb_holder_replied(tb_holder_t *h, uint64_t seq,
+tb_node_replied(tb_node_t *h, uint64_t seq,
     const tb_lease_reply_t *reply, uint64_t now)
 {
     uint64_t  contact;
@@ -92,12 +87,12 @@ tb_holder_replied(tb_holder_t *h, uint64_t seq,
     contact = atomic_load(&h->contact);
 
     if (contact != 0 && now >= contact + TB_LEASE_ALONE - TB_LEASE_DOUBT) {
-        h->gone = h->owing ? h->gone : h->ack;
-        h->owing = true;
+        h->gone = h->unreported ? h->gone : h->ack;
+        h->unreported = true;
         atomic_store(&h->returning, 1);
     }
 
-    if (!h->owing) {
+    if (!h->unreported) {
 
         if (h->told != h->gone) {
             atomic_store(&h->returning, 0);
@@ -111,11 +106,11 @@ tb_holder_replied(tb_holder_t *h, uint64_t seq,
      * those who have been there before this one.
      */
 
-    if (reply->holders > 1 || (contact == 0 ? reply->time != 0 : !h->lone)) {
+    if (reply->nodes > 1 || (contact == 0 ? reply->time != 0 : !h->lone)) {
         atomic_store(&h->others, now ? now : 1);
     }
 
-    h->lone = (reply->holders <= 1);
+    h->lone = (reply->nodes <= 1);
 
     atomic_store(&h->joining, reply->share == 0 && reply->missing == 0);
     atomic_store(&h->share, reply->share);
@@ -124,14 +119,14 @@ tb_holder_replied(tb_holder_t *h, uint64_t seq,
 
 
 void
-tb_holder_settled(tb_holder_t *h)
+tb_node_settled(tb_node_t *h)
 {
-    h->owing = false;
+    h->unreported = false;
 }
 
 
 bool
-tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since)
+tb_node_is_alone(const tb_node_t *h, uint64_t now, uint64_t *since)
 {
     uint64_t  last;
 
@@ -152,7 +147,7 @@ tb_holder_is_alone(const tb_holder_t *h, uint64_t now, uint64_t *since)
 
 
 uint64_t
-tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now)
+tb_node_rest(const _Atomic uint64_t *turn, uint64_t now)
 {
     uint64_t  next;
 
@@ -163,7 +158,7 @@ tb_lease_rest(const _Atomic uint64_t *turn, uint64_t now)
 
 
 void
-tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
+tb_node_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
 {
     uint64_t  begin, next, slack, spacing;
 
@@ -183,46 +178,4 @@ tb_lease_called(_Atomic uint64_t *turn, uint32_t buckets, uint64_t now)
     {
         /* another process calls as well */
     }
-}
-
-
-uint64_t
-tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
-    uint64_t share, uint64_t from, uint64_t spent, uint64_t now)
-{
-    uint64_t     full, gone, most;
-    tb_limits_t  part;
-
-    full = tb_limits_full(limits) / TB_LEASE_ALL * share;
-    part = tb_limits(0, tb_limits_rate(limits) * share / TB_LEASE_ALL, 0);
-
-    if (spent > now) {
-        spent = now;
-    }
-
-    if (spent > from) {
-
-        /* as if all of it had been taken just then: there was no more */
-
-        gone = before > tokens ? before - tokens : 0;
-        most = full > gone ? full - gone : 0;
-
-        tokens = tb_lease_earn(tokens, part, most, spent - from);
-        from = spent;
-    }
-
-    return now > from ? tb_lease_earn(tokens, part, full, now - from) : tokens;
-}
-
-
-/* Up to so many, or what there is anyway. */
-
-static uint64_t
-tb_lease_earn(uint64_t tokens, tb_limits_t limits, uint64_t most, uint64_t ms)
-{
-    if (tokens >= most) {
-        return tokens;
-    }
-
-    return tokens + tb_rate_earned(tb_limits_rate(limits), ms, most - tokens);
 }
