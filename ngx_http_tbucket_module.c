@@ -7,7 +7,9 @@
 
 
 #include "src/common/ngx_gw_cycle.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_store_conf.h"
 
 
 static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);

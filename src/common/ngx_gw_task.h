@@ -44,11 +44,17 @@ struct ngx_gw_task_s {
 };
 
 
+/* What a task, or another part by that name, is in. */
+
+#define ngx_gw_task_data(task, type, field)                                  \
+    ((type *) ((u_char *) (task) - offsetof(type, field)))
+
+
 /*
  * For content handlers, which return what these return: has step() called,
  * at once or when the request's body has been read.  The task is in memory
- * of r->pool, zeroed but for step and gone; from now on, it ends or gone()
- * is called, even if it cannot be started.
+ * that lasts as long as it does, zeroed but for step and gone; from now on,
+ * it ends or gone() is called, even if it cannot be started.
  */
 
 ngx_int_t ngx_gw_task_run(ngx_gw_task_t *task, ngx_http_request_t *r);

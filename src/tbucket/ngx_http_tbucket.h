@@ -63,6 +63,8 @@ typedef struct {
     _Atomic uint64_t               synced;     /* ngx_current_msec when zone
                                                   and store last agreed; 0:
                                                   not yet */
+    _Atomic uint32_t               crowded;    /* it was logged that clients
+                                                  have no room */
 } ngx_http_tbucket_store_status_t;
 
 
@@ -93,9 +95,6 @@ typedef struct {
      * that is made here is lost.  Set by the master, once; under the mutex.
      */
     _Atomic uint32_t             superseded;
-
-    /* who has a large write under way; other writes wait for its end */
-    ngx_gw_leader_t               bulk;
 
     ngx_http_tbucket_store_status_t  store;
 
@@ -152,11 +151,6 @@ typedef struct {
     ngx_shm_zone_t              *shm_zone;
     ngx_slab_pool_t             *shpool;
     ngx_http_tbucket_shared_t   *shared;
-
-    /* this worker's: a large write under way, and what waits for its turn */
-    struct ngx_http_tbucket_write_s  *bulk;
-    ngx_queue_t                  waiting;
-    ngx_event_t                  turn;
 
     /* this worker's, of scope=global; else NULL */
     struct ngx_http_tbucket_asking_s  *asking;
@@ -249,6 +243,8 @@ typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
 typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
 typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
 typedef struct ngx_http_tbucket_look_s  ngx_http_tbucket_look_t;
+typedef struct ngx_http_tbucket_store_s  ngx_http_tbucket_store_t;
+typedef struct ngx_http_tbucket_write_s  ngx_http_tbucket_write_t;
 
 
 extern ngx_module_t  ngx_http_tbucket_module;
@@ -263,17 +259,8 @@ char *ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_tbucket_check_status(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_tbucket_check_refill(ngx_conf_t *cf, void *post, void *data);
 
-char *ngx_http_tbucket_conf_store(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_tbucket_conf_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-
-/* Whether the store of the configuration is Redis. */
-
-ngx_uint_t ngx_http_tbucket_store_is_redis(
-    ngx_http_tbucket_main_conf_t *mcf);
 
 /*
  * Binds every "tbucket" and "tbucket_api" line to its zone; logs those that
@@ -409,6 +396,13 @@ ngx_int_t ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
     tb_limits_t limits);
 void ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_look_t *look);
+
+/*
+ * The rest of a write that is safe and has been applied: sets tokens in Redis,
+ * if it is one about tokens, and calls ngx_http_tbucket_written().
+ */
+
+void ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write);
 
 /* The refill tick's part: the overflow bucket, whose share may change. */
 

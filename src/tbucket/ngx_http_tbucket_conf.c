@@ -7,6 +7,7 @@
 
 #include "src/tbucket/ngx_http_tbucket.h"
 #include "src/core/limit/tb_text.h"
+#include "src/tbucket/clients/ngx_http_tbucket_store.h"
 
 
 typedef struct {
@@ -343,7 +344,6 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
         }
     }
 
-    ngx_queue_init(&zone->waiting);
 
     zone->shm_zone = shm_zone;
 
@@ -554,7 +554,7 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
     for (i = 0; i < mcf->zones.nelts; i++) {
         zones[i]->refill = mcf->refill;
 
-        if (zones[i]->global && !ngx_http_tbucket_store_is_redis(mcf)) {
+        if (zones[i]->global && !mcf->store->ops->is_shared) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"scope=global\" of zone \"%V\" needs a "
                           "\"tbucket_store\" of Redis in %s:%ui",

@@ -77,7 +77,6 @@ typedef struct {
     _Atomic uint32_t             restored; /* token states were read */
     _Atomic uint32_t             lost;     /* the loss of Redis was logged */
     _Atomic uint32_t             taken;    /* so was that of the node's name */
-    _Atomic uint32_t             crowded;  /* and that the zone has no room */
     _Atomic uint32_t             policy;   /* hash: Redis' policy was, if that
                                               may remove what is ours */
 

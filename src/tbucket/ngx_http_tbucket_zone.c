@@ -20,9 +20,6 @@
 /* clients that are copied with the old zone's mutex held once */
 #define NGX_HTTP_TBUCKET_COPY   64
 
-/* ms that a reload waits for a large write to the old zone to be over */
-#define NGX_HTTP_TBUCKET_COPY_WAIT  2000
-
 
 typedef struct {
     ngx_uint_t  kept;
@@ -184,6 +181,7 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
         old->shm_zone->noreuse = 1;
     }
 
+    ngx_time_update();
     ngx_http_tbucket_supersede(old);
 
     ngx_memcpy(zone->shared->secret, old->shared->secret, TB_SECRET_SIZE);
@@ -217,32 +215,11 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 static void
 ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old)
 {
-    ngx_uint_t       i;
-    ngx_gw_leader_t  *bulk;
-
-    bulk = &old->shared->bulk;
-
-    ngx_time_update();
-
-    /* between the slices of a large write is not the time to copy */
-
-    for (i = 0; i < NGX_HTTP_TBUCKET_COPY_WAIT; i++) {
-
-        if (ngx_gw_leader_claim(bulk, NGX_HTTP_TBUCKET_COPY_WAIT)) {
-            break;
-        }
-
-        ngx_msleep(1);
-        ngx_time_update();
-    }
-
     ngx_shmtx_lock(&old->shpool->mutex);
 
     atomic_store_explicit(&old->shared->superseded, 1, memory_order_relaxed);
 
     ngx_shmtx_unlock(&old->shpool->mutex);
-
-    ngx_gw_leader_resign(bulk);
 }
 
 

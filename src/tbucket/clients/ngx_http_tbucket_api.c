@@ -1,11 +1,16 @@
 
 /*
- * The clients API: the tbucket_api directive, what a request is about, and
- * showing a client.  Lists and writes have files of their own.
+ * The clients API: the tbucket_api directive, and which client and which
+ * part of the API a request is for.
  */
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
+#include "src/common/ngx_gw_json.h"
+#include "src/core/text/gw_id.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
+#include "src/tbucket/clients/ngx_http_tbucket_write.h"
 
 
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
@@ -15,27 +20,6 @@ static ngx_int_t ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api);
 static ngx_int_t ngx_http_tbucket_api_item(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api, ngx_str_t *id);
-static ngx_int_t ngx_http_tbucket_api_get(ngx_http_request_t *r,
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
-static ngx_int_t ngx_http_tbucket_api_show(ngx_http_request_t *r,
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
-    ngx_http_tbucket_look_t *look);
-static ngx_int_t ngx_http_tbucket_api_ask(ngx_http_request_t *r,
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
-static void ngx_http_tbucket_api_step(ngx_gw_task_t *task);
-static void ngx_http_tbucket_api_told(ngx_http_tbucket_look_t *look);
-static void ngx_http_tbucket_api_gone(ngx_gw_task_t *task);
-
-
-/* A client of scope=global is shown when Redis has been asked. */
-
-typedef struct {
-    ngx_http_tbucket_look_t   look;
-    ngx_gw_task_t             task;
-    ngx_http_tbucket_zone_t  *zone;
-    ngx_str_t                 id;
-    ngx_uint_t                asked;
-} ngx_http_tbucket_api_look_t;
 
 
 char *
@@ -201,7 +185,7 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api)
 {
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        return ngx_http_tbucket_api_list(r, api->zone);
+        return ngx_http_tbucket_list(r, api->zone);
     }
 
     if (!api->write) {
@@ -209,7 +193,7 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     }
 
     if (r->method & NGX_HTTP_POST) {
-        return ngx_http_tbucket_api_write(r, api->zone, NULL);
+        return ngx_http_tbucket_write(r, api->zone, NULL);
     }
 
     return ngx_gw_json_not_allowed(r, "GET, HEAD, POST");
@@ -221,7 +205,7 @@ ngx_http_tbucket_api_item(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
     ngx_str_t *id)
 {
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        return ngx_http_tbucket_api_get(r, api->zone, id);
+        return ngx_http_tbucket_show(r, api->zone, id);
     }
 
     if (!api->write) {
@@ -229,226 +213,8 @@ ngx_http_tbucket_api_item(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
     }
 
     if (r->method & (NGX_HTTP_PUT|NGX_HTTP_PATCH|NGX_HTTP_DELETE)) {
-        return ngx_http_tbucket_api_write(r, api->zone, id);
+        return ngx_http_tbucket_write(r, api->zone, id);
     }
 
     return ngx_gw_json_not_allowed(r, "GET, HEAD, PUT, PATCH, DELETE");
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_api_get(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
-    ngx_str_t *id)
-{
-    if (zone->global && id->len <= GW_ID_MAX) {
-        return ngx_http_tbucket_api_ask(r, zone, id);
-    }
-
-    return ngx_http_tbucket_api_show(r, zone, id, NULL);
-}
-
-
-/* look: what Redis knows of it, or NULL. */
-
-static ngx_int_t
-ngx_http_tbucket_api_show(ngx_http_request_t *r,
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
-    ngx_http_tbucket_look_t *look)
-{
-    uint64_t                   full;
-    ngx_int_t                  rc;
-    ngx_http_tbucket_client_t  client;
-
-    rc = ngx_http_tbucket_client_get(zone, id, &client);
-
-    if (look != NULL) {
-        full = tb_limits_full(client.entry.limits);
-        client.tokens = ngx_min(client.held + look->elsewhere, full);
-
-        /* somebody else's bucket that is full is no bucket */
-
-        if (client.tokens < full) {
-            rc = NGX_OK;
-        }
-    }
-
-    if (rc != NGX_OK) {
-        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
-                                 "client_id \"%V\" is not registered and has "
-                                 "no bucket", id);
-    }
-
-    return ngx_http_tbucket_api_send_client(r, NGX_HTTP_OK, &client);
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_api_ask(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
-    ngx_str_t *id)
-{
-    ngx_http_tbucket_api_look_t  *ask;
-
-    ask = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_api_look_t));
-    if (ask == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ask->look.done = ngx_http_tbucket_api_told;
-    ask->task.step = ngx_http_tbucket_api_step;
-    ask->task.gone = ngx_http_tbucket_api_gone;
-    ask->zone = zone;
-    ask->id = *id;
-
-    return ngx_gw_task_run(&ask->task, r);
-}
-
-
-static void
-ngx_http_tbucket_api_step(ngx_gw_task_t *task)
-{
-    ngx_http_tbucket_client_t     client;
-    ngx_http_tbucket_api_look_t  *ask;
-
-    ask = (ngx_http_tbucket_api_look_t *)
-          ((u_char *) task - offsetof(ngx_http_tbucket_api_look_t, task));
-
-    if (!ask->asked) {
-        ask->asked = 1;
-
-        (void) ngx_http_tbucket_client_get(ask->zone, &ask->id, &client);
-
-        if (ngx_http_tbucket_global_ask(ask->zone, &ask->look,
-                                        task->request->pool, &ask->id,
-                                        client.entry.limits)
-            == NGX_OK)
-        {
-            ngx_gw_task_wait(task);
-            return;
-        }
-    }
-
-    ngx_gw_task_end(task, ngx_http_tbucket_api_show(task->request, ask->zone,
-                                  &ask->id,
-                                  ask->look.known ? &ask->look : NULL));
-}
-
-
-static void
-ngx_http_tbucket_api_told(ngx_http_tbucket_look_t *look)
-{
-    ngx_http_tbucket_api_look_t  *ask;
-
-    ask = (ngx_http_tbucket_api_look_t *)
-          ((u_char *) look - offsetof(ngx_http_tbucket_api_look_t, look));
-
-    ngx_gw_task_wake(&ask->task);
-}
-
-
-static void
-ngx_http_tbucket_api_gone(ngx_gw_task_t *task)
-{
-    ngx_http_tbucket_api_look_t  *ask;
-
-    ask = (ngx_http_tbucket_api_look_t *)
-          ((u_char *) task - offsetof(ngx_http_tbucket_api_look_t, task));
-
-    ngx_http_tbucket_global_forget(ask->zone, &ask->look);
-}
-
-
-ngx_int_t
-ngx_http_tbucket_api_send_client(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_http_tbucket_client_t *client)
-{
-    ngx_gw_json_t  *json;
-
-    json = ngx_gw_json_create(r->pool);
-    if (json == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_http_tbucket_api_client(json, client);
-
-    return ngx_gw_json_send(json, r, status);
-}
-
-
-void
-ngx_http_tbucket_api_client(ngx_gw_json_t *json,
-    ngx_http_tbucket_client_t *client)
-{
-    tb_client_t  c;
-
-    c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE
-                | TB_CLIENT_TOKENS | TB_CLIENT_REGISTERED;
-
-    c.capacity = tb_limits_capacity(client->entry.limits);
-    c.rate = tb_limits_rate(client->entry.limits);
-    c.tokens = client->tokens;
-
-    c.id_len = client->entry.len;
-    ngx_memcpy(c.id, client->entry.id, c.id_len);
-    c.id[c.id_len] = '\0';
-
-    c.registered = client->registered;
-
-    (void) yajl_gen_map_open(json->gen);
-    gw_member_write(json->gen, tb_client_members, &c);
-    (void) yajl_gen_map_close(json->gen);
-}
-
-
-/*
- * The path, or an argument for ids that would not come out of a path as they
- * went in.
- */
-
-ngx_int_t
-ngx_http_tbucket_api_location(ngx_http_request_t *r, ngx_str_t *id)
-{
-    u_char                    *p;
-    size_t                     len;
-    ngx_str_t                  base, value;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    static ngx_str_t  name = ngx_string("Location");
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    base = clcf->name;
-
-    if (base.len && base.data[base.len - 1] == '/') {
-        base.len--;
-    }
-
-    len = base.len + 2 * ngx_escape_uri(NULL, base.data, base.len,
-                                        NGX_ESCAPE_URI);
-
-    value.data = ngx_pnalloc(r->pool, len + sizeof("?client_id=")
-                                      + 3 * id->len);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = (u_char *) ngx_escape_uri(value.data, base.data, base.len,
-                                  NGX_ESCAPE_URI);
-
-    if (!clcf->exact_match && gw_id_fits_path((char *) id->data, id->len)) {
-        *p++ = '/';
-
-    } else {
-
-        if (clcf->name.len > base.len) {
-            *p++ = '/';
-        }
-
-        p = ngx_cpymem(p, "?client_id=", sizeof("?client_id=") - 1);
-    }
-
-    p += gw_id_encode((char *) p, (char *) id->data, id->len);
-
-    value.len = p - value.data;
-
-    return ngx_gw_add_header(r, &name, &value);
 }

@@ -6,8 +6,10 @@
  */
 
 
-#include "src/tbucket/clients/ngx_http_tbucket_api.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
+#include "src/common/ngx_gw_task.h"
 #include "src/core/text/gw_piece.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 
 
 #define NGX_HTTP_TBUCKET_LIST_DEFAULT  100
@@ -40,8 +42,7 @@ static void ngx_http_tbucket_list_end(ngx_http_tbucket_list_t *list,
 
 
 ngx_int_t
-ngx_http_tbucket_api_list(ngx_http_request_t *r,
-    ngx_http_tbucket_zone_t *zone)
+ngx_http_tbucket_list(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone)
 {
     ngx_int_t                 rc;
     ngx_http_tbucket_list_t  *list;
@@ -175,7 +176,7 @@ ngx_http_tbucket_list_some(ngx_http_tbucket_list_t *list)
                                       &n);
 
     for (i = 0; i < n; i++) {
-        ngx_http_tbucket_api_client(list->json, &list->clients[i]);
+        ngx_http_tbucket_show_client(list->json, &list->clients[i]);
     }
 
     list->left -= n;

@@ -25,6 +25,8 @@ typedef enum {
     NGX_HTTP_TBUCKET_NO_ROOM,         /* nothing changed: the zone is full */
     NGX_HTTP_TBUCKET_TOKENS_RANGE,    /* more tokens than the capacity */
     NGX_HTTP_TBUCKET_SUPERSEDED,      /* nothing changed: see the zone's */
+    NGX_HTTP_TBUCKET_MALFORMED,       /* nothing changed: the body is wrong */
+    NGX_HTTP_TBUCKET_UNREAD,          /* nothing changed: it is unreadable */
     NGX_HTTP_TBUCKET_STORE_DOWN,      /* nothing changed, nothing sent */
     NGX_HTTP_TBUCKET_STORE_UNKNOWN    /* sent, and no answer came */
 } ngx_http_tbucket_outcome_e;

@@ -1,241 +1,468 @@
 
 /*
- * Writes on their way to shared memory: whose turn it is, whether they can
- * be applied, and applying them, large ones in slices.  Not here: how a
- * store makes them safe.
+ * Writes through the clients API.  ngx_http_tbucket_write_run() is the way
+ * that each of them goes: the body is read into changes; what memory can say
+ * against them is checked; the store makes them safe; they are applied to
+ * shared memory; the outcome is told.  Not here: how a body is read, how a
+ * store makes anything safe.
  */
 
 
-#include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/core/limit/tb_client.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_body.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
+#include "src/tbucket/clients/ngx_http_tbucket_store.h"
 
 
-/* us that the slices of one pass of the event loop may take */
-#define NGX_HTTP_TBUCKET_WRITE_TIME  1000
-
-/* ms until a write that waits for its turn looks again */
-#define NGX_HTTP_TBUCKET_WRITE_POLL  2
-
-/* ms that one waits for its turn at most */
-#define NGX_HTTP_TBUCKET_WRITE_WAIT  10000
-
-/* ms; a large write that shows no sign of life for that long has no turn */
-#define NGX_HTTP_TBUCKET_WRITE_TERM  60000
+/* what a write takes besides an array, bytes */
+#define NGX_HTTP_TBUCKET_WRITE_POOL  2048
 
 
-static ngx_uint_t ngx_http_tbucket_write_turn(
+static ngx_http_tbucket_write_t *ngx_http_tbucket_write_create(
+    ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+static ngx_int_t ngx_http_tbucket_write_begin(ngx_http_tbucket_write_t *write,
+    ngx_http_request_t *r, ngx_str_t *id);
+static void ngx_http_tbucket_write_step(ngx_gw_task_t *task);
+static void ngx_http_tbucket_write_gone(ngx_gw_task_t *task);
+static void ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_read(ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_check(
     ngx_http_tbucket_write_t *write);
-static void ngx_http_tbucket_write_poll(ngx_event_t *ev);
-static void ngx_http_tbucket_write_done(ngx_http_tbucket_write_t *write);
+static void ngx_http_tbucket_write_touch(ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, tb_hash_t *h);
 static ngx_int_t ngx_http_tbucket_write_refuse(
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_outcome_e outcome);
-static ngx_int_t ngx_http_tbucket_check_new(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, tb_hash_t *h);
-static ngx_int_t ngx_http_tbucket_check_change(
-    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change,
-    tb_limits_t limits);
-static void ngx_http_tbucket_write_slices(ngx_event_t *ev);
+static void ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write);
+static void ngx_http_tbucket_write_answer(ngx_http_tbucket_write_t *write);
+
+static ngx_int_t ngx_http_tbucket_write_reply(
+    ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_failed(
+    ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_unknown(
+    ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_shown(
+    ngx_http_tbucket_write_t *write);
+static ngx_int_t ngx_http_tbucket_write_counts(
+    ngx_http_tbucket_write_t *write);
+
+
+ngx_int_t
+ngx_http_tbucket_write(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
+    ngx_str_t *id)
+{
+    ngx_http_tbucket_write_t  *write;
+
+    if (!(r->method & NGX_HTTP_DELETE) && !ngx_gw_json_is_declared(r)) {
+        return ngx_gw_json_error(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                 "the body must be declared as "
+                                 "\"Content-Type: application/json\"");
+    }
+
+    write = ngx_http_tbucket_write_create(r, zone, id);
+    if (write == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
+           ? ngx_gw_task_run(&write->task, r)
+           : ngx_gw_task_read(&write->task, r);
+}
+
+
+static ngx_http_tbucket_write_t *
+ngx_http_tbucket_write_create(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
+{
+    ngx_pool_t                *pool;
+    ngx_http_tbucket_write_t  *write;
+
+    pool = ngx_create_pool(NGX_HTTP_TBUCKET_WRITE_POOL, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    write = ngx_pcalloc(pool, sizeof(ngx_http_tbucket_write_t));
+
+    if (write != NULL) {
+        write->pool = pool;
+        write->log = ngx_cycle->log;
+        write->zone = zone;
+
+        if (ngx_http_tbucket_write_begin(write, r, id) == NGX_OK) {
+            return write;
+        }
+    }
+
+    ngx_destroy_pool(pool);
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_begin(ngx_http_tbucket_write_t *write,
+    ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
+
+    write->store = mcf->store;
+    write->task.step = ngx_http_tbucket_write_step;
+    write->task.gone = ngx_http_tbucket_write_gone;
+
+    switch (r->method) {
+
+    case NGX_HTTP_POST:
+        write->kind = NGX_HTTP_TBUCKET_WRITE_CREATE;
+        return NGX_OK;
+
+    case NGX_HTTP_PUT:
+        write->kind = NGX_HTTP_TBUCKET_WRITE_REPLACE;
+        break;
+
+    case NGX_HTTP_PATCH:
+        write->kind = NGX_HTTP_TBUCKET_WRITE_CHANGE;
+        break;
+
+    default: /* NGX_HTTP_DELETE */
+        write->kind = NGX_HTTP_TBUCKET_WRITE_REMOVE;
+    }
+
+    /* the one client that the URI names */
+
+    write->changes = ngx_pcalloc(write->pool,
+                                 sizeof(ngx_http_tbucket_change_t));
+    if (write->changes == NULL) {
+        return NGX_ERROR;
+    }
+
+    write->n = 1;
+    write->changes->id.len = id->len;
+    write->changes->id.data = ngx_pstrdup(write->pool, id);
+
+    return write->changes->id.data ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_tbucket_write_step(ngx_gw_task_t *task)
+{
+    ngx_http_tbucket_write_t  *write;
+
+    write = ngx_gw_task_data(task, ngx_http_tbucket_write_t, task);
+
+    write->awake = 1;
+
+    ngx_http_tbucket_write_run(write);
+}
+
+
+/* What the store has goes on without the request. */
+
+static void
+ngx_http_tbucket_write_gone(ngx_gw_task_t *task)
+{
+    ngx_http_tbucket_write_t  *write;
+
+    write = ngx_gw_task_data(task, ngx_http_tbucket_write_t, task);
+
+    switch (write->state) {
+
+    case NGX_HTTP_TBUCKET_WRITE_READ:
+    case NGX_HTTP_TBUCKET_WRITE_ANSWER:
+        ngx_destroy_pool(write->pool);
+        break;
+
+    default:
+        write->gone = 1;
+    }
+}
+
+
+/* Goes on until the body, the store or the answer has to be waited for. */
+
+static void
+ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write)
+{
+    ngx_int_t  rc;
+
+    for ( ;; ) {
+
+        switch (write->state) {
+
+        case NGX_HTTP_TBUCKET_WRITE_READ:
+            rc = ngx_http_tbucket_write_read(write);
+
+            if (rc == NGX_AGAIN) {
+                ngx_gw_task_again(&write->task);
+                return;
+            }
+
+            write->state = (rc == NGX_OK) ? NGX_HTTP_TBUCKET_WRITE_CHECK
+                                          : NGX_HTTP_TBUCKET_WRITE_ANSWER;
+            break;
+
+        case NGX_HTTP_TBUCKET_WRITE_CHECK:
+            rc = ngx_http_tbucket_write_check(write);
+
+            write->state = (rc == NGX_OK) ? NGX_HTTP_TBUCKET_WRITE_PERSIST
+                                          : NGX_HTTP_TBUCKET_WRITE_ANSWER;
+            break;
+
+        case NGX_HTTP_TBUCKET_WRITE_PERSIST:
+            write->awake = 0;
+            ngx_gw_task_wait(&write->task);
+
+            write->store->ops->persist(write->store, write);
+            return;
+
+        case NGX_HTTP_TBUCKET_WRITE_APPLY:
+            ngx_shmtx_lock(&write->zone->shpool->mutex);
+            ngx_http_tbucket_write_apply(write);
+            ngx_shmtx_unlock(&write->zone->shpool->mutex);
+
+            write->state = NGX_HTTP_TBUCKET_WRITE_TOKENS;
+            break;
+
+        case NGX_HTTP_TBUCKET_WRITE_TOKENS:
+
+            if (write->zone->global) {
+                ngx_http_tbucket_global_write(write);
+                return;
+            }
+
+            write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
+            break;
+
+        case NGX_HTTP_TBUCKET_WRITE_LATE:
+        case NGX_HTTP_TBUCKET_WRITE_ANSWER:
+            ngx_http_tbucket_write_answer(write);
+            return;
+        }
+    }
+}
 
 
 void
-ngx_http_tbucket_write_submit(ngx_http_tbucket_store_t *store,
-    ngx_http_tbucket_write_t *write)
+ngx_http_tbucket_written(ngx_http_tbucket_write_t *write, ngx_int_t rc,
+    const char *reason)
 {
-    ngx_http_tbucket_zone_t  *zone;
+    ngx_str_t  s;
 
-    zone = write->zone;
+    s.data = (u_char *) (reason ? reason : "");
+    s.len = ngx_strlen(s.data);
 
-    write->store = store;
-    write->done = ngx_http_tbucket_write_done;
+    write->reason.data = ngx_pstrdup(write->pool, &s);
+    write->reason.len = write->reason.data ? s.len : 0;
 
-    if (ngx_queue_empty(&zone->waiting) && ngx_http_tbucket_write_turn(write))
-    {
-        store->ops->write(store, write);
-        return;
+    switch (rc) {
+
+    case NGX_OK:
+        write->state = (write->state == NGX_HTTP_TBUCKET_WRITE_PERSIST)
+                       ? NGX_HTTP_TBUCKET_WRITE_APPLY
+                       : NGX_HTTP_TBUCKET_WRITE_ANSWER;
+        break;
+
+    case NGX_AGAIN:
+        write->state = NGX_HTTP_TBUCKET_WRITE_LATE;
+        break;
+
+    case NGX_ERROR:
+        write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
+        write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
+        break;
+
+    case NGX_ABORT:
+        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
+        write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
+        break;
+
+    default: /* NGX_DONE, NGX_DECLINED */
+        write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
     }
 
-    write->since = ngx_current_msec;
+    ngx_http_tbucket_write_run(write);
+}
 
-    ngx_queue_insert_tail(&zone->waiting, &write->queue);
 
-    if (!zone->turn.timer_set) {
-        zone->turn.handler = ngx_http_tbucket_write_poll;
-        zone->turn.data = zone;
-        zone->turn.log = ngx_cycle->log;
+/* NGX_OK: it is read; NGX_AGAIN; NGX_DONE: there is nothing to be done. */
 
-        ngx_add_timer(&zone->turn, NGX_HTTP_TBUCKET_WRITE_POLL);
+static ngx_int_t
+ngx_http_tbucket_write_read(ngx_http_tbucket_write_t *write)
+{
+    ngx_int_t  rc;
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+        return NGX_OK;
+    }
+
+    if (write->body == NULL) {
+        write->body = ngx_http_tbucket_body_create(write->task.request,
+                                                   write);
+    }
+
+    rc = write->body ? ngx_http_tbucket_body_read(write->body) : NGX_ERROR;
+
+    switch (rc) {
+
+    case NGX_OK:
+
+        if (write->n > 0) {
+            return NGX_OK;
+        }
+
+        /* an array of nobody, about which no store has to be asked */
+
+        write->outcome = NGX_HTTP_TBUCKET_UPDATED;
+        return NGX_DONE;
+
+    case NGX_AGAIN:
+        return NGX_AGAIN;
+
+    case NGX_DECLINED:
+        write->outcome = NGX_HTTP_TBUCKET_MALFORMED;
+        return NGX_DONE;
+
+    default: /* NGX_ERROR */
+        write->outcome = NGX_HTTP_TBUCKET_UNREAD;
+        return NGX_DONE;
     }
 }
 
 
 /*
- * Small writes are done under the mutex; they only have to wait while a
- * large one is under way.  One that gets in between the look and the turn of
- * a large one is over before the large one's next slice.
+ * A store says itself whether there is a client, but not whether there is
+ * room for it here.  Without one all is said at once, and applied with the
+ * mutex still held.  NGX_OK: the store may have it.
  */
 
-static ngx_uint_t
-ngx_http_tbucket_write_turn(ngx_http_tbucket_write_t *write)
-{
-    ngx_gw_leader_t           *leader;
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = write->zone;
-    leader = &zone->shared->bulk;
-
-    if (zone->bulk != NULL) {
-        return 0;
-    }
-
-    if (write->n <= NGX_HTTP_TBUCKET_WRITE_SMALL) {
-        return ngx_gw_leader_is_absent(leader);
-    }
-
-    if (!ngx_gw_leader_claim(leader, NGX_HTTP_TBUCKET_WRITE_TERM)) {
-        return 0;
-    }
-
-    zone->bulk = write;
-
-    return 1;
-}
-
-
-static void
-ngx_http_tbucket_write_poll(ngx_event_t *ev)
-{
-    ngx_queue_t               *q;
-    ngx_http_tbucket_zone_t   *zone;
-    ngx_http_tbucket_write_t  *write;
-
-    zone = ev->data;
-
-    while (!ngx_queue_empty(&zone->waiting)) {
-        q = ngx_queue_head(&zone->waiting);
-        write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
-
-        if (ngx_http_tbucket_write_turn(write)) {
-            ngx_queue_remove(q);
-            write->store->ops->write(write->store, write);
-            continue;
-        }
-
-        if (ngx_current_msec - write->since < NGX_HTTP_TBUCKET_WRITE_WAIT) {
-            ngx_add_timer(ev, NGX_HTTP_TBUCKET_WRITE_POLL);
-            return;
-        }
-
-        ngx_queue_remove(q);
-
-        ngx_str_set(&write->reason, "a large write is under way");
-        write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
-        write->done(write);
-    }
-}
-
-
-static void
-ngx_http_tbucket_write_done(ngx_http_tbucket_write_t *write)
-{
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = write->zone;
-
-    if (zone->bulk == write) {
-        zone->bulk = NULL;
-        ngx_gw_leader_resign(&zone->shared->bulk);
-    }
-
-    write->finish(write);
-}
-
-
-ngx_int_t
-ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write,
-    ngx_uint_t from, ngx_uint_t n)
+static ngx_int_t
+ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write)
 {
     ngx_int_t                   rc;
     tb_hash_t                   h;
-    ngx_uint_t                  i;
+    ngx_uint_t                  i, stored;
+    ngx_shmtx_t                *mutex;
     tb_registry_entry_t         entry;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_change_t  *change;
 
     zone = write->zone;
-    rc = NGX_OK;
+    mutex = &zone->shpool->mutex;
+    stored = (write->store->ops->persist != NULL);
 
-    for (i = from; rc == NGX_OK && i < from + n; i++) {
+    ngx_http_tbucket_write_touch(write);
+
+    ngx_shmtx_lock(mutex);
+
+    rc = stored ? NGX_OK : ngx_http_tbucket_write_superseded(write);
+
+    for (i = 0; rc == NGX_OK && i < write->n; i++) {
         change = &write->changes[i];
 
         h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
 
         if (!tb_registry_find(zone->shared->registry, &h, &entry)) {
-            rc = ngx_http_tbucket_check_new(write, change, &h);
+            entry.limits = 0;
+        }
 
-        } else if (write->kind == NGX_HTTP_TBUCKET_WRITE_CREATE) {
-            rc = ngx_http_tbucket_write_refuse(write,
-                                               NGX_HTTP_TBUCKET_EXISTS);
+        if (!stored) {
+            rc = ngx_http_tbucket_write_judge(write, change, entry.limits);
 
-        } else if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE) {
-            rc = ngx_http_tbucket_check_change(write, change, entry.limits);
+        } else if (entry.limits == 0) {
+            rc = ngx_http_tbucket_write_room(write, change, &h);
         }
     }
+
+    if (rc == NGX_OK && !stored) {
+        ngx_http_tbucket_write_apply(write);
+        rc = NGX_DONE;
+    }
+
+    ngx_shmtx_unlock(mutex);
+
+    write->cells = 0;
 
     return rc;
 }
 
 
-static ngx_int_t
-ngx_http_tbucket_write_refuse(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_outcome_e outcome)
+/*
+ * Memory of the table that nobody has used yet takes some microseconds a page
+ * to come, which should not be with the mutex held.
+ */
+
+static void
+ngx_http_tbucket_write_touch(ngx_http_tbucket_write_t *write)
 {
-    write->outcome = outcome;
-
-    return NGX_DECLINED;
-}
-
-
-/* The client is not registered yet. */
-
-static ngx_int_t
-ngx_http_tbucket_check_new(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, tb_hash_t *h)
-{
-    ngx_http_tbucket_zone_t  *zone;
-
-    if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
-        || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE)
-    {
-        return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_MISSING);
-    }
+    tb_hash_t                   h;
+    ngx_uint_t                  i;
+    tb_result_t                 bucket;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_change_t  *change;
 
     zone = write->zone;
 
-    write->cells += tb_registry_cells(change->id.len);
+    for (i = 0; i < write->n; i++) {
+        change = &write->changes[i];
 
-    if (write->cells > tb_registry_room(zone->shared->registry)
-        || !tb_table_has_room(zone->shared->table, h, ngx_current_msec,
-                              zone->limits))
-    {
-        return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_ROOM);
+        h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
+
+        (void) tb_table_read(zone->shared->table, &h, ngx_current_msec,
+                             zone->limits, &bucket);
     }
-
-    return NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_http_tbucket_check_change(ngx_http_tbucket_write_t *write,
+ngx_int_t
+ngx_http_tbucket_write_judge(ngx_http_tbucket_write_t *write,
     ngx_http_tbucket_change_t *change, tb_limits_t limits)
 {
+    tb_hash_t  h;
+
+    if (limits == 0) {
+
+        if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
+            || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE)
+        {
+            return ngx_http_tbucket_write_refuse(write,
+                                                 NGX_HTTP_TBUCKET_MISSING);
+        }
+
+        h = tb_hash(change->id.data, change->id.len,
+                    write->zone->shared->secret);
+
+        write->outcome = NGX_HTTP_TBUCKET_CREATED;
+        write->created++;
+
+        return ngx_http_tbucket_write_room(write, change, &h);
+    }
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_CREATE) {
+        return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_EXISTS);
+    }
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+        write->outcome = NGX_HTTP_TBUCKET_REMOVED;
+        return NGX_OK;
+    }
+
+    write->outcome = NGX_HTTP_TBUCKET_UPDATED;
+    write->updated++;
+
+    if (write->kind != NGX_HTTP_TBUCKET_WRITE_CHANGE) {
+        return NGX_OK;
+    }
+
     if (!(change->members & TB_CLIENT_CAPACITY)) {
         change->capacity = tb_limits_capacity(limits);
-        change->members |= TB_CLIENT_CAPACITY;
     }
 
     if (!(change->members & TB_CLIENT_RATE)) {
         change->rate = tb_limits_rate(limits);
-        change->members |= TB_CLIENT_RATE;
     }
 
     if ((change->members & TB_CLIENT_TOKENS)
@@ -246,6 +473,45 @@ ngx_http_tbucket_check_change(ngx_http_tbucket_write_t *write,
     }
 
     return NGX_OK;
+}
+
+
+/* Whether there is room for a client that would be new. */
+
+static ngx_int_t
+ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, tb_hash_t *h)
+{
+    ngx_http_tbucket_shared_t  *shared;
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
+        || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE)
+    {
+        return NGX_OK;
+    }
+
+    shared = write->zone->shared;
+
+    write->cells += tb_registry_cells(change->id.len);
+
+    if (write->cells <= tb_registry_room(shared->registry)
+        && tb_table_has_room(shared->table, h, ngx_current_msec,
+                             write->zone->limits))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_ROOM);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_refuse(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_outcome_e outcome)
+{
+    write->outcome = outcome;
+
+    return NGX_DECLINED;
 }
 
 
@@ -262,103 +528,253 @@ ngx_http_tbucket_write_superseded(ngx_http_tbucket_write_t *write)
 }
 
 
-ngx_int_t
-ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write,
-    ngx_uint_t from, ngx_uint_t n)
+/* With the mutex held. */
+
+static void
+ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write)
 {
-    uint64_t                     tokens;
-    ngx_uint_t                   i;
-    ngx_http_tbucket_change_t   *change;
-    ngx_http_tbucket_outcome_e   outcome;
+    uint64_t                             tokens;
+    tb_hash_t                            h;
+    ngx_uint_t                           i;
+    ngx_http_tbucket_zone_t             *zone;
+    ngx_http_tbucket_change_t           *change;
+    const ngx_http_tbucket_store_ops_t  *ops;
 
-    outcome = NGX_HTTP_TBUCKET_UPDATED;
+    zone = write->zone;
+    ops = write->store->ops;
 
-    for (i = from; i < from + n; i++) {
+    for (i = 0; i < write->n; i++) {
         change = &write->changes[i];
 
+        if (ops->is_latest != NULL) {
+            h = tb_hash(change->id.data, change->id.len,
+                        zone->shared->secret);
+
+            if (!ops->is_latest(write, &h)) {
+                continue;
+            }
+        }
+
         if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
-            outcome = ngx_http_tbucket_client_remove(write->zone,
-                                                     &change->id);
+            (void) ngx_http_tbucket_client_remove(zone, &change->id);
             continue;
         }
 
         tokens = (change->members & TB_CLIENT_TOKENS)
                  ? change->tokens : NGX_HTTP_TBUCKET_TOKENS_KEEP;
 
-        outcome = ngx_http_tbucket_client_set(write->zone, &change->id,
-                                              change->capacity, change->rate,
-                                              tokens);
-
-        write->created += (outcome == NGX_HTTP_TBUCKET_CREATED);
-        write->updated += (outcome == NGX_HTTP_TBUCKET_UPDATED);
-
-        if (outcome == NGX_HTTP_TBUCKET_NO_ROOM) {
-            ngx_log_error(NGX_LOG_ALERT, write->log, 0,
-                          "tbucket: zone \"%V\" has no room for a client "
-                          "that its store has accepted", &write->zone->name);
+        if (ngx_http_tbucket_client_set(zone, &change->id, change->capacity,
+                                        change->rate, tokens)
+            == NGX_HTTP_TBUCKET_NO_ROOM)
+        {
+            ngx_http_tbucket_store_crowded(zone);
         }
     }
-
-    write->outcome = outcome;
-
-    return NGX_OK;
 }
 
 
-void
-ngx_http_tbucket_write_each(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_slice_pt slice, ngx_http_tbucket_write_pt then)
-{
-    write->from = 0;
-    write->slice = slice;
-    write->then = then;
-
-    write->event.handler = ngx_http_tbucket_write_slices;
-    write->event.data = write;
-    write->event.log = write->log;
-
-    ngx_http_tbucket_write_slices(&write->event);
-}
-
+/* Wakes the request, or ends it if it is awake. */
 
 static void
-ngx_http_tbucket_write_slices(ngx_event_t *ev)
+ngx_http_tbucket_write_answer(ngx_http_tbucket_write_t *write)
 {
-    uint64_t                   until;
-    ngx_int_t                  rc;
-    ngx_uint_t                 n;
-    ngx_http_tbucket_zone_t   *zone;
-    ngx_http_tbucket_write_t  *write;
+    ngx_int_t  rc;
 
-    write = ev->data;
-    zone = write->zone;
-
-    rc = NGX_OK;
-    until = ngx_http_tbucket_usec() + NGX_HTTP_TBUCKET_WRITE_TIME;
-
-    while (rc == NGX_OK && write->from < write->n) {
-
-        if (ngx_http_tbucket_usec() > until) {
-
-            if (zone->bulk == write) {
-                (void) ngx_gw_leader_claim(&zone->shared->bulk,
-                                         NGX_HTTP_TBUCKET_WRITE_TERM);
-            }
-
-            ngx_post_event(ev, &ngx_posted_next_events);
-            return;
-        }
-
-        n = ngx_min(write->n - write->from, NGX_HTTP_TBUCKET_WRITE_SLICE);
-
-        ngx_shmtx_lock(&zone->shpool->mutex);
-
-        rc = write->slice(write, write->from, n);
-
-        ngx_shmtx_unlock(&zone->shpool->mutex);
-
-        write->from += n;
+    if (write->gone && write->state == NGX_HTTP_TBUCKET_WRITE_ANSWER) {
+        ngx_log_error(NGX_LOG_INFO, write->log, 0,
+                      "tbucket: write to zone \"%V\" is done, but its "
+                      "client has gone", &write->zone->name);
+        ngx_destroy_pool(write->pool);
+        return;
     }
 
-    write->then(write, rc);
+    if (write->gone) {
+        return;
+    }
+
+    if (!write->awake) {
+        ngx_gw_task_wake(&write->task);
+        return;
+    }
+
+    if (write->state == NGX_HTTP_TBUCKET_WRITE_LATE) {
+        write->awake = 0;
+        write->gone = 1;
+
+        ngx_gw_task_end(&write->task, ngx_http_tbucket_write_unknown(write));
+        return;
+    }
+
+    rc = ngx_http_tbucket_write_reply(write);
+
+    ngx_gw_task_end(&write->task, rc);
+
+    ngx_destroy_pool(write->pool);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_reply(ngx_http_tbucket_write_t *write)
+{
+    ngx_http_request_t  *r;
+
+    r = write->task.request;
+
+    switch (write->outcome) {
+
+    case NGX_HTTP_TBUCKET_CREATED:
+    case NGX_HTTP_TBUCKET_UPDATED:
+        return write->kind == NGX_HTTP_TBUCKET_WRITE_BULK
+               ? ngx_http_tbucket_write_counts(write)
+               : ngx_http_tbucket_write_shown(write);
+
+    case NGX_HTTP_TBUCKET_REMOVED:
+        return ngx_gw_json_send_empty(r, NGX_HTTP_NO_CONTENT);
+
+    case NGX_HTTP_TBUCKET_EXISTS:
+        return ngx_gw_json_error(r, NGX_HTTP_CONFLICT,
+                                 "client_id \"%V\" is registered already",
+                                 &write->changes->id);
+
+    case NGX_HTTP_TBUCKET_MISSING:
+        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
+                                 "client_id \"%V\" is not registered",
+                                 &write->changes->id);
+
+    default:
+        return ngx_http_tbucket_write_failed(write);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
+{
+    char                 text[GW_JSON_ERROR_SIZE];
+    ngx_http_request_t  *r;
+
+    r = write->task.request;
+
+    switch (write->outcome) {
+
+    case NGX_HTTP_TBUCKET_MALFORMED:
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s",
+                                 ngx_http_tbucket_body_error(write->body));
+
+    case NGX_HTTP_TBUCKET_UNREAD:
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    case NGX_HTTP_TBUCKET_TOKENS_RANGE:
+        (void) tb_client_check_tokens(write->changes->tokens,
+                                      write->changes->capacity, text,
+                                      sizeof(text));
+
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s", text);
+
+    case NGX_HTTP_TBUCKET_NO_ROOM:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "zone \"%V\" has no room for more clients, "
+                                 "nothing was changed: enlarge the zone",
+                                 &write->zone->name);
+
+    case NGX_HTTP_TBUCKET_SUPERSEDED:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "zone \"%V\" is being replaced by a reload, "
+                                 "nothing was changed: try again",
+                                 &write->zone->name);
+
+    case NGX_HTTP_TBUCKET_STORE_DOWN:
+
+        if (write->reason.len) {
+            return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "the store takes no writes, nothing was "
+                                     "changed: %V", &write->reason);
+        }
+
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "the store is unreachable, nothing was "
+                                 "changed");
+
+    default: /* NGX_HTTP_TBUCKET_STORE_UNKNOWN */
+        return ngx_http_tbucket_write_unknown(write);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_unknown(ngx_http_tbucket_write_t *write)
+{
+    return ngx_gw_json_error(write->task.request,
+                             NGX_HTTP_SERVICE_UNAVAILABLE,
+                             "the store did not answer, the outcome is "
+                             "unknown%s%V", write->reason.len ? ": " : "",
+                             &write->reason);
+}
+
+
+/* The client as it is now; if it has gone since, as it was made. */
+
+static ngx_int_t
+ngx_http_tbucket_write_shown(ngx_http_tbucket_write_t *write)
+{
+    ngx_str_t                  *id;
+    ngx_uint_t                  status;
+    ngx_http_request_t         *r;
+    ngx_http_tbucket_change_t  *change;
+    ngx_http_tbucket_client_t   client;
+
+    r = write->task.request;
+    change = write->changes;
+    id = &change->id;
+
+    if (ngx_http_tbucket_client_get(write->zone, id, &client) != NGX_OK) {
+        client.entry.limits = tb_limits(change->capacity, change->rate,
+                                        TB_LIMITS_REGISTERED);
+        client.entry.len = id->len;
+        ngx_memcpy(client.entry.id, id->data, id->len);
+
+        client.tokens = (change->members & TB_CLIENT_TOKENS)
+                        ? change->tokens
+                        : tb_limits_full(client.entry.limits);
+        client.registered = 1;
+
+    } else if (write->zone->global && (change->members & TB_CLIENT_TOKENS)) {
+        client.tokens = change->tokens;
+    }
+
+    status = NGX_HTTP_OK;
+
+    if (write->outcome == NGX_HTTP_TBUCKET_CREATED) {
+        status = NGX_HTTP_CREATED;
+
+        if (ngx_http_tbucket_show_location(r, id) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return ngx_http_tbucket_show_send(r, status, &client);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_write_counts(ngx_http_tbucket_write_t *write)
+{
+    ngx_gw_json_t       *json;
+    ngx_http_request_t  *r;
+
+    r = write->task.request;
+
+    json = ngx_gw_json_create(r->pool);
+    if (json == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    (void) yajl_gen_map_open(json->gen);
+    ngx_gw_json_literal(json, "created");
+    (void) yajl_gen_integer(json->gen, write->created);
+    ngx_gw_json_literal(json, "updated");
+    (void) yajl_gen_integer(json->gen, write->updated);
+    (void) yajl_gen_map_close(json->gen);
+
+    return ngx_gw_json_send(json, r, NGX_HTTP_OK);
 }

@@ -430,14 +430,4 @@ void ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone,
     tb_slot_t *slot, const tb_hash_t *h);
 
 
-/* ngx_http_tbucket_global_client.c */
-
-/*
- * The rest of a write that Redis has acknowledged and that has been applied:
- * sets tokens, if it is one about tokens, and calls its done().
- */
-
-void ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write);
-
-
 #endif /* NGX_HTTP_TBUCKET_GLOBAL_H */

@@ -32,7 +32,7 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
     if (write->n != 1 || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
         || !(change->members & TB_CLIENT_TOKENS))
     {
-        write->done(write);
+        ngx_http_tbucket_written(write, NGX_OK, NULL);
         return;
     }
 
@@ -49,8 +49,7 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
                                     ngx_http_tbucket_global_on_set, write)
         != NGX_OK)
     {
-        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
-        write->done(write);
+        ngx_http_tbucket_written(write, NGX_ABORT, NULL);
     }
 }
 
@@ -149,11 +148,9 @@ ngx_http_tbucket_global_on_set(ngx_gw_redis_t *link, redisReply *reply,
 
     (void) link;
 
-    if (!ngx_http_tbucket_global_answer(reply, &answer)) {
-        write->outcome = NGX_HTTP_TBUCKET_STORE_UNKNOWN;
-    }
-
-    write->done(write);
+    ngx_http_tbucket_written(write,
+                             ngx_http_tbucket_global_answer(reply, &answer)
+                             ? NGX_OK : NGX_ABORT, NULL);
 }
 
 

@@ -5,6 +5,7 @@
  */
 
 
+#include "src/tbucket/redis/ngx_http_tbucket_redis_store.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
 
 
@@ -35,16 +36,18 @@ static void ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis);
 
 static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_redis = {
     "redis",
+    1,
     ngx_http_tbucket_redis_load,
     ngx_http_tbucket_redis_start,
     ngx_http_tbucket_redis_stop,
-    ngx_http_tbucket_redis_write,
+    ngx_http_tbucket_redis_persist,
+    ngx_http_tbucket_redis_is_latest,
     ngx_http_tbucket_redis_finish
 };
 
 
 char *
-ngx_http_tbucket_store_redis_conf(ngx_conf_t *cf,
+ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url)
 {
     char                      *rv;

@@ -299,10 +299,6 @@ void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,
 void ngx_http_tbucket_redis_empty(ngx_http_tbucket_rzone_t *rz,
     char *reason);
 
-/* There is no room for a client: logged once as long as the zone is. */
-
-void ngx_http_tbucket_redis_crowded(ngx_http_tbucket_rzone_t *rz);
-
 
 /* ngx_http_tbucket_redis_info.c */
 
@@ -394,8 +390,10 @@ ngx_uint_t ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz,
 
 /* ngx_http_tbucket_redis_write.c */
 
-void ngx_http_tbucket_redis_write(ngx_http_tbucket_store_t *store,
+void ngx_http_tbucket_redis_persist(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write);
+ngx_uint_t ngx_http_tbucket_redis_is_latest(ngx_http_tbucket_write_t *write,
+    const tb_hash_t *h);
 
 /* Sees to the writes that wait for a connection, whatever came of it. */
 

@@ -184,7 +184,7 @@ ngx_http_tbucket_redis_set(ngx_http_tbucket_rzone_t *rz,
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (outcome == NGX_HTTP_TBUCKET_NO_ROOM) {
-        ngx_http_tbucket_redis_crowded(rz);
+        ngx_http_tbucket_store_crowded(zone);
     }
 }
 

@@ -214,21 +214,6 @@ ngx_http_tbucket_redis_empty(ngx_http_tbucket_rzone_t *rz, char *reason)
 
 
 void
-ngx_http_tbucket_redis_crowded(ngx_http_tbucket_rzone_t *rz)
-{
-    if (atomic_exchange_explicit(&rz->mirror->crowded, 1,
-                                 memory_order_relaxed))
-    {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
-                  "tbucket_store: zone \"%V\": clients are left out: the zone "
-                  "has no room, enlarge it", &rz->zone->name);
-}
-
-
-void
 ngx_http_tbucket_redis_pause(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_trouble_e kind)
 {

@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
 
 
 /* ms that clients of a large write wait in Redis for the rest */
@@ -20,14 +20,9 @@ typedef struct {
     ngx_uint_t                  sent;      /* changes, of a large write */
     ngx_str_t                   staged;    /* their key */
     ngx_uint_t                  text;
-    ngx_queue_t                 queue;     /* of those that wait for a link */
 } ngx_http_tbucket_rwrite_t;
 
 
-static void ngx_http_tbucket_redis_checked(ngx_http_tbucket_write_t *write,
-    ngx_int_t rc);
-static ngx_int_t ngx_http_tbucket_redis_room(ngx_http_tbucket_write_t *write,
-    ngx_uint_t from, ngx_uint_t n);
 static void ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw);
 static void ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rwrite_t *rw,
     char *capacity, char *rate);
@@ -41,16 +36,8 @@ static void ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply);
 static ngx_int_t ngx_http_tbucket_redis_outcome(
     ngx_http_tbucket_rwrite_t *rw, redisReply *reply);
-static ngx_int_t ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
+static ngx_int_t ngx_http_tbucket_redis_limits(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply);
-static ngx_int_t ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write,
-    ngx_uint_t from, ngx_uint_t n);
-static void ngx_http_tbucket_redis_applied(ngx_http_tbucket_write_t *write,
-    ngx_int_t rc);
-static void ngx_http_tbucket_redis_why(ngx_http_tbucket_rwrite_t *rw,
-    const char *reason);
-static void ngx_http_tbucket_redis_end(ngx_http_tbucket_rwrite_t *rw,
-    ngx_http_tbucket_outcome_e outcome);
 
 
 static const ngx_str_t  ngx_http_tbucket_redis_kinds[] = {
@@ -62,7 +49,7 @@ static const ngx_str_t  ngx_http_tbucket_redis_kinds[] = {
 
 
 void
-ngx_http_tbucket_redis_write(ngx_http_tbucket_store_t *store,
+ngx_http_tbucket_redis_persist(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write)
 {
     ngx_uint_t                  i;
@@ -73,23 +60,19 @@ ngx_http_tbucket_redis_write(ngx_http_tbucket_store_t *store,
 
     rw = ngx_pcalloc(write->pool, sizeof(ngx_http_tbucket_rwrite_t));
 
-    for (i = 0; rw != NULL && i < redis->nzones; i++) {
-
-        if (redis->zones[i].zone != write->zone) {
-            continue;
-        }
-
-        rw->rz = &redis->zones[i];
-        rw->write = write;
-        write->state = rw;
-
-        ngx_queue_insert_tail(&redis->pending, &rw->queue);
-        ngx_http_tbucket_redis_pending(redis);
+    if (rw == NULL) {
+        ngx_http_tbucket_written(write, NGX_ERROR, "no memory");
         return;
     }
 
-    write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
-    write->done(write);
+    for (i = 0; redis->zones[i].zone != write->zone; i++) { /* void */ }
+
+    rw->rz = &redis->zones[i];
+    rw->write = write;
+    write->data = rw;
+
+    ngx_queue_insert_tail(&redis->pending, &write->queue);
+    ngx_http_tbucket_redis_pending(redis);
 }
 
 
@@ -98,8 +81,8 @@ ngx_http_tbucket_redis_write(ngx_http_tbucket_store_t *store,
 void
 ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
 {
-    ngx_queue_t                *q;
-    ngx_http_tbucket_rwrite_t  *rw;
+    ngx_queue_t               *q;
+    ngx_http_tbucket_write_t  *write;
 
     if (redis->command->state == NGX_GW_REDIS_ASKING
         || redis->command->state == NGX_GW_REDIS_GREETING)
@@ -111,64 +94,19 @@ ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
         q = ngx_queue_head(&redis->pending);
         ngx_queue_remove(q);
 
-        rw = ngx_queue_data(q, ngx_http_tbucket_rwrite_t, queue);
+        write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
 
-        if (ngx_gw_redis_is_up(redis->command)) {
-            ngx_http_tbucket_write_each(rw->write,
-                                        ngx_http_tbucket_redis_room,
-                                        ngx_http_tbucket_redis_checked);
+        if (!ngx_gw_redis_is_up(redis->command)) {
+            ngx_http_tbucket_written(write, NGX_ERROR,
+                                     redis->command->reason);
+
+        } else if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
+            ngx_http_tbucket_redis_stage(write->data);
 
         } else {
-            ngx_http_tbucket_redis_why(rw, redis->command->reason);
-            ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
+            ngx_http_tbucket_redis_send(write->data);
         }
     }
-}
-
-
-/* Whether it may be done is for Redis to say; room is here, or not. */
-
-static ngx_int_t
-ngx_http_tbucket_redis_room(ngx_http_tbucket_write_t *write, ngx_uint_t from,
-    ngx_uint_t n)
-{
-    ngx_int_t                 rc;
-    ngx_http_tbucket_write_e  kind;
-
-    kind = write->kind;
-
-    if (kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
-        || kind == NGX_HTTP_TBUCKET_WRITE_REMOVE)
-    {
-        return NGX_OK;
-    }
-
-    write->kind = NGX_HTTP_TBUCKET_WRITE_BULK;
-    rc = ngx_http_tbucket_write_check(write, from, n);
-    write->kind = kind;
-
-    return rc;
-}
-
-
-static void
-ngx_http_tbucket_redis_checked(ngx_http_tbucket_write_t *write, ngx_int_t rc)
-{
-    ngx_http_tbucket_rwrite_t  *rw;
-
-    rw = write->state;
-
-    if (rc != NGX_OK) {
-        write->done(write);
-        return;
-    }
-
-    if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
-        ngx_http_tbucket_redis_stage(rw);
-        return;
-    }
-
-    ngx_http_tbucket_redis_send(rw);
 }
 
 
@@ -237,7 +175,7 @@ ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
                              rw, args->n, args->value, args->len)
         != NGX_OK)
     {
-        ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
+        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
     }
 }
 
@@ -289,7 +227,7 @@ ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
     (void) link;
 
     if (reply == NULL) {
-        ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_UNKNOWN);
+        ngx_http_tbucket_written(rw->write, NGX_ABORT, NULL);
         return;
     }
 
@@ -332,7 +270,7 @@ ngx_http_tbucket_redis_stage(ngx_http_tbucket_rwrite_t *rw)
         rw->staged.data = ngx_pnalloc(write->pool,
                                       rw->rz->clients.len + 3 * 9 + 1);
         if (rw->staged.data == NULL) {
-            ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
+            ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
             return;
         }
 
@@ -369,7 +307,7 @@ ngx_http_tbucket_redis_stage(ngx_http_tbucket_rwrite_t *rw)
                              rw, args->n, args->value, args->len)
         != NGX_OK)
     {
-        ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
+        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
         return;
     }
 
@@ -399,17 +337,13 @@ ngx_http_tbucket_redis_staged(ngx_gw_redis_t *link, redisReply *reply,
     (void) link;
 
     if (reply == NULL) {
-        ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
+        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
         return;
     }
 
     if (reply->type != REDIS_REPLY_INTEGER) {
         ngx_http_tbucket_redis_accepted(rw, reply);
         return;
-    }
-
-    if (rw->rz->zone->bulk == rw->write) {
-        (void) ngx_gw_leader_claim(&rw->rz->zone->shared->bulk, 60000);
     }
 
     ngx_http_tbucket_redis_stage(rw);
@@ -446,12 +380,12 @@ ngx_http_tbucket_redis_commit(ngx_http_tbucket_rwrite_t *rw)
                                 args->n, args->value, args->len)
         != NGX_OK)
     {
-        ngx_http_tbucket_redis_end(rw, NGX_HTTP_TBUCKET_STORE_DOWN);
+        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
     }
 }
 
 
-/* Redis has answered: what it decided is applied. */
+/* Redis has answered. */
 
 static void
 ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
@@ -464,45 +398,53 @@ ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
     rz = rw->rz;
     rc = ngx_http_tbucket_redis_outcome(rw, reply);
 
-    if (rc == NGX_DECLINED) {
-        ngx_http_tbucket_redis_end(rw, rw->write->outcome);
-        return;
-    }
+    switch (rc) {
 
-    if (rc != NGX_OK) {
+    case NGX_OK:
+        ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_WRITE);
+        reason[0] = '\0';
+        break;
+
+    case NGX_DECLINED:
+        reason[0] = '\0';
+        break;
+
+    case NGX_ERROR:
+        ngx_http_tbucket_redis_empty(rz, reason);
+        break;
+
+    default: /* NGX_ABORT */
         ngx_http_tbucket_redis_refused(rz, NGX_HTTP_TBUCKET_TROUBLE_WRITE,
                                        "writes are refused", reply);
 
         ngx_http_tbucket_redis_told(rz, reply, reason);
-        ngx_http_tbucket_redis_why(rw, reason);
 
-        ngx_http_tbucket_redis_end(rw, reply->type == REDIS_REPLY_ERROR
-                                       ? NGX_HTTP_TBUCKET_STORE_DOWN
-                                       : NGX_HTTP_TBUCKET_STORE_UNKNOWN);
-        return;
+        if (reply->type == REDIS_REPLY_ERROR) {
+            rc = NGX_ERROR;
+        }
     }
 
-    ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_WRITE);
-
-    ngx_http_tbucket_write_each(rw->write, ngx_http_tbucket_redis_slice,
-                                ngx_http_tbucket_redis_applied);
+    ngx_http_tbucket_written(rw->write, rc, reason);
 }
 
 
-/* NGX_OK: it was done; NGX_DECLINED: it was not, the outcome is set. */
+/*
+ * NGX_OK: it was done; NGX_DECLINED: it was not, the outcome is set;
+ * NGX_ERROR: Redis has to get its clients back first; NGX_ABORT: the reply is
+ * an error, or makes no sense.
+ */
 
 static ngx_int_t
 ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply)
 {
-    char                       reason[NGX_GW_REDIS_REASON];
     redisReply                *word;
     ngx_http_tbucket_write_t  *write;
 
     write = rw->write;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
-        return NGX_ERROR;
+        return NGX_ABORT;
     }
 
     word = reply->element[0];
@@ -520,14 +462,11 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     if (ngx_http_tbucket_redis_is(word, "EPOCH")
         || ngx_http_tbucket_redis_is(word, "LOST"))
     {
-        ngx_http_tbucket_redis_empty(rw->rz, reason);
-        ngx_http_tbucket_redis_why(rw, reason);
-        write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
-        return NGX_DECLINED;
+        return NGX_ERROR;
     }
 
     if (ngx_http_tbucket_redis_is(word, "RANGE")
-        && ngx_http_tbucket_redis_merged(rw, reply) == NGX_OK)
+        && ngx_http_tbucket_redis_limits(rw, reply) == NGX_OK)
     {
         write->outcome = NGX_HTTP_TBUCKET_TOKENS_RANGE;
         return NGX_DECLINED;
@@ -538,7 +477,7 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
         || !tb_stream_id_parse(&rw->seq, reply->element[1]->str,
                                reply->element[1]->len))
     {
-        return NGX_ERROR;
+        return NGX_ABORT;
     }
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
@@ -548,7 +487,7 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
             || reply->element[2]->integer < 0
             || reply->element[2]->integer > (long long) write->n)
         {
-            return NGX_ERROR;
+            return NGX_ABORT;
         }
 
         write->created = reply->element[2]->integer;
@@ -566,14 +505,14 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     write->outcome = ngx_http_tbucket_redis_is(word, "NEW")
                      ? NGX_HTTP_TBUCKET_CREATED : NGX_HTTP_TBUCKET_UPDATED;
 
-    return ngx_http_tbucket_redis_merged(rw, reply);
+    return ngx_http_tbucket_redis_limits(rw, reply);
 }
 
 
-/* The limits that the script has come to. */
+/* The limits that the script has come to: NGX_OK or NGX_ABORT. */
 
 static ngx_int_t
-ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
+ngx_http_tbucket_redis_limits(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply)
 {
     int                          len;
@@ -585,7 +524,7 @@ ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
         || reply->element[2]->type != REDIS_REPLY_STRING
         || reply->element[3]->type != REDIS_REPLY_STRING)
     {
-        return NGX_ERROR;
+        return NGX_ABORT;
     }
 
     len = snprintf(text, sizeof(text),
@@ -599,7 +538,7 @@ ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
                           &scratch->client, text, len)
            != 0)
     {
-        return NGX_ERROR;
+        return NGX_ABORT;
     }
 
     change = rw->write->changes;
@@ -611,92 +550,27 @@ ngx_http_tbucket_redis_merged(ngx_http_tbucket_rwrite_t *rw,
 }
 
 
-/* Unless a later change of the same client has been applied already. */
-
-static ngx_int_t
-ngx_http_tbucket_redis_slice(ngx_http_tbucket_write_t *write, ngx_uint_t from,
-    ngx_uint_t n)
+ngx_uint_t
+ngx_http_tbucket_redis_is_latest(ngx_http_tbucket_write_t *write,
+    const tb_hash_t *h)
 {
-    uint64_t                    tokens;
-    tb_hash_t                   h;
-    ngx_uint_t                  i;
     tb_recent_t                *recent;
-    ngx_http_tbucket_zone_t    *zone;
-    ngx_http_tbucket_change_t  *change;
     ngx_http_tbucket_rwrite_t  *rw;
 
-    rw = write->state;
-    zone = write->zone;
+    rw = write->data;
     recent = &rw->rz->mirror->recent;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
         tb_recent_raise(recent, &rw->seq);
     }
 
-    for (i = from; i < from + n; i++) {
-        change = &write->changes[i];
-
-        h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
-
-        if (!tb_recent_allows(recent, h.lo, &rw->seq)) {
-            continue;
-        }
-
-        if (write->kind != NGX_HTTP_TBUCKET_WRITE_BULK) {
-            tb_recent_note(recent, h.lo, &rw->seq);
-        }
-
-        if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
-            (void) ngx_http_tbucket_client_remove(zone, &change->id);
-            continue;
-        }
-
-        tokens = (change->members & TB_CLIENT_TOKENS)
-                 ? change->tokens : NGX_HTTP_TBUCKET_TOKENS_KEEP;
-
-        if (ngx_http_tbucket_client_set(zone, &change->id, change->capacity,
-                                        change->rate, tokens)
-            == NGX_HTTP_TBUCKET_NO_ROOM)
-        {
-            ngx_http_tbucket_redis_crowded(rw->rz);
-        }
+    if (!tb_recent_allows(recent, h->lo, &rw->seq)) {
+        return 0;
     }
 
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_tbucket_redis_applied(ngx_http_tbucket_write_t *write, ngx_int_t rc)
-{
-    (void) rc;
-
-    if (write->zone->global) {
-        ngx_http_tbucket_global_write(write);
-        return;
+    if (write->kind != NGX_HTTP_TBUCKET_WRITE_BULK) {
+        tb_recent_note(recent, h->lo, &rw->seq);
     }
 
-    write->done(write);
-}
-
-
-static void
-ngx_http_tbucket_redis_why(ngx_http_tbucket_rwrite_t *rw, const char *reason)
-{
-    ngx_str_t  s;
-
-    s.data = (u_char *) reason;
-    s.len = ngx_strlen(reason);
-
-    rw->write->reason.data = ngx_pstrdup(rw->write->pool, &s);
-    rw->write->reason.len = rw->write->reason.data ? s.len : 0;
-}
-
-
-static void
-ngx_http_tbucket_redis_end(ngx_http_tbucket_rwrite_t *rw,
-    ngx_http_tbucket_outcome_e outcome)
-{
-    rw->write->outcome = outcome;
-    rw->write->done(rw->write);
+    return 1;
 }

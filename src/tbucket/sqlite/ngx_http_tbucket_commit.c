@@ -24,11 +24,6 @@ static ngx_int_t ngx_http_tbucket_commit_write(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write);
 static ngx_int_t ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
-static ngx_int_t ngx_http_tbucket_commit_complete(
-    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change,
-    uint32_t capacity, uint64_t rate);
-static ngx_int_t ngx_http_tbucket_commit_room(
-    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
 static ngx_int_t ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
 
@@ -139,19 +134,7 @@ ngx_http_tbucket_commit_write(ngx_http_tbucket_db_t *db,
     ngx_int_t   rc;
     ngx_uint_t  i;
 
-    write->outcome = NGX_HTTP_TBUCKET_UPDATED;
-    write->created = 0;
-    write->updated = 0;
-
     cells = write->cells;
-
-    ngx_shmtx_lock(&write->zone->shpool->mutex);
-    rc = ngx_http_tbucket_write_superseded(write);
-    ngx_shmtx_unlock(&write->zone->shpool->mutex);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     for (i = 0; i < write->n; i++) {
         rc = ngx_http_tbucket_commit_check(db, write, &write->changes[i]);
@@ -181,6 +164,8 @@ ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
     uint64_t       rate;
     uint32_t       capacity;
     ngx_int_t      rc;
+    ngx_shmtx_t   *mutex;
+    tb_limits_t    limits;
     sqlite3_stmt  *stmt;
 
     stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_CLIENT);
@@ -194,110 +179,34 @@ ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
         return NGX_ERROR;
     }
 
-    capacity = 1;
-    rate = TB_RATE_MIN;
+    limits = 0;
 
     if (rc == NGX_OK) {
+
+        /* one that is there with wrong limits is there */
+
+        capacity = 1;
+        rate = TB_RATE_MIN;
+
         (void) ngx_http_tbucket_follow_limits(stmt, 0, &capacity, &rate);
         (void) sqlite3_reset(stmt);
+
+        limits = tb_limits(capacity, rate, TB_LIMITS_REGISTERED);
     }
 
-    switch (write->kind) {
+    mutex = &write->zone->shpool->mutex;
 
-    case NGX_HTTP_TBUCKET_WRITE_CHANGE:
-    case NGX_HTTP_TBUCKET_WRITE_REMOVE:
+    ngx_shmtx_lock(mutex);
 
-        if (rc == NGX_DONE) {
-            write->outcome = NGX_HTTP_TBUCKET_MISSING;
-            return NGX_DECLINED;
-        }
-
-        return write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE ? NGX_OK
-               : ngx_http_tbucket_commit_complete(write, change, capacity,
-                                                  rate);
-
-    case NGX_HTTP_TBUCKET_WRITE_CREATE:
-
-        if (rc == NGX_OK) {
-            write->outcome = NGX_HTTP_TBUCKET_EXISTS;
-            return NGX_DECLINED;
-        }
-
-        break;
-
-    default:
-        break;
-    }
+    rc = ngx_http_tbucket_write_superseded(write);
 
     if (rc == NGX_OK) {
-        write->updated++;
-        return NGX_OK;
+        rc = ngx_http_tbucket_write_judge(write, change, limits);
     }
 
-    write->created++;
+    ngx_shmtx_unlock(mutex);
 
-    return ngx_http_tbucket_commit_room(write, change);
-}
-
-
-/* A change keeps what it does not name. */
-
-static ngx_int_t
-ngx_http_tbucket_commit_complete(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, uint32_t capacity, uint64_t rate)
-{
-    if (!(change->members & TB_CLIENT_CAPACITY)) {
-        change->capacity = capacity;
-        change->members |= TB_CLIENT_CAPACITY;
-    }
-
-    if (!(change->members & TB_CLIENT_RATE)) {
-        change->rate = rate;
-        change->members |= TB_CLIENT_RATE;
-    }
-
-    if ((change->members & TB_CLIENT_TOKENS)
-        && change->tokens > change->capacity * TB_TOKEN)
-    {
-        write->outcome = NGX_HTTP_TBUCKET_TOKENS_RANGE;
-        return NGX_DECLINED;
-    }
-
-    write->updated++;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_commit_room(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change)
-{
-    size_t                    room;
-    tb_hash_t                 h;
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = write->zone;
-
-    h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
-
-    write->cells += tb_registry_cells(change->id.len);
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    room = tb_registry_room(zone->shared->registry);
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    if (write->cells > room
-        || !tb_table_has_room(zone->shared->table, &h, ngx_current_msec,
-                              zone->limits))
-    {
-        write->outcome = NGX_HTTP_TBUCKET_NO_ROOM;
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -308,15 +217,9 @@ ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
     sqlite3_stmt  *stmt;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
-        write->outcome = NGX_HTTP_TBUCKET_REMOVED;
-
         stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_REMOVE);
 
     } else {
-        if (write->created) {
-            write->outcome = NGX_HTTP_TBUCKET_CREATED;
-        }
-
         stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_SET);
 
         ngx_http_tbucket_follow_bind(stmt, 3, change->capacity,

@@ -5,6 +5,7 @@
  */
 
 
+#include "src/tbucket/sqlite/ngx_http_tbucket_sqlite_store.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_sqlite.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_commit.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
@@ -27,7 +28,7 @@ static ngx_int_t ngx_http_tbucket_sqlite_start(
     ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
 static void ngx_http_tbucket_sqlite_stop(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle);
-static void ngx_http_tbucket_sqlite_write(ngx_http_tbucket_store_t *store,
+static void ngx_http_tbucket_sqlite_persist(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write);
 
 static void ngx_http_tbucket_sqlite_tick(ngx_event_t *ev);
@@ -41,10 +42,6 @@ static ngx_uint_t ngx_http_tbucket_sqlite_is_down(
     ngx_http_tbucket_sqlite_t *sq);
 static void ngx_http_tbucket_sqlite_synced(void *data);
 static void ngx_http_tbucket_sqlite_watch(ngx_event_t *ev);
-static void ngx_http_tbucket_sqlite_refuse(ngx_http_tbucket_write_t *write,
-    const char *reason);
-static void ngx_http_tbucket_sqlite_reason(ngx_http_tbucket_write_t *write,
-    const char *reason);
 static void ngx_http_tbucket_sqlite_save(void *data);
 static void ngx_http_tbucket_sqlite_saved(void *data);
 static void ngx_http_tbucket_sqlite_verdict(ngx_http_tbucket_sqlite_t *sq,
@@ -53,21 +50,30 @@ static void ngx_http_tbucket_sqlite_verdict(ngx_http_tbucket_sqlite_t *sq,
 
 static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_sqlite = {
     "sqlite",
+    0,
     ngx_http_tbucket_sqlite_load,
     ngx_http_tbucket_sqlite_start,
     ngx_http_tbucket_sqlite_stop,
-    ngx_http_tbucket_sqlite_write,
+    ngx_http_tbucket_sqlite_persist,
+    NULL,
     ngx_http_tbucket_sqlite_finish
 };
 
 
 char *
-ngx_http_tbucket_store_sqlite_conf(ngx_conf_t *cf,
+ngx_http_tbucket_sqlite_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url)
 {
     u_char                     *p;
     ngx_str_t                   path;
     ngx_http_tbucket_sqlite_t  *sq;
+
+    if (store->password_file.data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "password_file is for Redis, not for a database "
+                           "in a file");
+        return NGX_CONF_ERROR;
+    }
 
     path.data = url->data + sizeof("sqlite:") - 1;
     path.len = url->len - (sizeof("sqlite:") - 1);
@@ -204,7 +210,7 @@ ngx_http_tbucket_sqlite_stop(ngx_http_tbucket_store_t *store,
 
 
 static void
-ngx_http_tbucket_sqlite_write(ngx_http_tbucket_store_t *store,
+ngx_http_tbucket_sqlite_persist(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write)
 {
     ngx_http_tbucket_sqlite_t  *sq;
@@ -212,43 +218,14 @@ ngx_http_tbucket_sqlite_write(ngx_http_tbucket_store_t *store,
     sq = store->data;
 
     if (sq->hung) {
-        ngx_http_tbucket_sqlite_refuse(write, "the disk does not answer");
+        ngx_http_tbucket_written(write, NGX_ERROR,
+                                 "the disk does not answer");
         return;
     }
 
     ngx_queue_insert_tail(&sq->waiting, &write->queue);
 
     ngx_http_tbucket_sqlite_next(sq);
-}
-
-
-/* Nothing of it has been written. */
-
-static void
-ngx_http_tbucket_sqlite_refuse(ngx_http_tbucket_write_t *write,
-    const char *reason)
-{
-    write->outcome = NGX_HTTP_TBUCKET_STORE_DOWN;
-
-    ngx_http_tbucket_sqlite_reason(write, reason);
-
-    write->done(write);
-}
-
-
-static void
-ngx_http_tbucket_sqlite_reason(ngx_http_tbucket_write_t *write,
-    const char *reason)
-{
-    write->reason.len = ngx_strlen(reason);
-    write->reason.data = ngx_pnalloc(write->pool, write->reason.len);
-
-    if (write->reason.data == NULL) {
-        write->reason.len = 0;
-        return;
-    }
-
-    ngx_memcpy(write->reason.data, reason, write->reason.len);
 }
 
 
@@ -378,8 +355,8 @@ ngx_http_tbucket_sqlite_watch(ngx_event_t *ev)
                                     "the disk does not answer");
 
     for (i = 0; i < sq->nbatch; i++) {
-        ngx_str_set(&sq->batch[i]->reason, "the disk does not answer");
-        sq->batch[i]->late(sq->batch[i]);
+        ngx_http_tbucket_written(sq->batch[i], NGX_AGAIN,
+                                 "the disk does not answer");
     }
 
     while (!ngx_queue_empty(&sq->waiting)) {
@@ -388,7 +365,8 @@ ngx_http_tbucket_sqlite_watch(ngx_event_t *ev)
 
         write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
 
-        ngx_http_tbucket_sqlite_refuse(write, "the disk does not answer");
+        ngx_http_tbucket_written(write, NGX_ERROR,
+                                 "the disk does not answer");
     }
 }
 
@@ -469,7 +447,8 @@ ngx_http_tbucket_sqlite_synced(void *data)
 {
     ngx_http_tbucket_sqlite_t *sq = data;
 
-    ngx_int_t                  rc;
+    char                       reason[sizeof(sq->db.error)];
+    ngx_int_t                  rc, commit_rc;
     ngx_uint_t                 i, n;
     ngx_http_tbucket_write_t  *done[NGX_HTTP_TBUCKET_SQLITE_BATCH];
 
@@ -496,21 +475,14 @@ ngx_http_tbucket_sqlite_synced(void *data)
     n = sq->nbatch;
     ngx_memcpy(done, sq->batch, n * sizeof(ngx_http_tbucket_write_t *));
 
-    for (i = 0; i < n; i++) {
-
-        if (sq->commit_rc != NGX_OK) {
-            done[i]->outcome = sq->commit_rc == NGX_ABORT
-                               ? NGX_HTTP_TBUCKET_STORE_UNKNOWN
-                               : NGX_HTTP_TBUCKET_STORE_DOWN;
-
-            ngx_http_tbucket_sqlite_reason(done[i], sq->db.error);
-        }
-    }
+    commit_rc = (sq->commit_rc == NGX_OK) ? NGX_DONE : sq->commit_rc;
+    (void) ngx_cpystrn((u_char *) reason, (u_char *) sq->db.error,
+                       sizeof(reason));
 
     ngx_http_tbucket_sqlite_next(sq);
 
     for (i = 0; i < n; i++) {
-        done[i]->done(done[i]);
+        ngx_http_tbucket_written(done[i], commit_rc, reason);
     }
 }
 

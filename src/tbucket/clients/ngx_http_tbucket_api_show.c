@@ -1,0 +1,237 @@
+
+/*
+ * One client in the API: what it is now, as JSON, and where it is found.
+ * Where tokens come from elsewhere they are asked for first.
+ */
+
+
+#include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
+#include "src/common/ngx_gw_task.h"
+#include "src/core/limit/tb_client.h"
+
+
+/* A client of scope=global is shown when Redis has been asked. */
+
+typedef struct {
+    ngx_http_tbucket_look_t   look;
+    ngx_gw_task_t             task;
+    ngx_http_tbucket_zone_t  *zone;
+    ngx_str_t                 id;
+    ngx_uint_t                asked;
+} ngx_http_tbucket_show_t;
+
+
+static ngx_int_t ngx_http_tbucket_show_answer(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    ngx_http_tbucket_look_t *look);
+static void ngx_http_tbucket_show_step(ngx_gw_task_t *task);
+static void ngx_http_tbucket_show_done(ngx_http_tbucket_look_t *look);
+static void ngx_http_tbucket_show_gone(ngx_gw_task_t *task);
+
+
+ngx_int_t
+ngx_http_tbucket_show(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
+    ngx_str_t *id)
+{
+    ngx_http_tbucket_show_t  *show;
+
+    if (!zone->global || id->len > GW_ID_MAX) {
+        return ngx_http_tbucket_show_answer(r, zone, id, NULL);
+    }
+
+    show = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_show_t));
+    if (show == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    show->look.done = ngx_http_tbucket_show_done;
+    show->task.step = ngx_http_tbucket_show_step;
+    show->task.gone = ngx_http_tbucket_show_gone;
+    show->zone = zone;
+    show->id = *id;
+
+    return ngx_gw_task_run(&show->task, r);
+}
+
+
+static void
+ngx_http_tbucket_show_step(ngx_gw_task_t *task)
+{
+    ngx_http_tbucket_show_t    *show;
+    ngx_http_tbucket_client_t   client;
+
+    show = ngx_gw_task_data(task, ngx_http_tbucket_show_t, task);
+
+    if (!show->asked) {
+        show->asked = 1;
+
+        (void) ngx_http_tbucket_client_get(show->zone, &show->id, &client);
+
+        if (ngx_http_tbucket_global_ask(show->zone, &show->look,
+                                        task->request->pool, &show->id,
+                                        client.entry.limits)
+            == NGX_OK)
+        {
+            ngx_gw_task_wait(task);
+            return;
+        }
+    }
+
+    ngx_gw_task_end(task,
+                    ngx_http_tbucket_show_answer(task->request, show->zone,
+                                  &show->id,
+                                  show->look.known ? &show->look : NULL));
+}
+
+
+static void
+ngx_http_tbucket_show_done(ngx_http_tbucket_look_t *look)
+{
+    ngx_http_tbucket_show_t  *show;
+
+    show = ngx_gw_task_data(look, ngx_http_tbucket_show_t, look);
+
+    ngx_gw_task_wake(&show->task);
+}
+
+
+static void
+ngx_http_tbucket_show_gone(ngx_gw_task_t *task)
+{
+    ngx_http_tbucket_show_t  *show;
+
+    show = ngx_gw_task_data(task, ngx_http_tbucket_show_t, task);
+
+    ngx_http_tbucket_global_forget(show->zone, &show->look);
+}
+
+
+/* look: what Redis knows of it, or NULL. */
+
+static ngx_int_t
+ngx_http_tbucket_show_answer(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    ngx_http_tbucket_look_t *look)
+{
+    uint64_t                   full;
+    ngx_int_t                  rc;
+    ngx_http_tbucket_client_t  client;
+
+    rc = ngx_http_tbucket_client_get(zone, id, &client);
+
+    if (look != NULL) {
+        full = tb_limits_full(client.entry.limits);
+        client.tokens = ngx_min(client.held + look->elsewhere, full);
+
+        /* somebody else's bucket that is full is no bucket */
+
+        if (client.tokens < full) {
+            rc = NGX_OK;
+        }
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
+                                 "client_id \"%V\" is not registered and has "
+                                 "no bucket", id);
+    }
+
+    return ngx_http_tbucket_show_send(r, NGX_HTTP_OK, &client);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_show_send(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_http_tbucket_client_t *client)
+{
+    ngx_gw_json_t  *json;
+
+    json = ngx_gw_json_create(r->pool);
+    if (json == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_tbucket_show_client(json, client);
+
+    return ngx_gw_json_send(json, r, status);
+}
+
+
+void
+ngx_http_tbucket_show_client(ngx_gw_json_t *json,
+    ngx_http_tbucket_client_t *client)
+{
+    tb_client_t  c;
+
+    c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE
+                | TB_CLIENT_TOKENS | TB_CLIENT_REGISTERED;
+
+    c.capacity = tb_limits_capacity(client->entry.limits);
+    c.rate = tb_limits_rate(client->entry.limits);
+    c.tokens = client->tokens;
+
+    c.id_len = client->entry.len;
+    ngx_memcpy(c.id, client->entry.id, c.id_len);
+    c.id[c.id_len] = '\0';
+
+    c.registered = client->registered;
+
+    (void) yajl_gen_map_open(json->gen);
+    gw_member_write(json->gen, tb_client_members, &c);
+    (void) yajl_gen_map_close(json->gen);
+}
+
+
+/*
+ * The path, or an argument for ids that would not come out of a path as they
+ * went in.
+ */
+
+ngx_int_t
+ngx_http_tbucket_show_location(ngx_http_request_t *r, ngx_str_t *id)
+{
+    u_char                    *p;
+    size_t                     len;
+    ngx_str_t                  base, value;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    static ngx_str_t  name = ngx_string("Location");
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    base = clcf->name;
+
+    if (base.len && base.data[base.len - 1] == '/') {
+        base.len--;
+    }
+
+    len = base.len + 2 * ngx_escape_uri(NULL, base.data, base.len,
+                                        NGX_ESCAPE_URI);
+
+    value.data = ngx_pnalloc(r->pool, len + sizeof("?client_id=")
+                                      + 3 * id->len);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = (u_char *) ngx_escape_uri(value.data, base.data, base.len,
+                                  NGX_ESCAPE_URI);
+
+    if (!clcf->exact_match && gw_id_fits_path((char *) id->data, id->len)) {
+        *p++ = '/';
+
+    } else {
+
+        if (clcf->name.len > base.len) {
+            *p++ = '/';
+        }
+
+        p = ngx_cpymem(p, "?client_id=", sizeof("?client_id=") - 1);
+    }
+
+    p += gw_id_encode((char *) p, (char *) id->data, id->len);
+
+    value.len = p - value.data;
+
+    return ngx_gw_add_header(r, &name, &value);
+}
