@@ -58,6 +58,18 @@ ngx_gw_prom_sample(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
 
 
 void
+ngx_gw_prom_build(ngx_gw_prom_t *prom, const char *name)
+{
+    ngx_gw_prom_label_t  version = {
+        "version", ngx_string(NGX_GW_VERSION)
+    };
+
+    ngx_gw_prom_metric(prom, name, "gauge", "The version that runs.");
+    ngx_gw_prom_sample(prom, &version, 1, 1, 0);
+}
+
+
+void
 ngx_gw_prom_histogram(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
     ngx_uint_t n, const uint64_t *bounds, const uint64_t *counts,
     ngx_uint_t nbounds, uint64_t sum, ngx_uint_t decimals)

@@ -11,6 +11,11 @@
 #include "src/common/ngx_gw_text.h"
 
 
+/* of both modules */
+
+#define NGX_GW_VERSION  "1.0.0"
+
+
 typedef struct {
     const char        *name;
     ngx_str_t          value;       /* any bytes */
@@ -41,6 +46,10 @@ void ngx_gw_prom_metric(ngx_gw_prom_t *prom, const char *name,
 void ngx_gw_prom_sample(ngx_gw_prom_t *prom,
     const ngx_gw_prom_label_t *labels, ngx_uint_t n, int64_t value,
     ngx_uint_t decimals);
+
+/* The metric NAME{version="..."} 1, by which versions are told apart. */
+
+void ngx_gw_prom_build(ngx_gw_prom_t *prom, const char *name);
 
 /*
  * One histogram: nbounds upper bounds and sum in units of 10^-decimals, and

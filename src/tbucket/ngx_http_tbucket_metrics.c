@@ -207,6 +207,7 @@ ngx_http_tbucket_metrics_send(ngx_http_tbucket_metrics_t *metrics)
     ngx_gw_prom_t  prom;
 
     ngx_gw_prom_init(&prom, metrics->task.request->pool);
+    ngx_gw_prom_build(&prom, "tbucket_build_info");
 
     ngx_http_tbucket_metrics_requests(&prom, metrics);
     ngx_http_tbucket_metrics_zones(&prom, metrics);

@@ -350,6 +350,12 @@ subtest 'why a server is down is shown' => sub {
     my $metrics = get($g, '/metrics')->{body};
     like($metrics, qr/^lb_server_up\{upstream="u",server="\Q$s->{address}\E"\}
                       \ 0$/mx, 'the metrics say so');
+    like($metrics, qr/^lb_server_state\{upstream="u",
+                      server="\Q$s->{address}\E",state="$_"\}
+                      \ @{[ $_ eq 'down' ? 1 : 0 ]}$/mx, "$_ or not")
+        for qw(up down ejected draining disabled);
+    like($metrics, qr/^lb_build_info\{version="\d+\.\d+\.\d+"\} 1$/m,
+         'and which version this is');
     like($metrics, qr/^lb_retries_total\{upstream="u"\} 1$/m, 'one retry');
     like($metrics, qr/code="2xx"\} 4$/m, 'four answers');
     like($metrics, qr/^lb_response_seconds_count\{upstream="u"\} 4$/m,

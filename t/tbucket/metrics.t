@@ -103,6 +103,11 @@ is($r->{headers}{allow}, 'GET, HEAD', 'it says what is');
 is(request($g, 'POST', '/metrics', body => '{}')->{code}, 403,
    'limit_except comes first');
 
+my ($version) = Gateway::slurp("$FindBin::Bin/../../debian/changelog")
+                =~ /\((\S+)\)/;
+is(metrics()->{"tbucket_build_info{version=\"$version\"}"}, 1,
+   'the version is that of the packages');
+
 my $file = $g->dir . '/metrics.txt';
 open(my $out, '>', $file) or die "$file: $!\n";
 print $out get($g, '/metrics')->{body};

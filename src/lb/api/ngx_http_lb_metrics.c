@@ -13,6 +13,7 @@
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
+#include "src/lb/api/ngx_http_lb_show.h"
 
 
 #define NGX_HTTP_LB_METRICS_PASS   1000
@@ -30,7 +31,7 @@ typedef struct {
     uint64_t                   answers[LB_ANSWERS];
     uint64_t                   failures;
     uint64_t                   active;
-    uint64_t                   up;
+    uint32_t                   status;
     uint64_t                   checks[2];
 } ngx_http_lb_figures_t;
 
@@ -79,6 +80,8 @@ static void ngx_http_lb_metrics_failures(ngx_http_lb_metrics_t *m,
     ngx_http_lb_figures_t *row);
 static void ngx_http_lb_metrics_up(ngx_http_lb_metrics_t *m,
     ngx_http_lb_figures_t *row);
+static void ngx_http_lb_metrics_state(ngx_http_lb_metrics_t *m,
+    ngx_http_lb_figures_t *row);
 static void ngx_http_lb_metrics_active(ngx_http_lb_metrics_t *m,
     ngx_http_lb_figures_t *row);
 static void ngx_http_lb_metrics_checks(ngx_http_lb_metrics_t *m,
@@ -100,6 +103,10 @@ static const ngx_http_lb_family_t  ngx_http_lb_families[] = {
     { "lb_server_up", "gauge",
       "Whether the server takes requests.",
       ngx_http_lb_metrics_up },
+
+    { "lb_server_state", "gauge",
+      "Whether the server is in that state.",
+      ngx_http_lb_metrics_state },
 
     { "lb_active", "gauge",
       "Requests that the server is busy with.",
@@ -148,6 +155,7 @@ ngx_http_lb_metrics_handler(ngx_http_request_t *r)
     }
 
     ngx_gw_prom_init(&m->prom, r->pool);
+    ngx_gw_prom_build(&m->prom, "lb_build_info");
 
     m->task.step = ngx_http_lb_metrics_step;
 
@@ -270,7 +278,7 @@ ngx_http_lb_metrics_row(ngx_http_lb_metrics_t *m, uint32_t index)
 
     row->failures = atomic_load(&server->failures);
     row->active = lb_load_active(&load, index);
-    row->up = !(status & LB_UNUSABLE);
+    row->status = status;
     row->checks[0] = atomic_load(&server->checks[0]);
     row->checks[1] = atomic_load(&server->checks[1]);
 
@@ -390,7 +398,26 @@ ngx_http_lb_metrics_failures(ngx_http_lb_metrics_t *m,
 static void
 ngx_http_lb_metrics_up(ngx_http_lb_metrics_t *m, ngx_http_lb_figures_t *row)
 {
-    ngx_http_lb_metrics_sample(m, row, NULL, NULL, row->up);
+    ngx_http_lb_metrics_sample(m, row, NULL, NULL,
+                               !(row->status & LB_UNUSABLE));
+}
+
+
+static void
+ngx_http_lb_metrics_state(ngx_http_lb_metrics_t *m, ngx_http_lb_figures_t *row)
+{
+    ngx_uint_t                i;
+    const char               *state;
+    static const char *const  states[] = {
+        "up", "down", "ejected", "draining", "disabled"
+    };
+
+    state = ngx_http_lb_show_state(row->status);
+
+    for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        ngx_http_lb_metrics_sample(m, row, "state", states[i],
+                                   ngx_strcmp(state, states[i]) == 0);
+    }
 }
 
 

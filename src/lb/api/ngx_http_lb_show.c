@@ -14,7 +14,6 @@
 
 static void ngx_http_lb_show_check(ngx_gw_json_t *json,
     ngx_http_lb_shown_t *shown);
-static const char *ngx_http_lb_show_state(uint32_t status);
 static const char *ngx_http_lb_show_reason(uint32_t status);
 static void ngx_http_lb_show_text(ngx_gw_json_t *json, const char *text);
 
@@ -144,7 +143,7 @@ ngx_http_lb_show_check(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
 }
 
 
-static const char *
+const char *
 ngx_http_lb_show_state(uint32_t status)
 {
     if (status & LB_REMOVED) {

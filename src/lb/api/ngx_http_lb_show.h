@@ -35,6 +35,9 @@ typedef struct {
 ngx_int_t ngx_http_lb_show_copy(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
     ngx_http_lb_shown_t *shown);
 
+/* What a server is, by its status: "up", "down", ... */
+const char *ngx_http_lb_show_state(uint32_t status);
+
 /* Writes it as a JSON object. */
 void ngx_http_lb_show_write(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown);
 
