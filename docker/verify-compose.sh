@@ -153,10 +153,10 @@ wait_for 90 'Prometheus does not scrape both gateways' both_scraped
 echo '    Prometheus scrapes both gateways'
 
 sleep 12        # a rate takes two scrapes
-python3 -c 'import json, sys
+python3 -c 'import json, re, sys
 for panel in json.load(open(sys.argv[1]))["panels"]:
     for target in panel.get("targets", []):
-        print(target["expr"])' docker/grafana/dashboards/gateway.json \
+        print(re.sub(r"\$(instance|zone|upstream)", ".*", target["expr"]))' docker/grafana/dashboards/gateway.json \
     >"$dir/expressions"
 while read -r expression; do
     query "$expression" || die "Prometheus does not take $expression"
