@@ -39,7 +39,7 @@ DEPS_UNIT =	libcmocka-dev liblua5.1-0-dev redis-server
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		libfaketime openssl prometheus redis-server redis-sentinel \
-		sqlite3 chromium fonts-dejavu-core \
+		sqlite3 curl chromium fonts-dejavu-core \
 		$(if $(shell command -v npm),,nodejs npm)
 DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
 		libpython3-stdlib
@@ -141,7 +141,7 @@ demo: modules
 	$(need) $(DEPS_DEMO)
 	@NGINX_BIN='$(NGINX)' MODULES='$(OBJ)' PORT='$(PORT)' \
 	    ADMIN_PORT='$(ADMIN_PORT)' RATE='$(RATE)' \
-	    CAPACITY='$(CAPACITY)' exec $(TOP)/docker/demo.py
+	    CAPACITY='$(CAPACITY)' DEMO_DIR='$(DEMO_DIR)' exec $(TOP)/docker/demo.py
 
 test:		# unit tests, ThreadSanitizer stress and the nginx suite
 	@$(MAKE) --no-print-directory unit

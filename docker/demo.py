@@ -10,6 +10,7 @@ first of three), RATE, CAPACITY.  What the demo writes lies in DEMO_DIR
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import resource
@@ -131,6 +132,7 @@ class Demo:
         self.nginx = None
         self.backends = {}
         self.signal = None
+        self.lock = None
         self.make = make_process()
 
     def spawn(self, command, death_signal):
@@ -173,7 +175,17 @@ class Demo:
 
     def lay_out(self):
         """Makes build/demo, keeping what an earlier demo has left there."""
-        (DIR / "temp").mkdir(parents=True, exist_ok=True)
+        try:
+            (DIR / "temp").mkdir(parents=True, exist_ok=True)
+            self.lock = open(DIR / "lock", "w", encoding="utf-8")
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Failed(f"another demo runs in {DIR}; choose another place: "
+                         "make demo DEMO_DIR=build/demo2") from error
+        except OSError as error:
+            raise Failed(f"{error.filename or DIR}: {error.strerror}; is it "
+                         "another user's? make clean, or make demo "
+                         "DEMO_DIR=/tmp/demo") from error
 
         for name, target in (("modules", self.modules),
                              ("dashboard", TOP / "conf" / "dashboard"),

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Gateway;
 use Gateway::Example qw(example);
+use IO::Socket::INET;
 use Test::More;
 
 my $conf = "$FindBin::Bin/../conf";
@@ -82,6 +83,61 @@ subtest 'production.conf serves' => sub {
     my ($refused) = grep { $_->{uri} eq '/secret' } @lines;
     is($refused->{limit}{status}, 'REJECTED', 'and says who refused');
     is($lines[0]{balancer}{tries}, '1', 'or how many servers were tried');
+};
+
+# A client of HTTP/2 that reads frames: [type, flags, payload].
+
+sub frames
+{
+    my ($port, $path) = @_;
+
+    my $literal = sub { pack('C/a* C/a*', @_) };
+    my $block = "\x83\x86\x04" . pack('C/a*', $path)
+                . "\x01" . pack('C/a*', 'localhost')
+                . "\x00" . $literal->('content-type', 'application/grpc')
+                . "\x00" . $literal->('te', 'trailers');
+    my $frame = sub {
+        my ($type, $flags, $stream, $payload) = @_;
+        return substr(pack('N', length $payload), 1)
+               . pack('CCN', $type, $flags, $stream) . $payload;
+    };
+
+    my $sock = IO::Socket::INET->new("127.0.0.1:$port") or die "connect: $!\n";
+    print $sock "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", $frame->(4, 0, 0, ''),
+                $frame->(1, 5, 1, $block);
+    $sock->flush;
+
+    my @frames;
+    while (read($sock, my $head, 9) == 9) {
+        my ($length, $type, $flags) = unpack('N C C', "\0$head");
+        read($sock, my $payload, $length) == $length or last;
+        push @frames, [$type, $flags, $payload];
+        last if $type <= 1 && $flags & 1;
+    }
+
+    return @frames;
+}
+
+
+# A client of gRPC takes a status for one of gRPC's if the response is of
+# headers only, with 200: in HPACK, 0x88.
+
+subtest 'grpc_upstream.conf says that no backend is left in words of gRPC' => sub {
+    my $g = gateway(example('grpc_upstream.conf',
+                            qr/listen 8080/, 'listen 127.0.0.1:%%PORT%%',
+                            qr/10\.0\.0\.[12]:50051/, '127.0.0.1:1'));
+    my @frames = grep { $_->[0] <= 1 }
+                 frames($g->port, '/helloworld.Greeter/SayHello');
+
+    is(scalar @frames, 1, 'one frame');
+    is($frames[0][0], 1, 'of headers');
+    is($frames[0][1] & 1, 1, 'ends it');
+    like($frames[0][2], qr/\x88/, 'the status of HTTP is 200');
+
+    my $curl = 'curl -si --http2-prior-knowledge -X POST http://127.0.0.1:'
+               . $g->port . '/helloworld.Greeter/SayHello';
+    like(`$curl`, qr/^HTTP\/2\ 200\ .*^content-type:\ application\/grpc\r\n.*
+                     ^grpc-status:\ 14\r\n/msx, "that of gRPC is UNAVAILABLE");
 };
 
 done_testing();

@@ -82,6 +82,21 @@ for my $d (@demos) {
            'by three backends, nginx and its workers');
 }
 
+subtest 'the status page' => sub {
+    my $d = $demos[0];
+    like(get($d->{admin}, '/')->{body}, qr/<title>Gateway/, 'is there');
+    ok(wait_for(sub { Gateway::slurp($d->{out}) =~
+                      m{http://localhost:$d->{admin}/} }), 'where it is said');
+};
+
+subtest 'a second demo in one place' => sub {
+    my $d = demo('second', 'HUP', 0, '/usr/bin/env', "DEMO_DIR=$dir/TERM",
+                 "$top/docker/demo.py");
+    is(wait_exit($d->{pid}, 20), 1 << 8, 'does not start');
+    like(Gateway::slurp($d->{out}), qr/demo: another demo runs in \S+TERM;/,
+         'and says why');
+};
+
 for my $d (@demos) {
     my @clients = map { client($d->{port}) } 1 .. 200;
     $_->send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
