@@ -49,7 +49,11 @@ typedef struct ngx_http_lb_conn_key_s    ngx_http_lb_conn_key_t;
 
 typedef struct {
     ngx_str_t                     name;
-    lb_method_pt                    pick;
+    lb_method_pt                  pick;
+
+    /* reads what follows the name in the directive; NULL: nothing may */
+    ngx_int_t                   (*params)(ngx_conf_t *cf,
+                                          ngx_http_lb_srv_conf_t *lcf);
 } ngx_http_lb_method_t;
 
 
@@ -104,6 +108,9 @@ struct ngx_http_lb_srv_conf_s {
     ngx_uint_t                    initialized;
 
     ngx_http_complex_value_t     *key;        /* of hash; NULL: no hash */
+    unsigned                      ip_hash:1;
+    unsigned                      last_byte:1;   /* least_time: to the end */
+    unsigned                      inflight:1;    /* least_time: see ages */
     lb_rules_t                    rules;
     lb_outlier_t                  outlier;
     ngx_uint_t                    given;      /* directives, a bit each */
@@ -128,6 +135,7 @@ struct ngx_http_lb_srv_conf_s {
 
     /* of this process */
     lb_row_t                     *row;        /* NULL: serves no requests */
+    lb_age_t                     *ages;       /* by slot; NULL: not counted */
     ngx_queue_t                   queue;      /* that want a view, */
     ngx_uint_t                    waiting;    /* if it is one of them */
     ngx_msec_t                    pause_until;  /* of its next build */

@@ -11,7 +11,8 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my @methods = ('round_robin', 'least_conn', 'random', 'p2c', 'least_time',
-               'hash $uri');
+               'hash $uri', 'random two', 'least_time last_byte inflight',
+               'hash $uri consistent');
 
 
 sub front
@@ -71,12 +72,14 @@ sub {
         workers => 2);
 
     for my $k (0 .. $#methods) {
-        my ($name) = $methods[$k] =~ /^(\w+)/;
+        my ($name) = $methods[$k] =~ /^(random two|\w+)/;
         my $n = shares($g, $u[$k], requests => 1800);
 
-        # four standard deviations of a random choice; least_time minds more
+        # four standard deviations of a random choice; two different servers
+        # take from the largest, and least_time minds more
 
-        my $off = $name eq 'least_time' ? 500 : 90;
+        my $off = $name eq 'least_time' ? 500
+                  : $name =~ /two|p2c/ ? 150 : 90;
 
         ok(abs($n->{a} - 1000) < $off && abs($n->{b} - 600) < $off
            && abs($n->{c} - 200) < $off, "$name: 5:3:1")
@@ -128,6 +131,53 @@ END
     }
     cmp_ok($n->{c} // 0, '<', 0.5 * 300, 'less than half of its share')
         or diag(explain($n));
+};
+
+
+subtest 'least_time counts the whole response if it is to' => sub {
+
+    # the header of "slow" comes at once, the rest of it half a second later
+
+    my $back = gateway(<<"END");
+server { listen 127.0.0.1:%%PORT_slow%%; limit_rate 1k;
+         return 200 "@{['x' x 1500]}"; }
+server { listen 127.0.0.1:%%PORT_fast%%; return 200 '"fast"'; }
+END
+    my $servers = join ' ', map { 'server 127.0.0.1:' . $back->port($_) . ';' }
+        qw(slow fast);
+    my $g = gateway("upstream t { lb least_time last_byte; $servers }\n"
+                    . front('t'));
+
+    my %n;
+    $n{ get($g, '/t/')->{body} =~ /"fast"/ ? 'fast' : 'slow' }++ for 1 .. 40;
+
+    cmp_ok($n{slow} // 0, '<=', 3, 'who ends late gets little')
+        or diag(explain(\%n));
+};
+
+
+subtest 'ip_hash: an IPv4 address by its /24' => sub {
+    my @b = map { backend(name => $_) } qw(a b c d);
+    my $g = gateway('set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP; '
+                    . 'upstream i { lb ip_hash; '
+                    . join(' ', map { $_->server } @b) . " }\n" . front('i'));
+
+    my $to = sub {
+        return get($g, '/i/', headers => { 'X-Real-IP' => $_[0] })->{body}
+               =~ /"backend":"(\w+)"/ ? $1 : '-';
+    };
+
+    my %same = map { $to->("10.1.2.$_") => 1 } 1 .. 20;
+    is(scalar keys %same, 1, 'one server for a /24');
+
+    my %all = map { $to->("10.1.$_.1") => 1 } 1 .. 60;
+    is(join('', sort keys %all), 'abcd', 'all for many of them');
+
+    %same = map { $to->('2001:db8::1') => 1 } 1 .. 5;
+    is(scalar keys %same, 1, 'one for an IPv6 address');
+
+    %all = map { $to->("2001:db8::$_") => 1 } 1 .. 60;
+    is(join('', sort keys %all), 'abcd', 'others for others of its /64');
 };
 
 

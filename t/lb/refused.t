@@ -19,12 +19,25 @@ my $balanced = $upstream =~ s/%s/lb random; %s/r;
 refused($upstream,
     map({ ("lb $_;" => qq(unknown method "$_" in "lb", it must be )
                        . '"round_robin", "least_conn", "random", "p2c", '
-                       . '"least_time" or "hash"') } qw(fastest ip_hash)),
+                       . '"least_time", "hash" or "ip_hash"') }
+        qw(fastest least_tim random2)),
     'lb;' => 'invalid number of arguments in "lb" directive',
     map({ ("lb $_ two;" => qq(invalid parameter "two", "lb $_" takes none)) }
-        qw(round_robin random)),
-    map({ ("lb hash $_;" => '"lb hash" must have one key') }
-        '', '$uri consistent', '""'),
+        qw(round_robin least_conn p2c)),
+    'lb ip_hash two;' => 'invalid parameter "two" in "lb ip_hash", it must be '
+                         . 'none',
+    'lb random three;' => 'invalid parameter "three" in "lb random", it must '
+                          . 'be "two"',
+    map({ ("lb random two $_;" => 'in "lb random", it must be "least_conn", '
+                                  . '"least_time=header" or '
+                                  . '"least_time=last_byte", one of them') }
+        'least_time', 'round_robin', 'least_conn least_conn'),
+    map({ ("lb least_time $_;" => 'in "lb least_time", it must be "header" or '
+                                  . '"last_byte", then "inflight"') }
+        'body', 'header last_byte', 'inflight header', 'inflight inflight'),
+    map({ ("lb hash $_;" => '"lb hash" must have one key') } '', '""'),
+    map({ ("lb hash \$uri $_;" => 'in "lb hash", it must be "consistent"') }
+        'two', 'consistent consistent'),
     'lb hash $nothing;' => qr/\[emerg\] unknown "nothing" variable/,
     'lb round_robin; lb round_robin;' => '"lb" directive is duplicate',
     map({ ("$_; lb round_robin;" => '"lb" cannot follow another balancing '

@@ -10,6 +10,14 @@
 /* steps of a slow start; the first pick after it has one of them */
 #define LB_SLOW_PARTS  100
 
+/* draws for the second of two servers, and steps of the order after them */
+#define LB_REDRAWS_MAX  4
+#define LB_WALK_MAX     64
+
+
+static uint32_t lb_candidate_other(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t step, uint32_t found[2]);
+
 
 uint32_t
 lb_candidate_scan(lb_roster_t *roster, const lb_view_t *view,
@@ -35,18 +43,22 @@ uint32_t
 lb_candidate_two(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t found[2])
 {
-    uint32_t  i, n, index, step, length;
+    uint32_t  i, n, index, step, length, draws;
 
     n = 0;
+    draws = LB_MISSES_MAX;
     length = view->order_length;
     step = lb_draw(ask->random, length);
 
-    for (i = 0; i < LB_MISSES_MAX && n < 2; i++) {
+    for (i = 0; i < draws && n < 2; i++) {
         index = atomic_load_explicit(&view->order[step],
                                      memory_order_acquire);
 
-        if (lb_candidate_fits(roster, view, ask, index)) {
+        if ((n == 0 || index != found[0])
+            && lb_candidate_fits(roster, view, ask, index))
+        {
             found[n++] = index;
+            draws = i + LB_REDRAWS_MAX;
         }
 
         if (length == 1) {
@@ -59,7 +71,52 @@ lb_candidate_two(lb_roster_t *roster, const lb_view_t *view,
         step = (step < length) ? step : step - length;
     }
 
-    return n;
+    return (n == 1 && view->set_length > 1)
+           ? 1 + lb_candidate_other(roster, view, ask, step, found) : n;
+}
+
+
+/*
+ * The first one has most steps of the order: another one is that which comes
+ * next after a random step, so by weight; or any if that is far.
+ */
+
+static uint32_t
+lb_candidate_other(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t step, uint32_t found[2])
+{
+    uint32_t  i, from, index;
+
+    for (i = 0; i < LB_WALK_MAX; i++) {
+        index = atomic_load_explicit(&view->order[step],
+                                     memory_order_acquire);
+
+        if (index != found[0]
+            && lb_candidate_fits(roster, view, ask, index))
+        {
+            found[1] = index;
+            return 1;
+        }
+
+        step = (step + 1 < view->order_length) ? step + 1 : 0;
+    }
+
+    from = (uint32_t) lb_random(ask->random);
+
+    for (i = 0; i < view->set_length; i++) {
+        index = atomic_load_explicit(&view->set[(from + i)
+                                                % view->set_length],
+                                     memory_order_acquire);
+
+        if (index != found[0]
+            && lb_candidate_fits(roster, view, ask, index))
+        {
+            found[1] = index;
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

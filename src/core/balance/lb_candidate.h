@@ -32,6 +32,14 @@ typedef enum {
 } lb_how_t;
 
 
+/* the requests of this process that a server is busy with */
+
+typedef struct {
+    uint64_t           began;        /* sum of the ms at which they did */
+    uint32_t           number;
+} lb_age_t;
+
+
 /* a request that wants a server; all but last are the caller's */
 
 typedef struct {
@@ -40,6 +48,7 @@ typedef struct {
     uint64_t           now;          /* ms */
     uint64_t           key;          /* lb_cells_key(), for lb_hash() */
     uint64_t          *random;       /* lb_random(); of this process */
+    const lb_age_t    *ages;         /* by slot; NULL: do not count */
     uint32_t           last;         /* LB_LAST picks so far */
 } lb_ask_t;
 
@@ -60,9 +69,8 @@ uint32_t lb_candidate_scan(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t from);
 
 /*
- * Draws two different steps of the order by weight, and again as long as
- * their servers do not fit.  Returns how many it has found; of weight to one
- * both may be the same server.
+ * Draws two different servers by weight, of those that fit.  Returns how many
+ * it has found.
  */
 uint32_t lb_candidate_two(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t found[2]);

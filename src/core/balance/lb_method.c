@@ -8,6 +8,16 @@
 #include "src/core/balance/lb_method.h"
 
 
+/* us, and a share of the shorter one, by which times may differ by chance */
+#define LB_TIME_STEP   1000
+#define LB_TIME_SHARE  4
+
+
+static uint64_t lb_method_time(lb_roster_t *roster, const lb_ask_t *ask,
+    uint32_t index);
+static bool lb_method_is_close(uint64_t one, uint64_t two);
+
+
 uint32_t
 lb_method_round_robin(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask)
@@ -69,7 +79,7 @@ lb_method_p2c(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
                             (uint32_t) lb_random(ask->random));
     }
 
-    if (n == 1 || found[0] == found[1]) {
+    if (n == 1) {
         return found[0];
     }
 
@@ -94,22 +104,62 @@ lb_method_least_time(lb_roster_t *roster, const lb_view_t *view,
                             (uint32_t) lb_random(ask->random));
     }
 
-    if (n == 1 || found[0] == found[1]) {
+    if (n == 1) {
         return found[0];
     }
 
     for (i = 0; i < 2; i++) {
         busy[i] = (uint64_t) lb_candidate_part(roster, ask, found[i]) + 1;
-        time[i] = lb_latency_read(&lb_roster_server(roster, found[i])
-                                   ->latency, ask->now);
+        time[i] = lb_method_time(roster, ask, found[i]);
     }
 
     /* of whom nothing is known is expected to be like the other */
 
-    if (time[0] == 0 || time[1] == 0) {
+    if (time[0] == 0 || time[1] == 0
+        || lb_method_is_close(time[0], time[1]))
+    {
         time[0] = 1;
         time[1] = 1;
     }
 
     return (time[1] * busy[1] < time[0] * busy[0]) ? found[1] : found[0];
+}
+
+
+/*
+ * The average time of a server in us, or what those requests have waited so
+ * far that it is busy with, if that is longer.
+ */
+
+static uint64_t
+lb_method_time(lb_roster_t *roster, const lb_ask_t *ask, uint32_t index)
+{
+    uint64_t         time, waited;
+    const lb_age_t  *age;
+
+    time = lb_latency_read(&lb_roster_server(roster, index)->latency,
+                           ask->now);
+
+    if (ask->ages == NULL || ask->ages[index].number == 0) {
+        return time;
+    }
+
+    age = &ask->ages[index];
+    waited = (ask->now - age->began / age->number) * 1000;
+
+    return (waited > time) ? waited : time;
+}
+
+
+/* Whether times tell no server from the other: they are whole ms, and vary. */
+
+static bool
+lb_method_is_close(uint64_t one, uint64_t two)
+{
+    uint64_t  least, most;
+
+    least = (one < two) ? one : two;
+    most = (one < two) ? two : one;
+
+    return most - least <= LB_TIME_STEP + least / LB_TIME_SHARE;
 }

@@ -33,6 +33,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->log_handler = NULL;
     ctx->ask.row = lcf->row;
     ctx->ask.random = &lcf->random;
+    ctx->ask.ages = lcf->ages;
     ctx->ask.last = 0;
     ctx->ask.tried.list = ctx->tried;
     ctx->ask.tried.number = 0;
@@ -112,6 +113,11 @@ ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx)
 
     load = lb_roster_load(ctx->conf->roster);
     lb_load_drop(&load, ctx->ask.row, ctx->index);
+
+    if (ctx->conf->ages) {
+        ctx->conf->ages[ctx->index].number--;
+        ctx->conf->ages[ctx->index].began -= ctx->held_at;
+    }
 
     ctx->index = LB_NONE;
 }

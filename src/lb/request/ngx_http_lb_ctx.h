@@ -32,6 +32,7 @@ typedef struct {
 
     uint32_t                      index;      /* held now, or LB_NONE */
     uint32_t                      generation; /* of the slot */
+    ngx_msec_t                    held_at;    /* since when, if ages count */
     lb_how_t                      how;
     uint32_t                      attempts;
     unsigned                      stale:29;   /* attempts that do not count */

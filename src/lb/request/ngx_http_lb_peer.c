@@ -318,6 +318,12 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
     ctx->generation = lb_roster_server(roster, index)->generation;
     ctx->attempts++;
 
+    if (ctx->conf->ages) {
+        ctx->held_at = ngx_current_msec;
+        ctx->conf->ages[index].number++;
+        ctx->conf->ages[index].began += ngx_current_msec;
+    }
+
     name = ngx_palloc(ctx->request->pool,
                       sizeof(ngx_str_t) + identity->name_length);
 

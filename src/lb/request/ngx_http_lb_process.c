@@ -147,6 +147,14 @@ ngx_http_lb_process_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
     lcf->random = (uint64_t) ngx_random() << 32 ^ (uint64_t) ngx_random()
                   ^ (uint64_t) ngx_pid << 16;
 
+    if (lcf->inflight) {
+        lcf->ages = ngx_pcalloc(cycle->pool,
+                                lcf->capacity * sizeof(lb_age_t));
+        if (lcf->ages == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
 #if (NGX_HTTP_SSL)
     if (ngx_http_lb_session_init(cycle, lcf) != NGX_OK) {
         return NGX_ERROR;

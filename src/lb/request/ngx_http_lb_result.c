@@ -102,6 +102,7 @@ ngx_http_lb_result_passed(ngx_http_lb_ctx_t *ctx, ngx_msec_t header_time)
     ngx_str_t                reason;
     lb_count_t               left;
     ngx_uint_t               status;
+    ngx_http_upstream_t     *u;
     ngx_http_lb_srv_conf_t  *lcf;
 
     lcf = ctx->conf;
@@ -116,6 +117,12 @@ ngx_http_lb_result_passed(ngx_http_lb_ctx_t *ctx, ngx_msec_t header_time)
         ngx_http_lb_result_error(ctx, header_time, &reason);
 
     } else {
+        u = ctx->request->upstream;
+
+        if (lcf->last_byte && !u->upgrade) {
+            header_time = ngx_current_msec - u->start_time;
+        }
+
         lb_latency_enter(&lb_roster_server(lcf->roster, ctx->index)->latency,
                          (uint64_t) header_time * 1000 + 500,
                          ngx_current_msec);

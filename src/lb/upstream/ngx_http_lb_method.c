@@ -17,8 +17,20 @@
 #define NGX_HTTP_LB_ERRORS_MAX  1000000
 
 
-static ngx_int_t ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_command_t *cmd,
+static ngx_int_t ngx_http_lb_method_random(ngx_conf_t *cf,
     ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_method_times(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_method_hash(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_method_ip_hash(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf);
+static ngx_int_t ngx_http_lb_method_compile(ngx_conf_t *cf,
+    ngx_http_lb_srv_conf_t *lcf, ngx_str_t *key);
+static ngx_uint_t ngx_http_lb_method_is(ngx_str_t *value, const char *word);
+static ngx_int_t ngx_http_lb_method_unknown(ngx_conf_t *cf, ngx_uint_t i,
+    const char *allowed);
+static uint64_t ngx_http_lb_method_address(ngx_http_request_t *r);
 static char *ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
     lb_outlier_t *outlier, ngx_str_t *param);
 static ngx_int_t ngx_http_lb_time(ngx_str_t *s, uint64_t *time);
@@ -27,14 +39,27 @@ static ngx_int_t ngx_http_lb_percent(ngx_str_t *s, uint32_t *percent);
 
 static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
 
-    { ngx_string("round_robin"), lb_method_round_robin },
-    { ngx_string("least_conn"), lb_least_conn },
-    { ngx_string("random"), lb_method_random },
-    { ngx_string("p2c"), lb_method_p2c },
-    { ngx_string("least_time"), lb_method_least_time },
-    { ngx_string("hash"), lb_hash },
+    { ngx_string("round_robin"), lb_method_round_robin, NULL },
+    { ngx_string("least_conn"), lb_least_conn, NULL },
+    { ngx_string("random"), lb_method_random, ngx_http_lb_method_random },
+    { ngx_string("p2c"), lb_method_p2c, NULL },
+    { ngx_string("least_time"), lb_method_least_time,
+      ngx_http_lb_method_times },
+    { ngx_string("hash"), lb_hash, ngx_http_lb_method_hash },
+    { ngx_string("ip_hash"), lb_hash, ngx_http_lb_method_ip_hash },
 
-    { ngx_null_string, NULL }
+    { ngx_null_string, NULL, NULL }
+};
+
+
+/* what "random" is with parameters */
+
+static const ngx_http_lb_method_t  ngx_http_lb_random_two = {
+    ngx_string("random two"), lb_method_p2c, NULL
+};
+
+static const ngx_http_lb_method_t  ngx_http_lb_random_times = {
+    ngx_string("random two least_time"), lb_method_least_time, NULL
 };
 
 
@@ -49,10 +74,7 @@ ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
 
     for (method = ngx_http_lb_methods; method->name.len; method++) {
 
-        if (method->name.len == value[1].len
-            && ngx_strncmp(method->name.data, value[1].data, value[1].len)
-               == 0)
-        {
+        if (ngx_http_lb_method_is(&value[1], (char *) method->name.data)) {
             break;
         }
     }
@@ -61,47 +83,165 @@ ngx_http_lb_method(ngx_conf_t *cf, ngx_command_t *cmd,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown method \"%V\" in \"%V\", it must be "
                            "\"round_robin\", \"least_conn\", \"random\", "
-                           "\"p2c\", \"least_time\" or \"hash\"",
+                           "\"p2c\", \"least_time\", \"hash\" or "
+                           "\"ip_hash\"",
                            &value[1], &cmd->name);
         return NGX_ERROR;
     }
 
-    if (method->pick == lb_hash) {
-        lcf->rules.cells = 1;
+    lcf->method = method;
 
-        if (ngx_http_lb_method_compile(cf, cmd, lcf) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    if (method->params) {
+        return method->params(cf, lcf);
+    }
 
-    } else if (cf->args->nelts > 2) {
+    if (cf->args->nelts > 2) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\", \"%V %V\" takes none",
                            &value[2], &cmd->name, &value[1]);
         return NGX_ERROR;
     }
 
-    lcf->method = method;
+    return NGX_OK;
+}
+
+
+/* [two [least_conn | least_time=header | least_time=last_byte]], as nginx's */
+
+static ngx_int_t
+ngx_http_lb_method_random(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2) {
+        return NGX_OK;
+    }
+
+    if (!ngx_http_lb_method_is(&value[2], "two")) {
+        return ngx_http_lb_method_unknown(cf, 2, "\"two\"");
+    }
+
+    lcf->method = &ngx_http_lb_random_two;
+
+    if (cf->args->nelts == 3) {
+        return NGX_OK;
+    }
+
+    if (cf->args->nelts == 4) {
+
+        if (ngx_http_lb_method_is(&value[3], "least_conn")) {
+            return NGX_OK;
+        }
+
+        lcf->method = &ngx_http_lb_random_times;
+        lcf->last_byte = ngx_http_lb_method_is(&value[3],
+                                               "least_time=last_byte");
+
+        if (lcf->last_byte
+            || ngx_http_lb_method_is(&value[3], "least_time=header"))
+        {
+            return NGX_OK;
+        }
+    }
+
+    return ngx_http_lb_method_unknown(cf, cf->args->nelts - 1,
+                                      "\"least_conn\", "
+                                      "\"least_time=header\" or "
+                                      "\"least_time=last_byte\", one of them");
+}
+
+
+/* [header | last_byte] [inflight] */
+
+static ngx_int_t
+ngx_http_lb_method_times(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (i == 2 && ngx_http_lb_method_is(&value[i], "header")) {
+            continue;
+        }
+
+        if (i == 2 && ngx_http_lb_method_is(&value[i], "last_byte")) {
+            lcf->last_byte = 1;
+            continue;
+        }
+
+        if (!lcf->inflight && ngx_http_lb_method_is(&value[i], "inflight")) {
+            lcf->inflight = 1;
+            continue;
+        }
+
+        return ngx_http_lb_method_unknown(cf, i, "\"header\" or "
+                                          "\"last_byte\", then \"inflight\"");
+    }
+
+    return NGX_OK;
+}
+
+
+/* KEY [consistent], which it is with or without the word */
+
+static ngx_int_t
+ngx_http_lb_method_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    ngx_str_t   *value;
+    ngx_uint_t   i, consistent;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts < 3 || value[2].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V hash\" must have one key, as in "
+                           "\"%V hash $request_uri\"",
+                           &value[0], &value[0]);
+        return NGX_ERROR;
+    }
+
+    consistent = 0;
+
+    for (i = 3; i < cf->args->nelts; i++) {
+
+        if (!consistent && ngx_http_lb_method_is(&value[i], "consistent")) {
+            consistent = 1;
+            continue;
+        }
+
+        return ngx_http_lb_method_unknown(cf, i, "\"consistent\"");
+    }
+
+    lcf->rules.cells = 1;
+
+    return ngx_http_lb_method_compile(cf, lcf, &value[2]);
+}
+
+
+static ngx_int_t
+ngx_http_lb_method_ip_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
+{
+    if (cf->args->nelts > 2) {
+        return ngx_http_lb_method_unknown(cf, 2, "none");
+    }
+
+    lcf->rules.cells = 1;
+    lcf->ip_hash = 1;
 
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
+    ngx_str_t *key)
 {
-    ngx_str_t                         *value;
-    ngx_http_compile_complex_value_t   ccv;
-
-    value = cf->args->elts;
-
-    if (cf->args->nelts != 3 || value[2].len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V hash\" must have one key, as in "
-                           "\"%V hash $request_uri\"",
-                           &cmd->name, &cmd->name);
-        return NGX_ERROR;
-    }
+    ngx_http_compile_complex_value_t  ccv;
 
     lcf->key = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (lcf->key == NULL) {
@@ -111,10 +251,34 @@ ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
     ccv.cf = cf;
-    ccv.value = &value[2];
+    ccv.value = key;
     ccv.complex_value = lcf->key;
 
     return ngx_http_compile_complex_value(&ccv);
+}
+
+
+static ngx_uint_t
+ngx_http_lb_method_is(ngx_str_t *value, const char *word)
+{
+    return value->len == ngx_strlen(word)
+           && ngx_strncmp(value->data, word, value->len) == 0;
+}
+
+
+static ngx_int_t
+ngx_http_lb_method_unknown(ngx_conf_t *cf, ngx_uint_t i, const char *allowed)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\" in \"%V %V\", "
+                       "it must be %s",
+                       &value[i], &value[0], &value[1], allowed);
+
+    return NGX_ERROR;
 }
 
 
@@ -125,6 +289,11 @@ ngx_http_lb_method_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     ngx_str_t  value;
 
     *key = 0;
+
+    if (lcf->ip_hash) {
+        *key = ngx_http_lb_method_address(r);
+        return NGX_OK;
+    }
 
     if (lcf->key == NULL) {
         return NGX_OK;
@@ -141,6 +310,34 @@ ngx_http_lb_method_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     *key = lb_cells_key(value.data, value.len);
 
     return NGX_OK;
+}
+
+
+/* an IPv4 address by its first three bytes, as nginx's ip_hash */
+
+static uint64_t
+ngx_http_lb_method_address(ngx_http_request_t *r)
+{
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
+
+    switch (r->connection->sockaddr->sa_family) {
+
+    case AF_INET:
+        sin = (struct sockaddr_in *) r->connection->sockaddr;
+        return lb_cells_key(&sin->sin_addr.s_addr, 3);
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
+        return lb_cells_key(&sin6->sin6_addr.s6_addr, 16);
+#endif
+
+    default:
+        return lb_cells_key("", 0);
+    }
 }
 
 

@@ -20,13 +20,13 @@
 
 typedef struct {
     lb_method_pt  method;
-    uint32_t    clients;
-    uint32_t    requests;
-    double      time[LB_FIXTURE_LINES];      /* mean to answer, ms */
+    uint32_t      clients;
+    uint32_t      requests;
+    double        time[LB_FIXTURE_LINES];    /* mean to answer, ms */
 
     /* found out */
-    uint32_t    count[LB_FIXTURE_LINES];
-    double      excess;      /* mean of most busy / mean of all, at a pick */
+    uint32_t      count[LB_FIXTURE_LINES];
+    double        excess;    /* mean of most busy / mean of all, at a pick */
 } lb_simulation_t;
 
 
