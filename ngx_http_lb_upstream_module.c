@@ -16,6 +16,7 @@
 #include "src/lb/request/ngx_http_lb_peer.h"
 #include "src/lb/request/ngx_http_lb_process.h"
 #include "src/lb/request/ngx_http_lb_variable.h"
+#include "src/lb/upstream/ngx_http_lb_budget.h"
 #include "src/lb/upstream/ngx_http_lb_check.h"
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
 #include "src/lb/upstream/ngx_http_lb_line.h"
@@ -86,6 +87,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
     { ngx_string("lb_panic"),
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
       ngx_http_lb_panic,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_retry_budget"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_lb_budget,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },

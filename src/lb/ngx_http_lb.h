@@ -113,6 +113,7 @@ struct ngx_http_lb_srv_conf_s {
     unsigned                      inflight:1;    /* least_time: see ages */
     lb_rules_t                    rules;
     lb_outlier_t                  outlier;
+    lb_budget_t                   budget;     /* of retries */
     ngx_uint_t                    given;      /* directives, a bit each */
 
     lb_line_t                    *lines;      /* the server lines, and */

@@ -82,8 +82,31 @@ refused($upstream,
           ("$_;" => qq("$name" without "lb" in upstream "u"),
            "lb random; $_; $_;" => qq("$name" directive is duplicate)) }
         'lb_zone 1m', 'lb_slow_start 1s', 'lb_panic 50', 'lb_outlier errors=1',
+        'lb_retry_budget 20%',
         'lb_health_check',
 );
+
+# lb_retry_budget
+
+refused($balanced,
+    map({ ("lb_retry_budget $_;" => qq(invalid percentage "$_" in )
+                                    . '"lb_retry_budget", it must be between '
+                                    . '0 and 100') } qw(101 -1 many 5%%)),
+    map({ ("lb_retry_budget 5 $_;" => qq(invalid parameter "$_" in )
+                                      . '"lb_retry_budget", "min=" of 0/s to '
+                                      . '1000000/s is expected') }
+        qw(min=1000001/s min=x/s)),
+    map({ ("lb_retry_budget 5 $_;" => qq(invalid parameter "$_" in )
+                                      . '"lb_retry_budget", "window=" of 1s to '
+                                      . '1h is expected') }
+        qw(window=999ms window=2h window=)),
+    map({ ("lb_retry_budget 5 $_;" => '"min=N/s" or "window=TIME", each '
+                                      . 'once, is expected') }
+        qw(min=5 max=1/s), 'min=1/s min=1/s', 'window=1s window=1s'),
+    'lb_retry_budget 5; lb_retry_budget 5;'
+        => '"lb_retry_budget" directive is duplicate',
+);
+
 
 # lb_zone, lb_slow_start, lb_panic
 

@@ -59,6 +59,7 @@ lb_inherit_servers(lb_roster_t *roster, lb_roster_t *old)
     roster->kept = atomic_load(&old->kept);
     roster->file = atomic_load(&old->file);
     roster->retries = atomic_load(&old->retries);
+    roster->denied = atomic_load(&old->denied);
 
     return true;
 }

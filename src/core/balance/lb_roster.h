@@ -30,6 +30,7 @@
 
 #include <stddef.h>
 
+#include "src/core/balance/lb_budget.h"
 #include "src/core/balance/lb_line.h"
 #include "src/core/balance/lb_load.h"
 #include "src/core/balance/lb_meter.h"
@@ -225,7 +226,12 @@ typedef struct {
     _Atomic uint32_t   saving;       /* it may have what is not here; mutex */
     _Atomic uint32_t   superseded;   /* by another roster: is not changed */
     _Atomic uint64_t   retries;
+    _Atomic uint64_t   denied;       /* retries, for want of a budget */
+    _Atomic uint64_t   denied_at;    /* s; the last line about that */
     _Atomic uint64_t   empty_at;     /* s; the last "no live servers" line */
+
+    alignas(LB_LINE)
+    lb_spent_t         spent;        /* of the budget of retries */
 
     lb_meter_t         meters[LB_METERS];   /* times to header */
 

@@ -457,6 +457,16 @@ ngx_http_lb_metrics_upstreams(ngx_http_lb_metrics_t *m)
                            atomic_load(&m->lcfp[i]->roster->retries), 0);
     }
 
+    ngx_gw_prom_metric(&m->prom, "lb_retries_denied_total", "counter",
+                       "Retries that the budget had no room for.");
+
+    for (i = 0; i < m->upstreams; i++) {
+        label.value = m->lcfp[i]->upstream->host;
+
+        ngx_gw_prom_sample(&m->prom, &label, 1,
+                           atomic_load(&m->lcfp[i]->roster->denied), 0);
+    }
+
     ngx_gw_prom_metric(&m->prom, "lb_servers", "gauge",
                        "Servers of the upstream.");
 

@@ -14,6 +14,7 @@
 #include "src/lb/request/ngx_http_lb_reason.h"
 #include "src/lb/request/ngx_http_lb_result.h"
 #include "src/lb/request/ngx_http_lb_session.h"
+#include "src/lb/upstream/ngx_http_lb_budget.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 #include "src/lb/upstream/ngx_http_lb_method.h"
 
@@ -133,11 +134,12 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
      * there is one.  At first all those of the view are left.
      */
 
-    if (ctx->attempts > 1 || ctx->how != LB_USUAL
+    if (ctx->attempts > 1 || ctx->how != LB_USUAL || lcf->budget.window
         || atomic_load_explicit(&lcf->roster->limited, memory_order_relaxed))
     {
         pc->tries = 1 + (ngx_http_lb_may_try(ctx)
-                         && lb_pick_left(lcf->roster, &ctx->ask, 0));
+                         && lb_pick_left(lcf->roster, &ctx->ask, 0)
+                         && ngx_http_lb_budget_allows(lcf));
     }
 
     if (lcf->keepalive.stacks == NULL || ctx->fresh) {
@@ -191,7 +193,8 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
         if (state & NGX_PEER_NEXT) {
             pc->tries = ngx_http_lb_may_try(ctx)
-                        && lb_pick_left(ctx->conf->roster, &ctx->ask, 0);
+                        && lb_pick_left(ctx->conf->roster, &ctx->ask, 0)
+                        && ngx_http_lb_budget_allows(ctx->conf);
         }
 
     } else {
@@ -246,6 +249,11 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     }
 
     pc->tries = left && ngx_http_lb_may_try(ctx);
+
+    if (pc->tries && !ngx_http_lb_budget_allows(ctx->conf)) {
+        ngx_http_lb_budget_denied(ctx->conf, pc->log);
+        pc->tries = 0;
+    }
 }
 
 
@@ -317,6 +325,12 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
     ctx->index = index;
     ctx->generation = lb_roster_server(roster, index)->generation;
     ctx->attempts++;
+
+    /* a fresh connection in place of a stale one is neither */
+
+    if (ctx->attempts == 1 || ctx->attempts - ctx->stale > 1) {
+        ngx_http_lb_budget_count(ctx->conf, ctx->attempts > 1);
+    }
 
     if (ctx->conf->ages) {
         ctx->held_at = ngx_current_msec;

@@ -11,9 +11,9 @@
 #include "src/core/balance/lb_hash.h"
 #include "src/core/balance/lb_least_conn.h"
 #include "src/core/balance/lb_method.h"
+#include "src/lb/upstream/ngx_http_lb_value.h"
 
 
-#define NGX_HTTP_LB_TIME_MAX    86400000     /* ms */
 #define NGX_HTTP_LB_ERRORS_MAX  1000000
 
 
@@ -33,8 +33,6 @@ static ngx_int_t ngx_http_lb_method_unknown(ngx_conf_t *cf, ngx_uint_t i,
 static uint64_t ngx_http_lb_method_address(ngx_http_request_t *r);
 static char *ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
     lb_outlier_t *outlier, ngx_str_t *param);
-static ngx_int_t ngx_http_lb_time(ngx_str_t *s, uint64_t *time);
-static ngx_int_t ngx_http_lb_percent(ngx_str_t *s, uint32_t *percent);
 
 
 static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
@@ -354,7 +352,7 @@ ngx_http_lb_slow_start(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (ngx_http_lb_time(&value[1], &lcf->rules.slow_start) != NGX_OK) {
+    if (ngx_http_lb_value_time(&value[1], &lcf->rules.slow_start) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid time \"%V\" in \"%V\", "
                            "it must be between 0 and 1d",
@@ -383,7 +381,7 @@ ngx_http_lb_panic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (ngx_http_lb_percent(&value[1], &lcf->rules.panic) != NGX_OK) {
+    if (ngx_http_lb_value_percent(&value[1], &lcf->rules.panic) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid percentage \"%V\" in \"%V\", "
                            "it must be between 0 and 100",
@@ -499,7 +497,7 @@ ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
         allowed = "a percentage between 0 and 100";
         twice = (outlier->max_ejected <= 100);
 
-        n = ngx_http_lb_percent(&s, &outlier->max_ejected);
+        n = ngx_http_lb_value_percent(&s, &outlier->max_ejected);
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -511,7 +509,7 @@ ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (time) {
         twice = (*time != 0);
-        n = ngx_http_lb_time(&s, time);
+        n = ngx_http_lb_value_time(&s, time);
 
         if (*time == 0) {
             n = NGX_ERROR;
@@ -533,47 +531,4 @@ ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_lb_time(ngx_str_t *s, uint64_t *time)
-{
-    ngx_int_t  n;
-
-    n = ngx_parse_time(s, 0);
-
-    if (n == NGX_ERROR || n > NGX_HTTP_LB_TIME_MAX) {
-        return NGX_ERROR;
-    }
-
-    *time = n;
-
-    return NGX_OK;
-}
-
-
-/* with or without the sign */
-
-static ngx_int_t
-ngx_http_lb_percent(ngx_str_t *s, uint32_t *percent)
-{
-    size_t     len;
-    ngx_int_t  n;
-
-    len = s->len;
-
-    if (len && s->data[len - 1] == '%') {
-        len--;
-    }
-
-    n = ngx_atoi(s->data, len);
-
-    if (n == NGX_ERROR || n > 100) {
-        return NGX_ERROR;
-    }
-
-    *percent = n;
-
-    return NGX_OK;
 }
