@@ -141,6 +141,69 @@ subtest 'a request in flight is finished before its server goes' => sub {
 };
 
 
+subtest 'a drain with a timeout ends in removal' => sub {
+    my ($a, $b, $c) = map { backend(name => $_) } qw(a b c);
+    my $g = gateway(config($a->server, $state), workers => 2);
+
+    my ($idle, $busy, $back) = map { add($g, $_)->{json}{id} } $b, $c, $b;
+    is($back, undef, 'no address twice');
+
+    my $drain = sub {
+        my ($id, %change) = @_;
+        return api($g, PATCH => "/u/servers/$id",
+                   { state => 'draining', %change });
+    };
+    my $server = sub {
+        my ($id) = @_;
+        return (grep { $_->{id} == $id } servers($g))[0];
+    };
+
+    is(api($g, PATCH => "/u/servers/$idle", { timeout => 5 })->{code}, 400,
+       'it is a drain that has a timeout');
+    is(api($g, PATCH => "/u/servers/$idle",
+           { state => 'disabled', timeout => 5 })->{code}, 400, 'and no other');
+    is($drain->($idle, timeout => -1)->{code}, 400, 'of 0 or more');
+
+    # two requests, of which one is at the server that is drained
+
+    my @c = map { client($g) } 1 .. 3;
+    $_->send("GET /?delay=3 HTTP/1.1\r\nHost: a\r\n\r\n") for @c;
+    ok(wait_for(sub { (grep { $_->{active} == 1 } servers($g)) == 3 }),
+       'a request is with each server');
+
+    my $r = $drain->($busy, timeout => 1000);
+    is($r->{code}, 200, 'a busy one drains');
+    cmp_ok(abs($r->{json}{drain_until} - time - 1000), '<=', 2,
+           'and its end is shown');
+
+    $drain->($idle, timeout => 1000);
+    is(api($g, PATCH => "/u/servers/$idle", { state => 'up' })
+       ->{json}{drain_until}, undef, 'who is up has none');
+
+    is($_->response->{code}, 200, 'its request is answered') for @c;
+    ok(wait_for(sub { !$server->($busy) }), 'and it goes when it is idle');
+    ok($g->wait_log(qr/ is removed: its drain is over/), 'which is logged');
+    ok($server->($idle), 'the other one stays');
+
+    is(join('', sort map { who($g) } 1 .. 2), 'ab', 'they have turns');
+    my @d = map { client($g) } 1 .. 2;
+    $_->send("GET /?delay=4 HTTP/1.1\r\nHost: a\r\n\r\n") for @d;
+    ok(wait_for(sub { (grep { $_->{active} == 1 } servers($g)) == 2 }),
+       'a request is with each of them');
+
+    $drain->($idle, timeout => 1);
+    ok(wait_for(sub { my $s = $server->($idle);
+                      $s && $s->{reason} eq 'is being removed' }),
+       'it is being removed when the time is over');
+    is($_->response->{code}, 200, 'and its request is answered') for @d;
+    ok(wait_for(sub { !$server->($idle) }), 'it is gone');
+
+    $g->quit;
+    $g->start;
+    is(list($g) =~ tr/ //, 0, 'for good');
+};
+
+
 subtest 'servers come and go under load, and no client sees it' => sub {
     my @b = map { backend(name => $_) } qw(a b c);
     my $g = gateway(config($b[0]->server, $state), workers => 2);

@@ -100,6 +100,10 @@ lb_adopt_servers(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen,
         line = &list->servers[k];
         used = atomic_load(&roster->used);
 
+        if (line->drain_until != 0) {
+            atomic_store(&roster->drains, 1);
+        }
+
         for (i = 0; i < used && seen[(k + i) % used] != k + 1; i++) {
             /* void */
         }

@@ -205,6 +205,12 @@ lb_edit_change(lb_roster_t *roster, uint32_t index, const lb_entry_t *entry)
     line.max_fails = wanted.max_fails;
     line.fail_timeout = wanted.fail_timeout;
     line.status = lb_edit_status(&wanted);
+    line.drain_until = (wanted.members & LB_ENTRY_DRAIN_UNTIL)
+                       ? wanted.drain_until : 0;
+
+    if (line.drain_until != 0) {
+        atomic_store(&roster->drains, 1);
+    }
 
     lb_slot_set(lb_roster_server(roster, index), &line);
 }
@@ -218,8 +224,55 @@ lb_edit_remove(lb_roster_t *roster, uint32_t index)
     identity = lb_roster_identity(roster, index);
     identity->tombstone = identity->from_line;
     identity->leaving = true;
+    identity->drained = (lb_roster_server(roster, index)->drain_until != 0);
 
     atomic_fetch_or(&lb_roster_server(roster, index)->status, LB_REMOVED);
+}
+
+
+bool
+lb_edit_is_drained(lb_roster_t *roster, uint32_t index, uint64_t now)
+{
+    uint32_t   status;
+    uint64_t   until;
+    lb_load_t  load;
+
+    status = lb_roster_status(roster, index);
+    until = atomic_load(&lb_roster_server(roster, index)->drain_until);
+
+    if ((status & (LB_USED | LB_DRAINING | LB_REMOVED))
+            != (LB_USED | LB_DRAINING)
+        || until == 0)
+    {
+        return false;
+    }
+
+    load = lb_roster_load(roster);
+
+    return now >= until || lb_load_active(&load, index) == 0;
+}
+
+
+uint32_t
+lb_edit_drained(lb_roster_t *roster, uint64_t now, uint32_t *from)
+{
+    uint32_t  i, used;
+
+    if (atomic_load(&roster->drains) == 0) {
+        return LB_NONE;
+    }
+
+    used = atomic_load(&roster->used);
+
+    for (i = *from; i < used; i++) {
+
+        if (lb_edit_is_drained(roster, i, now)) {
+            *from = i + 1;
+            return i;
+        }
+    }
+
+    return LB_NONE;
 }
 
 
@@ -243,6 +296,11 @@ lb_edit_entry(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
 
     lb_edit_timeout(entry, server->fail_timeout);
     lb_edit_flags(entry, lb_roster_status(roster, index));
+
+    if (server->drain_until != 0) {
+        entry->members |= LB_ENTRY_DRAIN_UNTIL;
+        entry->drain_until = server->drain_until;
+    }
 }
 
 
@@ -338,6 +396,9 @@ lb_edit_merge(lb_entry_t *entry, const lb_entry_t *change)
 
     if (change->members & LB_ENTRY_STATE) {
         entry->state = change->state;
+        entry->drain_until = change->drain_until;
+        entry->members &= ~(unsigned) LB_ENTRY_DRAIN_UNTIL;
+        entry->members |= change->members & LB_ENTRY_DRAIN_UNTIL;
     }
 }
 

@@ -50,6 +50,18 @@ void lb_edit_change(lb_roster_t *roster, uint32_t index,
 void lb_edit_remove(lb_roster_t *roster, uint32_t index);
 
 /*
+ * Whether the drain of a server is over at now (Unix s): it has an end, and
+ * that has come or the server is idle.  No lock.
+ */
+bool lb_edit_is_drained(lb_roster_t *roster, uint32_t index, uint64_t now);
+
+/*
+ * The first such server at or after the slot *from, which is moved behind it;
+ * LB_NONE: there is none.  One load if no drain has an end.  No lock.
+ */
+uint32_t lb_edit_drained(lb_roster_t *roster, uint64_t now, uint32_t *from);
+
+/*
  * What a state file says of a server: all members, but the name only if it
  * is not the address.
  */

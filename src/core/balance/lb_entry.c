@@ -55,6 +55,13 @@ const gw_member_t  lb_entry_members[] = {
       gw_member_field(lb_entry_t, state), .words = lb_entry_states,
       .allowed = "\"up\", \"draining\" or \"disabled\"" },
 
+    { .name = "timeout", .bit = LB_ENTRY_TIMEOUT,
+      gw_member_field(lb_entry_t, timeout), .max = LB_ENTRY_TIME_MAX },
+
+    { .name = "drain_until", .bit = LB_ENTRY_DRAIN_UNTIL,
+      gw_member_field(lb_entry_t, drain_until), .min = 1,
+      .max = LB_ENTRY_ID_MAX },
+
     { .name = NULL }
 };
 
@@ -70,14 +77,14 @@ const gw_record_form_t  lb_entry_new = {
 
 const gw_record_form_t  lb_entry_change = {
     .table = lb_entry_members, .size = sizeof(lb_entry_t),
-    .accept = LB_ENTRY_SETTINGS,
+    .accept = LB_ENTRY_SETTINGS | LB_ENTRY_TIMEOUT,
     .some = true
 };
 
 const gw_record_form_t  lb_entry_file = {
     .table = lb_entry_members, .size = sizeof(lb_entry_t),
     .accept = LB_ENTRY_ADDRESS | LB_ENTRY_NAME | LB_ENTRY_ID
-              | LB_ENTRY_SETTINGS,
+              | LB_ENTRY_SETTINGS | LB_ENTRY_DRAIN_UNTIL,
     .require = LB_ENTRY_ADDRESS,
     .arrays = lb_entry_arrays
 };

@@ -29,6 +29,8 @@
 #define LB_ENTRY_FAIL_TIMEOUT  0x0040
 #define LB_ENTRY_BACKUP        0x0080
 #define LB_ENTRY_STATE         0x0100
+#define LB_ENTRY_TIMEOUT       0x0200
+#define LB_ENTRY_DRAIN_UNTIL   0x0400
 
 #define LB_ENTRY_SETTINGS  (LB_ENTRY_WEIGHT | LB_ENTRY_MAX_CONNS             \
                             | LB_ENTRY_MAX_FAILS | LB_ENTRY_FAIL_TIMEOUT     \
@@ -52,6 +54,8 @@ typedef struct {
     uint32_t           max_conns;    /* 0: any */
     uint32_t           max_fails;    /* 0: never marked as failed */
     uint64_t           fail_timeout; /* ms */
+    uint64_t           timeout;      /* s, of the drain that is to begin */
+    uint64_t           drain_until;  /* Unix s; removed when idle, or then */
     uint64_t           id;           /* 1 .. LB_ENTRY_ID_MAX */
     size_t             address_length;
     size_t             name_length;

@@ -60,6 +60,7 @@ lb_inherit_servers(lb_roster_t *roster, lb_roster_t *old)
     roster->file = atomic_load(&old->file);
     roster->retries = atomic_load(&old->retries);
     roster->denied = atomic_load(&old->denied);
+    roster->drains = atomic_load(&old->drains);
 
     return true;
 }
@@ -110,6 +111,7 @@ lb_inherit_copy(lb_server_t *server, lb_server_t *old)
     server->failed_at = old->failed_at;
     server->latency = old->latency;
     server->slow_from = old->slow_from;
+    server->drain_until = old->drain_until;
     server->ejections = old->ejections;
     server->ejected_until = old->ejected_until;
 

@@ -33,6 +33,7 @@ typedef struct {
     bool               pending;      /* if new: down until a check passes */
     uint64_t           id;           /* if new: its id, 0: the next one */
     uint64_t           fail_timeout; /* ms */
+    uint64_t           drain_until;  /* Unix s, if it is draining; 0: ever */
 } lb_line_t;
 
 

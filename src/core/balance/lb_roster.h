@@ -96,6 +96,7 @@ typedef struct {
     _Atomic uint64_t   failed_at;    /* ms; since when LB_FAILED */
     _Atomic uint64_t   reported_at;      /* s; the last retry line in the log */
     _Atomic uint64_t   slow_from;    /* ms; if LB_SLOW, 0: from next pick on */
+    _Atomic uint64_t   drain_until;  /* Unix s, of LB_DRAINING; 0: no end */
 
     alignas(LB_LINE)
     _Atomic uint64_t   requests;     /* attempts; any process */
@@ -151,6 +152,7 @@ typedef struct {
     bool               tombstone;    /* if LB_REMOVED: leaves one behind */
     bool               leaving;      /* to be told of when it has gone */
     bool               replaced;     /* and why: it was LB_REPLACED */
+    bool               drained;      /* or its drain was over */
     uint32_t           weight;
     uint32_t           max_conns;
     uint32_t           max_fails;
@@ -223,6 +225,7 @@ typedef struct {
     _Atomic uint64_t   builder;      /* leader: who builds a view */
     _Atomic uint64_t   kept;         /* the state file, 0: there is none */
     _Atomic uint64_t   file;         /* which one it was last; mutex */
+    _Atomic uint32_t   drains;       /* some have an end; mutex */
     _Atomic uint32_t   saving;       /* it may have what is not here; mutex */
     _Atomic uint32_t   superseded;   /* by another roster: is not changed */
     _Atomic uint64_t   retries;

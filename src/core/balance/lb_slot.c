@@ -108,6 +108,7 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
         identity->reason_status = 0;
         identity->leaving = false;
         identity->replaced = false;
+        identity->drained = false;
 
     } else {
         memset(identity, 0, sizeof(lb_identity_t));
@@ -137,6 +138,7 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     server->failures = 0;
     server->latency = 0;
     server->slow_from = 0;
+    server->drain_until = line->drain_until;
     server->ejections = 0;
     server->ejected_until = 0;
     server->listed = LB_UNLISTED;
@@ -248,6 +250,8 @@ lb_slot_set(lb_server_t *server, const lb_line_t *line)
         }
     }
 
+    server->drain_until = (line->status & LB_DRAINING) ? line->drain_until : 0;
+
     atomic_fetch_or(&server->status, line->status);
     atomic_fetch_and(&server->status, ~(uint32_t) LB_WANTED | line->status);
 }
@@ -296,6 +300,7 @@ lb_slot_keep(lb_server_t *server, const lb_identity_t *identity,
     }
 
     line->status = (status & changed) | (line->status & ~changed);
+    line->drain_until = server->drain_until;
 }
 
 
@@ -324,6 +329,7 @@ lb_slot_differ(lb_server_t *server, const lb_identity_t *identity,
     }
 
     line->status = (status & ~changed) | (line->status & changed);
+    line->drain_until = server->drain_until;
 }
 
 

@@ -36,6 +36,7 @@ static ngx_http_lb_write_t *ngx_http_lb_write_create(ngx_http_request_t *r,
     ngx_http_lb_srv_conf_t *lcf, uint64_t id);
 static void ngx_http_lb_write_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_lb_write_read(ngx_http_lb_write_t *write);
+static ngx_int_t ngx_http_lb_write_timeout(lb_entry_t *entry);
 static ngx_int_t ngx_http_lb_write_line(ngx_http_lb_write_t *write);
 static ngx_int_t ngx_http_lb_write_submit(ngx_http_lb_write_t *write);
 static void ngx_http_lb_write_gone(ngx_gw_task_t *task);
@@ -176,9 +177,38 @@ ngx_http_lb_write_read(ngx_http_lb_write_t *write)
                                  write->reader.json.error);
     }
 
-    return (write->edit->kind == NGX_HTTP_LB_ADD)
-           ? ngx_http_lb_write_line(write)
-           : ngx_http_lb_write_submit(write);
+    if (write->edit->kind == NGX_HTTP_LB_ADD) {
+        return ngx_http_lb_write_line(write);
+    }
+
+    if (ngx_http_lb_write_timeout(&write->edit->entry) != NGX_OK) {
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                                 "timeout is that of a drain, \"state\" must "
+                                 "be \"draining\"");
+    }
+
+    return ngx_http_lb_write_submit(write);
+}
+
+
+/* Makes an end of it. */
+
+static ngx_int_t
+ngx_http_lb_write_timeout(lb_entry_t *entry)
+{
+    if (!(entry->members & LB_ENTRY_TIMEOUT)) {
+        return NGX_OK;
+    }
+
+    if (!(entry->members & LB_ENTRY_STATE) || entry->state != LB_ENTRY_DRAIN) {
+        return NGX_DECLINED;
+    }
+
+    entry->drain_until = ngx_time() + entry->timeout;
+    entry->members &= ~LB_ENTRY_TIMEOUT;
+    entry->members |= LB_ENTRY_DRAIN_UNTIL;
+
+    return NGX_OK;
 }
 
 

@@ -12,6 +12,7 @@
 #include "src/lb/request/ngx_http_lb_session.h"
 #include "src/lb/upstream/ngx_http_lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_check.h"
+#include "src/lb/upstream/ngx_http_lb_edit.h"
 #include "src/lb/upstream/ngx_http_lb_idle.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 #include "src/lb/upstream/ngx_http_lb_outlier.h"
@@ -241,6 +242,7 @@ ngx_http_lb_process_tick(ngx_event_t *ev)
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
         ngx_http_lb_process_look(lcfp[i]);
+        ngx_http_lb_edit_drained(lcfp[i]);
 
         if (lcfp[i]->keepalive.stacks) {
             ngx_http_lb_idle_sweep(lcfp[i]);

@@ -51,7 +51,7 @@ static ngx_uint_t ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_find(ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index);
 static void ngx_http_lb_edit_adopt(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_edit_free(ngx_http_lb_edit_t *edit);
 
 
 ngx_http_lb_edit_t *
@@ -477,7 +477,10 @@ ngx_http_lb_edit_find(ngx_http_lb_edit_t *edit)
 
     edit->index = lb_edit_find(roster, edit->id);
 
-    if (edit->index == LB_NONE) {
+    if (edit->index == LB_NONE
+        || (edit->kind == NGX_HTTP_LB_DRAINED
+            && !lb_edit_is_drained(roster, edit->index, ngx_time())))
+    {
         edit->outcome = NGX_HTTP_LB_MISSING;
 
     } else if (lb_roster_status(roster, edit->index) & LB_REMOVED) {
@@ -528,6 +531,7 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
         break;
 
     case NGX_HTTP_LB_REMOVE:
+    case NGX_HTTP_LB_DRAINED:
 
         lb_edit_remove(roster, index);
         lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
@@ -563,6 +567,36 @@ ngx_http_lb_edit_adopt(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
+/* Several workers may do so at once: what comes later finds no such drain. */
+
+void
+ngx_http_lb_edit_drained(ngx_http_lb_srv_conf_t *lcf)
+{
+    uint32_t             from, index;
+    ngx_http_lb_edit_t  *edit;
+
+    from = 0;
+
+    for ( ;; ) {
+        index = lb_edit_drained(lcf->roster, ngx_time(), &from);
+
+        if (index == LB_NONE) {
+            return;
+        }
+
+        edit = ngx_http_lb_edit_create(lcf, NGX_HTTP_LB_DRAINED);
+        if (edit == NULL) {
+            return;
+        }
+
+        edit->id = lb_roster_identity(lcf->roster, index)->id;
+        edit->finish = ngx_http_lb_edit_free;
+
+        ngx_http_lb_edit_submit(edit);
+    }
+}
+
+
 void
 ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
 {
@@ -571,7 +605,7 @@ ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
     edit = ngx_http_lb_edit_create(lcf, NGX_HTTP_LB_RECOVER);
 
     if (edit) {
-        edit->finish = ngx_http_lb_edit_recovered;
+        edit->finish = ngx_http_lb_edit_free;
 
         ngx_http_lb_edit_submit(edit);
     }
@@ -579,7 +613,7 @@ ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf)
 
 
 static void
-ngx_http_lb_edit_recovered(ngx_http_lb_edit_t *edit)
+ngx_http_lb_edit_free(ngx_http_lb_edit_t *edit)
 {
     ngx_destroy_pool(edit->pool);
 }

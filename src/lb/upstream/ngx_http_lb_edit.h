@@ -25,6 +25,7 @@ typedef enum {
     NGX_HTTP_LB_ADD = 0,
     NGX_HTTP_LB_CHANGE,
     NGX_HTTP_LB_REMOVE,
+    NGX_HTTP_LB_DRAINED,            /* likewise, if its drain is over */
     NGX_HTTP_LB_RECOVER             /* no change, see roster->saving */
 } ngx_http_lb_kind_e;
 
@@ -80,6 +81,9 @@ ngx_http_lb_edit_t *ngx_http_lb_edit_create(ngx_http_lb_srv_conf_t *lcf,
 
 /* Makes the change; finish() may be called at once. */
 void ngx_http_lb_edit_submit(ngx_http_lb_edit_t *edit);
+
+/* Removes the servers whose drain is over, each by an edit. */
+void ngx_http_lb_edit_drained(ngx_http_lb_srv_conf_t *lcf);
 
 /* Finds out what has become of a change whose process has died. */
 void ngx_http_lb_edit_recover(ngx_http_lb_srv_conf_t *lcf);

@@ -171,5 +171,7 @@ ngx_http_lb_line_entry(const lb_entry_t *entry, lb_line_t *line)
     line->fail_timeout = (members & LB_ENTRY_FAIL_TIMEOUT)
                          ? entry->fail_timeout : 10000;
     line->status = lb_edit_status(entry);
+    line->drain_until = (members & LB_ENTRY_DRAIN_UNTIL) ? entry->drain_until
+                                                         : 0;
     line->id = entry->id;
 }

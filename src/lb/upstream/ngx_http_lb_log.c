@@ -83,7 +83,8 @@ ngx_http_lb_log_gone(void *data, const lb_identity_t *identity, bool added)
 
     ngx_http_lb_log_list(data, identity, "removed",
                          identity->replaced ? "configuration reloaded"
-                                            : "deleted through the API");
+                         : identity->drained ? "its drain is over"
+                         : "deleted through the API");
 }
 
 

@@ -475,14 +475,15 @@ ngx_http_lb_save_slot(ngx_http_lb_writer_t *w, uint32_t index,
     status = lb_roster_status(roster, index);
 
     if (!(status & LB_USED) || (status & (LB_REMOVED | LB_REPLACED))
-        || (index == w->save->edit->index && edit->kind == NGX_HTTP_LB_REMOVE))
+        || (index == edit->index && (edit->kind == NGX_HTTP_LB_REMOVE
+                                     || edit->kind == NGX_HTTP_LB_DRAINED)))
     {
         return 0;
     }
 
     lb_edit_entry(roster, index, entry);
 
-    if (index == w->save->edit->index) {
+    if (index == edit->index) {
         lb_edit_merge(entry, &edit->entry);
     }
 

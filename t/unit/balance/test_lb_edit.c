@@ -40,6 +40,50 @@ line_of(const char *name)
 
 
 static void
+a_drain_with_an_end_is_over_when_idle_or_then(void **state)
+{
+    uint32_t       from;
+    lb_entry_t     change;
+    lb_fixture_t  *f = fixture();
+
+    (void) state;
+
+    from = 0;
+    assert_int_equal(lb_edit_drained(f->roster, 1000, &from), LB_NONE);
+
+    memset(&change, 0, sizeof(lb_entry_t));
+    change.members = LB_ENTRY_STATE | LB_ENTRY_DRAIN_UNTIL;
+    change.state = LB_ENTRY_DRAIN;
+    change.drain_until = 1005;
+
+    assert_true(lb_load_take(&f->load, f->row, 1, 0));
+    lb_edit_change(f->roster, 1, &change);
+
+    assert_false(lb_edit_is_drained(f->roster, 1, 1004));
+    assert_true(lb_edit_is_drained(f->roster, 1, 1005));
+    assert_false(lb_edit_is_drained(f->roster, 0, 1005));
+
+    lb_load_drop(&f->load, f->row, 1);
+    assert_true(lb_edit_is_drained(f->roster, 1, 1000));
+
+    from = 0;
+    assert_int_equal(lb_edit_drained(f->roster, 1000, &from), 1);
+    assert_int_equal(lb_edit_drained(f->roster, 1000, &from), LB_NONE);
+
+    /* a reload leaves it alone, a change of the state takes it back */
+
+    (void) lb_sync_lines(f->roster, f->lines, f->nlines, NULL, NULL);
+    assert_true(lb_edit_is_drained(f->roster, 1, 1000));
+
+    change.members = LB_ENTRY_STATE;
+    lb_edit_change(f->roster, 1, &change);
+    assert_false(lb_edit_is_drained(f->roster, 1, 2000));
+
+    lb_fixture_stop(f);
+}
+
+
+static void
 an_added_server_is_picked_and_stays_at_a_reload(void **state)
 {
     uint32_t       index;
@@ -358,6 +402,7 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(a_drain_with_an_end_is_over_when_idle_or_then),
         cmocka_unit_test(an_added_server_is_picked_and_stays_at_a_reload),
         cmocka_unit_test(ids_are_never_used_twice),
         cmocka_unit_test(
