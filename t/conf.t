@@ -40,7 +40,7 @@ subtest 'production.conf serves' => sub {
                             qr/rate=10r\/s capacity=100/,
                             'rate=1r/h capacity=5',
                             qr/ buffer=64k flush=1s/, ''),
-                    workers => 2);
+                    workers => 2, user => 'www-data');
     my $admin = $g->port('admin');
 
     is(get($g, '/')->{code}, 200, 'a request is answered');
@@ -63,6 +63,16 @@ subtest 'production.conf serves' => sub {
     is($r->{code}, 404, 'what is not there keeps its status');
     like($r->{headers}{'content-type'}, qr{^application/json}, 'as JSON');
     is($r->{body}, '{"code":404,"message":"Not found"}', 'with its name');
+
+    for (['PUT', '/clients/top-secret-2', '{"capacity":9,"rate_per_sec":9}', 201],
+         ['PATCH', '/upstreams/backend/servers/1', '{"weight":2}', 200])
+    {
+        my ($method, $uri, $body, $code) = @$_;
+        $r = request($admin, $method, $uri, body => $body,
+                     headers => { 'Content-Type' => 'application/json' });
+        is($r->{code}, $code, "$uri: workers may write where it is kept")
+            or diag($r->{body});
+    }
 
     get($g, '/') for 1 .. 4;
     $r = get($g, '/secret', headers => { 'X-API-Key' => 'top-secret' });
