@@ -35,7 +35,8 @@ ifeq ($(NGINX_SRC),/usr/share/nginx/src)
 DEPS_BUILD +=	nginx nginx-dev
 endif
 DEPS_DEMO =	python3-minimal libpython3-stdlib
-DEPS_UNIT =	libcmocka-dev liblua5.1-0-dev redis-server
+DEPS_UNIT =	libcmocka-dev liblua5.1-0-dev libpython3-stdlib python3-minimal \
+		redis-server tzdata
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		libfaketime openssl prometheus redis-server redis-sentinel \

@@ -24,7 +24,7 @@ use constant {
 };
 
 my $program = tempdir(CLEANUP => 1) . '/table';
-my @sources = glob "$Bin/../src/core/limit/tb_table*.c $Bin/../src/core/limit/tb_take.c $Bin/../src/core/limit/tb_bucket.c";
+my @sources = glob "$Bin/../src/core/limit/tb_table*.c $Bin/../src/core/limit/tb_take.c $Bin/../src/core/limit/tb_bucket.c $Bin/../src/core/limit/tb_plan.c";
 
 system($ENV{CC} || 'cc', '-std=gnu11', '-O2', "-I$Bin/..", '-pthread', '-o',
        $program, "$Bin/table.c", @sources) == 0

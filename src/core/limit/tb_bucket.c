@@ -20,7 +20,7 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
     age = tb_word_age(word, now);
 
     if (age < TB_AGE_MAX) {
-        return tb_word_tick_age(word, limits, age);
+        return tb_word_tick_age(word, limits, now, age);
     }
 
     full = (int64_t) tb_limits_full(limits);
@@ -30,14 +30,21 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
 
 
 tb_word_t
-tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age)
+tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t age)
 {
     int64_t   full, tokens;
     uint64_t  missing, rate;
 
     full = (int64_t) tb_limits_full(limits);
-    rate = tb_limits_refill(limits);
+    rate = tb_limits_rate(limits);
     tokens = tb_word_tokens(word);
+
+    if (limits & TB_LIMITS_TIMELESS) {
+        rate = 0;
+        tokens = tb_limits_renewed(limits, now, age, tokens);
+    }
+
     missing = tokens < full ? (uint64_t) (full - tokens) : 0;
 
     if (tb_rate_earned(rate, age, missing) == missing) {
@@ -66,13 +73,30 @@ tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     have = tb_word_tokens(word);
     settled = tb_word_tokens_at(word, limits, now, &stamp);
 
+    if (limits & TB_LIMITS_TIMELESS) {
+        have = settled;
+    }
+
     if (settled == full || full - have < (int64_t) tokens) {
         return tb_word(full, stamp);
+    }
+
+    if (limits & TB_LIMITS_TIMELESS) {
+        return tb_word(have + (int64_t) tokens, stamp);
     }
 
     /* the refill is left to come: it counts up to the capacity then */
 
     return tb_word(have + (int64_t) tokens, word);
+}
+
+
+tb_verdict_t
+tb_word_take_timeless(tb_word_t *word, tb_limits_t limits, uint64_t now,
+    uint64_t cost, int64_t *left)
+{
+    return tb_word_take_to(word, limits, now, cost, tb_limits_lowest(limits),
+                           left);
 }
 
 
@@ -92,7 +116,9 @@ tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
 
     /* what was cut at the capacity is lost; else the refill is left to come */
 
-    if (tb_limits_is_full(limits, settled) || have - taken < -TB_DEBT_MAX) {
+    if (tb_limits_is_full(limits, settled) || have - taken < -TB_DEBT_MAX
+        || (limits & TB_LIMITS_TIMELESS))
+    {
         return tb_word(settled - taken, stamp);
     }
 
@@ -103,6 +129,10 @@ tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
 int64_t
 tb_limits_floor(tb_limits_t limits, uint64_t ms)
 {
+    if (limits & (TB_LIMITS_WINDOW | TB_LIMITS_PLACES)) {
+        return 0;
+    }
+
     return -(int64_t) tb_rate_earned(tb_limits_rate(limits), ms,
                                      (uint64_t) TB_DEBT_MAX);
 }
@@ -225,7 +255,7 @@ tb_limits_time(tb_limits_t limits, uint64_t tokens)
 
     rate = tb_limits_rate(limits);
 
-    if (rate == 0) {
+    if (rate == 0 || (limits & (TB_LIMITS_WINDOW | TB_LIMITS_PLACES))) {
         return UINT64_MAX;
     }
 

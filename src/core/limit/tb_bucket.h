@@ -57,6 +57,8 @@
 /* steps that earn 1 µtok a ms, and ms in which any rate earns whole µtok */
 #define TB_STEPS_A_UTOK    864
 
+#define TB_RATE_MASK       ((UINT64_C(1) << 40) - 1)
+
 #define TB_STAMP_BITS      24
 #define TB_STAMP_MASK      ((UINT64_C(1) << TB_STAMP_BITS) - 1)
 #define TB_AGE_MAX         (UINT64_C(1) << (TB_STAMP_BITS - 1))
@@ -72,14 +74,32 @@ typedef uint64_t  tb_word_t;
  *     +------------------------+---------------+-------+
  *     | rate, steps (0.1r/d)   | capacity, tok | flags |
  *     +------------------------+---------------+-------+
+ *
+ * A slot of a table may have limits of its own, and there are those that are
+ * in force for a bucket; some flags are for the one or the other alone.
  */
 
 typedef uint64_t  tb_limits_t;
 
 #define TB_LIMITS_REGISTERED  UINT64_C(1)     /* a client with own limits */
-#define TB_LIMITS_HELD        UINT64_C(2)     /* see tb_table.h */
-#define TB_LIMITS_LEASED      UINT64_C(4)     /* time earns nothing: tokens
-                                                 are leased (tb_lease.h) */
+
+/* of a slot: see tb_table.h, tb_plan.h */
+#define TB_LIMITS_HELD        UINT64_C(2)
+#define TB_LIMITS_PLAN        UINT64_C(8)
+
+/*
+ * In force: all tokens come with a new window, and the rate is since when this
+ * one has been in force, in ms mod 2^40 (tb_window.h); time earns nothing, since
+ * tokens are leased (tb_lease.h); or since they are places for requests in
+ * flight: then the capacity is TB_CAPACITY_MAX whatever the limit, which is in
+ * the rate, and what is missing to it is in use, also when limits change.
+ */
+#define TB_LIMITS_WINDOW      UINT64_C(2)
+#define TB_LIMITS_LEASED      UINT64_C(4)
+#define TB_LIMITS_PLACES      UINT64_C(8)
+
+#define TB_LIMITS_TIMELESS                                                    \
+    (TB_LIMITS_WINDOW | TB_LIMITS_LEASED | TB_LIMITS_PLACES)
 #define TB_LIMITS_FLAGS       UINT64_C(15)
 
 
@@ -116,21 +136,26 @@ tb_limits_rate(tb_limits_t limits)
 }
 
 
-/* The rate at which time refills the bucket, steps. */
-
-static inline uint64_t
-tb_limits_refill(tb_limits_t limits)
-{
-    return (limits & TB_LIMITS_LEASED) ? 0 : tb_limits_rate(limits);
-}
-
-
 /* The capacity in µtok. */
 
 static inline uint64_t
 tb_limits_full(tb_limits_t limits)
 {
     return tb_limits_capacity(limits) * TB_TOKEN;
+}
+
+
+/*
+ * What a take has to leave, µtok: of places those that are not to be taken.
+ */
+
+static inline int64_t
+tb_limits_lowest(tb_limits_t limits)
+{
+    return (limits & TB_LIMITS_PLACES)
+           ? (int64_t) (tb_limits_full(limits)
+                        - tb_limits_rate(limits) * TB_TOKEN)
+           : 0;
 }
 
 
@@ -212,6 +237,25 @@ tb_word_next_stamp(tb_word_t last, uint64_t now)
 
 
 /*
+ * What a bucket of limits that are timeless holds at now, age ms after it
+ * held tokens: with a new window what is leased ends, and all else is full.
+ */
+
+static inline int64_t
+tb_limits_renewed(tb_limits_t limits, uint64_t now, uint64_t age,
+    int64_t tokens)
+{
+    if (!(limits & TB_LIMITS_WINDOW)
+        || age <= ((now - tb_limits_rate(limits)) & TB_RATE_MASK))
+    {
+        return tokens;
+    }
+
+    return (limits & TB_LIMITS_LEASED) ? 0 : (int64_t) tb_limits_full(limits);
+}
+
+
+/*
  * The tokens with the refill up to now: tokens + floor(rate * age / 864), at
  * most the capacity; and the stamp that goes with them.  Tokens above the
  * capacity are cut to it.  A word stamped ahead of now earns nothing and
@@ -231,9 +275,15 @@ tb_word_tokens_at(tb_word_t word, tb_limits_t limits, uint64_t now,
     *stamp = word;
 
     if (age < TB_AGE_MAX) {
-        tokens += (int64_t) (tb_limits_refill(limits) * age
-                             / TB_STEPS_A_UTOK);
         *stamp = now;
+
+        if (limits & TB_LIMITS_TIMELESS) {
+            tokens = tb_limits_renewed(limits, now, age, tokens);
+
+        } else {
+            tokens += (int64_t) (tb_limits_rate(limits) * age
+                                 / TB_STEPS_A_UTOK);
+        }
     }
 
     return tokens < full ? tokens : full;
@@ -256,7 +306,7 @@ tb_word_settle(tb_word_t word, tb_limits_t limits, uint64_t now)
 
 /*
  * The decision, with a floor: settles *word to now and takes cost (µtok) from
- * it, unless it would hold less than floor (-TB_DEBT_MAX .. 0) then.  On
+ * it, unless it would hold less than floor (at least -TB_DEBT_MAX) then.  On
  * TB_PASS *word is the new word; it has lost less than 1 µtok to rounding.
  * On TB_REFUSE *word is as it was.  *left is set to the tokens after it, in
  * µtok.
@@ -283,12 +333,22 @@ tb_word_take_to(tb_word_t *word, tb_limits_t limits, uint64_t now,
 }
 
 
+/* The same for limits that are timeless, of which tb_limits_lowest() stays. */
+
+tb_verdict_t tb_word_take_timeless(tb_word_t *word, tb_limits_t limits,
+    uint64_t now, uint64_t cost, int64_t *left);
+
+
 /* The decision as most are made: nothing is lent. */
 
 static inline tb_verdict_t
 tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
     int64_t *left)
 {
+    if (limits & TB_LIMITS_TIMELESS) {
+        return tb_word_take_timeless(word, limits, now, cost, left);
+    }
+
     return tb_word_take_to(word, limits, now, cost, 0, left);
 }
 
@@ -306,7 +366,8 @@ tb_word_t tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now);
  * The same for a word whose age is known from elsewhere, however old it is.
  */
 
-tb_word_t tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t age);
+tb_word_t tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t now,
+    uint64_t age);
 
 /*
  * Takes cost (µtok) from a word, whatever that holds, but no more than down
@@ -354,7 +415,7 @@ uint64_t tb_rate_earned(uint64_t rate, uint64_t ms, uint64_t most);
 
 /*
  * Milliseconds in which so many µtok come in at that rate, rounded up;
- * UINT64_MAX if the rate is 0.
+ * UINT64_MAX if the rate is 0, or the limits have none.
  */
 
 uint64_t tb_limits_time(tb_limits_t limits, uint64_t tokens);

@@ -59,11 +59,12 @@ tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
 {
     int64_t  full, tokens;
 
+    full = (int64_t) tb_limits_full(dflt);
+
     if (!tb_word_is_vacant(word)) {
         return tb_word_tokens(tb_word_settle(word, dflt, now));
     }
 
-    full = (int64_t) tb_limits_full(dflt);
     tokens = (limits & TB_LIMITS_HELD) ? tb_limits_held(limits)
              : (dflt & TB_LIMITS_LEASED) ? 0 : full;
 

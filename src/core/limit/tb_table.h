@@ -16,8 +16,9 @@
  *     tag     low half of the hash, what readers look for; 0: no owner
  *     check   high half of the hash
  *     word    the bucket (tb_bucket.h); vacant: none
- *     limits  a registered client's own limits; 0 for the others, who are
- *             limited as the caller's configuration says
+ *     limits  a registered client's own limits, or its plan (tb_plan.h); 0
+ *             for the others, who are limited as the caller's configuration
+ *             says, or the plan of one of these, for whoever does not know it
  *
  *     All-zero memory is an empty table, and an empty slot stands for a
  *     full bucket.
@@ -58,7 +59,7 @@
  * instruction:
  *
  *     tag     word     limits
- *     set     live     0, own   a bucket
+ *     set     live     0, own   a bucket (or plan)
  *     set     live     HELD     a bucket that was to be displaced
  *     set     vacant   HELD     being displaced; its tokens are in limits
  *     set     vacant   0        full and being freed
@@ -83,6 +84,7 @@
 
 #include "src/core/limit/tb_bucket.h"
 #include "src/core/limit/tb_hash.h"
+#include "src/core/limit/tb_plan.h"
 
 
 #define TB_GROUP_SLOTS   16
@@ -111,6 +113,8 @@ typedef struct {
     uint32_t          ngroups;
     uint32_t          nchunks;
     size_t            slots;       /* bytes from the header to the slots */
+    ptrdiff_t         plans;       /* bytes from the header to the plans, or
+                                      0: there are none */
 
     /* written by holders of the lock, read by anybody */
     _Atomic uint64_t  evictions;   /* displaced before they were full */
@@ -208,6 +212,34 @@ tb_table_each(const tb_table_t *t, uint32_t *from, uint32_t *n)
     }
 
     return false;
+}
+
+
+/* Plans in the same shared memory, for the life of the table. */
+
+static inline void
+tb_table_use_plans(tb_table_t *t, tb_plans_t *plans)
+{
+    t->plans = (char *) plans - (char *) t;
+}
+
+
+static inline const tb_plans_t *
+tb_table_plans(const tb_table_t *t)
+{
+    return t->plans
+           ? (const tb_plans_t *) (const void *) ((const char *) t + t->plans)
+           : NULL;
+}
+
+
+/* The limits in force of a slot whose own are these. */
+
+static inline tb_limits_t
+tb_table_limits(const tb_table_t *t, tb_limits_t own, tb_limits_t dflt)
+{
+    return (own & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN))
+           ? tb_limits_in_force(own, tb_table_plans(t), dflt) : dflt;
 }
 
 

@@ -27,6 +27,7 @@ tb_verdict_t
 tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
+    int64_t        least;
     tb_slot_t     *slot;
     tb_reach_t     reach;
     tb_verdict_t   verdict;
@@ -49,12 +50,16 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->evicted = false;
 
     slot = reach.hole ? reach.hole : reach.fullest;
+    result->slot = slot;
 
     if (slot == NULL) {
         return tb_table_take_overflow(t, now, dflt, cost, result, true);
     }
 
-    if (!tb_table_displace(t, slot, now, dflt, (int64_t) cost, result)) {
+    least = (int64_t) ((dflt & TB_LIMITS_PLACES) ? tb_limits_full(dflt)
+                                                 : cost);
+
+    if (!tb_table_displace(t, slot, now, dflt, least, result)) {
         return TB_REFUSE;
     }
 
@@ -118,7 +123,7 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_reach_t    reach;
     tb_result_t   result;
 
-    full = (int64_t) tb_limits_full(limits ? limits : dflt);
+    full = (int64_t) tb_limits_full(tb_table_limits(t, limits, dflt));
     tokens = tokens < full ? tokens : full;
 
     if (tb_table_set_limits(t, h, now, dflt, limits)) {
@@ -189,8 +194,8 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_slot_revive(t, slot, now, dflt);
 
     old = atomic_load_explicit(&slot->limits, memory_order_relaxed);
-    old = old ? old | (dflt & TB_LIMITS_LEASED) : dflt;
-    full = (int64_t) tb_limits_full(limits ? limits : dflt);
+    old = tb_table_limits(t, old, dflt);
+    full = (int64_t) tb_limits_full(tb_table_limits(t, limits, dflt));
 
     do {
         word = tb_slot_word(t, slot, &now, dflt);
@@ -219,11 +224,15 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     slot = tb_table_find(t, h);
 
     if (slot == NULL
-        || atomic_load_explicit(&slot->limits, memory_order_relaxed) != 0)
+        || (atomic_load_explicit(&slot->limits, memory_order_relaxed)
+            & TB_LIMITS_REGISTERED))
     {
         return;
     }
 
+    dflt = tb_table_limits(t, atomic_load_explicit(&slot->limits,
+                                                   memory_order_relaxed),
+                           dflt);
     full = tb_limits_full(dflt);
     word = tb_slot_word(t, slot, &now, dflt);
     left = tb_word_tokens(tb_word_settle(word, dflt, now));
@@ -278,17 +287,24 @@ static bool
 tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt)
 {
-    uint64_t   age, tag;
-    tb_word_t  next, word;
+    uint64_t     age, tag;
+    tb_word_t    next, word;
+    tb_limits_t  own;
 
     word = tb_slot_word(t, slot, &now, dflt);
     tag = atomic_load_explicit(&slot->tag, memory_order_relaxed);
+    own = atomic_load_explicit(&slot->limits, memory_order_relaxed);
     age = tb_word_age(word, now);
 
     if (tb_word_is_vacant(word)) {
 
         if (tag != 0) {
             atomic_store_explicit(&slot->tag, 0, memory_order_release);
+            return false;
+        }
+
+        if (own != 0) {
+            atomic_store_explicit(&slot->limits, 0, memory_order_release);
             return false;
         }
 
@@ -315,8 +331,8 @@ tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
 
         (void) tb_slot_swap(slot, word, next);
 
-    } else if (atomic_load_explicit(&slot->limits, memory_order_relaxed) == 0
-               && tb_slot_idle(word, dflt, now)
+    } else if (!(own & TB_LIMITS_REGISTERED)
+               && tb_slot_idle(word, tb_table_limits(t, own, dflt), now)
                && tb_slot_swap(slot, word, tb_word_vacant(word)))
     {
         atomic_store_explicit(&slot->tag, 0, memory_order_release);
@@ -339,9 +355,12 @@ static bool
 tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt, int64_t least, tb_result_t *result)
 {
+    int64_t      full;
     uint64_t     evictions;
     tb_word_t    word;
-    tb_limits_t  limits;
+    tb_limits_t  limits, own;
+
+    full = (int64_t) tb_limits_full(dflt);
 
     if (atomic_load_explicit(&slot->tag, memory_order_relaxed) == 0) {
         word = tb_slot_word(t, slot, &now, dflt);
@@ -353,14 +372,20 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
         return result->left >= least;
     }
 
+    own = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+    limits = tb_table_limits(t, own, dflt);
+
     do {
         word = tb_slot_word(t, slot, &now, dflt);
 
         result->word = word;
-        result->left = tb_word_tokens(tb_word_settle(word, dflt, now));
+        result->left = tb_word_tokens(tb_word_settle(word, limits, now));
+        result->left = result->left < full ? result->left : full;
 
         if (result->left < least) {
-            atomic_store_explicit(&slot->limits, 0, memory_order_release);
+            atomic_store_explicit(&slot->limits, own & TB_LIMITS_HELD ? 0
+                                                                      : own,
+                                  memory_order_release);
             return false;
         }
 

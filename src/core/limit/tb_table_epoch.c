@@ -30,7 +30,7 @@
 static uint64_t tb_epoch_next(uint64_t epoch, uint64_t now);
 static bool tb_table_step(tb_table_t *t, uint32_t chunk, uint64_t epoch,
     uint64_t to, tb_limits_t dflt);
-static bool tb_slot_step(_Atomic uint64_t *place,
+static bool tb_slot_step(const tb_table_t *t, _Atomic uint64_t *place,
     const _Atomic uint64_t *own, const _Atomic uint64_t *current,
     uint64_t epoch, uint64_t to, tb_limits_t dflt);
 
@@ -119,7 +119,7 @@ tb_table_step(tb_table_t *t, uint32_t chunk, uint64_t epoch, uint64_t to,
     current = &tb_table_epochs(t)[chunk];
 
     if (chunk == t->nchunks) {
-        return tb_slot_step(&t->overflow, NULL, current, epoch, to, dflt);
+        return tb_slot_step(t, &t->overflow, NULL, current, epoch, to, dflt);
     }
 
     i = chunk * TB_CHUNK_SLOTS;
@@ -129,7 +129,7 @@ tb_table_step(tb_table_t *t, uint32_t chunk, uint64_t epoch, uint64_t to,
     for ( /* void */ ; i < end; i++) {
         slot = tb_table_slot(t, i);
 
-        if (!tb_slot_step(&slot->word, &slot->limits, current, epoch, to,
+        if (!tb_slot_step(t, &slot->word, &slot->limits, current, epoch, to,
                           dflt))
         {
             return false;
@@ -141,7 +141,8 @@ tb_table_step(tb_table_t *t, uint32_t chunk, uint64_t epoch, uint64_t to,
 
 
 static bool
-tb_slot_step(_Atomic uint64_t *place, const _Atomic uint64_t *own,
+tb_slot_step(const tb_table_t *t, _Atomic uint64_t *place,
+    const _Atomic uint64_t *own,
     const _Atomic uint64_t *current, uint64_t epoch, uint64_t to,
     tb_limits_t dflt)
 {
@@ -174,9 +175,8 @@ tb_slot_step(_Atomic uint64_t *place, const _Atomic uint64_t *own,
             next = tb_word_vacant(to);
 
         } else {
-            limits = (limits & TB_LIMITS_REGISTERED)
-                     ? limits | (dflt & TB_LIMITS_LEASED) : dflt;
-            next = tb_word_tick_age(word, limits, to - stamp);
+            next = tb_word_tick_age(word, tb_table_limits(t, limits, dflt),
+                                    to, to - stamp);
         }
 
     } while (next != word

@@ -13,7 +13,7 @@ void
 tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_reach_t *reach)
 {
-    int64_t       tokens;
+    int64_t       full, tokens;
     uint32_t      i, n, owned, least;
     uint64_t      tag;
     tb_slot_t    *group, *hole, *slot;
@@ -26,6 +26,7 @@ tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     reach->word = 0;
 
     least = TB_GROUP_SLOTS;
+    full = (int64_t) tb_limits_full(dflt);
 
     for (n = 0; n < 2; n++) {
         group = tb_table_group_slots(t, h, n);
@@ -53,7 +54,16 @@ tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
                 continue;
             }
 
-            tokens = tb_slot_left_over(word, limits, now, dflt);
+            tokens = tb_slot_left_over(word, limits, now,
+                                       tag ? tb_table_limits(t, limits, dflt)
+                                           : dflt);
+            tokens = tokens < full ? tokens : full;
+
+            /* places in use are its owner's, who gives them back */
+
+            if ((dflt & TB_LIMITS_PLACES) && tokens < full) {
+                continue;
+            }
 
             if (reach->fullest == NULL || tokens > reach->tokens) {
                 reach->fullest = slot;

@@ -52,13 +52,13 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
             continue;
         }
 
-        if (!(limits & TB_LIMITS_REGISTERED)) {
-            limits = dflt;
+        limits = tb_table_limits(t, limits, dflt);
 
-            if (tb_slot_idle(word, limits, now)) {
-                sweep->unclean++;
-                continue;
-            }
+        if (!(limits & TB_LIMITS_REGISTERED)
+            && tb_slot_idle(word, limits, now))
+        {
+            sweep->unclean++;
+            continue;
         }
 
         if (tb_word_tokens(word) == (int64_t) tb_limits_full(limits)) {

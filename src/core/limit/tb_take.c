@@ -47,8 +47,8 @@ tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     chunk = tb_table_chunk(t, slot);
 
     do {
-        verdict = tb_slot_take(slot, &tb_table_epochs(t)[chunk], h, now, dflt,
-                               cost, result);
+        verdict = tb_slot_take(t, slot, &tb_table_epochs(t)[chunk], h, now,
+                               dflt, cost, result);
 
     } while (verdict == TB_ABSENT
              && !tb_table_is_current(t, chunk, &now, dflt));
@@ -83,7 +83,7 @@ tb_table_peek_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return verdict;
     }
 
-    if (result->left < (int64_t) cost) {
+    if (result->left - tb_limits_lowest(result->limits) < (int64_t) cost) {
         return TB_REFUSE;
     }
 
@@ -323,8 +323,22 @@ tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
     slot = tb_table_find(t, h);
 
     return slot != NULL
-           && tb_slot_read(slot, h, 0, &word, &limits)
+           && tb_slot_read(t, slot, h, 0, &word, &limits)
            && (limits & TB_LIMITS_REGISTERED);
+}
+
+
+tb_limits_t
+tb_table_own_limits(const tb_table_t *t, const tb_hash_t *h)
+{
+    tb_slot_t    *slot;
+    tb_limits_t   own;
+
+    slot = tb_table_find(t, h);
+    own = slot ? atomic_load_explicit(&slot->limits, memory_order_acquire)
+               : 0;
+
+    return (own & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN)) ? own : 0;
 }
 
 
@@ -367,6 +381,7 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     tb_table_survey(t, h, now, dflt, &reach);
 
+    result->slot = NULL;
     result->limits = dflt;
     result->evicted = false;
 
@@ -382,7 +397,7 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return tb_table_take_overflow(t, now, dflt, cost, result, take);
     }
 
-    if (result->left < (int64_t) cost) {
+    if (result->left - tb_limits_lowest(dflt) < (int64_t) cost) {
         return TB_REFUSE;
     }
 

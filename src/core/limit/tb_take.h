@@ -15,8 +15,9 @@
 
 
 typedef struct {
-    tb_slot_t        *slot;        /* of a bucket found by tb_table_take*();
-                                      may be another's by now */
+    tb_slot_t        *slot;        /* of a bucket that was found or brought
+                                      in; may be another's by now; NULL: the
+                                      overflow bucket, or none */
     tb_limits_t       limits;      /* in force for this bucket */
     tb_word_t         word;        /* as it was before the decision */
     int64_t           left;        /* µtok after it; < 0: debt */
@@ -106,6 +107,13 @@ int64_t tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
 bool tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h);
 
 /*
+ * The limits of the client's slot, as tb_table_set_limits() has set them; 0:
+ * none, or no slot.  Lock-free, of some instant.
+ */
+
+tb_limits_t tb_table_own_limits(const tb_table_t *t, const tb_hash_t *h);
+
+/*
  * The bucket in slot i, if there is one: whose it is, the limits in force,
  * and its tokens at *now, which becomes the epoch if that is later.
  * Lock-free.
@@ -151,8 +159,8 @@ bool tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
  */
 
 static inline bool
-tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
-    tb_word_t *word, tb_limits_t *limits)
+tb_slot_read(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
+    tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits)
 {
     do {
         *word = atomic_load_explicit(&slot->word, memory_order_acquire);
@@ -168,12 +176,14 @@ tb_slot_read(const tb_slot_t *slot, const tb_hash_t *h, tb_limits_t dflt,
 
         *limits = atomic_load_explicit(&slot->limits, memory_order_acquire);
 
-        if (!(*limits & TB_LIMITS_REGISTERED)) {
+        if (!(*limits & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN))) {
             *limits = dflt;
             return true;
         }
 
-        *limits |= dflt & TB_LIMITS_LEASED;
+        if ((*limits & TB_LIMITS_PLAN) || (dflt & TB_LIMITS_TIMELESS)) {
+            *limits = tb_limits_in_force(*limits, tb_table_plans(t), dflt);
+        }
 
     } while (atomic_load_explicit(&slot->word, memory_order_relaxed)
              != *word);
@@ -193,7 +203,7 @@ tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
     chunk = tb_table_chunk(t, slot);
 
     do {
-        if (!tb_slot_read(slot, h, dflt, word, limits)) {
+        if (!tb_slot_read(t, slot, h, dflt, word, limits)) {
             return false;
         }
 
@@ -209,16 +219,16 @@ tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
  */
 
 static inline tb_verdict_t
-tb_slot_take(tb_slot_t *slot, const _Atomic uint64_t *epoch,
-    const tb_hash_t *h, uint64_t now, tb_limits_t dflt, uint64_t cost,
-    tb_result_t *result)
+tb_slot_take(const tb_table_t *t, tb_slot_t *slot,
+    const _Atomic uint64_t *epoch, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
     tb_word_t     word, next;
     tb_limits_t   limits;
     tb_verdict_t  verdict;
 
     do {
-        if (!tb_slot_read(slot, h, dflt, &word, &limits)
+        if (!tb_slot_read(t, slot, h, dflt, &word, &limits)
             || now - atomic_load_explicit(epoch, memory_order_relaxed)
                >= TB_EPOCH_SPAN)
         {
@@ -256,7 +266,7 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     group = tb_table_group(t, h->hi);
     slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
 
-    return tb_slot_take(slot,
+    return tb_slot_take(t, slot,
                         &tb_table_epochs(t)[group / (TB_CHUNK_SLOTS
                                                      / TB_GROUP_SLOTS)],
                         h, now, dflt, cost, result);

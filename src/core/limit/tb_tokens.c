@@ -45,6 +45,10 @@ tb_tokens_credit(int64_t tokens, uint64_t at, uint64_t now,
         return tokens;
     }
 
+    if (limits & TB_LIMITS_TIMELESS) {
+        return tb_limits_renewed(limits, now, now - at, tokens);
+    }
+
     return tokens
            + (int64_t) tb_rate_earned(tb_limits_rate(limits), now - at,
                                       (uint64_t) (full - tokens));

@@ -303,6 +303,7 @@ ngx_http_tbucket_global_read(ngx_http_tbucket_zone_t *zone,
     h->hi = atomic_load_explicit(&l->check, memory_order_relaxed);
 
     return h->lo != 0
-           && tb_slot_read(ngx_http_tbucket_global_slot(zone, l), h,
+           && tb_slot_read(zone->shared->table,
+                           ngx_http_tbucket_global_slot(zone, l), h,
                            zone->limits, word, limits);
 }

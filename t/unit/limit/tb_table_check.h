@@ -42,7 +42,15 @@ tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
                && (limits & ~TB_LIMITS_HELD & 0xffffff) == 0;
     }
 
-    if (limits & TB_LIMITS_REGISTERED) {
+    if (limits & TB_LIMITS_PLAN) {
+
+        if ((limits >> 4) >= TB_PLANS
+            || ((limits & TB_LIMITS_REGISTERED) && tb_word_is_vacant(word)))
+        {
+            return false;
+        }
+
+    } else if (limits & TB_LIMITS_REGISTERED) {
 
         if (tb_word_is_vacant(word)
             || tb_limits_capacity(limits) == 0
@@ -66,10 +74,10 @@ tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
         return false;
     }
 
-    word = tb_word_settle(word, limits ? limits : dflt, now);
+    limits = tb_table_limits(t, limits, dflt);
+    word = tb_word_settle(word, limits, now);
 
-    return tb_word_tokens(word)
-           <= (int64_t) tb_limits_full(limits ? limits : dflt);
+    return tb_word_tokens(word) <= (int64_t) tb_limits_full(limits);
 }
 
 

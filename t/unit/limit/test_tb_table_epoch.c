@@ -33,6 +33,7 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
 #define tb_table_peek_known     hooked_peek_known
 #define tb_table_give           hooked_give
 #define tb_table_wait           hooked_wait
+#define tb_table_own_limits     hooked_own_limits
 #define tb_table_charge         hooked_charge
 #define tb_table_charge_overflow  hooked_charge_overflow
 #define tb_table_insert_charge  hooked_insert_charge

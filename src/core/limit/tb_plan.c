@@ -1,0 +1,102 @@
+
+/*
+ * The array of plans.
+ */
+
+
+#include "src/core/limit/tb_plan.h"
+
+
+void
+tb_plan_init(tb_plans_t *plans)
+{
+    atomic_store_explicit(&plans->limits[TB_PLAN_BLOCKED],
+                          tb_limits(TB_CAPACITY_BLOCKED, 0, 0),
+                          memory_order_relaxed);
+
+    atomic_store_explicit(&plans->limits[TB_PLAN_UNLIMITED],
+                          tb_limits(TB_CAPACITY_UNLIMITED, TB_RATE_MAX, 0),
+                          memory_order_relaxed);
+}
+
+
+uint32_t
+tb_plan_free(const tb_plans_t *plans)
+{
+    uint32_t  n;
+
+    for (n = TB_PLAN_FIRST; n < TB_PLANS; n++) {
+        if (tb_plan_get(plans, n) == 0 && plans->members[n] == 0) {
+            return n;
+        }
+    }
+
+    return TB_PLAN_NONE;
+}
+
+
+void
+tb_plan_set(tb_plans_t *plans, uint32_t n, tb_limits_t limits)
+{
+    atomic_store_explicit(&plans->limits[n], limits & ~TB_LIMITS_FLAGS,
+                          memory_order_release);
+}
+
+
+void
+tb_plan_join(tb_plans_t *plans, uint32_t n)
+{
+    plans->members[n]++;
+}
+
+
+void
+tb_plan_leave(tb_plans_t *plans, uint32_t n)
+{
+    plans->members[n]--;
+}
+
+
+void
+tb_plan_recount(tb_plans_t *plans)
+{
+    uint32_t  n;
+
+    for (n = 0; n < TB_PLANS; n++) {
+        plans->members[n] = 0;
+    }
+}
+
+
+tb_limits_t
+tb_limits_in_force(tb_limits_t own, const tb_plans_t *plans, tb_limits_t dflt)
+{
+    uint64_t     flags;
+    tb_limits_t  limits;
+
+    flags = own & TB_LIMITS_REGISTERED;
+    limits = own & ~TB_LIMITS_FLAGS;
+
+    if (own & TB_LIMITS_PLAN) {
+        limits = plans ? tb_plan_get(plans, tb_plan_number(own)) : 0;
+    }
+
+    if (limits == 0) {
+        return dflt | flags;
+    }
+
+    if ((dflt & TB_LIMITS_PLACES)
+        && tb_limits_capacity(limits) > TB_CAPACITY_MAX)
+    {
+        limits = tb_limits(TB_CAPACITY_MAX,
+                           tb_limits_capacity(limits) == TB_CAPACITY_UNLIMITED
+                           ? TB_CAPACITY_MAX : 0, 0);
+    }
+
+    if (dflt & TB_LIMITS_WINDOW) {
+        limits = tb_limits(tb_limits_capacity(limits), tb_limits_rate(dflt),
+                           0);
+    }
+
+    return limits | flags | (dflt & TB_LIMITS_TIMELESS);
+}

@@ -1,0 +1,121 @@
+
+/*
+ * Plans: limits that many clients share, by number.  A slot of a client with
+ * a plan has TB_LIMITS_PLAN and the number in place of limits, so a plan that
+ * changes is in force for all its members with the one store that changes it.
+ * Not here: names, which are ids of a registry of their own (tb_registry.h).
+ *
+ * Two plans are always there: who has the one is refused whatever he asks
+ * for, and who has the other is admitted.
+ */
+
+
+#ifndef TB_PLAN_H
+#define TB_PLAN_H
+
+
+#include <stdatomic.h>
+
+#include "src/core/limit/tb_bucket.h"
+
+
+#define TB_PLAN_BLOCKED    0
+#define TB_PLAN_UNLIMITED  1
+#define TB_PLAN_FIRST      2
+#define TB_PLANS           1002        /* with these two */
+#define TB_PLAN_NONE       UINT32_MAX
+
+/* capacities that no bucket has: limits of the two */
+#define TB_CAPACITY_BLOCKED    0xffffe
+#define TB_CAPACITY_UNLIMITED  0xfffff
+
+
+typedef struct {
+    /* written under the lock, read by anybody; 0: the zone's own */
+    _Atomic uint64_t  limits[TB_PLANS];
+
+    /* clients that name it; the lock */
+    uint32_t          members[TB_PLANS];
+} tb_plans_t;
+
+
+/* Zeroed memory becomes plans of which only those two are there. */
+
+void tb_plan_init(tb_plans_t *plans);
+
+/* A number that no plan and no client has; TB_PLAN_NONE: all are taken. */
+
+uint32_t tb_plan_free(const tb_plans_t *plans);
+
+/*
+ * Sets the limits of a plan, without flags; 0: it is gone, and what members
+ * it has are limited as the zone says.  One store.  The lock.
+ */
+
+void tb_plan_set(tb_plans_t *plans, uint32_t n, tb_limits_t limits);
+
+/*
+ * Counts a client that names the plan, before it does so, or one that does
+ * no longer: who dies in between leaves too many, never too few, and who
+ * finds that counts anew: all members to 0, then each client.  The lock.
+ */
+
+void tb_plan_join(tb_plans_t *plans, uint32_t n);
+void tb_plan_leave(tb_plans_t *plans, uint32_t n);
+void tb_plan_recount(tb_plans_t *plans);
+
+
+/* A slot's limits for a client with that plan; flags: TB_LIMITS_REGISTERED. */
+
+static inline tb_limits_t
+tb_plan_limits(uint32_t n, uint64_t flags)
+{
+    return (uint64_t) n << 4 | TB_LIMITS_PLAN | flags;
+}
+
+
+static inline uint32_t
+tb_plan_number(tb_limits_t own)
+{
+    return (own & TB_LIMITS_PLAN) ? (uint32_t) (own >> 4) : TB_PLAN_NONE;
+}
+
+
+static inline tb_limits_t
+tb_plan_get(const tb_plans_t *plans, uint32_t n)
+{
+    return n < TB_PLANS
+           ? atomic_load_explicit(&plans->limits[n], memory_order_acquire)
+           : 0;
+}
+
+
+/*
+ * The limits in force of a slot whose own are these, in a table whose plans
+ * (NULL: none) and default limits are those.
+ */
+
+tb_limits_t tb_limits_in_force(tb_limits_t own, const tb_plans_t *plans,
+    tb_limits_t dflt);
+
+
+/* Of limits in force: nothing is admitted, whatever was decided. */
+
+static inline bool
+tb_limits_are_blocked(tb_limits_t limits)
+{
+    return tb_limits_capacity(limits) == TB_CAPACITY_BLOCKED
+           || ((limits & TB_LIMITS_PLACES) && tb_limits_rate(limits) == 0);
+}
+
+
+/* Of limits in force: all is admitted, whatever was decided. */
+
+static inline bool
+tb_limits_are_unlimited(tb_limits_t limits)
+{
+    return tb_limits_capacity(limits) == TB_CAPACITY_UNLIMITED;
+}
+
+
+#endif /* TB_PLAN_H */

@@ -1,0 +1,71 @@
+
+/*
+ * The calendar windows of quotas: where they begin and end, and which one is
+ * in force for a table.  Not here: what time it is.
+ *
+ * A window begins at the first instant at which local time has reached the
+ * date (a Monday, the first of a month).  So windows never overlap, also
+ * where clocks are put back over midnight.  A window of an hour begins with
+ * each hour of local time, and where clocks change by another time than whole
+ * hours; it never lasts longer than 3,600 s.
+ *
+ * A quota in a table is a bucket that time refills in one go, when a new
+ * window has begun: its limits in force have TB_LIMITS_WINDOW and, in place
+ * of the rate, the ms of the table's clock at which the window came into
+ * force.  A word that is stamped before that is full.  All users of a table
+ * share that instant, and none uses it with an earlier time, so each window
+ * fills a bucket once, however their clocks differ or are stepped.
+ */
+
+
+#ifndef TB_WINDOW_H
+#define TB_WINDOW_H
+
+
+#include <stdatomic.h>
+
+#include "src/core/limit/tb_bucket.h"
+#include "src/core/limit/tb_tz.h"
+
+
+/* ms after its announcement that a new window is in force */
+#define TB_WINDOW_MARGIN  1000
+
+
+typedef enum {
+    TB_HOUR = 0,
+    TB_DAY,
+    TB_WEEK,
+    TB_MONTH
+} tb_period_t;
+
+
+typedef struct {
+    int64_t    begin;              /* s since 1970 */
+    int64_t    end;
+} tb_window_t;
+
+
+/* The window that t (s since 1970) is in. */
+
+void tb_window(const tb_tz_t *tz, tb_period_t period, int64_t t,
+    tb_window_t *w);
+
+/*
+ * The limits in force of a quota's zone, dflt for all functions of a table.
+ * current: the zone's, in shared memory, zero at first; begin: of the window
+ * by the caller's clock, which counts unless a later one is in force already.
+ * *now: ms of the table's clock; becomes the time to use, which is later in
+ * the first moments of a window.  Lock-free.
+ *
+ *      63              37 36                            0
+ *     +------------------+------------------------------+
+ *     | begin, min       | in force since, ms mod 2^37  |
+ *     +------------------+------------------------------+
+ */
+
+tb_limits_t tb_window_limits(_Atomic uint64_t *current, int64_t begin,
+    uint32_t quota, uint64_t flags, uint64_t *now);
+
+
+#endif /* TB_WINDOW_H */

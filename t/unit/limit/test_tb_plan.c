@@ -1,0 +1,336 @@
+
+/*
+ * Plans, and places for requests in flight, in a table.
+ */
+
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/core/limit/tb_plan.h"
+#include "t/unit/limit/tb_fixture.h"
+
+
+#define R_SECOND  TB_STEPS_A_SECOND
+#define NOW       UINT64_C(1000000)
+#define DFLT      tb_limits(10, 10 * R_SECOND, 0)
+#define TOKEN     ((int64_t) TB_TOKEN)
+#define PLACES(n) tb_limits(TB_CAPACITY_MAX, n, TB_LIMITS_PLACES)
+
+
+static struct {
+    _Alignas(64) unsigned char  table[64 * 1024];
+    tb_plans_t                  plans;
+} zone;
+
+static tb_result_t  res;
+
+
+static tb_table_t *
+create(void)
+{
+    tb_table_t  *t;
+
+    memset(&zone, 0, sizeof(zone));
+
+    t = tb_table_create(zone.table, sizeof(zone.table));
+    tb_plan_init(&zone.plans);
+    tb_table_use_plans(t, &zone.plans);
+
+    return t;
+}
+
+
+static void
+put(tb_table_t *t, uint64_t key, tb_limits_t dflt, tb_limits_t own,
+    int64_t tokens)
+{
+    tb_hash_t  h;
+
+    h = fixture_key(key);
+    assert_true(tb_table_put(t, &h, NOW, dflt, own, tokens));
+}
+
+
+static tb_verdict_t
+ask(tb_table_t *t, uint64_t key, uint64_t now, tb_limits_t dflt,
+    uint64_t tokens)
+{
+    tb_hash_t  h;
+
+    h = fixture_key(key);
+
+    return fixture_ask(t, &h, now, dflt, tokens * TB_TOKEN, &res);
+}
+
+
+static void
+test_plan_that_changes_is_in_force_for_all_members_at_once(void **state)
+{
+    uint32_t     gold;
+    uint64_t     i;
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = create();
+    gold = tb_plan_free(&zone.plans);
+    assert_true(gold == TB_PLAN_FIRST);
+
+    tb_plan_set(&zone.plans, gold, tb_limits(100, R_SECOND, 0));
+
+    for (i = 0; i < 300; i++) {
+        tb_plan_join(&zone.plans, gold);
+        put(t, i, DFLT, tb_plan_limits(gold, TB_LIMITS_REGISTERED),
+            100 * TOKEN);
+    }
+
+    for (i = 0; i < 300; i++) {
+        assert_true(ask(t, i, NOW, DFLT, 60) == TB_PASS);
+        assert_true(res.left == 40 * TOKEN);
+        assert_true(tb_limits_capacity(res.limits) == 100);
+        assert_true(res.limits & TB_LIMITS_REGISTERED);
+    }
+
+    tb_plan_set(&zone.plans, gold, tb_limits(20, 2 * R_SECOND, 0));
+
+    for (i = 0; i < 300; i++) {
+        assert_true(ask(t, i, NOW, DFLT, 21) == TB_REFUSE);
+        assert_true(res.left == 20 * TOKEN);
+        assert_true(tb_limits_rate(res.limits) == 2 * R_SECOND);
+    }
+
+    /* a plan that is gone, or not there yet: as the zone says */
+
+    tb_plan_set(&zone.plans, gold, 0);
+    assert_true(ask(t, 7, NOW, DFLT, 10) == TB_PASS);
+    assert_true(tb_limits_capacity(res.limits) == 10);
+    assert_true(res.limits & TB_LIMITS_REGISTERED);
+
+    assert_true(fixture_sweep(t, NOW, DFLT).registered == 300);
+    assert_true(tb_table_check(t, NOW, DFLT) == 0);
+}
+
+
+static void
+test_numbers_come_back_when_no_member_is_left(void **state)
+{
+    uint32_t  n;
+
+    (void) state;
+
+    (void) create();
+
+    for (n = TB_PLAN_FIRST; n < TB_PLANS; n++) {
+        assert_true(tb_plan_free(&zone.plans) == n);
+
+        /* named by a client, or set, or both */
+
+        if (n % 3 != 0) {
+            tb_plan_join(&zone.plans, n);
+        }
+
+        if (n % 3 != 1) {
+            tb_plan_set(&zone.plans, n, tb_limits(n, n, 0));
+        }
+    }
+
+    assert_true(tb_plan_free(&zone.plans) == TB_PLAN_NONE);
+
+    tb_plan_set(&zone.plans, 5, 0);
+    assert_true(tb_plan_free(&zone.plans) == TB_PLAN_NONE);
+    tb_plan_leave(&zone.plans, 5);
+    assert_true(tb_plan_free(&zone.plans) == 5);
+
+    tb_plan_recount(&zone.plans);
+    assert_true(tb_plan_free(&zone.plans) == 4);
+    assert_true(tb_plan_get(&zone.plans, UINT32_MAX) == 0);
+}
+
+
+static void
+test_blocked_and_unlimited_are_always_there(void **state)
+{
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = create();
+
+    put(t, 1, DFLT, tb_plan_limits(TB_PLAN_BLOCKED, TB_LIMITS_REGISTERED),
+        10 * TOKEN);
+    put(t, 2, DFLT, tb_plan_limits(TB_PLAN_UNLIMITED, TB_LIMITS_REGISTERED),
+        10 * TOKEN);
+
+    (void) ask(t, 1, NOW, DFLT, 1);
+    assert_true(tb_limits_are_blocked(res.limits));
+    assert_false(tb_limits_are_unlimited(res.limits));
+
+    (void) ask(t, 2, NOW, DFLT, 1000000);
+    assert_true(tb_limits_are_unlimited(res.limits));
+    assert_false(tb_limits_are_blocked(res.limits));
+
+    /* also of places, of which no count is lost by it */
+
+    t = create();
+
+    put(t, 1, PLACES(3), tb_limits(TB_CAPACITY_MAX, 2, TB_LIMITS_REGISTERED),
+        (int64_t) TB_COST_MAX);
+    assert_true(ask(t, 1, NOW, PLACES(3), 1) == TB_PASS);
+
+    put(t, 1, PLACES(3), tb_plan_limits(TB_PLAN_BLOCKED,
+                                        TB_LIMITS_REGISTERED),
+        (int64_t) TB_COST_MAX - TOKEN);
+    assert_true(ask(t, 1, NOW, PLACES(3), 1) == TB_REFUSE);
+    assert_true(tb_limits_are_blocked(res.limits));
+
+    put(t, 1, PLACES(3), tb_plan_limits(TB_PLAN_UNLIMITED,
+                                        TB_LIMITS_REGISTERED),
+        (int64_t) TB_COST_MAX - TOKEN);
+    assert_true(ask(t, 1, NOW, PLACES(3), 9) == TB_PASS);
+    assert_true(res.left == (int64_t) TB_COST_MAX - 10 * TOKEN);
+}
+
+
+static void
+test_plan_of_one_who_is_not_registered_is_seen_by_all(void **state)
+{
+    tb_hash_t    h;
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = create();
+    h = fixture_key(1);
+
+    tb_plan_set(&zone.plans, 2, tb_limits(100, R_SECOND, 0));
+
+    assert_true(ask(t, 1, NOW, DFLT, 1) == TB_PASS);
+    assert_true(tb_table_own_limits(t, &h) == 0);
+    assert_true(tb_table_set_limits(t, &h, NOW, DFLT, tb_plan_limits(2, 0)));
+    assert_true(tb_table_own_limits(t, &h) == tb_plan_limits(2, 0));
+    assert_false(tb_table_is_registered(t, &h));
+    assert_true(tb_table_set_tokens(t, &h, NOW, DFLT, 90 * TOKEN));
+
+    /* a tick does not cut it to what the zone says; full and idle it goes */
+
+    assert_true(fixture_sweep(t, NOW + 1000, DFLT).registered == 0);
+    assert_true(tb_table_read(t, &h, NOW + 1000, DFLT, &res) == TB_PASS);
+    assert_true(res.left == 91 * TOKEN);
+
+    (void) fixture_sweep(t, NOW + 20000, DFLT);
+    assert_true(tb_table_read(t, &h, NOW + 20000, DFLT, &res) == TB_ABSENT);
+    (void) fixture_sweep(t, NOW + 22000, DFLT);
+    (void) fixture_sweep(t, NOW + 24000, DFLT);
+    assert_true(fixture_sweep(t, NOW + 26000, DFLT).unclean == 0);
+    assert_true(tb_table_check(t, NOW, DFLT) == 0);
+}
+
+
+static void
+test_places_are_counted_whatever_the_limit_becomes(void **state)
+{
+    int          i;
+    tb_hash_t    h;
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = create();
+    h = fixture_key(1);
+
+    for (i = 0; i < 3; i++) {
+        assert_true(ask(t, 1, NOW, PLACES(3), 1) == TB_PASS);
+    }
+
+    assert_true(res.left == tb_limits_lowest(PLACES(3)));
+    assert_true(ask(t, 1, NOW, PLACES(3), 1) == TB_REFUSE);
+    assert_true(tb_table_peek(t, &h, NOW, PLACES(3), TB_TOKEN, &res)
+                == TB_REFUSE);
+
+    /* time gives none back */
+
+    (void) fixture_sweep(t, NOW + 3 * TB_AGE_MAX, PLACES(3));
+    assert_true(ask(t, 1, NOW + 3 * TB_AGE_MAX, PLACES(3), 1) == TB_REFUSE);
+
+    /* more are allowed, then fewer than are in use */
+
+    assert_true(ask(t, 1, NOW, PLACES(4), 1) == TB_PASS);
+    assert_true(ask(t, 1, NOW, PLACES(2), 1) == TB_REFUSE);
+    assert_true(tb_table_set_limits(t, &h, NOW, PLACES(2),
+                                    tb_limits(TB_CAPACITY_MAX, 1,
+                                              TB_LIMITS_REGISTERED)));
+
+    for (i = 0; i < 3; i++) {
+        assert_true(ask(t, 1, NOW, PLACES(2), 1) == TB_REFUSE);
+        assert_true(tb_table_give(t, &h, NOW, PLACES(2), TB_TOKEN));
+    }
+
+    assert_true(ask(t, 1, NOW, PLACES(2), 1) == TB_REFUSE);
+    assert_true(tb_table_give(t, &h, NOW, PLACES(2), TB_TOKEN));
+    assert_true(ask(t, 1, NOW, PLACES(2), 1) == TB_PASS);
+    assert_true(tb_table_check(t, NOW, PLACES(2)) == 0);
+}
+
+
+/* A bucket with places in use stays; what finds no room shares one bucket. */
+
+static void
+test_places_in_use_are_never_displaced(void **state)
+{
+    uint64_t     i;
+    tb_hash_t    h;
+    tb_table_t  *t;
+
+    (void) state;
+
+    t = fixture_create(fixture_size(1));
+
+    for (i = 0; i < TB_GROUP_SLOTS; i++) {
+        assert_true(ask(t, i, NOW, PLACES(2), 1) == TB_PASS);
+        assert_non_null(res.slot);
+    }
+
+    assert_true(ask(t, 100, NOW, PLACES(2), 1) == TB_PASS);
+    assert_null(res.slot);
+    assert_true(ask(t, 101, NOW, PLACES(2), 1) == TB_PASS);
+    assert_null(res.slot);
+    assert_true(ask(t, 102, NOW, PLACES(2), 1) == TB_REFUSE);
+    assert_true(t->evictions == 0);
+
+    /* one that has given back all makes room */
+
+    h = fixture_key(5);
+    assert_true(tb_table_give(t, &h, NOW, PLACES(2), TB_TOKEN));
+    assert_true(ask(t, 102, NOW, PLACES(2), 1) == TB_PASS);
+    assert_non_null(res.slot);
+    assert_false(res.evicted);
+
+    for (i = 0; i < TB_GROUP_SLOTS; i++) {
+        assert_true(i == 5 || ask(t, i, NOW, PLACES(2), 1) == TB_PASS);
+    }
+
+    free(t);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(
+            test_plan_that_changes_is_in_force_for_all_members_at_once),
+        cmocka_unit_test(test_numbers_come_back_when_no_member_is_left),
+        cmocka_unit_test(test_blocked_and_unlimited_are_always_there),
+        cmocka_unit_test(
+            test_plan_of_one_who_is_not_registered_is_seen_by_all),
+        cmocka_unit_test(test_places_are_counted_whatever_the_limit_becomes),
+        cmocka_unit_test(test_places_in_use_are_never_displaced)
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
