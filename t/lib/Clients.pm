@@ -9,8 +9,12 @@ use warnings;
 use Exporter 'import';
 use Gateway;
 use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(admitted api client_of put registered);
+our @EXPORT      = qw(admitted api client_of put registered);
+our @EXPORT_OK   = qw(count refilled store_up stored);
+our %EXPORT_TAGS = (store => [@EXPORT, @EXPORT_OK]);
 
 
 # A request; a body is anything that JSON can say.
@@ -77,6 +81,73 @@ sub admitted
 
     return load($g, '/none', requests => $n,
                 headers => { 'X-Api-Key' => $key })->{codes}{404} // 0;
+}
+
+
+# The text of a gateway with a store and a zone "clients".  Options: zone
+# (parameters), size, http and server (more lines).
+
+sub stored
+{
+    my ($store, %o) = @_;
+
+    my $zone   = $o{zone} // 'rate=10r/d capacity=10';
+    my $size   = $o{size} // '4m';
+    my $http   = $o{http} // '';
+    my $server = $o{server} // '';
+
+    return <<"END";
+        tbucket_zone \$http_x_api_key zone=clients:$size $zone;
+        tbucket_store $store;
+        client_max_body_size 64m;
+        $http
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location / { tbucket zone=clients; }
+            location /clients { tbucket_api zone=clients write=on; }
+            location /metrics { tbucket_metrics; }
+            $server
+        }
+END
+}
+
+
+# Whether it says that its store is up: 1, 0 or, when it does not say, "".
+
+sub store_up
+{
+    my ($g) = @_;
+
+    return get($g, '/metrics')->{body} =~ /^tbucket_store_up (\d)$/m ? $1
+                                                                     : '';
+}
+
+
+# How often something stands in its log.
+
+sub count { my ($g, $re) = @_; my @n = $g->log =~ /$re/g; return scalar @n }
+
+
+# Stops it (quit, stop, kill), starts it again after 2 s, and tests that the
+# drained clients "u" (2 tokens a second) and "r" (4 a second, registered) have
+# what these earned and no more.  They were drained from $begin to $at, when u
+# had $left tokens.
+
+sub refilled
+{
+    my ($g, $how, $begin, $at, $left) = @_;
+
+    $g->$how;
+    sleep(2);
+    $g->start;
+
+    my ($u, $r) = map { client_of($g, $_)->{tokens} } qw(u r);
+    my $now = time();
+
+    cmp_ok($u, '>=', 2 * 2 - 0.1, "$how: has what time has earned");
+    cmp_ok($u, '<=', $left + 2 * ($now - $at) + 0.4, 'and not more');
+    cmp_ok($r, '>=', 4 * 2 - 0.1, 'a registered one as well');
+    cmp_ok($r, '<=', 1 + 4 * ($now - $begin) + 0.6, 'and not more');
 }
 
 

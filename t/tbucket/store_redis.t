@@ -7,7 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Clients;
+use Clients qw(:store);
 use Gateway;
 use IO::Socket::INET;
 use JSON::PP;
@@ -16,29 +16,16 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 
+# No answer of Redis takes 5 s, unless that is what is tested.
+
 sub text
 {
     my ($url, %o) = @_;
 
-    my $size  = $o{size} // '4m';
-    my $zone  = $o{zone} // 'rate=10r/d capacity=10';
-    my $store = $url . ' ' . ($o{store} // '');
-
-    # no answer of Redis takes as long, unless that is what is tested
-
+    my $store = $o{store} // '';
     $store .= ' timeout=5s' if $store !~ /timeout=/;
 
-    return <<"END";
-        tbucket_zone \$http_x_api_key zone=clients:$size $zone;
-        tbucket_store $store;
-        client_max_body_size 64m;
-        server {
-            listen 127.0.0.1:%%PORT%%;
-            location / { tbucket zone=clients; }
-            location /clients { tbucket_api zone=clients write=on; }
-            location /metrics { tbucket_metrics; }
-        }
-END
+    return stored("$url $store", %o);
 }
 
 sub start { my ($r, %o) = @_;
@@ -66,8 +53,6 @@ sub becomes
 
 sub value { sprintf('{"capacity":%s,"rate_per_sec":%s}', @_) }
 sub key   { 'tbucket:{clients}:' . $_[0] }
-
-sub count { my ($g, $re) = @_; my @n = $g->log =~ /$re/g; return scalar @n }
 
 # Lines of a loss and of a return take turns, and nothing else is wrong.  A
 # machine that is slow enough may lose Redis more than once.
@@ -115,9 +100,6 @@ sub cpu
 
     return ($field[11] + $field[12]) / sysconf(_SC_CLK_TCK);
 }
-
-sub up { my ($g) = @_; return get($g, '/metrics')->{body}
-                              =~ /^tbucket_store_up (\d)$/m ? $1 : '?' }
 
 
 subtest 'writes are in Redis when they are answered' => sub {
@@ -176,7 +158,7 @@ subtest 'writes are in Redis when they are answered' => sub {
 
     $r->command('SCRIPT', 'FLUSH');
     is(put($g, 'user3', 5, 2), 201, 'a Redis without our scripts gets them');
-    is(up($g), 1, 'the store is up');
+    is(store_up($g), 1, 'the store is up');
     unlike($g->log, qr/\[(error|alert|crit|emerg)\]/, 'nothing went wrong');
     is($g->quit, 0, 'a graceful stop ends');
 };
@@ -272,7 +254,7 @@ subtest 'a Redis that goes and comes' => sub {
     cmp_ok($took, '<', 0.4, sprintf('at once (%.3f s)', $took));
     is(admitted($g, 'user1', 20), 0, 'limits still hold');
     is(admitted($g, 'other', 20), 10, 'for all');
-    is(up($g), 0, 'and the metrics know');
+    is(store_up($g), 0, 'and the metrics know');
     $r->start_again;
     ok($g->wait_log(qr/\[notice\].*is reachable again/), 'so is its return');
     ok(wait_for(sub { ($r->command('HGET', key('clients'), 'user1') // '')
@@ -379,17 +361,7 @@ subtest 'drained buckets' => sub {
             if $how eq 'kill';
         my $before = time();
         my $left = client_of($g, 'u')->{tokens} - 2 * ($before - $at);
-        $how eq 'quit' ? $g->quit : $how eq 'stop' ? $g->stop : $g->kill;
-        sleep(2);
-        $g->start;
-
-        my ($u, $r) = map { client_of($g, $_)->{tokens} } qw(u r);
-        my $now = time();
-
-        cmp_ok($u, '>=', 2 * 2 - 0.1, "$how: has what time has earned");
-        cmp_ok($u, '<=', $left + 2 * ($now - $at) + 0.4, 'and not more');
-        cmp_ok($r, '>=', 4 * 2 - 0.1, 'a registered one as well');
-        cmp_ok($r, '<=', 1 + 4 * ($now - $begin) + 0.6, 'and not more');
+        refilled($g, $how, $begin, $at, $left);
     }
 
     my $node = sub { my ($key) = grep { /:node:/ }

@@ -7,7 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Clients;
+use Clients qw(:store);
 use Gateway;
 use IO::Select;
 use IO::Socket::INET;
@@ -26,20 +26,8 @@ sub text
 {
     my ($url, %o) = @_;
 
-    my $zone  = $o{zone} // 'rate=10r/d capacity=10';
-    my $store = $url . ' timeout=' . ($o{timeout} // '5s') . ' '
-                . ($o{store} // '');
-
-    return <<"END";
-        tbucket_zone \$http_x_api_key zone=clients:4m $zone;
-        tbucket_store $store;
-        server {
-            listen 127.0.0.1:%%PORT%%;
-            location / { tbucket zone=clients; }
-            location /clients { tbucket_api zone=clients write=on; }
-            location /metrics { tbucket_metrics; }
-        }
-END
+    return stored(join(' ', $url, 'timeout=' . ($o{timeout} // '5s'),
+                       $o{store} // ''), %o);
 }
 
 sub start { my ($url, %o) = @_;
@@ -47,12 +35,10 @@ sub start { my ($url, %o) = @_;
 
 sub key   { 'tbucket:{clients}:' . $_[0] }
 sub value { sprintf('{"capacity":%s,"rate_per_sec":%s}', @_) }
-sub count { my ($g, $re) = @_; my @n = $g->log =~ /$re/g; return scalar @n }
-sub up    { my ($g) = @_; return get($g, '/metrics')->{body}
-                                 =~ /^tbucket_store_up (\d)$/m ? $1 : '?' }
 
 sub becomes_up { my ($g, $up, $name) = @_;
-                 wait_for(sub { up($g) eq $up }); is(up($g), $up, $name) }
+                 wait_for(sub { store_up($g) eq $up });
+                 is(store_up($g), $up, $name) }
 
 # A PUT's whole answer.
 
@@ -370,7 +356,7 @@ subtest 'a replica is not written to, and not read' => sub {
     sleep(1.5);
     cmp_ok(count($g, qr/\[error\]/), '<=', 2, 'is told of') or diag($g->log);
     is(count($g, qr/tbucket_store.*reachable again/), 0, 'and not taken back');
-    is(up($g), 0, 'it stays so');
+    is(store_up($g), 0, 'it stays so');
     $g->quit;
 };
 

@@ -7,7 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Clients;
+use Clients qw(:store);
 use Gateway;
 use JSON::PP;
 use Test::More;
@@ -18,23 +18,11 @@ sub text
 {
     my (%o) = @_;
 
-    my $size = $o{size} // '4m';
-    my $url  = $o{url} // 'sqlite:%%DIR%%/store/c.db';
-    my $zone = $o{zone} // 'rate=10r/s capacity=10';
-
-    return <<"END";
-        tbucket_zone \$http_x_api_key zone=clients:$size $zone;
-        tbucket_zone \$arg_other zone=other.zone:1m rate=1r/m;
-        tbucket_store $url;
-        client_max_body_size 64m;
-        server {
-            listen 127.0.0.1:%%PORT%%;
-            location / { tbucket zone=clients; }
-            location /clients { tbucket_api zone=clients write=on; }
-            location /others { tbucket_api zone=other.zone write=on; }
-            location /metrics { tbucket_metrics; }
-        }
-END
+    return stored($o{url} // 'sqlite:%%DIR%%/store/c.db',
+        zone   => 'rate=10r/s capacity=10',
+        http   => 'tbucket_zone $arg_other zone=other.zone:1m rate=1r/m;',
+        server => 'location /others { tbucket_api zone=other.zone write=on; }',
+        %o);
 }
 
 sub start { my (%o) = @_;
@@ -467,17 +455,7 @@ subtest 'drained buckets' => sub {
                                       . ' FROM tokens') eq '3' }),
                'they are saved');
         }
-        $how eq 'quit' ? $g->quit : $how eq 'stop' ? $g->stop : $g->kill;
-        sleep(2);
-        $g->start;
-
-        my ($u, $r) = map { client_of($g, $_)->{tokens} } qw(u r);
-        my $now = time();
-
-        cmp_ok($u, '>=', 2 * 2 - 0.1, "$how: has what time has earned");
-        cmp_ok($u, '<=', $left + 2 * ($now - $at) + 0.2, 'and not more');
-        cmp_ok($r, '>=', 4 * 2 - 0.1, 'a registered one as well');
-        cmp_ok($r, '<=', 1 + 4 * ($now - $begin) + 0.4, 'and not more');
+        refilled($g, $how, $begin, $at, $left);
     }
 
     # nobody asks, so there is nothing to write

@@ -7,7 +7,7 @@ use warnings;
 use Fcntl qw(F_SETLKW F_UNLCK F_WRLCK SEEK_SET);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Clients;
+use Clients qw(:store);
 use Gateway;
 use Test::More;
 use Time::HiRes qw(time);
@@ -23,16 +23,8 @@ system('gcc', '-shared', '-fPIC', '-o', $shim,
        "$FindBin::Bin/../lib/hanging_disk.c", '-ldl') == 0
     or die "hanging_disk.c does not compile\n";
 
-my $text = <<'END';
-    tbucket_zone $http_x_api_key zone=clients:1m rate=10r/s;
-    tbucket_store sqlite:%%DIR%%/store/c.db timeout=400ms;
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location / { tbucket zone=clients; }
-        location /clients { tbucket_api zone=clients write=on; }
-        location /metrics { tbucket_metrics; }
-    }
-END
+my $text = stored('sqlite:%%DIR%%/store/c.db timeout=400ms',
+                  zone => 'rate=10r/s', size => '1m');
 
 my $hangs = qr/the disk does not answer/;
 
@@ -48,10 +40,6 @@ sub start
 
 sub hang { my ($g) = @_; open(my $out, '>', $g->{flag}) or die $! }
 sub answer { my ($g) = @_; unlink($g->{flag}) or die $! }
-
-sub store_up { my ($g) = @_;
-               return get($g, '/metrics')->{body}
-                   =~ /^tbucket_store_up (\d)$/m ? $1 : undef }
 
 # The lock of those who write, as another program may take.
 

@@ -6,23 +6,17 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Clients qw(registered stored);
 use Gateway;
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 
-my $text = <<'END';
-    tbucket_zone $http_x_api_key zone=clients:4m rate=10r/s;
-    tbucket_zone $http_x_api_key zone=other.zone:1m rate=10r/s;
-    tbucket_store sqlite:%%DIR%%/store/c.db;
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location / { tbucket zone=clients; }
-        location /clients { tbucket_api zone=clients write=on; }
-        location /others { tbucket_api zone=other.zone write=on; }
-    }
-END
+my $text = stored('sqlite:%%DIR%%/store/c.db',
+    zone   => 'rate=10r/s',
+    http   => 'tbucket_zone $http_x_api_key zone=other.zone:1m rate=10r/s;',
+    server => 'location /others { tbucket_api zone=other.zone write=on; }');
 
 sub body { return encode_json({ capacity => $_[0], rate_per_sec => 1 }) }
 
@@ -37,22 +31,9 @@ sub capacity { my ($g, $id) = @_;
                return $r->{code} == 200
                    ? decode_json($r->{body})->{capacity} : undef }
 
-sub listed
-{
-    my ($g) = @_;
+# id => capacity
 
-    my (%all, $next);
-
-    do {
-        my $r = get($g, '/clients?limit=1000'
-                        . ($next ? "&cursor=$next" : ''));
-        my $page = decode_json($r->{body});
-        $all{ $_->{client_id} } = $_->{capacity} for @{ $page->{clients} };
-        $next = $page->{next};
-    } while (defined $next);
-
-    return \%all;
-}
+sub listed { my $all = registered(@_); s,/.*,, for values %$all; return $all }
 
 # Which of these ids the API does not list.
 
