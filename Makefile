@@ -166,8 +166,10 @@ chaos:
 	    TESTS=t/chaos.t PROVE_FLAGS='-v $(PROVE_FLAGS)'
 
 # Units: each test_*.c (and race_*.c) of t/unit, which has the folders of
-# src/core, is a program of its own, linked with all of src/core.  $(1) is the
-# directory, $(2) the compiler, $(3) its flags, $(4) the sources of programs.
+# src/core, is a program of its own.  It is linked with src/core as an archive,
+# so that it may include a source and have that compiled in its own way.  $(1)
+# is the directory, $(2) the compiler, $(3) its flags, $(4) the sources of
+# programs.
 
 UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(dir $(SCRIPTS)) \
 		-I/usr/include/lua5.1 -pthread
@@ -194,8 +196,11 @@ $(OUT)/$(1)/t/%.o: t/unit/%.c | $(SCRIPTS)
 	@mkdir -p $$(@D)
 	@$(2) -std=gnu11 $$(UNIT_CFLAGS) $(3) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 
-$(OUT)/$(1)/bin/%: $(OUT)/$(1)/t/%.o \
-    $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(CORE))
+$(OUT)/$(1)/core.a: $(patsubst src/core/%.c,$(OUT)/$(1)/core/%.o,$(CORE))
+	@rm -f $$@
+	@ar rcs $$@ $$^
+
+$(OUT)/$(1)/bin/%: $(OUT)/$(1)/t/%.o $(OUT)/$(1)/core.a
 	@mkdir -p $$(@D)
 	@$(2) $(3) -o $$@ $$^ $$(UNIT_LIBS) $$(if $$(findstring /test_,$$@),-lcmocka) \
 	    $$(if $$(findstring /lease/,$$@),-llua5.1)

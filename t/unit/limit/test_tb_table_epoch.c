@@ -24,38 +24,6 @@ static bool hooked_swap(_Atomic uint64_t *place, uint64_t *from,
     uint64_t to);
 
 
-#define tb_table_room           hooked_room
-#define tb_table_create         hooked_create
-#define tb_table_take           hooked_take
-#define tb_table_take_known     hooked_take_known
-#define tb_table_add            hooked_add
-#define tb_table_peek           hooked_peek
-#define tb_table_peek_known     hooked_peek_known
-#define tb_table_give           hooked_give
-#define tb_table_wait           hooked_wait
-#define tb_table_own_limits     hooked_own_limits
-#define tb_table_charge         hooked_charge
-#define tb_table_charge_overflow  hooked_charge_overflow
-#define tb_table_insert_charge  hooked_insert_charge
-#define tb_table_bucket         hooked_bucket
-#define tb_table_set_tokens     hooked_set_tokens
-#define tb_table_lower_tokens   hooked_lower_tokens
-#define tb_table_is_registered  hooked_is_registered
-#define tb_table_read           hooked_read
-#define tb_table_survey         hooked_survey
-#define tb_table_take_overflow  hooked_take_overflow
-#define tb_table_tick_overflow  hooked_tick_overflow
-#define tb_table_tick           hooked_tick
-#define tb_table_insert         hooked_insert
-#define tb_table_put            hooked_put
-#define tb_table_has_room       hooked_has_room
-#define tb_table_set_limits     hooked_set_limits
-#define tb_table_forget         hooked_forget
-#define tb_table_collect        hooked_collect
-#define tb_table_follow         hooked_follow
-#define tb_table_begin          hooked_begin
-#define tb_table_victim         hooked_victim
-
 #undef atomic_load_explicit
 #undef atomic_store_explicit
 #undef atomic_compare_exchange_strong_explicit
