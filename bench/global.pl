@@ -13,7 +13,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Bench qw(count exchange free_port module profiled stop total);
+use Bench qw(count exchange free_port module profiled redis stop total);
 
 use constant REQUESTS => 20_000;
 use constant BATCH    => 50;
@@ -21,19 +21,7 @@ use constant KEYS     => 50;
 use constant LIMIT    => 1.1;
 
 my $module = module('tbucket');
-my $redis = free_port();
-
-my $pid = fork() // die "fork: $!";
-
-if ($pid == 0) {
-    open(STDOUT, '>', '/dev/null') or die "/dev/null: $!";
-    exec 'redis-server', '--port', $redis, '--bind', '127.0.0.1', '--save',
-         '', '--appendonly', 'no', '--dir', '/tmp' or die "redis-server: $!";
-}
-
-END { local $?; kill 'TERM', $pid if $pid }
-
-sleep 1;
+my $redis = redis();
 
 my $none = measure('', 'node');
 my $node = measure('tbucket zone=bucket; tbucket_headers off;', 'node');

@@ -19,9 +19,7 @@ use warnings;
 use File::Temp qw(tempdir);
 use FindBin qw($Bin);
 use lib "$Bin/lib";
-use Bench qw(backend free_port gateway module servers);
-use IO::Socket::INET;
-use Time::HiRes qw(sleep);
+use Bench qw(backend child free_port gateway module servers);
 
 my $rounds = $ENV{ROUNDS} || 5;
 my $seconds = $ENV{SECONDS} || 2;
@@ -30,16 +28,6 @@ my $clients = $ENV{CLIENTS} || 64;
 my $dir = tempdir(CLEANUP => 1);
 my $backend = backend();
 my $servers = servers(3, $backend->{port});
-my %children;
-
-END {
-    my $status = $?;
-
-    kill 'KILL', keys %children;
-    waitpid $_, 0 for keys %children;
-
-    $? = $status;
-}
 
 my $own = "zone u 64k;\n$servers\nkeepalive 100;";
 my $rate = 'rate=100000r/s';
@@ -175,8 +163,8 @@ $lines
 EOF
     close $conf;
 
-    return child('HAProxy, stick table', $port, $program, '-db', '-f',
-                 "$dir/haproxy.cfg");
+    return [ 'HAProxy, stick table' =>
+             child($port, $program, '-db', '-f', "$dir/haproxy.cfg") ];
 }
 
 
@@ -198,32 +186,9 @@ sub go {
 
     my $port = free_port();
 
-    return child('Go, buckets in a map', $port, "$dir/proxy",
-                 "127.0.0.1:$port", $servers =~ /(127\S+:\d+);/g);
-}
-
-
-sub child {
-    my ($name, $port, @command) = @_;
-    my $pid = fork;
-
-    die "fork: $!\n" unless defined $pid;
-
-    if ($pid == 0) {
-        open STDOUT, '>', "$dir/out";
-        open STDERR, '>&', \*STDOUT;
-        exec @command;
-        exit 1;
-    }
-
-    $children{$pid} = 1;
-
-    for (1 .. 200) {
-        return [ $name, $port ] if IO::Socket::INET->new("127.0.0.1:$port");
-        sleep 0.05;
-    }
-
-    die "$name does not listen\n";
+    return [ 'Go, buckets in a map' =>
+             child($port, "$dir/proxy", "127.0.0.1:$port",
+                   $servers =~ /(127\S+:\d+);/g) ];
 }
 
 

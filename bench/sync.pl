@@ -12,10 +12,9 @@
 use strict;
 use warnings;
 
-use File::Temp qw(tempdir);
 use FindBin qw($Bin);
 use lib "$Bin/lib";
-use Bench qw(backend free_port gateway get module passes put servers stop
+use Bench qw(backend free_port gateway get module passes put redis servers stop
              watched);
 use Time::HiRes qw(sleep time);
 
@@ -27,24 +26,8 @@ use constant {
 
 my $clients = $ENV{CLIENTS} || 100_000;
 my $changes = $ENV{CHANGES} || 100;
-my $dir = tempdir(CLEANUP => 1);
-my $redis = free_port();
+my $redis = redis();
 my $backend = backend();
-my $pid = fork() // die "fork: $!\n";
-
-if ($pid == 0) {
-    open STDOUT, '>', '/dev/null' or die "/dev/null: $!\n";
-    exec 'redis-server', '--port', $redis, '--bind', '127.0.0.1', '--save',
-         '', '--appendonly', 'no', '--dir', $dir or die "redis-server: $!\n";
-}
-
-END {
-    my $status = $?;
-
-    kill 'TERM', $pid if $pid;
-
-    $? = $status;
-}
 
 fill();
 

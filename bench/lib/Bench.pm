@@ -14,9 +14,9 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(ask backend contents count counted exchange free_port
-                    gateway get instructions module passes profiled put refused
-                    servers stop total watched);
+our @EXPORT_OK = qw(ask backend child contents count counted exchange
+                    free_port gateway get instructions module passes profiled
+                    put redis refused servers stop total watched);
 
 use constant BATCH => 50;
 
@@ -56,6 +56,44 @@ sub servers {
     return join "\n", map {
         sprintf 'server 127.0.%d.%d:%d;', 1 + $_ / 250, 1 + $_ % 250, $port
     } 0 .. $n - 1;
+}
+
+
+# Starts a program that ends with the benchmark; returns its port when it
+# listens there.
+
+sub child {
+    my ($port, @command) = @_;
+    my $pid = fork;
+
+    die "fork: $!\n" unless defined $pid;
+
+    if ($pid == 0) {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>&', \*STDOUT;
+        exec @command;
+        exit 1;
+    }
+
+    $running{$pid} = 1;
+
+    for (1 .. 200) {
+        return $port if IO::Socket::INET->new("127.0.0.1:$port");
+        sleep 0.05;
+    }
+
+    die "$command[0] does not listen\n";
+}
+
+
+# A redis-server that keeps nothing.
+
+sub redis {
+    my $port = free_port();
+
+    return child($port, 'redis-server', '--port', $port, '--bind',
+                 '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir',
+                 tempdir(CLEANUP => 1));
 }
 
 
