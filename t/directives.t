@@ -15,6 +15,10 @@ my $code = join("\n", map { Gateway::slurp($_) }
                       glob("$top/ngx_http_*.c $top/src/{tbucket,lb}/*.[ch]"
                            . " $top/src/{tbucket,lb}/*/*.[ch]"));
 
+# those that both modules have
+
+my $common = Gateway::slurp("$top/src/common/ngx_gw_api.c");
+
 my %context = (MAIN => 'http', SRV => 'server', LOC => 'location',
                UPS => 'upstream');
 
@@ -60,7 +64,7 @@ subtest 'every directive is documented, with its contexts' => sub {
 
 subtest 'every parameter is documented' => sub {
     my %in_code = map { $_ => 1 }
-                  $code =~ /(?:ngx_string\(|, )"([a-z_]+)="/g;
+                  "$code$common" =~ /(?:ngx_string\(|, )"([a-z_]+)="/g;
     my %in_docs = map { $_ => 1 } map { $_->{syntax} =~ /\b([a-z_]+)=/g }
                   values %docs;
 
