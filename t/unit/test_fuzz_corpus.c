@@ -1,7 +1,7 @@
 
 /*
  * What fuzzing has found worth keeping, replayed: every file of
- * fuzz/corpus/TARGET through the harness fuzz/fuzz_TARGET.c.
+ * fuzz/corpus/TARGET through the harness fuzz/fuzz_*.c.
  */
 
 
