@@ -173,7 +173,7 @@ chaos:
 
 UNIT_CFLAGS =	-g -Wall -Wextra -Werror -I$(TOP) -I$(dir $(SCRIPTS)) \
 		-I/usr/include/lua5.1 -pthread
-UNIT_LIBS =	-lyajl -lpthread -lm
+UNIT_LIBS =	-lyajl -lhiredis -lpthread -lm
 UNITS :=	$(sort $(wildcard t/unit/test_*.c t/unit/*/test_*.c))
 RACES :=	$(sort $(wildcard t/unit/*/race_*.c))
 CORE :=		$(wildcard src/core/*/*.c)

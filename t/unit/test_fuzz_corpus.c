@@ -36,6 +36,10 @@
 #include "fuzz/fuzz_redis_url.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput  fuzz_redis_cluster
+#include "fuzz/fuzz_redis_cluster.c"
+#undef LLVMFuzzerTestOneInput
+
 #define LLVMFuzzerTestOneInput  fuzz_lease_reply
 #include "fuzz/fuzz_lease_reply.c"
 #undef LLVMFuzzerTestOneInput
@@ -157,6 +161,15 @@ urls_of_redis(void **state)
 
 
 static void
+topology_and_redirections(void **state)
+{
+    (void) state;
+
+    replay("redis_cluster", fuzz_redis_cluster);
+}
+
+
+static void
 replies_about_leases(void **state)
 {
     (void) state;
@@ -183,6 +196,7 @@ main(void)
         cmocka_unit_test(servers_of_the_api_and_state_files),
         cmocka_unit_test(values_in_redis),
         cmocka_unit_test(urls_of_redis),
+        cmocka_unit_test(topology_and_redirections),
         cmocka_unit_test(replies_about_leases),
         cmocka_unit_test(answers_to_health_checks),
     };

@@ -11,6 +11,12 @@
 #include "src/core/text/gw_redis_url.h"
 
 
+typedef struct {
+    const char         *scheme;     /* behind "redis" or "rediss" */
+    gw_redis_kind_t     kind;
+} gw_redis_url_kind_t;
+
+
 static int gw_redis_url_unix(gw_redis_url_t *url, gw_piece_t rest);
 static int gw_redis_url_authority(gw_redis_url_t *url, gw_piece_t rest);
 static int gw_redis_url_userinfo(gw_redis_url_t *url, gw_piece_t piece);
@@ -25,33 +31,47 @@ static int gw_redis_url_string(gw_piece_t piece, char *dst, size_t max);
 static int gw_redis_url_fail(gw_redis_url_t *url, const char *error);
 
 
+static const gw_redis_url_kind_t  gw_redis_url_kinds[] = {
+    { "://", GW_REDIS_TCP },
+    { "+sentinel://", GW_REDIS_SENTINEL },
+    { "+cluster://", GW_REDIS_CLUSTER },
+    { NULL, GW_REDIS_TCP }
+};
+
+
 int
 gw_redis_url_parse(gw_redis_url_t *url, const char *text, size_t len)
 {
-    gw_piece_t  rest;
+    gw_piece_t                  rest;
+    const gw_redis_url_kind_t  *kind;
 
     memset(url, 0, sizeof(gw_redis_url_t));
 
     rest.start = text;
     rest.end = text + len;
 
-    if (gw_piece_begins(&rest, "redis://")) {
-        url->kind = GW_REDIS_TCP;
-        return gw_redis_url_authority(url, rest);
-    }
-
-    if (gw_piece_begins(&rest, "redis+sentinel://")) {
-        url->kind = GW_REDIS_SENTINEL;
-        return gw_redis_url_authority(url, rest);
-    }
-
     if (gw_piece_begins(&rest, "redis+unix:")) {
         url->kind = GW_REDIS_UNIX;
         return gw_redis_url_unix(url, rest);
     }
 
+    url->tls = gw_piece_begins(&rest, "rediss");
+
+    if (url->tls || gw_piece_begins(&rest, "redis")) {
+
+        for (kind = gw_redis_url_kinds; kind->scheme != NULL; kind++) {
+
+            if (gw_piece_begins(&rest, kind->scheme)) {
+                url->kind = kind->kind;
+                return gw_redis_url_authority(url, rest);
+            }
+        }
+    }
+
     return gw_redis_url_fail(url, "must begin with \"redis://\", "
-                             "\"redis+unix:\" or \"redis+sentinel://\"");
+                             "\"redis+unix:\", \"redis+sentinel://\" or "
+                             "\"redis+cluster://\", or with \"rediss\" for "
+                             "TLS");
 }
 
 
@@ -191,9 +211,10 @@ gw_redis_url_hosts(gw_redis_url_t *url, gw_piece_t piece)
             return 0;
         }
 
-        if (url->kind != GW_REDIS_SENTINEL) {
+        if (url->kind == GW_REDIS_TCP) {
             return gw_redis_url_fail(url, "several hosts need "
-                                     "\"redis+sentinel://\"");
+                                     "\"redis+sentinel://\" or "
+                                     "\"redis+cluster://\"");
         }
 
         host.start = host.end + 1;
@@ -308,6 +329,10 @@ gw_redis_url_path(gw_redis_url_t *url, gw_piece_t piece)
     }
 
     piece.start++;
+
+    if (url->kind == GW_REDIS_CLUSTER) {
+        return gw_redis_url_fail(url, "a cluster has no databases but 0");
+    }
 
     return gw_redis_url_db(url, piece);
 }

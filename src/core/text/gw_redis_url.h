@@ -5,7 +5,9 @@
  *   redis://[user:password@]host[:port][/db]
  *   redis+unix:/path[?db=N]
  *   redis+sentinel://[user:password@]host[:port][,...]/master[/db]
+ *   redis+cluster://[user:password@]host[:port][,...]
  *
+ * and the same but for sockets with "rediss" for TLS.
  * Only the text is taken apart here; names are resolved elsewhere.
  */
 
@@ -30,7 +32,8 @@
 typedef enum {
     GW_REDIS_TCP = 0,
     GW_REDIS_UNIX,
-    GW_REDIS_SENTINEL
+    GW_REDIS_SENTINEL,
+    GW_REDIS_CLUSTER
 } gw_redis_kind_t;
 
 
@@ -45,6 +48,7 @@ typedef struct {
 
 typedef struct {
     gw_redis_kind_t    kind;
+    unsigned           tls:1;
     unsigned           db;
 
     unsigned           nhosts;

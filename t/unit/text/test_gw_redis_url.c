@@ -103,6 +103,46 @@ sentinels_are_a_list_with_a_master(void **state)
 
 
 static void
+a_cluster_is_a_list_without_databases(void **state)
+{
+    (void) state;
+
+    assert_int_equal(parse("redis+cluster://ann:pw@h1:7000,h2,[::1]/"), 0);
+    assert_int_equal(url.kind, GW_REDIS_CLUSTER);
+    assert_int_equal(url.nhosts, 3);
+    assert_int_equal(url.hosts[0].port, 7000);
+    assert_int_equal(url.hosts[1].port, 6379);
+    assert_string_equal(url.user, "ann");
+
+    assert_int_equal(parse("redis+cluster://h/1"), -1);
+    assert_non_null(strstr(url.error, "no databases"));
+}
+
+
+static void
+tls_is_another_letter(void **state)
+{
+    (void) state;
+
+    assert_int_equal(parse("redis://h"), 0);
+    assert_false(url.tls);
+    assert_int_equal(parse("rediss://h/3"), 0);
+    assert_true(url.tls);
+    assert_int_equal(url.kind, GW_REDIS_TCP);
+    assert_int_equal(url.db, 3);
+    assert_int_equal(parse("rediss+sentinel://h/m"), 0);
+    assert_true(url.tls);
+    assert_int_equal(url.kind, GW_REDIS_SENTINEL);
+    assert_int_equal(parse("rediss+cluster://h"), 0);
+    assert_true(url.tls);
+    assert_int_equal(url.kind, GW_REDIS_CLUSTER);
+
+    assert_int_equal(parse("rediss+unix:/s"), -1);
+    assert_int_equal(parse("redisss://h"), -1);
+}
+
+
+static void
 anything_else_is_refused_with_a_reason(void **state)
 {
     size_t                   i;
@@ -197,6 +237,8 @@ main(void)
         cmocka_unit_test(a_host_may_have_port_database_user_and_password),
         cmocka_unit_test(a_unix_socket_is_an_absolute_path),
         cmocka_unit_test(sentinels_are_a_list_with_a_master),
+        cmocka_unit_test(a_cluster_is_a_list_without_databases),
+        cmocka_unit_test(tls_is_another_letter),
         cmocka_unit_test(anything_else_is_refused_with_a_reason)
     };
 
