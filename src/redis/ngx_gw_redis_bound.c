@@ -79,7 +79,7 @@ ngx_gw_redis_bound_check(ngx_gw_redis_bound_t *bound, redisReader *reader)
 
     size = (reader->ridx >= 0) ? bound->size : 0;
 
-    if (left > 0 && bound->ac != NULL && bound->ac->replies.head == NULL) {
+    if (left > 0 && !bound->awaited) {
         bound->error = "reply to no command";
 
     } else if (left > bound->most || size > bound->most - left) {
@@ -106,9 +106,7 @@ ngx_gw_redis_bound_add(const redisReadTask *task, size_t size)
     if (task->parent == NULL) {
         bound->size = 0;
 
-        if (bound->ac != NULL && bound->ac->replies.head == NULL
-            && task->type != REDIS_REPLY_ERROR)
-        {
+        if (!bound->awaited && task->type != REDIS_REPLY_ERROR) {
             bound->error = "reply to no command";
             return NGX_ERROR;
         }

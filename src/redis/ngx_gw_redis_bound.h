@@ -13,17 +13,17 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
 
 
 /* bytes of a reply to what is answered in a few words, or a few pages */
 #define NGX_GW_REDIS_REPLY  65536
 
 typedef struct {
-    size_t              most;       /* bytes of the reply to come */
-    size_t              size;       /* that it takes so far */
-    redisAsyncContext  *ac;         /* NULL: a reply is always awaited */
-    const char         *error;      /* why no more is read, or NULL */
+    size_t       most;          /* bytes of the reply to come */
+    size_t       size;          /* that it takes so far */
+    const char  *error;         /* why no more is read, or NULL */
+    unsigned     awaited:1;     /* a reply is */
 } ngx_gw_redis_bound_t;
 
 

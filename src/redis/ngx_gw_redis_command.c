@@ -1,238 +1,414 @@
 
 /*
- * Commands under way.  Redis answers in the order of the questions, so one
- * timer, for the first of them, is enough.
+ * Commands under way; see ngx_gw_redis_command.h.
+ *
+ * One that a node of a cluster refuses because of its slot was not executed,
+ * and is sent to the right one, or again a little later.  It is parked until
+ * that node is connected.  A reply of any other kind is the caller's.
  */
 
 
-#include "src/redis/ngx_gw_redis.h"
+#include "src/redis/ngx_gw_redis_command.h"
 #include "src/core/text/gw_redis_reason.h"
 
 
-/* ms: how late a timer has to be for the worker to have been busy */
-#define NGX_GW_REDIS_LAG  20
+#define NGX_GW_REDIS_TRIES   8      /* redirections, and attempts */
+#define NGX_GW_REDIS_PARKED  10     /* ms between looks at the parked */
+#define NGX_GW_REDIS_AGAIN   10     /* ms, doubled each time */
 
 
 typedef struct {
-    ngx_queue_t             queue;
-    ngx_gw_redis_t         *redis;
-    ngx_gw_redis_reply_pt   callback;   /* NULL: nobody asks any more */
-    void                   *data;
-    ngx_msec_t              deadline;
-    size_t                  most;       /* bytes of the reply */
-    unsigned                background:1;
+    ngx_gw_redis_call_t        call;
+    ngx_queue_t                queue;
+    ngx_gw_redis_commands_t   *commands;
+    ngx_gw_redis_reply_pt      callback;    /* NULL: nobody asks any more */
+    void                      *data;
+    char                      *bytes;       /* NULL: not sent again */
+    int                        len;
+    ngx_int_t                  slot;        /* -1: none */
+    ngx_gw_redis_server_t     *server;
+    ngx_msec_t                 due;         /* of one that is parked */
+    ngx_uint_t                 tries;
+    unsigned                   parked:1;
+    unsigned                   asking:1;    /* ASKING has to go before it */
+    unsigned                   loaded:1;    /* scripts, because of it */
 } ngx_gw_redis_command_t;
 
 
-static ngx_int_t ngx_gw_redis_send(ngx_gw_redis_t *redis,
-    ngx_gw_redis_command_t *command, ngx_msec_t timeout, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen);
 static ngx_gw_redis_command_t *ngx_gw_redis_command_get(
-    ngx_gw_redis_t *redis);
-static void ngx_gw_redis_answered(redisAsyncContext *ac, void *reply,
-    void *data);
-static void ngx_gw_redis_no_answer(ngx_gw_redis_t *redis);
-static void ngx_gw_redis_set_deadline(ngx_gw_redis_t *redis);
-static void ngx_gw_redis_expired(ngx_event_t *ev);
+    ngx_gw_redis_commands_t *commands);
+static ngx_int_t ngx_gw_redis_command_dispatch(
+    ngx_gw_redis_command_t *command);
+static ngx_int_t ngx_gw_redis_command_send(ngx_gw_redis_command_t *command);
+static ngx_int_t ngx_gw_redis_command_aside(ngx_gw_redis_command_t *command,
+    int argc, const char **argv);
+static void ngx_gw_redis_command_park(ngx_gw_redis_command_t *command,
+    ngx_msec_t delay);
+
+static void ngx_gw_redis_command_answered(ngx_gw_redis_call_t *call,
+    redisReply *reply);
+static ngx_int_t ngx_gw_redis_command_again(ngx_gw_redis_command_t *command,
+    redisReply *reply);
+static ngx_int_t ngx_gw_redis_command_load(ngx_gw_redis_command_t *command);
+static ngx_int_t ngx_gw_redis_command_delayed(
+    ngx_gw_redis_command_t *command);
+static void ngx_gw_redis_command_done(ngx_gw_redis_command_t *command,
+    redisReply *reply);
+static void ngx_gw_redis_command_end(ngx_gw_redis_command_t *command,
+    const char *reason);
+static void ngx_gw_redis_command_remove(ngx_gw_redis_command_t *command);
+
+static ngx_gw_redis_command_t *ngx_gw_redis_command_due(
+    ngx_gw_redis_commands_t *commands);
+static void ngx_gw_redis_command_timer(ngx_event_t *ev);
 
 
 void
-ngx_gw_redis_command_init(ngx_gw_redis_t *redis)
+ngx_gw_redis_commands_init(ngx_gw_redis_commands_t *commands)
 {
-    ngx_queue_init(&redis->sent);
-    ngx_queue_init(&redis->spare);
+    ngx_queue_init(&commands->live);
+    ngx_queue_init(&commands->spare);
 
-    redis->deadline.handler = ngx_gw_redis_expired;
-    redis->deadline.data = redis;
-    redis->deadline.log = redis->log;
-    redis->deadline.cancelable = 1;
-}
-
-
-void
-ngx_gw_redis_command_done(ngx_gw_redis_t *redis)
-{
-    ngx_queue_t  *q;
-
-    if (redis->deadline.timer_set) {
-        ngx_del_timer(&redis->deadline);
-    }
-
-    while (!ngx_queue_empty(&redis->spare)) {
-        q = ngx_queue_head(&redis->spare);
-        ngx_queue_remove(q);
-        ngx_free(ngx_queue_data(q, ngx_gw_redis_command_t, queue));
-    }
+    commands->timer.handler = ngx_gw_redis_command_timer;
+    commands->timer.data = commands;
+    commands->timer.log = commands->log;
+    commands->timer.cancelable = 1;
 }
 
 
 ngx_int_t
-ngx_gw_redis_command(ngx_gw_redis_t *redis, ngx_gw_redis_reply_pt callback,
-    void *data, ngx_uint_t argc, const char **argv, const size_t *argvlen)
-{
-    return ngx_gw_redis_query(redis, callback, data, NGX_GW_REDIS_REPLY, argc,
-                              argv, argvlen);
-}
-
-
-ngx_int_t
-ngx_gw_redis_query(ngx_gw_redis_t *redis, ngx_gw_redis_reply_pt callback,
-    void *data, size_t most, ngx_uint_t argc, const char **argv,
+ngx_gw_redis_commands_send(ngx_gw_redis_commands_t *commands,
+    ngx_gw_redis_ask_t *ask, ngx_uint_t argc, const char **argv,
     const size_t *argvlen)
 {
     ngx_gw_redis_command_t  *command;
 
-    command = ngx_gw_redis_command_get(redis);
+    command = ngx_gw_redis_command_get(commands);
 
     if (command == NULL) {
         return NGX_ERROR;
     }
 
-    command->callback = callback;
-    command->data = data;
-    command->most = most;
-    command->background = 0;
+    command->slot = (commands->conf->kind == GW_REDIS_CLUSTER)
+                    ? gw_redis_command_slot(argc, argv, argvlen) : -1;
+    command->server = commands->route(commands->redis, command->slot);
 
-    return ngx_gw_redis_send(redis, command, redis->conf->timeout, argc, argv,
-                             argvlen);
-}
-
-
-ngx_int_t
-ngx_gw_redis_background(ngx_gw_redis_t *redis,
-    ngx_gw_redis_reply_pt callback, void *data, size_t most,
-    ngx_msec_t timeout, ngx_uint_t argc, const char **argv,
-    const size_t *argvlen)
-{
-    ngx_gw_redis_command_t  *command;
-
-    command = ngx_gw_redis_command_get(redis);
-
-    if (command == NULL) {
+    if (command->server == NULL
+        || command->server->state == NGX_GW_REDIS_DOWN)
+    {
+        ngx_gw_redis_reason(commands->reason,
+                            command->server ? command->server->reason
+                                            : "nobody serves the key's slot");
+        ngx_queue_insert_head(&commands->spare, &command->queue);
         return NGX_ERROR;
     }
 
-    command->callback = callback;
-    command->data = data;
-    command->most = most;
-    command->background = 1;
-
-    return ngx_gw_redis_send(redis, command, timeout, argc, argv, argvlen);
-}
-
-
-void
-ngx_gw_redis_forget(ngx_gw_redis_t *redis, void *data)
-{
-    ngx_queue_t             *q;
-    ngx_gw_redis_command_t  *command;
-
-    for (q = ngx_queue_head(&redis->sent);
-         q != ngx_queue_sentinel(&redis->sent);
-         q = ngx_queue_next(q))
-    {
-        command = ngx_queue_data(q, ngx_gw_redis_command_t, queue);
-
-        if (command->data == data) {
-            command->callback = NULL;
-        }
-    }
-}
-
-
-static ngx_int_t
-ngx_gw_redis_send(ngx_gw_redis_t *redis, ngx_gw_redis_command_t *command,
-    ngx_msec_t timeout, ngx_uint_t argc, const char **argv,
-    const size_t *argvlen)
-{
-    command->deadline = ngx_current_msec + timeout;
-
-    if (ngx_gw_redis_link_send(&redis->link, ngx_gw_redis_answered, command,
-                               (int) argc, argv, argvlen)
-        != NGX_OK)
-    {
-        (void) ngx_cpystrn((u_char *) redis->reason,
-                           (u_char *) ngx_gw_redis_link_reason(&redis->link),
-                           sizeof(redis->reason));
-
-        ngx_queue_insert_head(&redis->spare, &command->queue);
+    command->len = redisFormatCommandArgv(&command->bytes, (int) argc, argv,
+                                          argvlen);
+    if (command->len < 0) {
+        ngx_gw_redis_reason(commands->reason, "out of memory");
+        ngx_queue_insert_head(&commands->spare, &command->queue);
         return NGX_ERROR;
     }
 
-    ngx_queue_insert_tail(&redis->sent, &command->queue);
+    command->callback = ask->callback;
+    command->data = ask->data;
+    command->call.most = ask->most;
+    command->call.background = ask->background;
+    command->call.deadline = ngx_current_msec + ask->timeout;
 
-    redis->nsent++;
-    redis->nholding += !command->background;
+    ngx_queue_insert_tail(&commands->live, &command->queue);
+    commands->nholding += !ask->background;
 
-    ngx_gw_redis_set_deadline(redis);
+    if (ngx_gw_redis_command_dispatch(command) != NGX_OK) {
+        ngx_gw_redis_reason(commands->reason, command->server->link.reason);
+        ngx_gw_redis_command_remove(command);
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }
 
 
-/* NULL while Redis is down, too: redis->reason is set already then. */
-
 static ngx_gw_redis_command_t *
-ngx_gw_redis_command_get(ngx_gw_redis_t *redis)
+ngx_gw_redis_command_get(ngx_gw_redis_commands_t *commands)
 {
     ngx_queue_t             *q;
     ngx_gw_redis_command_t  *command;
 
-    if (redis->state != NGX_GW_REDIS_UP) {
-        return NULL;
-    }
-
-    if (!ngx_queue_empty(&redis->spare)) {
-        q = ngx_queue_head(&redis->spare);
+    if (!ngx_queue_empty(&commands->spare)) {
+        q = ngx_queue_head(&commands->spare);
         ngx_queue_remove(q);
-        return ngx_queue_data(q, ngx_gw_redis_command_t, queue);
+        command = ngx_queue_data(q, ngx_gw_redis_command_t, queue);
+
+    } else {
+        command = ngx_alloc(sizeof(ngx_gw_redis_command_t), commands->log);
+
+        if (command == NULL) {
+            ngx_gw_redis_reason(commands->reason, "out of memory");
+            return NULL;
+        }
     }
 
-    command = ngx_alloc(sizeof(ngx_gw_redis_command_t), redis->log);
+    ngx_memzero(command, sizeof(ngx_gw_redis_command_t));
 
-    if (command == NULL) {
-        (void) ngx_cpystrn((u_char *) redis->reason,
-                           (u_char *) "out of memory",
-                           sizeof(redis->reason));
-        return NULL;
-    }
-
-    command->redis = redis;
+    command->commands = commands;
+    command->call.answer = ngx_gw_redis_command_answered;
+    command->call.data = command;
 
     return command;
 }
 
 
-static void
-ngx_gw_redis_answered(redisAsyncContext *ac, void *reply, void *data)
+/* To its server, or to where it waits for that. */
+
+static ngx_int_t
+ngx_gw_redis_command_dispatch(ngx_gw_redis_command_t *command)
 {
-    void                    *user;
-    redisReply              *answer = reply;
-    ngx_gw_redis_t          *redis;
-    ngx_gw_redis_reply_pt    callback;
-    ngx_gw_redis_command_t  *command = data;
+    ngx_gw_redis_server_open(command->server);
 
-    (void) ac;
-
-    redis = command->redis;
-    callback = command->callback;
-    user = command->data;
-
-    redis->nsent--;
-    redis->nholding -= !command->background;
-
-    ngx_queue_remove(&command->queue);
-    ngx_queue_insert_head(&redis->spare, &command->queue);
-
-    redis->extended = 0;
-    ngx_gw_redis_set_deadline(redis);
-
-    if (answer == NULL) {
-        ngx_gw_redis_no_answer(redis);
+    if (command->server->state == NGX_GW_REDIS_READY) {
+        return ngx_gw_redis_command_send(command);
     }
 
+    ngx_gw_redis_command_park(command, 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_gw_redis_command_send(ngx_gw_redis_command_t *command)
+{
+    const char  *asking;
+
+    if (command->asking) {
+        asking = "ASKING";
+
+        if (ngx_gw_redis_command_aside(command, 1, &asking) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_gw_redis_link_send(&command->server->link, &command->call,
+                                  command->bytes, command->len);
+}
+
+
+/* Sends what goes before a command and whose reply is of no account. */
+
+static ngx_int_t
+ngx_gw_redis_command_aside(ngx_gw_redis_command_t *command, int argc,
+    const char **argv)
+{
+    int                      i, len;
+    char                    *bytes;
+    size_t                   argvlen[3];
+    ngx_int_t                rc;
+    ngx_gw_redis_command_t  *aside;
+
+    aside = ngx_gw_redis_command_get(command->commands);
+
+    if (aside == NULL) {
+        return NGX_ERROR;
+    }
+
+    aside->server = command->server;
+    aside->call.most = NGX_GW_REDIS_REPLY;
+    aside->call.deadline = command->call.deadline;
+    aside->call.background = 1;
+
+    for (i = 0; i < argc; i++) {
+        argvlen[i] = ngx_strlen(argv[i]);
+    }
+
+    rc = NGX_ERROR;
+    len = redisFormatCommandArgv(&bytes, argc, argv, argvlen);
+
+    if (len >= 0) {
+        rc = ngx_gw_redis_link_send(&command->server->link, &aside->call,
+                                    bytes, len);
+        redisFreeCommand(bytes);
+    }
+
+    ngx_queue_insert_tail(rc == NGX_OK ? &command->commands->live
+                                       : &command->commands->spare,
+                          &aside->queue);
+
+    return rc;
+}
+
+
+static void
+ngx_gw_redis_command_park(ngx_gw_redis_command_t *command, ngx_msec_t delay)
+{
+    ngx_gw_redis_commands_t  *commands;
+
+    commands = command->commands;
+
+    command->parked = 1;
+    command->due = ngx_current_msec + delay;
+
+    commands->nparked++;
+    commands->timer.cancelable = (commands->nholding == 0);
+
+    if (!commands->timer.timer_set) {
+        ngx_add_timer(&commands->timer, NGX_GW_REDIS_PARKED);
+    }
+}
+
+
+static void
+ngx_gw_redis_command_answered(ngx_gw_redis_call_t *call, redisReply *reply)
+{
+    u_char                  *p;
+    ngx_gw_redis_command_t  *command;
+
+    command = call->data;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR
+        && command->bytes != NULL
+        && ngx_gw_redis_command_again(command, reply) == NGX_OK)
+    {
+        return;
+    }
+
+    if (reply == NULL) {
+        command->commands->unbound = command->server->link.unbound;
+
+        p = ngx_snprintf((u_char *) command->commands->reason,
+                         NGX_GW_REDIS_FATE - 1,
+                         "%s, the outcome is unknown",
+                         command->server->link.reason);
+        *p = '\0';
+    }
+
+    ngx_gw_redis_command_done(command, reply);
+}
+
+
+/* NGX_OK: it is on its way again; NGX_DECLINED: this is the answer. */
+
+static ngx_int_t
+ngx_gw_redis_command_again(ngx_gw_redis_command_t *command,
+    redisReply *reply)
+{
+    unsigned                  slot;
+    gw_redis_node_t           node;
+    gw_redis_redirect_t       kind;
+    ngx_gw_redis_server_t    *server;
+    ngx_gw_redis_commands_t  *commands;
+
+    commands = command->commands;
+
+    if (gw_redis_reason_is(reply->str, "NOSCRIPT")) {
+        return ngx_gw_redis_command_load(command);
+    }
+
+    if (commands->conf->kind != GW_REDIS_CLUSTER
+        || command->tries++ >= NGX_GW_REDIS_TRIES)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (gw_redis_reason_is(reply->str, "TRYAGAIN")
+        || gw_redis_reason_is(reply->str, "CLUSTERDOWN"))
+    {
+        return ngx_gw_redis_command_delayed(command);
+    }
+
+    kind = gw_redis_redirect(reply->str, reply->len, &slot, &node);
+
+    if (kind == GW_REDIS_NOT_MOVED) {
+        return NGX_DECLINED;
+    }
+
+    server = commands->moved(commands->redis, kind, slot, &node,
+                             command->server);
+    if (server == NULL) {
+        return NGX_DECLINED;
+    }
+
+    command->asking = (kind == GW_REDIS_ASK);
+    command->server = server;
+
+    return ngx_gw_redis_command_dispatch(command) == NGX_OK ? NGX_OK
+                                                            : NGX_DECLINED;
+}
+
+
+/* Redis has lost its scripts: SCRIPT FLUSH, or another process there. */
+
+static ngx_int_t
+ngx_gw_redis_command_load(ngx_gw_redis_command_t *command)
+{
+    ngx_uint_t            i;
+    const char           *argv[3];
+    ngx_gw_redis_conf_t  *conf;
+
+    conf = command->commands->conf;
+
+    if (command->loaded || conf->nscripts == 0) {
+        return NGX_DECLINED;
+    }
+
+    command->loaded = 1;
+
+    argv[0] = "SCRIPT";
+    argv[1] = "LOAD";
+
+    for (i = 0; i < conf->nscripts; i++) {
+        argv[2] = (char *) conf->scripts[i].text.data;
+
+        if (ngx_gw_redis_command_aside(command, 3, argv) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return ngx_gw_redis_command_send(command) == NGX_OK ? NGX_OK
+                                                        : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_gw_redis_command_delayed(ngx_gw_redis_command_t *command)
+{
+    ngx_msec_t      delay;
+    ngx_msec_int_t  left;
+
+    delay = NGX_GW_REDIS_AGAIN << command->tries;
+    left = (ngx_msec_int_t) (command->call.deadline - ngx_current_msec);
+
+    /* with some time for the answer */
+
+    if (left <= 2 * (ngx_msec_int_t) delay) {
+        return NGX_DECLINED;
+    }
+
+    command->asking = 0;
+    ngx_gw_redis_command_park(command, delay);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_gw_redis_command_done(ngx_gw_redis_command_t *command, redisReply *reply)
+{
+    void                     *data;
+    ngx_gw_redis_server_t    *server;
+    ngx_gw_redis_reply_pt     callback;
+    ngx_gw_redis_commands_t  *commands;
+
+    commands = command->commands;
+    callback = command->callback;
+    data = command->data;
+    server = command->server;
+
+    ngx_gw_redis_command_remove(command);
+
     if (callback != NULL) {
-        callback(redis, answer, user);
+        callback(commands->redis, reply, data);
     }
 
     /*
@@ -240,25 +416,42 @@ ngx_gw_redis_answered(redisAsyncContext *ac, void *reply, void *data)
      * leads to another one by now.
      */
 
-    if (answer != NULL && ngx_gw_redis_is_demoted(answer)) {
-        ngx_gw_redis_link_close(&redis->link, NGX_GW_REDIS_DEMOTED);
+    if (reply != NULL && ngx_gw_redis_is_demoted(reply)) {
+        ngx_gw_redis_server_close(server, NGX_GW_REDIS_DEMOTED);
     }
 
-    if (redis->link.leaving && redis->nholding == 0) {
-        ngx_gw_redis_close(redis);
-    }
+    commands->answered(commands->redis);
+}
+
+
+/* One that was parked and will not be sent. */
+
+static void
+ngx_gw_redis_command_end(ngx_gw_redis_command_t *command, const char *reason)
+{
+    command->commands->unbound = 0;
+
+    ngx_gw_redis_reason(command->commands->reason, reason);
+    ngx_gw_redis_command_done(command, NULL);
 }
 
 
 static void
-ngx_gw_redis_no_answer(ngx_gw_redis_t *redis)
+ngx_gw_redis_command_remove(ngx_gw_redis_command_t *command)
 {
-    u_char  *p;
+    ngx_gw_redis_commands_t  *commands;
 
-    p = ngx_snprintf((u_char *) redis->reason, sizeof(redis->reason) - 1,
-                     "%s, the outcome is unknown",
-                     ngx_gw_redis_link_reason(&redis->link));
-    *p = '\0';
+    commands = command->commands;
+
+    if (command->bytes != NULL) {
+        redisFreeCommand(command->bytes);
+        commands->nholding -= !command->call.background;
+    }
+
+    commands->nparked -= command->parked;
+
+    ngx_queue_remove(&command->queue);
+    ngx_queue_insert_head(&commands->spare, &command->queue);
 }
 
 
@@ -278,76 +471,167 @@ ngx_gw_redis_is_demoted(redisReply *reply)
 }
 
 
-/*
- * The first command sent is the next to be answered: when and at what length
- * at the latest.  Only those that somebody waits for keep an exiting worker
- * alive.
- */
+/* What calls back may send, forget or close: begin anew after each. */
 
-static void
-ngx_gw_redis_set_deadline(ngx_gw_redis_t *redis)
+void
+ngx_gw_redis_commands_resume(ngx_gw_redis_commands_t *commands)
 {
-    ngx_msec_int_t           left;
+    ngx_gw_redis_server_t   *server;
     ngx_gw_redis_command_t  *command;
 
-    redis->deadline.cancelable = (redis->nholding == 0);
-    redis->link.bound.most = NGX_GW_REDIS_REPLY;
+    while (commands->nparked > 0) {
+        command = ngx_gw_redis_command_due(commands);
 
-    if (ngx_queue_empty(&redis->sent)) {
-
-        if (redis->deadline.timer_set) {
-            ngx_del_timer(&redis->deadline);
+        if (command == NULL) {
+            break;
         }
 
-        return;
+        server = command->server;
+        command->parked = 0;
+        commands->nparked--;
+
+        if (server == NULL) {
+            ngx_gw_redis_command_end(command, "nobody serves the key's slot");
+
+        } else if (server->state == NGX_GW_REDIS_DOWN) {
+            ngx_gw_redis_command_end(command, server->reason);
+
+        } else if (server->state != NGX_GW_REDIS_READY) {
+            ngx_gw_redis_command_end(command, "timed out");
+
+        } else if (ngx_gw_redis_command_send(command) != NGX_OK) {
+            ngx_gw_redis_command_end(command, server->link.reason);
+        }
     }
 
-    command = ngx_queue_data(ngx_queue_head(&redis->sent),
-                             ngx_gw_redis_command_t, queue);
-
-    redis->link.bound.most = command->most;
-
-    left = (ngx_msec_int_t) (command->deadline - ngx_current_msec);
-
-    ngx_add_timer(&redis->deadline, (left > 0) ? (ngx_msec_t) left : 1);
+    if (commands->nparked == 0 && commands->timer.timer_set) {
+        ngx_del_timer(&commands->timer);
+    }
 }
 
 
-/*
- * A worker that was busy is late for its timers, and perhaps for a reply that
- * has been there in time: once, it gets the time again that it was late.
- */
+/* The first one that need not, or may not, wait any longer. */
 
-static void
-ngx_gw_redis_expired(ngx_event_t *ev)
+static ngx_gw_redis_command_t *
+ngx_gw_redis_command_due(ngx_gw_redis_commands_t *commands)
 {
-    ngx_msec_int_t           late;
-    ngx_gw_redis_t          *redis = ev->data;
+    ngx_queue_t             *q;
     ngx_gw_redis_command_t  *command;
 
-    if (ngx_queue_empty(&redis->sent)) {
-        return;
+    for (q = ngx_queue_head(&commands->live);
+         q != ngx_queue_sentinel(&commands->live);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_gw_redis_command_t, queue);
+
+        if (!command->parked
+            || (ngx_msec_int_t) (command->due - ngx_current_msec) > 0)
+        {
+            continue;
+        }
+
+        if (!command->asking) {
+            command->server = commands->route(commands->redis,
+                                              command->slot);
+        }
+
+        if (command->server == NULL
+            || command->server->state == NGX_GW_REDIS_READY
+            || command->server->state == NGX_GW_REDIS_DOWN
+            || (ngx_msec_int_t) (command->call.deadline - ngx_current_msec)
+               <= 0)
+        {
+            return command;
+        }
     }
 
-    command = ngx_queue_data(ngx_queue_head(&redis->sent),
-                             ngx_gw_redis_command_t, queue);
+    return NULL;
+}
 
-    late = (ngx_msec_int_t) (ngx_current_msec - command->deadline);
 
-    if (late > NGX_GW_REDIS_LAG && !redis->extended) {
-        redis->extended = 1;
-        command->deadline = ngx_current_msec
-                            + ngx_min((ngx_msec_t) late,
-                                      redis->conf->timeout);
-        late = -1;
+static void
+ngx_gw_redis_command_timer(ngx_event_t *ev)
+{
+    ngx_gw_redis_commands_t  *commands = ev->data;
+
+    ngx_gw_redis_commands_resume(commands);
+
+    if (commands->nparked > 0 && !ev->timer_set) {
+        ngx_add_timer(ev, NGX_GW_REDIS_PARKED);
+    }
+}
+
+
+ngx_uint_t
+ngx_gw_redis_commands_at(ngx_gw_redis_commands_t *commands,
+    ngx_gw_redis_server_t *server)
+{
+    ngx_queue_t             *q;
+    ngx_gw_redis_command_t  *command;
+
+    for (q = ngx_queue_head(&commands->live);
+         q != ngx_queue_sentinel(&commands->live);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_gw_redis_command_t, queue);
+
+        if (command->server == server) {
+            return 1;
+        }
     }
 
-    /* nginx does not move a timer that is to be a little later */
+    return 0;
+}
 
-    if (late < 0) {
-        ngx_gw_redis_set_deadline(redis);
-        return;
+
+void
+ngx_gw_redis_commands_forget(ngx_gw_redis_commands_t *commands, void *data)
+{
+    ngx_queue_t             *q;
+    ngx_gw_redis_command_t  *command;
+
+    for (q = ngx_queue_head(&commands->live);
+         q != ngx_queue_sentinel(&commands->live);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_gw_redis_command_t, queue);
+
+        if (command->data == data) {
+            command->callback = NULL;
+        }
+    }
+}
+
+
+void
+ngx_gw_redis_commands_close(ngx_gw_redis_commands_t *commands)
+{
+    ngx_queue_t             *q, *next;
+    ngx_gw_redis_command_t  *command;
+
+    if (commands->timer.timer_set) {
+        ngx_del_timer(&commands->timer);
     }
 
-    ngx_gw_redis_link_close(&redis->link, "timed out");
+    for (q = ngx_queue_head(&commands->live);
+         q != ngx_queue_sentinel(&commands->live);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        command = ngx_queue_data(q, ngx_gw_redis_command_t, queue);
+
+        if (command->parked) {
+            ngx_gw_redis_command_end(command, "closed");
+
+            /* what was called back may have done anything */
+
+            next = ngx_queue_head(&commands->live);
+        }
+    }
+
+    while (!ngx_queue_empty(&commands->spare)) {
+        q = ngx_queue_head(&commands->spare);
+        ngx_queue_remove(q);
+        ngx_free(ngx_queue_data(q, ngx_gw_redis_command_t, queue));
+    }
 }

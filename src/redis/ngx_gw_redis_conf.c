@@ -1,34 +1,101 @@
 
 /*
- * What the configuration says about a Redis store.  All that may block, which
- * is looking up names and reading files, happens here, before there are
- * workers.
+ * What the configuration says about a Redis store.
  */
 
 
-#include "src/redis/ngx_gw_redis.h"
-#include "src/core/text/gw_redis_url.h"
+#include "src/redis/ngx_gw_redis_conf.h"
+#include "src/common/ngx_gw_job.h"
+#include "src/core/text/gw_redis_reason.h"
 
 
-static char *ngx_gw_redis_conf_addrs(ngx_conf_t *cf,
+/* more than any password may have, in its file */
+#define NGX_GW_REDIS_LINE  (GW_REDIS_SECRET_MAX + 3)
+
+
+static char *ngx_gw_redis_conf_url(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+    gw_redis_url_t *url, ngx_gw_redis_params_t *params);
+static char *ngx_gw_redis_conf_logins(ngx_conf_t *cf,
+    ngx_gw_redis_conf_t *conf, gw_redis_url_t *url,
+    ngx_gw_redis_params_t *params);
+static char *ngx_gw_redis_conf_hosts(ngx_conf_t *cf,
     ngx_gw_redis_conf_t *conf, gw_redis_url_t *url);
-static char *ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
-    ngx_array_t *names, gw_redis_host_t *host);
-static char *ngx_gw_redis_conf_unix(ngx_conf_t *cf,
-    ngx_gw_redis_conf_t *conf, gw_redis_url_t *url);
-static char *ngx_gw_redis_conf_password(ngx_conf_t *cf,
-    ngx_gw_redis_conf_t *conf, ngx_str_t *file);
-static ngx_int_t ngx_gw_redis_conf_read(ngx_conf_t *cf, ngx_str_t *file,
-    u_char *buf, size_t *len);
+static char *ngx_gw_redis_conf_threads(ngx_conf_t *cf,
+    ngx_gw_redis_conf_t *conf);
+static char *ngx_gw_redis_conf_tls(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+    gw_redis_url_t *url, ngx_gw_redis_params_t *params);
+static char *ngx_gw_redis_conf_file(ngx_conf_t *cf,
+    ngx_gw_redis_login_t *login, ngx_str_t *file);
+static char *ngx_gw_redis_conf_wrong(ngx_conf_t *cf, const char *reason);
+static ngx_int_t ngx_gw_redis_read_line(ngx_str_t *file, u_char *buf,
+    size_t *len, const char **reason);
 static ngx_int_t ngx_gw_redis_conf_string(ngx_conf_t *cf, ngx_str_t *dst,
     const char *src);
-static u_char *ngx_gw_redis_conf_host(u_char *p, u_char *last,
-    gw_redis_host_t *host);
+
+
+static const struct {
+    ngx_str_t   name;
+    size_t      offset;
+} ngx_gw_redis_params[] = {
+    { ngx_string("password_file"),
+      offsetof(ngx_gw_redis_params_t, password_file) },
+    { ngx_string("sentinel_user"),
+      offsetof(ngx_gw_redis_params_t, sentinel_user) },
+    { ngx_string("sentinel_password_file"),
+      offsetof(ngx_gw_redis_params_t, sentinel_password_file) },
+    { ngx_string("tls_ca"), offsetof(ngx_gw_redis_params_t, tls_ca) },
+    { ngx_string("tls_cert"), offsetof(ngx_gw_redis_params_t, tls_cert) },
+    { ngx_string("tls_key"), offsetof(ngx_gw_redis_params_t, tls_key) },
+    { ngx_string("tls_name"), offsetof(ngx_gw_redis_params_t, tls_name) },
+    { ngx_string("tls_verify"), offsetof(ngx_gw_redis_params_t, tls_verify) },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_int_t
+ngx_gw_redis_param(ngx_conf_t *cf, ngx_gw_redis_params_t *params,
+    ngx_str_t *arg)
+{
+    size_t             len;
+    ngx_str_t         *field;
+    ngx_uint_t         i;
+    const ngx_str_t   *name;
+
+    for (i = 0; ngx_gw_redis_params[i].name.len; i++) {
+        name = &ngx_gw_redis_params[i].name;
+        len = name->len + 1;
+
+        if (arg->len >= len && arg->data[name->len] == '='
+            && ngx_strncmp(arg->data, name->data, name->len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (ngx_gw_redis_params[i].name.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    field = (ngx_str_t *) ((char *) params + ngx_gw_redis_params[i].offset);
+
+    if (field->data != NULL || arg->len == len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           field->data ? "duplicate \"%V\" parameter"
+                                       : "the value of \"%V\" is empty",
+                           name);
+        return NGX_ERROR;
+    }
+
+    field->data = arg->data + len;
+    field->len = arg->len - len;
+
+    return NGX_OK;
+}
 
 
 char *
 ngx_gw_redis_configure(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
-    ngx_str_t *url, ngx_str_t *password_file)
+    ngx_str_t *url, ngx_gw_redis_params_t *params)
 {
     char            *rv;
     gw_redis_url_t  *u;
@@ -42,292 +109,412 @@ ngx_gw_redis_configure(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
     if (gw_redis_url_parse(u, (char *) url->data, url->len) != 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid store URL: %s", u->error);
-        return NGX_CONF_ERROR;
+        rv = NGX_CONF_ERROR;
+
+    } else {
+        rv = ngx_gw_redis_conf_url(cf, conf, u, params);
     }
 
-    if (u->has_password && password_file->len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "password of the store is both in its URL and in "
-                           "\"password_file\"");
-        return NGX_CONF_ERROR;
-    }
+    ngx_explicit_memzero(u, sizeof(gw_redis_url_t));
 
-    if (u->has_user && !u->has_password && password_file->len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "store URL has a user, but there is neither a "
-                           "password in it nor \"password_file\"");
-        return NGX_CONF_ERROR;
-    }
-
-    conf->db = u->db;
-
-    if (ngx_gw_redis_conf_string(cf, &conf->user, u->user) != NGX_OK
-        || ngx_gw_redis_conf_string(cf, &conf->password, u->password)
-           != NGX_OK
-        || ngx_gw_redis_conf_string(cf, &conf->master, u->master) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    rv = (u->kind == GW_REDIS_UNIX) ? ngx_gw_redis_conf_unix(cf, conf, u)
-                                    : ngx_gw_redis_conf_addrs(cf, conf, u);
-
-    ngx_memzero(u, sizeof(gw_redis_url_t));
-
-    if (rv != NGX_CONF_OK || password_file->len == 0) {
-        return rv;
-    }
-
-    return ngx_gw_redis_conf_password(cf, conf, password_file);
+    return rv;
 }
 
 
 static char *
-ngx_gw_redis_conf_addrs(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
-    gw_redis_url_t *url)
+ngx_gw_redis_conf_url(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+    gw_redis_url_t *url, ngx_gw_redis_params_t *params)
 {
-    u_char       *p, *last;
-    unsigned      i;
-    ngx_str_t     name;
-    ngx_array_t   addrs, names;
+    char  *rv;
 
-    if (ngx_array_init(&addrs, cf->pool, url->nhosts, sizeof(ngx_addr_t))
-        != NGX_OK
-        || ngx_array_init(&names, cf->pool, url->nhosts, sizeof(ngx_str_t))
-           != NGX_OK)
+    conf->kind = url->kind;
+    conf->db = url->db;
+
+    if (ngx_gw_redis_conf_string(cf, &conf->master, url->master) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    rv = ngx_gw_redis_conf_logins(cf, conf, url, params);
+
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_gw_redis_conf_hosts(cf, conf, url);
+    }
+
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_gw_redis_conf_threads(cf, conf);
+    }
+
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_gw_redis_conf_tls(cf, conf, url, params);
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_gw_redis_conf_logins(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+    gw_redis_url_t *url, ngx_gw_redis_params_t *params)
+{
+    char  *rv;
+
+    if (url->has_password && params->password_file.len) {
+        return ngx_gw_redis_conf_wrong(cf, "password of the store is both in "
+                                       "its URL and in \"password_file\"");
+    }
+
+    if (url->has_user && !url->has_password
+        && params->password_file.len == 0)
+    {
+        return ngx_gw_redis_conf_wrong(cf, "store URL has a user, but there "
+                                       "is neither a password in it nor "
+                                       "\"password_file\"");
+    }
+
+    if (params->sentinel_user.len && params->sentinel_password_file.len == 0)
+    {
+        return ngx_gw_redis_conf_wrong(cf, "\"sentinel_user\" needs "
+                                       "\"sentinel_password_file\"");
+    }
+
+    if (params->sentinel_password_file.len
+        && url->kind != GW_REDIS_SENTINEL)
+    {
+        return ngx_gw_redis_conf_wrong(cf, "\"sentinel_password_file\" needs "
+                                       "\"redis+sentinel://\"");
+    }
+
+    if (ngx_gw_redis_conf_string(cf, &conf->login.user, url->user) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
 
-    p = ngx_pnalloc(cf->temp_pool, sizeof(gw_redis_url_t));
+    (void) ngx_cpystrn((u_char *) conf->login.password,
+                       (u_char *) url->password, GW_REDIS_SECRET_MAX + 1);
 
-    if (p == NULL) {
+    conf->sentinel.user = params->sentinel_user;
+
+    rv = ngx_gw_redis_conf_file(cf, &conf->login, &params->password_file);
+
+    return rv != NGX_CONF_OK
+           ? rv : ngx_gw_redis_conf_file(cf, &conf->sentinel,
+                                         &params->sentinel_password_file);
+}
+
+
+/* Names are looked up when they are needed. */
+
+static char *
+ngx_gw_redis_conf_hosts(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+    gw_redis_url_t *url)
+{
+    size_t                size;
+    u_char               *p, *last;
+    ngx_uint_t            i;
+    gw_redis_host_t      *from;
+    ngx_gw_redis_host_t  *host;
+
+    conf->nhosts = (url->kind == GW_REDIS_UNIX) ? 1 : url->nhosts;
+    conf->hosts = ngx_pcalloc(cf->pool,
+                              conf->nhosts * sizeof(ngx_gw_redis_host_t));
+
+    size = (conf->nhosts + 1) * (GW_REDIS_NAME_MAX + 32);
+    p = ngx_pnalloc(cf->pool, size);
+
+    if (conf->hosts == NULL || p == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    last = p + sizeof(gw_redis_url_t);
-    name.data = p;
+    last = p + size;
+    conf->name.data = p;
+
+    if (url->kind == GW_REDIS_UNIX) {
+        (void) ngx_cpystrn((u_char *) conf->hosts[0].name,
+                           (u_char *) url->path, GW_REDIS_NAME_MAX);
+
+        conf->name.len = ngx_slprintf(p, last, "unix:%s", url->path) - p;
+        return NGX_CONF_OK;
+    }
 
     if (url->kind == GW_REDIS_SENTINEL) {
         p = ngx_slprintf(p, last, "master \"%s\" of Sentinel ", url->master);
+
+    } else if (url->kind == GW_REDIS_CLUSTER) {
+        p = ngx_slprintf(p, last, "cluster ");
     }
 
-    for (i = 0; i < url->nhosts; i++) {
+    for (i = 0; i < conf->nhosts; i++) {
+        from = &url->hosts[i];
+        host = &conf->hosts[i];
 
-        if (i > 0) {
-            p = ngx_slprintf(p, last, ",");
-        }
+        ngx_memcpy(host->name, from->name, GW_REDIS_NAME_MAX + 1);
+        host->port = from->port;
 
-        p = ngx_gw_redis_conf_host(p, last, &url->hosts[i]);
-
-        if (ngx_gw_redis_conf_resolve(cf, &addrs, &names, &url->hosts[i])
-            != NGX_CONF_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
+        p = ngx_slprintf(p, last, from->ipv6 ? "%s[%s]:%ui" : "%s%s:%ui",
+                         i ? "," : "", host->name, host->port);
     }
 
-    name.len = p - name.data;
-
-    conf->name.len = name.len;
-    conf->name.data = ngx_pstrdup(cf->pool, &name);
-
-    if (conf->name.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    conf->addrs = addrs.elts;
-    conf->names = names.elts;
-    conf->naddrs = addrs.nelts;
+    conf->name.len = p - conf->name.data;
 
     return NGX_CONF_OK;
 }
 
 
-static char *
-ngx_gw_redis_conf_resolve(ngx_conf_t *cf, ngx_array_t *addrs,
-    ngx_array_t *names, gw_redis_host_t *host)
-{
-    u_char       text[GW_REDIS_NAME_MAX + 16];
-    ngx_url_t    u;
-    ngx_str_t   *name;
-    ngx_uint_t   i;
-    ngx_addr_t  *addr;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url.data = text;
-    u.url.len = ngx_gw_redis_conf_host(text, text + sizeof(text), host)
-                - text;
-
-    /* the name becomes part of the addresses */
-
-    u.url.data = ngx_pstrdup(cf->pool, &u.url);
-
-    if (u.url.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s in store URL: host \"%V\"",
-                           u.err ? u.err : "out of memory", &u.url);
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 0; i < u.naddrs; i++) {
-        addr = ngx_array_push(addrs);
-        name = ngx_array_push(names);
-
-        if (addr == NULL || name == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        *addr = u.addrs[i];
-        *name = u.host;
-
-        if (host->ipv6 || ngx_inet_addr(u.host.data, u.host.len)
-                          != INADDR_NONE)
-        {
-            name->len = 0;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
+/* Sentinels and clusters may announce names. */
 
 static char *
-ngx_gw_redis_conf_unix(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
-    gw_redis_url_t *url)
+ngx_gw_redis_conf_threads(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf)
 {
-#if (NGX_HAVE_UNIX_DOMAIN)
+    ngx_uint_t  i, named;
 
-    size_t               len;
-    ngx_addr_t          *addr;
-    struct sockaddr_un  *sun;
+    named = 0;
 
-    len = ngx_strlen(url->path);
-
-    addr = ngx_pcalloc(cf->pool, sizeof(ngx_addr_t));
-    sun = ngx_pcalloc(cf->pool, sizeof(struct sockaddr_un));
-    conf->name.data = ngx_pnalloc(cf->pool, 5 + len);
-
-    if (addr == NULL || sun == NULL || conf->name.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    conf->name.len = ngx_sprintf(conf->name.data, "unix:%s", url->path)
-                     - conf->name.data;
-
-    sun->sun_family = AF_UNIX;
-    ngx_memcpy(sun->sun_path, url->path, len + 1);
-
-    addr->sockaddr = (struct sockaddr *) sun;
-    addr->socklen = sizeof(struct sockaddr_un);
-    addr->name = conf->name;
-
-    conf->addrs = addr;
-    conf->naddrs = 1;
-
-    return NGX_CONF_OK;
-
-#else
-
-    (void) conf;
-    (void) url;
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unix domain sockets are not supported here");
-
-    return NGX_CONF_ERROR;
-
+#if (NGX_THREADS)
+    named = (conf->kind == GW_REDIS_SENTINEL
+             || conf->kind == GW_REDIS_CLUSTER);
 #endif
+
+    for (i = 0; i < conf->nhosts; i++) {
+        named |= !ngx_gw_redis_is_literal(&conf->hosts[i]);
+    }
+
+    if (named && ngx_gw_job_conf(cf, "a Redis store with a host name")
+                 != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_uint_t
+ngx_gw_redis_is_literal(ngx_gw_redis_host_t *host)
+{
+    size_t  len;
+    u_char  ipv6[16];
+
+    len = ngx_strlen(host->name);
+
+    return host->port == 0
+           || ngx_inet_addr((u_char *) host->name, len) != INADDR_NONE
+           || ngx_inet6_addr((u_char *) host->name, len, ipv6) == NGX_OK;
+}
+
+
+static char *
+ngx_gw_redis_conf_tls(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+    gw_redis_url_t *url, ngx_gw_redis_params_t *params)
+{
+    ngx_gw_redis_tls_t  *tls;
+
+    if (!url->tls) {
+
+        if (params->tls_ca.len || params->tls_cert.len || params->tls_key.len
+            || params->tls_name.len || params->tls_verify.len)
+        {
+            return ngx_gw_redis_conf_wrong(cf, "parameters \"tls_...\" need "
+                                           "\"rediss\" in the store's URL");
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if ((params->tls_cert.len == 0) != (params->tls_key.len == 0)) {
+        return ngx_gw_redis_conf_wrong(cf, "\"tls_cert\" and \"tls_key\" "
+                                       "need each other");
+    }
+
+    tls = ngx_pcalloc(cf->pool, sizeof(ngx_gw_redis_tls_t));
+
+    if (tls == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    tls->verify = 1;
+
+    if (params->tls_verify.len) {
+        tls->verify = ngx_strcmp(params->tls_verify.data, "on") == 0;
+
+        if (!tls->verify && ngx_strcmp(params->tls_verify.data, "off") != 0) {
+            return ngx_gw_redis_conf_wrong(cf, "\"tls_verify\" must be "
+                                           "\"on\" or \"off\"");
+        }
+    }
+
+    tls->ca = params->tls_ca;
+    tls->cert = params->tls_cert;
+    tls->key = params->tls_key;
+    tls->name = params->tls_name;
+    conf->tls = tls;
+
+    if (ngx_gw_redis_tls_configure(cf, tls) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (!tls->verify) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"tls_verify=off\": nobody makes sure that the "
+                           "store is the server that it says it is");
+    }
+
+    return NGX_CONF_OK;
 }
 
 
 /* The password is the file's first and only line. */
 
 static char *
-ngx_gw_redis_conf_password(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf,
+ngx_gw_redis_conf_file(ngx_conf_t *cf, ngx_gw_redis_login_t *login,
     ngx_str_t *file)
 {
-    char    *rv;
-    u_char   buf[GW_REDIS_SECRET_MAX + 3];
-    size_t   len;
+    u_char       buf[NGX_GW_REDIS_LINE];
+    size_t       len;
+    ngx_int_t    rc;
+    const char  *reason;
 
-    if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK
-        || ngx_gw_redis_conf_read(cf, file, buf, &len) != NGX_OK)
-    {
+    if (file->len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    login->file = *file;
+
+    if (ngx_conf_full_name(cf->cycle, &login->file, 1) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    if (len > 0 && buf[len - 1] == LF) {
-        len--;
-    }
+    rc = ngx_gw_redis_read_line(&login->file, buf, &len, &reason);
 
-    if (len > 0 && buf[len - 1] == CR) {
-        len--;
-    }
+    if (rc == NGX_OK) {
+        ngx_memcpy(login->password, buf, len + 1);
 
-    rv = NGX_CONF_ERROR;
-    buf[len] = '\0';
-
-    if (len == 0 || len > GW_REDIS_SECRET_MAX
-        || ngx_strlen(buf) != len || ngx_strchr(buf, LF) != NULL)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "password file \"%V\" must be one line of 1 to "
-                           "511 bytes", file);
-
-    } else if (ngx_gw_redis_conf_string(cf, &conf->password, (char *) buf)
-               == NGX_OK)
-    {
-        rv = NGX_CONF_OK;
+    } else if (rc == NGX_DECLINED) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "password file \"%V\" %s",
+                           &login->file, reason);
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "%s \"%V\" failed", reason, &login->file);
     }
 
     ngx_explicit_memzero(buf, sizeof(buf));
 
-    return rv;
+    return rc == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
-/* Up to all but one byte of buf, which has room for two more than allowed. */
+void
+ngx_gw_redis_login_read(ngx_gw_redis_login_t *login, ngx_log_t *log)
+{
+    u_char       buf[NGX_GW_REDIS_LINE];
+    size_t       len;
+    ngx_int_t    rc;
+    const char  *reason;
+
+    if (login->file.len == 0) {
+        return;
+    }
+
+    rc = ngx_gw_redis_read_line(&login->file, buf, &len, &reason);
+
+    if (rc == NGX_OK) {
+        ngx_memcpy(login->password, buf, len + 1);
+
+    } else {
+        ngx_log_error(NGX_LOG_INFO, log, rc == NGX_ERROR ? ngx_errno : 0,
+                      "redis: password file \"%V\" was not read again: %s",
+                      &login->file, reason);
+    }
+
+    ngx_explicit_memzero(buf, sizeof(buf));
+}
+
+
+/*
+ * NGX_ERROR: errno is of what the reason names; NGX_DECLINED: the reason says
+ * what the file is not.  Neither a pipe nor a device holds a worker up.
+ */
 
 static ngx_int_t
-ngx_gw_redis_conf_read(ngx_conf_t *cf, ngx_str_t *file, u_char *buf,
-    size_t *len)
+ngx_gw_redis_read_line(ngx_str_t *file, u_char *buf, size_t *len,
+    const char **reason)
 {
-    ssize_t   n;
-    ngx_fd_t  fd;
+    ssize_t          n;
+    ngx_fd_t         fd;
+    ngx_err_t        err;
+    ngx_file_info_t  fi;
 
-    fd = ngx_open_file(file->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    fd = open((const char *) file->data,
+              O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC);
 
     if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", file);
+        *reason = ngx_open_file_n;
         return NGX_ERROR;
     }
 
-    n = ngx_read_fd(fd, buf, GW_REDIS_SECRET_MAX + 2);
+    n = 0;
+    *reason = ngx_fd_info_n;
 
-    if (n == -1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_read_fd_n " \"%V\" failed", file);
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        n = -1;
+
+    } else if (ngx_is_file(&fi)) {
+        *reason = ngx_read_fd_n;
+        n = ngx_read_fd(fd, buf, NGX_GW_REDIS_LINE - 1);
     }
 
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", file);
-    }
+    err = ngx_errno;
+    (void) ngx_close_file(fd);
+    ngx_set_errno(err);
 
     if (n == -1) {
         return NGX_ERROR;
     }
 
+    if (n > 0 && buf[n - 1] == LF) {
+        n--;
+    }
+
+    if (n > 0 && buf[n - 1] == CR) {
+        n--;
+    }
+
+    buf[n] = '\0';
     *len = n;
 
+    if (n == 0 || n > GW_REDIS_SECRET_MAX || ngx_strlen(buf) != (size_t) n
+        || ngx_strchr(buf, LF) != NULL)
+    {
+        *reason = "must be one line of 1 to 511 bytes";
+        return NGX_DECLINED;
+    }
+
     return NGX_OK;
+}
+
+
+void
+ngx_gw_redis_told(ngx_gw_redis_conf_t *conf, redisReply *reply, char *reason)
+{
+    if (reply->type != REDIS_REPLY_ERROR) {
+        ngx_gw_redis_reason(reason, "the reply makes no sense");
+        return;
+    }
+
+    gw_redis_reason(reason, NGX_GW_REDIS_REASON, reply->str, reply->len);
+
+    if (conf != NULL) {
+        gw_redis_reason_hide(reason, conf->login.password);
+        gw_redis_reason_hide(reason, conf->sentinel.password);
+    }
+}
+
+
+static char *
+ngx_gw_redis_conf_wrong(ngx_conf_t *cf, const char *reason)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", reason);
+
+    return NGX_CONF_ERROR;
 }
 
 
@@ -344,12 +531,4 @@ ngx_gw_redis_conf_string(ngx_conf_t *cf, ngx_str_t *dst, const char *src)
     ngx_memcpy(dst->data, src, dst->len + 1);
 
     return NGX_OK;
-}
-
-
-static u_char *
-ngx_gw_redis_conf_host(u_char *p, u_char *last, gw_redis_host_t *host)
-{
-    return ngx_slprintf(p, last, host->ipv6 ? "[%s]:%ui" : "%s:%ui",
-                        host->name, (ngx_uint_t) host->port);
 }

@@ -1,69 +1,77 @@
 
 /*
- * hiredis on nginx's events.
- *
- * Events are level-triggered, as hiredis reads once an event.  hiredis frees
- * a context in the middle of its own calls, so no call to it is followed by
- * a look at the context before "ac" has been checked; and as some of its
- * callbacks do not survive redisAsyncFree(), a close from within any of them
- * is put off until hiredis is off the stack.
+ * A connection to Redis on nginx's events, level-triggered.  What answers a
+ * call may close the link or make further calls, so a close from there is
+ * put off until no answer is on the stack.
  */
 
 
 #include "src/redis/ngx_gw_redis_link.h"
 
-#include <poll.h>
+
+/* reads at once, before others have their turn */
+#define NGX_GW_REDIS_READS  16
+
+/* ms: how late a timer has to be for the worker to have been busy */
+#define NGX_GW_REDIS_LAG  20
+
+/* ms that such a worker has more, at most */
+#define NGX_GW_REDIS_LATE  1000
 
 
-static redisAsyncContext *ngx_gw_redis_link_connect(ngx_sockaddr_t *sockaddr,
-    socklen_t socklen);
-static void ngx_gw_redis_link_enter(ngx_gw_redis_link_t *link,
-    void (*handle)(redisAsyncContext *ac));
+static void ngx_gw_redis_link_event(ngx_event_t *ev);
+static void ngx_gw_redis_link_run(ngx_gw_redis_link_t *link);
+static ngx_int_t ngx_gw_redis_link_work(ngx_gw_redis_link_t *link);
+static ngx_int_t ngx_gw_redis_link_flush(ngx_gw_redis_link_t *link);
+static ngx_int_t ngx_gw_redis_link_replies(ngx_gw_redis_link_t *link);
+static void ngx_gw_redis_link_answer(ngx_gw_redis_link_t *link,
+    redisReply *reply);
 static void ngx_gw_redis_link_closed(ngx_gw_redis_link_t *link);
-static void ngx_gw_redis_link_set_reason(ngx_gw_redis_link_t *link,
-    const char *reason);
+static ngx_int_t ngx_gw_redis_link_append(ngx_gw_redis_link_t *link,
+    const void *data, size_t len);
+static void ngx_gw_redis_link_watch(ngx_gw_redis_link_t *link);
+static void ngx_gw_redis_link_set(ngx_event_t *ev, ngx_int_t event,
+    ngx_uint_t on);
+static void ngx_gw_redis_link_deadline(ngx_gw_redis_link_t *link);
+static void ngx_gw_redis_link_expired(ngx_event_t *ev);
 
-static void ngx_gw_redis_link_read(ngx_event_t *rev);
-static void ngx_gw_redis_link_write(ngx_event_t *wev);
 
-static void ngx_gw_redis_link_add_read(void *data);
-static void ngx_gw_redis_link_del_read(void *data);
-static void ngx_gw_redis_link_add_write(void *data);
-static void ngx_gw_redis_link_del_write(void *data);
-static void ngx_gw_redis_link_cleanup(void *data);
-static void ngx_gw_redis_link_event(ngx_event_t *ev, ngx_int_t event,
-    ngx_uint_t add);
+void
+ngx_gw_redis_link_init(ngx_gw_redis_link_t *link, ngx_log_t *log)
+{
+    link->log = log;
+
+    ngx_queue_init(&link->calls);
+
+    link->timer.handler = ngx_gw_redis_link_expired;
+    link->timer.data = link;
+    link->timer.log = log;
+    link->timer.cancelable = 1;
+}
 
 
 ngx_int_t
-ngx_gw_redis_link_open(ngx_gw_redis_link_t *link, ngx_sockaddr_t *sockaddr,
-    socklen_t socklen)
+ngx_gw_redis_link_open(ngx_gw_redis_link_t *link, ngx_gw_redis_tls_t *tls,
+    const char *host, ngx_sockaddr_t *sockaddr, socklen_t socklen)
 {
-    ngx_connection_t   *c;
-    redisAsyncContext  *ac;
+    ngx_connection_t  *c;
 
     link->reason[0] = '\0';
-    link->closing = 0;
 
-    ac = ngx_gw_redis_link_connect(sockaddr, socklen);
-
-    if (ac == NULL) {
-        ngx_gw_redis_link_set_reason(link, "out of memory");
+    if (ngx_gw_redis_wire_open(&link->wire, tls, host, sockaddr, socklen)
+        != NGX_OK)
+    {
+        ngx_gw_redis_reason(link->reason, link->wire.reason);
+        ngx_gw_redis_wire_close(&link->wire, 1);
         return NGX_ERROR;
     }
 
-    if (ac->err) {
-        ngx_gw_redis_link_set_reason(link, ac->errstr);
-        redisAsyncFree(ac);
-        return NGX_ERROR;
-    }
-
-    c = ngx_get_connection(ac->c.fd, link->log);
+    c = ngx_get_connection(link->wire.fd, link->log);
 
     if (c == NULL) {
-        ngx_gw_redis_link_set_reason(link, "worker_connections are not "
-                                     "enough");
-        redisAsyncFree(ac);
+        ngx_gw_redis_reason(link->reason, "worker_connections are not "
+                            "enough");
+        ngx_gw_redis_wire_close(&link->wire, 1);
         return NGX_ERROR;
     }
 
@@ -71,24 +79,22 @@ ngx_gw_redis_link_open(ngx_gw_redis_link_t *link, ngx_sockaddr_t *sockaddr,
     c->log = link->log;
     c->read->log = link->log;
     c->write->log = link->log;
-    c->read->handler = ngx_gw_redis_link_read;
-    c->write->handler = ngx_gw_redis_link_write;
+    c->read->handler = ngx_gw_redis_link_event;
+    c->write->handler = ngx_gw_redis_link_event;
     c->idle = 1;
 
-    link->ac = ac;
     link->c = c;
     link->leaving = 0;
+    link->start = 0;
+    link->end = 0;
 
-    ac->data = link;
-    ac->ev.data = link;
-    ac->ev.addRead = ngx_gw_redis_link_add_read;
-    ac->ev.delRead = ngx_gw_redis_link_del_read;
-    ac->ev.addWrite = ngx_gw_redis_link_add_write;
-    ac->ev.delWrite = ngx_gw_redis_link_del_write;
-    ac->ev.cleanup = ngx_gw_redis_link_cleanup;
+    ngx_gw_redis_link_watch(link);
 
-    link->bound.ac = ac;
-    ngx_gw_redis_bound(&link->bound, ac->c.reader);
+    /* of a socket of the unix domain no event tells that it is connected */
+
+    if (link->wire.connected) {
+        ngx_post_event(c->write, &ngx_posted_next_events);
+    }
 
     return NGX_OK;
 }
@@ -97,155 +103,58 @@ ngx_gw_redis_link_open(ngx_gw_redis_link_t *link, ngx_sockaddr_t *sockaddr,
 void
 ngx_gw_redis_link_close(ngx_gw_redis_link_t *link, const char *reason)
 {
-    if (link->ac == NULL || link->closing) {
+    if (!ngx_gw_redis_link_is_open(link)) {
         return;
     }
 
-    ngx_gw_redis_link_set_reason(link, reason);
+    ngx_gw_redis_reason(link->reason, reason);
 
     link->closing = 1;
 
     if (!link->busy) {
-        ngx_gw_redis_link_enter(link, NULL);
+        ngx_gw_redis_link_closed(link);
     }
 }
 
 
 ngx_int_t
-ngx_gw_redis_link_send(ngx_gw_redis_link_t *link, redisCallbackFn *fn,
-    void *data, int argc, const char **argv, const size_t *argvlen)
+ngx_gw_redis_link_send(ngx_gw_redis_link_t *link, ngx_gw_redis_call_t *call,
+    const void *data, size_t len)
 {
-    if (link->ac == NULL || link->closing) {
+    if (!ngx_gw_redis_link_is_open(link)) {
         return NGX_ERROR;
     }
 
-    if (redisAsyncCommandArgv(link->ac, fn, data, argc, argv, argvlen)
-        != REDIS_OK)
-    {
+    if (ngx_gw_redis_link_append(link, data, len) != NGX_OK) {
+        ngx_gw_redis_reason(link->reason, "too much waits to be sent");
         return NGX_ERROR;
+    }
+
+    ngx_queue_insert_tail(&link->calls, &call->queue);
+    link->nholding += !call->background;
+
+    ngx_gw_redis_link_deadline(link);
+
+    /*
+     * What is sent within one turn of the event loop is written at once.
+     * That of a worker which begins to exit comes after the turn's events.
+     */
+
+    if (link->wire.ready && !link->c->write->posted) {
+        ngx_post_event(link->c->write, &ngx_posted_next_events);
     }
 
     return NGX_OK;
 }
 
 
-const char *
-ngx_gw_redis_link_reason(ngx_gw_redis_link_t *link)
-{
-    if (link->reason[0] == '\0' && link->ac != NULL && link->ac->c.err) {
-        return link->bound.error ? link->bound.error : link->ac->c.errstr;
-    }
-
-    return link->reason;
-}
-
-
-void
-ngx_gw_redis_link_poll(ngx_gw_redis_link_t *link, ngx_msec_t msec)
-{
-    struct pollfd  pfd;
-
-    pfd.fd = link->c->fd;
-    pfd.events = POLLIN | (link->c->write->active ? POLLOUT : 0);
-    pfd.revents = 0;
-
-    if (poll(&pfd, 1, (int) msec) <= 0) {
-        return;
-    }
-
-    if (pfd.revents & POLLOUT) {
-        ngx_gw_redis_link_enter(link, redisAsyncHandleWrite);
-    }
-
-    if ((pfd.revents & (POLLIN|POLLERR|POLLHUP)) && link->ac != NULL) {
-        ngx_gw_redis_link_enter(link, redisAsyncHandleRead);
-    }
-}
-
-
-/* Numeric addresses only: hiredis would look names up synchronously. */
-
-static redisAsyncContext *
-ngx_gw_redis_link_connect(ngx_sockaddr_t *sockaddr, socklen_t socklen)
-{
-    size_t  len;
-    u_char  text[NGX_SOCKADDR_STRLEN + 1];
-
-#if (NGX_HAVE_UNIX_DOMAIN)
-    if (sockaddr->sockaddr.sa_family == AF_UNIX) {
-        return redisAsyncConnectUnix(sockaddr->sockaddr_un.sun_path);
-    }
-#endif
-
-    len = ngx_sock_ntop(&sockaddr->sockaddr, socklen, text,
-                        NGX_SOCKADDR_STRLEN, 0);
-    text[len] = '\0';
-
-    return redisAsyncConnect((char *) text,
-                             ngx_inet_get_port(&sockaddr->sockaddr));
-}
-
-
-/* Every call that may make hiredis call back or free goes through here. */
-
 static void
-ngx_gw_redis_link_enter(ngx_gw_redis_link_t *link,
-    void (*handle)(redisAsyncContext *ac))
-{
-    link->busy++;
-
-    if (handle != NULL) {
-        handle(link->ac);
-    }
-
-    if (link->ac != NULL && !link->closing
-        && ngx_gw_redis_bound_check(&link->bound, link->ac->c.reader)
-           != NGX_OK)
-    {
-        ngx_gw_redis_link_set_reason(link, link->bound.error);
-        link->closing = 1;
-    }
-
-    if (link->ac != NULL && link->closing) {
-        redisAsyncFree(link->ac);
-    }
-
-    link->busy--;
-
-    if (link->ac == NULL) {
-        ngx_gw_redis_link_closed(link);
-    }
-}
-
-
-static void
-ngx_gw_redis_link_closed(ngx_gw_redis_link_t *link)
-{
-    link->closing = 0;
-
-    if (link->reason[0] == '\0') {
-        ngx_gw_redis_link_set_reason(link, "connection closed");
-    }
-
-    link->on_close(link);
-}
-
-
-static void
-ngx_gw_redis_link_set_reason(ngx_gw_redis_link_t *link, const char *reason)
-{
-    (void) ngx_cpystrn((u_char *) link->reason, (u_char *) reason,
-                       NGX_GW_REDIS_REASON);
-}
-
-
-static void
-ngx_gw_redis_link_read(ngx_event_t *rev)
+ngx_gw_redis_link_event(ngx_event_t *ev)
 {
     ngx_connection_t     *c;
     ngx_gw_redis_link_t  *link;
 
-    c = rev->data;
+    c = ev->data;
     link = c->data;
 
     /* nginx calls idle connections with "close" set when a worker exits */
@@ -263,70 +172,264 @@ ngx_gw_redis_link_read(ngx_event_t *rev)
         return;
     }
 
-    ngx_gw_redis_link_enter(link, redisAsyncHandleRead);
+    ngx_gw_redis_link_run(link);
 }
 
 
 static void
-ngx_gw_redis_link_write(ngx_event_t *wev)
+ngx_gw_redis_link_run(ngx_gw_redis_link_t *link)
+{
+    ngx_int_t  rc;
+
+    link->busy = 1;
+
+    rc = ngx_gw_redis_link_work(link);
+
+    link->busy = 0;
+
+    if (rc != NGX_OK && !link->closing) {
+        ngx_gw_redis_reason(link->reason, link->wire.reason);
+        link->closing = 1;
+    }
+
+    if (link->closing) {
+        ngx_gw_redis_link_closed(link);
+        return;
+    }
+
+    ngx_gw_redis_link_watch(link);
+}
+
+
+/* NGX_ERROR: nothing will come of the connection any more. */
+
+static ngx_int_t
+ngx_gw_redis_link_work(ngx_gw_redis_link_t *link)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    if (!link->wire.ready) {
+        rc = ngx_gw_redis_wire_connect(&link->wire);
+
+        if (rc != NGX_OK) {
+            return rc == NGX_AGAIN ? NGX_OK : NGX_ERROR;
+        }
+    }
+
+    if (ngx_gw_redis_link_flush(link) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_GW_REDIS_READS; i++) {
+        rc = ngx_gw_redis_wire_receive(&link->wire);
+
+        if (rc != NGX_OK) {
+            return rc == NGX_AGAIN ? NGX_OK : NGX_ERROR;
+        }
+
+        if (ngx_gw_redis_link_replies(link) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (link->closing) {
+            return NGX_OK;
+        }
+    }
+
+    /* TLS may have read more than it gave, of which no event would tell */
+
+    ngx_post_event(link->c->read, &ngx_posted_next_events);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_gw_redis_link_flush(ngx_gw_redis_link_t *link)
+{
+    ssize_t  n;
+
+    link->wire.writing = 0;
+
+    while (link->start < link->end) {
+        n = ngx_gw_redis_wire_send(&link->wire, link->out + link->start,
+                                   link->end - link->start);
+
+        if (n == NGX_AGAIN) {
+            return NGX_OK;
+        }
+
+        if (n <= 0) {
+            return NGX_ERROR;
+        }
+
+        link->start += n;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_gw_redis_link_replies(ngx_gw_redis_link_t *link)
+{
+    redisReply           *reply;
+    ngx_gw_redis_call_t  *call;
+
+    while (!link->closing) {
+        link->wire.bound.awaited = !ngx_queue_empty(&link->calls);
+        link->wire.bound.most = NGX_GW_REDIS_REPLY;
+
+        if (link->wire.bound.awaited) {
+            call = ngx_queue_data(ngx_queue_head(&link->calls),
+                                  ngx_gw_redis_call_t, queue);
+            link->wire.bound.most = call->most;
+        }
+
+        if (ngx_gw_redis_wire_reply(&link->wire, &reply) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (reply == NULL) {
+            return NGX_OK;
+        }
+
+        if (!link->wire.bound.awaited) {
+            ngx_gw_redis_told(NULL, reply, link->reason);
+            link->closing = 1;
+
+        } else {
+            ngx_gw_redis_link_answer(link, reply);
+        }
+
+        freeReplyObject(reply);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_gw_redis_link_answer(ngx_gw_redis_link_t *link, redisReply *reply)
+{
+    ngx_queue_t          *q;
+    ngx_gw_redis_call_t  *call;
+
+    q = ngx_queue_head(&link->calls);
+    ngx_queue_remove(q);
+
+    call = ngx_queue_data(q, ngx_gw_redis_call_t, queue);
+
+    link->nholding -= !call->background;
+    link->extended = 0;
+
+    ngx_gw_redis_link_deadline(link);
+
+    call->answer(call, reply);
+}
+
+
+static void
+ngx_gw_redis_link_closed(ngx_gw_redis_link_t *link)
 {
     ngx_connection_t  *c;
 
-    c = wev->data;
+    c = link->c;
+    link->c = NULL;
+    link->unbound = (link->wire.bound.error != NULL);
 
-    ngx_gw_redis_link_enter(c->data, redisAsyncHandleWrite);
+    /* the socket goes last, and with the events that are set on it */
+
+    ngx_gw_redis_wire_close(&link->wire, 0);
+    ngx_close_connection(c);
+
+    if (link->out != NULL) {
+        ngx_explicit_memzero(link->out, link->size);
+        ngx_free(link->out);
+    }
+
+    link->out = NULL;
+    link->size = 0;
+
+    while (!ngx_queue_empty(&link->calls)) {
+        ngx_gw_redis_link_answer(link, NULL);
+    }
+
+    link->closing = 0;
+
+    link->on_close(link);
 }
 
 
-static void
-ngx_gw_redis_link_add_read(void *data)
+/* Makes room by moving what is left to the front, or by taking more. */
+
+static ngx_int_t
+ngx_gw_redis_link_append(ngx_gw_redis_link_t *link, const void *data,
+    size_t len)
 {
-    ngx_gw_redis_link_t  *link = data;
+    size_t   left, size;
+    u_char  *p;
 
-    ngx_gw_redis_link_event(link->c->read, NGX_READ_EVENT, 1);
+    left = link->end - link->start;
+
+    if (len > NGX_GW_REDIS_OUT - left) {
+        return NGX_ERROR;
+    }
+
+    if (len > link->size - link->end && link->start > 0) {
+        ngx_memmove(link->out, link->out + link->start, left);
+        link->start = 0;
+        link->end = left;
+    }
+
+    if (len > link->size - link->end) {
+        size = ngx_max(2 * link->size, link->end + len + 4096);
+        p = ngx_alloc(size, link->log);
+
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (link->out != NULL) {
+            ngx_memcpy(p, link->out, link->end);
+            ngx_explicit_memzero(link->out, link->size);
+            ngx_free(link->out);
+        }
+
+        link->out = p;
+        link->size = size;
+    }
+
+    ngx_memcpy(link->out + link->end, data, len);
+    link->end += len;
+
+    return NGX_OK;
 }
 
 
 static void
-ngx_gw_redis_link_del_read(void *data)
+ngx_gw_redis_link_watch(ngx_gw_redis_link_t *link)
 {
-    ngx_gw_redis_link_t  *link = data;
-
-    ngx_gw_redis_link_event(link->c->read, NGX_READ_EVENT, 0);
+    ngx_gw_redis_link_set(link->c->read, NGX_READ_EVENT, 1);
+    ngx_gw_redis_link_set(link->c->write, NGX_WRITE_EVENT,
+                          !link->wire.connected || link->wire.writing);
 }
 
 
-static void
-ngx_gw_redis_link_add_write(void *data)
-{
-    ngx_gw_redis_link_t  *link = data;
-
-    ngx_gw_redis_link_event(link->c->write, NGX_WRITE_EVENT, 1);
-}
-
+/* If the event cannot be had, calls time out, and that closes all. */
 
 static void
-ngx_gw_redis_link_del_write(void *data)
-{
-    ngx_gw_redis_link_t  *link = data;
-
-    ngx_gw_redis_link_event(link->c->write, NGX_WRITE_EVENT, 0);
-}
-
-
-/* If the event cannot be had, commands time out, and that closes all. */
-
-static void
-ngx_gw_redis_link_event(ngx_event_t *ev, ngx_int_t event, ngx_uint_t add)
+ngx_gw_redis_link_set(ngx_event_t *ev, ngx_int_t event, ngx_uint_t on)
 {
     ngx_int_t  rc;
 
     rc = NGX_OK;
 
-    if (add && !ev->active) {
+    if (on && !ev->active) {
         rc = ngx_add_event(ev, event, NGX_LEVEL_EVENT);
 
-    } else if (!add && ev->active) {
+    } else if (!on && ev->active) {
         rc = ngx_del_event(ev, event, 0);
     }
 
@@ -337,48 +440,71 @@ ngx_gw_redis_link_event(ngx_event_t *ev, ngx_int_t event, ngx_uint_t add)
 }
 
 
-/* hiredis is about to close the socket and to free the context. */
+/*
+ * The first call is the next to be answered.  Only those that somebody waits
+ * for keep an exiting worker alive.
+ */
 
 static void
-ngx_gw_redis_link_cleanup(void *data)
+ngx_gw_redis_link_deadline(ngx_gw_redis_link_t *link)
 {
-    ngx_gw_redis_link_t  *link = data;
+    ngx_msec_int_t        left;
+    ngx_gw_redis_call_t  *call;
 
-    ngx_connection_t  *c;
+    link->timer.cancelable = (link->nholding == 0);
 
-    if (link->reason[0] == '\0' && link->ac->c.err) {
-        ngx_gw_redis_link_set_reason(link, ngx_gw_redis_link_reason(link));
-    }
+    if (ngx_queue_empty(&link->calls)) {
 
-    c = link->c;
-
-    if (ngx_del_conn) {
-        (void) ngx_del_conn(c, NGX_CLOSE_EVENT);
-
-    } else {
-        if (c->read->active) {
-            (void) ngx_del_event(c->read, NGX_READ_EVENT, NGX_CLOSE_EVENT);
+        if (link->timer.timer_set) {
+            ngx_del_timer(&link->timer);
         }
 
-        if (c->write->active) {
-            (void) ngx_del_event(c->write, NGX_WRITE_EVENT, NGX_CLOSE_EVENT);
-        }
+        return;
     }
 
-    if (c->read->posted) {
-        ngx_delete_posted_event(c->read);
+    call = ngx_queue_data(ngx_queue_head(&link->calls), ngx_gw_redis_call_t,
+                          queue);
+
+    left = (ngx_msec_int_t) (call->deadline - ngx_current_msec);
+
+    ngx_add_timer(&link->timer, (left > 0) ? (ngx_msec_t) left : 1);
+}
+
+
+/*
+ * A worker that was busy is late for its timers, and perhaps for a reply that
+ * has been there in time: once, it gets the time again that it was late.
+ */
+
+static void
+ngx_gw_redis_link_expired(ngx_event_t *ev)
+{
+    ngx_msec_int_t        late;
+    ngx_gw_redis_call_t  *call;
+    ngx_gw_redis_link_t  *link = ev->data;
+
+    if (ngx_queue_empty(&link->calls)) {
+        return;
     }
 
-    if (c->write->posted) {
-        ngx_delete_posted_event(c->write);
+    call = ngx_queue_data(ngx_queue_head(&link->calls), ngx_gw_redis_call_t,
+                          queue);
+
+    late = (ngx_msec_int_t) (ngx_current_msec - call->deadline);
+
+    if (late > NGX_GW_REDIS_LAG && !link->extended) {
+        link->extended = 1;
+        call->deadline = ngx_current_msec
+                         + ngx_min((ngx_msec_t) late, NGX_GW_REDIS_LATE);
+        late = -1;
     }
 
-    c->read->closed = 1;
-    c->write->closed = 1;
+    /* nginx does not move a timer that is to be a little later */
 
-    ngx_free_connection(c);
-    c->fd = (ngx_socket_t) -1;
+    if (late < 0) {
+        ngx_gw_redis_link_deadline(link);
+        return;
+    }
 
-    link->c = NULL;
-    link->ac = NULL;
+    ngx_gw_redis_link_close(link, ngx_gw_redis_wire_timed_out(&link->wire));
 }

@@ -1,34 +1,38 @@
 
 /*
- * A connection to Redis that blocks.  The socket itself does not: hiredis'
- * own timeouts are of each read, so that a server which sends a byte now and
- * then would never be late.
+ * A connection to Redis that blocks.  The socket itself does not: each wait
+ * is for what is left of the time, so that a server which sends a byte now
+ * and then is late like any other.
  */
 
 
 #include "src/redis/ngx_gw_redis_sync.h"
-#include "src/core/text/gw_redis_reason.h"
+#include "src/core/text/gw_redis_cluster.h"
+#include "src/redis/ngx_gw_redis_name.h"
 
 #include <poll.h>
 
 
-static ngx_int_t ngx_gw_redis_sync_server(ngx_gw_redis_sync_t *sync,
-    ngx_sockaddr_t *sockaddr, socklen_t socklen);
-static ngx_int_t ngx_gw_redis_sync_master(ngx_gw_redis_sync_t *sync,
-    ngx_addr_t *sentinel);
+#define NGX_GW_REDIS_MOVES  8       /* redirections of a command */
+
+
 static ngx_int_t ngx_gw_redis_sync_connect(ngx_gw_redis_sync_t *sync,
+    ngx_gw_redis_host_t *host, ngx_gw_redis_greet_e kind);
+static ngx_int_t ngx_gw_redis_sync_address(ngx_gw_redis_sync_t *sync,
     ngx_sockaddr_t *sockaddr, socklen_t socklen);
-static ngx_int_t ngx_gw_redis_sync_greet(ngx_gw_redis_sync_t *sync);
-static ngx_int_t ngx_gw_redis_sync_role(ngx_gw_redis_sync_t *sync);
-static ngx_int_t ngx_gw_redis_sync_expect(ngx_gw_redis_sync_t *sync,
-    const char *expected, ngx_uint_t argc, const char **argv,
-    const size_t *argvlen);
-static ngx_int_t ngx_gw_redis_sync_send(ngx_gw_redis_sync_t *sync);
+static ngx_int_t ngx_gw_redis_sync_greet(ngx_gw_redis_sync_t *sync,
+    ngx_gw_redis_greet_e kind);
+static ngx_int_t ngx_gw_redis_sync_master(ngx_gw_redis_sync_t *sync);
+static redisReply *ngx_gw_redis_sync_exchange(ngx_gw_redis_sync_t *sync,
+    size_t most, ngx_uint_t argc, const char **argv, const size_t *argvlen);
+static ngx_int_t ngx_gw_redis_sync_send(ngx_gw_redis_sync_t *sync,
+    const char *bytes, size_t len);
 static redisReply *ngx_gw_redis_sync_receive(ngx_gw_redis_sync_t *sync);
 static void ngx_gw_redis_sync_begin(ngx_gw_redis_sync_t *sync);
+static ngx_msec_t ngx_gw_redis_sync_left(ngx_gw_redis_sync_t *sync);
 static ngx_int_t ngx_gw_redis_sync_wait(ngx_gw_redis_sync_t *sync,
     short events);
-static void ngx_gw_redis_sync_failed(ngx_gw_redis_sync_t *sync,
+static ngx_int_t ngx_gw_redis_sync_failed(ngx_gw_redis_sync_t *sync,
     const char *reason);
 static uint64_t ngx_gw_redis_sync_now(void);
 
@@ -37,25 +41,37 @@ ngx_int_t
 ngx_gw_redis_sync_open(ngx_gw_redis_sync_t *sync, ngx_gw_redis_conf_t *conf,
     ngx_msec_t limit)
 {
-    ngx_int_t        rc;
-    ngx_uint_t       i;
-    ngx_addr_t      *addr;
-    ngx_sockaddr_t   sockaddr;
+    ngx_int_t   rc;
+    ngx_uint_t  i;
 
     ngx_memzero(sync, sizeof(ngx_gw_redis_sync_t));
 
     sync->conf = conf;
+    sync->log = ngx_cycle->log;
     sync->end = ngx_gw_redis_sync_now() + limit;
 
-    for (i = 0; i < conf->naddrs; i++) {
-        addr = &conf->addrs[i];
+    for (i = 0; i < conf->nhosts; i++) {
 
-        if (conf->master.len) {
-            rc = ngx_gw_redis_sync_master(sync, addr);
+        switch (conf->kind) {
 
-        } else {
-            ngx_memcpy(&sockaddr, addr->sockaddr, addr->socklen);
-            rc = ngx_gw_redis_sync_server(sync, &sockaddr, addr->socklen);
+        case GW_REDIS_SENTINEL:
+            rc = ngx_gw_redis_sync_connect(sync, &conf->hosts[i],
+                                           NGX_GW_REDIS_SENTINEL);
+
+            if (rc == NGX_OK) {
+                rc = ngx_gw_redis_sync_master(sync);
+            }
+
+            break;
+
+        case GW_REDIS_CLUSTER:
+            rc = ngx_gw_redis_sync_connect(sync, &conf->hosts[i],
+                                           NGX_GW_REDIS_SEED);
+            break;
+
+        default:
+            rc = ngx_gw_redis_sync_connect(sync, &conf->hosts[i],
+                                           NGX_GW_REDIS_SERVER);
         }
 
         if (rc == NGX_OK) {
@@ -74,10 +90,7 @@ ngx_gw_redis_sync_open(ngx_gw_redis_sync_t *sync, ngx_gw_redis_conf_t *conf,
 void
 ngx_gw_redis_sync_close(ngx_gw_redis_sync_t *sync)
 {
-    if (sync->context != NULL) {
-        redisFree(sync->context);
-        sync->context = NULL;
-    }
+    ngx_gw_redis_wire_close(&sync->wire, 1);
 }
 
 
@@ -85,60 +98,174 @@ redisReply *
 ngx_gw_redis_sync_command(ngx_gw_redis_sync_t *sync, size_t most,
     ngx_uint_t argc, const char **argv, const size_t *argvlen)
 {
-    if (sync->context == NULL) {
-        return NULL;
+    unsigned              slot;
+    ngx_uint_t            i;
+    redisReply           *reply;
+    gw_redis_node_t       node;
+    ngx_gw_redis_host_t   host;
+
+    for (i = 0; /* void */ ; i++) {
+        reply = ngx_gw_redis_sync_exchange(sync, most, argc, argv, argvlen);
+
+        if (reply == NULL || reply->type != REDIS_REPLY_ERROR
+            || sync->conf->kind != GW_REDIS_CLUSTER
+            || i == NGX_GW_REDIS_MOVES
+            || gw_redis_redirect(reply->str, reply->len, &slot, &node)
+               != GW_REDIS_MOVED)
+        {
+            return reply;
+        }
+
+        freeReplyObject(reply);
+
+        ngx_memcpy(host.name, node.name[0] ? node.name : sync->host.name,
+                   sizeof(host.name));
+        host.port = node.port;
+
+        ngx_gw_redis_sync_close(sync);
+
+        if (ngx_gw_redis_sync_connect(sync, &host, NGX_GW_REDIS_SERVER)
+            != NGX_OK)
+        {
+            return NULL;
+        }
     }
+}
+
+
+/* Tries all addresses of a host. */
+
+static ngx_int_t
+ngx_gw_redis_sync_connect(ngx_gw_redis_sync_t *sync,
+    ngx_gw_redis_host_t *host, ngx_gw_redis_greet_e kind)
+{
+    ngx_uint_t            i;
+    ngx_gw_redis_addrs_t  addrs;
+
+    sync->host = *host;
 
     ngx_gw_redis_sync_begin(sync);
 
-    sync->bound.most = most;
-
-    if (redisAppendCommandArgv(sync->context, (int) argc, argv, argvlen)
-        != REDIS_OK)
-    {
-        ngx_gw_redis_sync_failed(sync, "out of memory");
-        return NULL;
-    }
-
-    if (ngx_gw_redis_sync_send(sync) != NGX_OK) {
-        return NULL;
-    }
-
-    return ngx_gw_redis_sync_receive(sync);
-}
-
-
-static ngx_int_t
-ngx_gw_redis_sync_server(ngx_gw_redis_sync_t *sync, ngx_sockaddr_t *sockaddr,
-    socklen_t socklen)
-{
-    if (ngx_gw_redis_sync_connect(sync, sockaddr, socklen) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_gw_redis_sync_greet(sync);
-}
-
-
-/* Asks one Sentinel, and connects to the master that it names. */
-
-static ngx_int_t
-ngx_gw_redis_sync_master(ngx_gw_redis_sync_t *sync, ngx_addr_t *sentinel)
-{
-    size_t           len[3];
-    ngx_int_t        rc;
-    socklen_t        socklen;
-    redisReply      *reply;
-    const char      *argv[3];
-    ngx_sockaddr_t   sockaddr;
-
-    ngx_memcpy(&sockaddr, sentinel->sockaddr, sentinel->socklen);
-
-    if (ngx_gw_redis_sync_connect(sync, &sockaddr, sentinel->socklen)
+    if (ngx_gw_redis_name_wait(&addrs, &sync->host,
+                               ngx_gw_redis_sync_left(sync))
         != NGX_OK)
     {
-        return NGX_ERROR;
+        return ngx_gw_redis_sync_failed(sync, addrs.reason);
     }
+
+    for (i = 0; i < addrs.n; i++) {
+
+        if (ngx_gw_redis_sync_address(sync, &addrs.sockaddr[i],
+                                      addrs.socklen[i])
+            == NGX_OK
+            && ngx_gw_redis_sync_greet(sync, kind) == NGX_OK)
+        {
+            return NGX_OK;
+        }
+
+        if (ngx_gw_redis_sync_now() >= sync->end) {
+            break;
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_gw_redis_sync_address(ngx_gw_redis_sync_t *sync,
+    ngx_sockaddr_t *sockaddr, socklen_t socklen)
+{
+    ngx_int_t  rc;
+
+    ngx_gw_redis_sync_begin(sync);
+
+    if (ngx_gw_redis_wire_open(&sync->wire, sync->conf->tls, sync->host.name,
+                               sockaddr, socklen)
+        != NGX_OK)
+    {
+        return ngx_gw_redis_sync_failed(sync, sync->wire.reason);
+    }
+
+    rc = sync->wire.connected ? NGX_OK
+                              : ngx_gw_redis_sync_wait(sync, POLLOUT);
+
+    while (rc == NGX_OK) {
+        rc = ngx_gw_redis_wire_connect(&sync->wire);
+
+        if (rc == NGX_OK) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_ERROR) {
+            return ngx_gw_redis_sync_failed(sync, sync->wire.reason);
+        }
+
+        rc = ngx_gw_redis_sync_wait(sync, sync->wire.writing ? POLLOUT
+                                                             : POLLIN);
+    }
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_gw_redis_sync_greet(ngx_gw_redis_sync_t *sync, ngx_gw_redis_greet_e kind)
+{
+    int                    len;
+    char                  *bytes, reason[NGX_GW_REDIS_REASON];
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    redisReply            *reply;
+    ngx_gw_redis_greet_t   greet;
+
+    ngx_gw_redis_greet(&greet, sync->conf, kind, sync->log);
+
+    for (i = 0; i < greet.n; i++) {
+        len = ngx_gw_redis_greet_format(&greet, i, &bytes);
+
+        if (len < 0) {
+            return ngx_gw_redis_sync_failed(sync, "out of memory");
+        }
+
+        ngx_gw_redis_sync_begin(sync);
+        sync->wire.bound.most = NGX_GW_REDIS_REPLY;
+
+        rc = ngx_gw_redis_sync_send(sync, bytes, len);
+
+        ngx_gw_redis_greet_free(bytes, len);
+
+        reply = rc == NGX_OK ? ngx_gw_redis_sync_receive(sync) : NULL;
+
+        if (reply == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_gw_redis_greet_check(&greet, i, reply, reason);
+
+        freeReplyObject(reply);
+
+        if (rc != NGX_OK) {
+            return ngx_gw_redis_sync_failed(sync, reason);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Asks a Sentinel, and connects to the master that it names. */
+
+static ngx_int_t
+ngx_gw_redis_sync_master(ngx_gw_redis_sync_t *sync)
+{
+    bool                  found;
+    char                  reason[NGX_GW_REDIS_REASON];
+    size_t                len[3];
+    redisReply           *reply;
+    const char           *argv[3];
+    gw_redis_node_t       node;
+    ngx_gw_redis_host_t   host;
 
     argv[0] = "SENTINEL";
     len[0] = 8;
@@ -147,253 +274,109 @@ ngx_gw_redis_sync_master(ngx_gw_redis_sync_t *sync, ngx_addr_t *sentinel)
     argv[2] = (char *) sync->conf->master.data;
     len[2] = sync->conf->master.len;
 
-    reply = ngx_gw_redis_sync_command(sync, NGX_GW_REDIS_REPLY, 3, argv, len);
-
+    reply = ngx_gw_redis_sync_exchange(sync, NGX_GW_REDIS_REPLY, 3, argv,
+                                       len);
     if (reply == NULL) {
         return NGX_ERROR;
     }
 
-    rc = ngx_gw_redis_sentinel_parse(reply, ngx_cycle->log, &sockaddr,
-                                     &socklen);
-    if (rc != NGX_OK) {
+    found = gw_redis_sentinel_find(reply, &node);
 
-        if (reply->type == REDIS_REPLY_ERROR) {
-            ngx_gw_redis_told(sync->conf, reply, sync->reason);
+    ngx_gw_redis_reason(reason, "Sentinel does not know the master");
 
-        } else {
-            ngx_gw_redis_sync_failed(sync,
-                                     "Sentinel does not know the master");
-        }
+    if (!found && reply->type == REDIS_REPLY_ERROR) {
+        ngx_gw_redis_told(sync->conf, reply, reason);
     }
 
     freeReplyObject(reply);
-    ngx_gw_redis_sync_close(sync);
 
-    if (rc != NGX_OK) {
-        return NGX_ERROR;
+    if (!found) {
+        return ngx_gw_redis_sync_failed(sync, reason);
     }
 
-    return ngx_gw_redis_sync_server(sync, &sockaddr, socklen);
+    ngx_gw_redis_sync_close(sync);
+
+    ngx_memcpy(host.name, node.name, sizeof(host.name));
+    host.port = node.port;
+
+    return ngx_gw_redis_sync_connect(sync, &host, NGX_GW_REDIS_SERVER);
 }
 
 
-/* Numeric addresses only: hiredis would look names up. */
-
-static ngx_int_t
-ngx_gw_redis_sync_connect(ngx_gw_redis_sync_t *sync, ngx_sockaddr_t *sockaddr,
-    socklen_t socklen)
+static redisReply *
+ngx_gw_redis_sync_exchange(ngx_gw_redis_sync_t *sync, size_t most,
+    ngx_uint_t argc, const char **argv, const size_t *argvlen)
 {
-    int         err;
-    size_t      len;
-    u_char      text[NGX_SOCKADDR_STRLEN + 1];
-    socklen_t   errlen;
+    int        len;
+    char      *bytes;
+    ngx_int_t  rc;
+
+    if (!ngx_gw_redis_sync_is_open(sync)) {
+        return NULL;
+    }
 
     ngx_gw_redis_sync_begin(sync);
 
-    if (sockaddr->sockaddr.sa_family == AF_UNIX) {
-        sync->context = redisConnectUnixNonBlock(
-                                              sockaddr->sockaddr_un.sun_path);
+    sync->wire.bound.most = most;
 
-    } else {
-        len = ngx_sock_ntop(&sockaddr->sockaddr, socklen, text,
-                            NGX_SOCKADDR_STRLEN, 0);
-        text[len] = '\0';
+    len = redisFormatCommandArgv(&bytes, (int) argc, argv, argvlen);
 
-        sync->context = redisConnectNonBlock((char *) text,
-                                    ngx_inet_get_port(&sockaddr->sockaddr));
+    if (len < 0) {
+        (void) ngx_gw_redis_sync_failed(sync, "out of memory");
+        return NULL;
     }
 
-    if (sync->context == NULL || sync->context->err) {
-        ngx_gw_redis_sync_failed(sync, sync->context ? sync->context->errstr
-                                                     : "out of memory");
-        return NGX_ERROR;
-    }
+    rc = ngx_gw_redis_sync_send(sync, bytes, len);
 
-    ngx_gw_redis_bound(&sync->bound, sync->context->reader);
+    redisFreeCommand(bytes);
 
-    if (ngx_gw_redis_sync_wait(sync, POLLOUT) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    return rc == NGX_OK ? ngx_gw_redis_sync_receive(sync) : NULL;
+}
 
-    err = 0;
-    errlen = sizeof(int);
 
-    if (getsockopt(sync->context->fd, SOL_SOCKET, SO_ERROR, (void *) &err,
-                   &errlen)
-        == -1)
-    {
-        err = ngx_errno;
-    }
+static ngx_int_t
+ngx_gw_redis_sync_send(ngx_gw_redis_sync_t *sync, const char *bytes,
+    size_t len)
+{
+    ssize_t  n;
 
-    if (err) {
-        ngx_gw_redis_sync_failed(sync, strerror(err));
-        return NGX_ERROR;
+    while (len > 0) {
+        sync->wire.writing = 0;
+        n = ngx_gw_redis_wire_send(&sync->wire, bytes, len);
+
+        if (n == NGX_ERROR) {
+            return ngx_gw_redis_sync_failed(sync, sync->wire.reason);
+        }
+
+        if (n != NGX_AGAIN) {
+            bytes += n;
+            len -= n;
+            continue;
+        }
+
+        if (ngx_gw_redis_sync_wait(sync, sync->wire.writing ? POLLOUT
+                                                            : POLLIN)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_gw_redis_sync_greet(ngx_gw_redis_sync_t *sync)
-{
-    char                  db[NGX_INT_T_LEN + 1];
-    size_t                len[3];
-    ngx_uint_t            n;
-    const char           *argv[3];
-    ngx_gw_redis_conf_t  *conf;
-
-    conf = sync->conf;
-
-    if (conf->password.len) {
-        n = 0;
-        argv[n] = "AUTH";
-        len[n++] = 4;
-
-        if (conf->user.len) {
-            argv[n] = (char *) conf->user.data;
-            len[n++] = conf->user.len;
-        }
-
-        argv[n] = (char *) conf->password.data;
-        len[n++] = conf->password.len;
-
-        if (ngx_gw_redis_sync_expect(sync, "OK", n, argv, len) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (conf->db) {
-        argv[0] = "SELECT";
-        len[0] = 6;
-        argv[1] = db;
-        len[1] = ngx_sprintf((u_char *) db, "%ui", conf->db) - (u_char *) db;
-
-        if (ngx_gw_redis_sync_expect(sync, "OK", 2, argv, len) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    argv[0] = "PING";
-    len[0] = 4;
-
-    if (ngx_gw_redis_sync_expect(sync, "PONG", 1, argv, len) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_gw_redis_sync_role(sync);
-}
-
-
-static ngx_int_t
-ngx_gw_redis_sync_role(ngx_gw_redis_sync_t *sync)
-{
-    char         reason[NGX_GW_REDIS_REASON];
-    size_t       len;
-    ngx_uint_t   master;
-    redisReply  *reply;
-    const char  *argv;
-
-    argv = "ROLE";
-    len = 4;
-
-    reply = ngx_gw_redis_sync_command(sync, NGX_GW_REDIS_REPLY, 1, &argv,
-                                      &len);
-    if (reply == NULL) {
-        return NGX_ERROR;
-    }
-
-    master = ngx_gw_redis_is_master(reply, reason);
-
-    freeReplyObject(reply);
-
-    if (!master) {
-        ngx_gw_redis_sync_failed(sync, reason);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_gw_redis_sync_expect(ngx_gw_redis_sync_t *sync, const char *expected,
-    ngx_uint_t argc, const char **argv, const size_t *argvlen)
-{
-    char         reason[NGX_GW_REDIS_REASON];
-    ngx_int_t    rc;
-    redisReply  *reply;
-
-    reply = ngx_gw_redis_sync_command(sync, NGX_GW_REDIS_REPLY, argc, argv,
-                                      argvlen);
-    if (reply == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_OK;
-
-    if (reply->type == REDIS_REPLY_ERROR && ngx_strcmp(argv[0], "AUTH") == 0)
-    {
-        ngx_gw_redis_sync_failed(sync, gw_redis_reason_auth(reply->str,
-                                                            reply->len));
-        rc = NGX_ERROR;
-
-    } else if (reply->type != REDIS_REPLY_STATUS
-               || ngx_strcmp(reply->str, expected) != 0)
-    {
-        ngx_gw_redis_told(sync->conf, reply, reason);
-        ngx_gw_redis_sync_failed(sync, reason);
-        rc = NGX_ERROR;
-    }
-
-    freeReplyObject(reply);
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_gw_redis_sync_send(ngx_gw_redis_sync_t *sync)
-{
-    int  done;
-
-    for ( ;; ) {
-        if (redisBufferWrite(sync->context, &done) != REDIS_OK) {
-            ngx_gw_redis_sync_failed(sync, sync->context->errstr);
-            return NGX_ERROR;
-        }
-
-        if (done) {
-            return NGX_OK;
-        }
-
-        if (ngx_gw_redis_sync_wait(sync, POLLOUT) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
 }
 
 
 static redisReply *
 ngx_gw_redis_sync_receive(ngx_gw_redis_sync_t *sync)
 {
-    void          *reply;
-    redisContext  *context;
+    ngx_int_t    rc;
+    redisReply  *reply;
 
-    context = sync->context;
+    sync->wire.bound.awaited = 1;
 
     for ( ;; ) {
-        if (ngx_gw_redis_sync_wait(sync, POLLIN) != NGX_OK) {
-            return NULL;
-        }
-
-        if (redisBufferRead(context) != REDIS_OK
-            || redisReaderGetReply(context->reader, &reply) != REDIS_OK)
-        {
-            ngx_gw_redis_sync_failed(sync,
-                                     sync->bound.error ? sync->bound.error
-                                     : context->err ? context->errstr
-                                     : context->reader->errstr);
+        if (ngx_gw_redis_wire_reply(&sync->wire, &reply) != NGX_OK) {
+            (void) ngx_gw_redis_sync_failed(sync, sync->wire.reason);
             return NULL;
         }
 
@@ -401,9 +384,21 @@ ngx_gw_redis_sync_receive(ngx_gw_redis_sync_t *sync)
             return reply;
         }
 
-        if (ngx_gw_redis_bound_check(&sync->bound, context->reader) != NGX_OK)
+        sync->wire.writing = 0;
+        rc = ngx_gw_redis_wire_receive(&sync->wire);
+
+        if (rc == NGX_ERROR) {
+            (void) ngx_gw_redis_sync_failed(sync, sync->wire.reason);
+            return NULL;
+        }
+
+        /* even if there is always something */
+
+        if (ngx_gw_redis_sync_wait(sync, rc == NGX_OK ? 0
+                                         : sync->wire.writing ? POLLOUT
+                                         : POLLIN)
+            != NGX_OK)
         {
-            ngx_gw_redis_sync_failed(sync, sync->bound.error);
             return NULL;
         }
     }
@@ -418,36 +413,53 @@ ngx_gw_redis_sync_begin(ngx_gw_redis_sync_t *sync)
 }
 
 
-/* Until the socket is ready, or the exchange has taken its time. */
+static ngx_msec_t
+ngx_gw_redis_sync_left(ngx_gw_redis_sync_t *sync)
+{
+    uint64_t  now;
+
+    now = ngx_gw_redis_sync_now();
+
+    return now < sync->deadline ? (ngx_msec_t) (sync->deadline - now) : 0;
+}
+
+
+/*
+ * Until the socket is ready, or the exchange has taken its time; without
+ * events only whether that is over.
+ */
 
 static ngx_int_t
 ngx_gw_redis_sync_wait(ngx_gw_redis_sync_t *sync, short events)
 {
     int            n;
-    uint64_t       now;
+    ngx_msec_t     left;
     struct pollfd  pfd;
 
-    pfd.fd = sync->context->fd;
+    pfd.fd = sync->wire.fd;
     pfd.events = events;
-    pfd.revents = 0;
 
     do {
-        now = ngx_gw_redis_sync_now();
+        left = ngx_gw_redis_sync_left(sync);
 
-        if (now >= sync->deadline) {
-            ngx_gw_redis_sync_failed(sync, (sync->deadline == sync->end)
-                                           ? "it took too long altogether"
-                                           : "timed out");
-            return NGX_ERROR;
+        if (left == 0) {
+            return ngx_gw_redis_sync_failed(sync,
+                                    (sync->deadline == sync->end)
+                                    ? "it took too long altogether"
+                                    : ngx_gw_redis_wire_timed_out(&sync->wire));
         }
 
-        n = poll(&pfd, 1, (int) (sync->deadline - now));
+        if (events == 0) {
+            return NGX_OK;
+        }
+
+        pfd.revents = 0;
+        n = poll(&pfd, 1, (int) left);
 
     } while (n == 0 || (n == -1 && ngx_errno == NGX_EINTR));
 
     if (n == -1) {
-        ngx_gw_redis_sync_failed(sync, strerror(ngx_errno));
-        return NGX_ERROR;
+        return ngx_gw_redis_sync_failed(sync, strerror(ngx_errno));
     }
 
     return NGX_OK;
@@ -456,15 +468,16 @@ ngx_gw_redis_sync_wait(ngx_gw_redis_sync_t *sync, short events)
 
 /* Nothing comes of the connection any more. */
 
-static void
+static ngx_int_t
 ngx_gw_redis_sync_failed(ngx_gw_redis_sync_t *sync, const char *reason)
 {
     if (reason != sync->reason) {
-        (void) ngx_cpystrn((u_char *) sync->reason, (u_char *) reason,
-                           NGX_GW_REDIS_REASON);
+        ngx_gw_redis_reason(sync->reason, reason);
     }
 
     ngx_gw_redis_sync_close(sync);
+
+    return NGX_ERROR;
 }
 
 

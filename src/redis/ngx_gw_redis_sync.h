@@ -11,9 +11,8 @@
 #define NGX_GW_REDIS_SYNC_H
 
 
-#include "src/redis/ngx_gw_redis.h"
-
-#include <hiredis/hiredis.h>
+#include "src/redis/ngx_gw_redis_greet.h"
+#include "src/redis/ngx_gw_redis_wire.h"
 
 
 typedef struct {
@@ -21,10 +20,11 @@ typedef struct {
 
     /* private */
     ngx_gw_redis_conf_t  *conf;
-    redisContext         *context;     /* NULL: there is no connection */
-    uint64_t              end;         /* ms, monotonic: of everything */
-    uint64_t              deadline;    /* of the exchange */
-    ngx_gw_redis_bound_t  bound;
+    ngx_log_t            *log;
+    ngx_gw_redis_host_t   host;         /* that it is connected to */
+    ngx_gw_redis_wire_t   wire;
+    uint64_t              end;          /* ms, monotonic: of everything */
+    uint64_t              deadline;     /* of the exchange */
 } ngx_gw_redis_sync_t;
 
 
@@ -40,13 +40,13 @@ ngx_int_t ngx_gw_redis_sync_open(ngx_gw_redis_sync_t *sync,
 /*
  * The reply, of at most so many bytes, for freeReplyObject().  NULL: there
  * was none in time; sync->reason says why, and there is none to any later
- * command either.
+ * command either.  In a cluster the node that serves the key is connected to.
  */
 
 redisReply *ngx_gw_redis_sync_command(ngx_gw_redis_sync_t *sync, size_t most,
     ngx_uint_t argc, const char **argv, const size_t *argvlen);
 
-#define ngx_gw_redis_sync_is_open(sync)  ((sync)->context != NULL)
+#define ngx_gw_redis_sync_is_open(sync)  ((sync)->wire.reader != NULL)
 
 void ngx_gw_redis_sync_close(ngx_gw_redis_sync_t *sync);
 

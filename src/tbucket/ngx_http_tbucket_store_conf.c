@@ -58,6 +58,10 @@ static const struct {
     { ngx_string("redis:"), ngx_http_tbucket_redis_conf },
     { ngx_string("redis+unix:"), ngx_http_tbucket_redis_conf },
     { ngx_string("redis+sentinel:"), ngx_http_tbucket_redis_conf },
+    { ngx_string("redis+cluster:"), ngx_http_tbucket_redis_conf },
+    { ngx_string("rediss:"), ngx_http_tbucket_redis_conf },
+    { ngx_string("rediss+sentinel:"), ngx_http_tbucket_redis_conf },
+    { ngx_string("rediss+cluster:"), ngx_http_tbucket_redis_conf },
     { ngx_null_string, NULL }
 };
 
@@ -149,12 +153,11 @@ static char *
 ngx_http_tbucket_store_arg(ngx_conf_t *cf, ngx_http_tbucket_store_t *store,
     ngx_str_t *arg)
 {
-    ngx_str_t                             value;
+    ngx_str_t                             value, *param;
     const ngx_http_tbucket_store_time_t  *t;
 
     static const ngx_str_t  prefix = ngx_string("prefix=");
     static const ngx_str_t  node = ngx_string("node=");
-    static const ngx_str_t  file = ngx_string("password_file=");
 
     for (t = ngx_http_tbucket_times; t->range; t++) {
         if (ngx_http_tbucket_store_take(arg, &t->name, &value)) {
@@ -173,26 +176,14 @@ ngx_http_tbucket_store_arg(ngx_conf_t *cf, ngx_http_tbucket_store_t *store,
                                            NGX_HTTP_TBUCKET_NODE_MAX, &value);
     }
 
-    if (!ngx_http_tbucket_store_take(arg, &file, &value)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", arg);
+    param = ngx_array_push(&store->params);
+    if (param == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    if (store->password_file.data) {
-        return "has duplicate \"password_file\" parameter";
-    }
+    *param = *arg;
 
-    if (value.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "the name of \"password_file\" is empty");
-        return NGX_CONF_ERROR;
-    }
-
-    store->password_file = value;
-
-    return ngx_conf_full_name(cf->cycle, &store->password_file, 1) == NGX_OK
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return NGX_CONF_OK;
 }
 
 

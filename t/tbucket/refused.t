@@ -169,9 +169,8 @@ refused('tbucket_zone all zone=z:64k rate=1r/h; tbucket_store sqlite:s.db %s;',
                        . '"._:-"',
     'prefix='       => 'invalid prefix "": 1 to 64 letters',
     'node=a node=b' => 'duplicate "node" parameter',
-    'password_file=' => 'the name of "password_file" is empty',
     'password_file=/nonexistent'
-        => 'password_file is for Redis, not for a database in a file',
+        => 'invalid parameter "password_file=/nonexistent" of a database',
     'retries=3'     => 'invalid parameter "retries=3"',
 );
 

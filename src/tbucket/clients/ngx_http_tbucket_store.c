@@ -28,6 +28,12 @@ ngx_http_tbucket_store_create(ngx_conf_t *cf)
     store->interval = NGX_CONF_UNSET_MSEC;
     store->timeout = NGX_CONF_UNSET_MSEC;
 
+    if (ngx_array_init(&store->params, cf->pool, 1, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
     return store;
 }
 

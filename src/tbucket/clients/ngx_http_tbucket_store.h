@@ -63,7 +63,8 @@ struct ngx_http_tbucket_store_s {
     ngx_msec_t                           timeout;
     ngx_str_t                            prefix;
     ngx_str_t                            node;
-    ngx_str_t                            password_file;   /* full name */
+    ngx_array_t                          params;    /* of the kind of store:
+                                                       "name=value" */
 
     void                                *data;  /* of the kind of store */
 };

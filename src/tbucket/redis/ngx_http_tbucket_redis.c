@@ -51,7 +51,10 @@ ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url)
 {
     char                      *rv;
+    ngx_str_t                 *param;
     ngx_msec_t                 tick;
+    ngx_uint_t                 i;
+    ngx_gw_redis_params_t      params;
     ngx_http_tbucket_redis_t  *redis;
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -60,7 +63,27 @@ ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    rv = ngx_gw_redis_configure(cf, &redis->conf, url, &store->password_file);
+    ngx_memzero(&params, sizeof(ngx_gw_redis_params_t));
+    param = store->params.elts;
+
+    for (i = 0; i < store->params.nelts; i++) {
+
+        switch (ngx_gw_redis_param(cf, &params, &param[i])) {
+
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &param[i]);
+            return NGX_CONF_ERROR;
+
+        default:
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    rv = ngx_gw_redis_configure(cf, &redis->conf, url, &params);
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -311,7 +334,7 @@ ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz)
 {
     rz->following = 0;
 
-    ngx_gw_redis_link_close(&rz->stream->link, "begins with the stream anew");
+    ngx_gw_redis_reconnect(rz->stream, "begins with the stream anew");
 }
 
 
@@ -433,10 +456,9 @@ ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis)
 
     redis->demotions = n;
 
-    ngx_gw_redis_link_close(&redis->command->link, NGX_GW_REDIS_DEMOTED);
+    ngx_gw_redis_reconnect(redis->command, NGX_GW_REDIS_DEMOTED);
 
     for (i = 0; i < redis->nzones; i++) {
-        ngx_gw_redis_link_close(&redis->zones[i].stream->link,
-                                NGX_GW_REDIS_DEMOTED);
+        ngx_gw_redis_reconnect(redis->zones[i].stream, NGX_GW_REDIS_DEMOTED);
     }
 }

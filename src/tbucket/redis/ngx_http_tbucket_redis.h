@@ -219,7 +219,7 @@ struct ngx_http_tbucket_redis_s {
     ngx_http_tbucket_store_t     *store;
     ngx_log_t                    *log;
     uint64_t                      identity;     /* of this Redis and prefix */
-    char                          sha1[NGX_HTTP_TBUCKET_SCRIPTS][40];
+    ngx_gw_redis_script_t         scripts[NGX_HTTP_TBUCKET_SCRIPTS];
 
     ngx_uint_t                    nzones;
     ngx_http_tbucket_rzone_t     *zones;

@@ -106,8 +106,13 @@ ngx_http_tbucket_redis_scripts(ngx_http_tbucket_redis_t *redis)
                         ngx_http_tbucket_scripts[i].len);
         ngx_sha1_final(digest, &sha1);
 
-        (void) ngx_hex_dump((u_char *) redis->sha1[i], digest, 20);
+        (void) ngx_hex_dump((u_char *) redis->scripts[i].sha1, digest, 20);
+
+        redis->scripts[i].text = ngx_http_tbucket_scripts[i];
     }
+
+    redis->conf.scripts = redis->scripts;
+    redis->conf.nscripts = NGX_HTTP_TBUCKET_SCRIPTS;
 }
 
 
@@ -124,7 +129,7 @@ ngx_http_tbucket_redis_begin(ngx_http_tbucket_redis_t *redis,
 
     } else {
         ngx_http_tbucket_redis_literal(args, "EVALSHA");
-        ngx_http_tbucket_redis_put(args, redis->sha1[script], 40);
+        ngx_http_tbucket_redis_put(args, redis->scripts[script].sha1, 40);
     }
 
     ngx_http_tbucket_redis_put(args, nkeys, ngx_strlen(nkeys));

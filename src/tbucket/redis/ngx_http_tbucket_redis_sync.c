@@ -223,7 +223,7 @@ ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link, redisReply *reply,
 
         /* of entries that nobody can read only a comparison gets us past */
 
-        rz->skip = (link->link.bound.error != NULL);
+        rz->skip = ngx_gw_redis_is_unbound(link);
         return;
     }
 

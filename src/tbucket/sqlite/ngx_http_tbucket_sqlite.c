@@ -68,10 +68,10 @@ ngx_http_tbucket_sqlite_conf(ngx_conf_t *cf,
     ngx_str_t                   path;
     ngx_http_tbucket_sqlite_t  *sq;
 
-    if (store->password_file.data) {
+    if (store->params.nelts) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "password_file is for Redis, not for a database "
-                           "in a file");
+                           "invalid parameter \"%V\" of a database in a file",
+                           store->params.elts);
         return NGX_CONF_ERROR;
     }
 

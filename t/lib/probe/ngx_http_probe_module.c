@@ -2,11 +2,10 @@
 /*
  * What src/common has, within reach of HTTP requests: for tests only.
  *
- *   redis_probe URL [timeout=TIME] [password_file=PATH]   (http)
+ *   redis_probe URL [timeout=TIME] [parameters of tbucket_store]   (http)
  *   probe_redis      GET ?GET+key: sends the words to Redis, shows the reply
  *   probe_clients    POST: reads clients, answers with their number
  *   probe_metrics    a counter, a gauge and a histogram, labelled ?...
- *   probe_drain      as probe_redis, and then waits for it, blocking
  */
 
 
@@ -31,7 +30,6 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_probe_redis(ngx_http_request_t *r);
-static ngx_int_t ngx_http_probe_drain(ngx_http_request_t *r);
 static void ngx_http_probe_reply(ngx_gw_redis_t *redis, redisReply *reply,
     void *data);
 static void ngx_http_probe_write_reply(yajl_gen gen, redisReply *reply);
@@ -72,13 +70,6 @@ static ngx_command_t  ngx_http_probe_commands[] = {
       0,
       0,
       (void *) ngx_http_probe_redis },
-
-    { ngx_string("probe_drain"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_http_probe_set,
-      0,
-      0,
-      (void *) ngx_http_probe_drain },
 
     { ngx_string("probe_clients"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
@@ -181,21 +172,6 @@ ngx_http_probe_redis(ngx_http_request_t *r)
     r->main->count++;
 
     return NGX_DONE;
-}
-
-
-static ngx_int_t
-ngx_http_probe_drain(ngx_http_request_t *r)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_probe_redis(r);
-
-    if (rc == NGX_DONE) {
-        ngx_gw_redis_drain(ngx_http_probe_connection, 2000);
-    }
-
-    return rc;
 }
 
 
@@ -420,13 +396,18 @@ ngx_http_probe_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_probe_main_conf_t  *pmcf = conf;
 
-    ngx_str_t   *value, s, file;
-    ngx_uint_t   i;
+    ngx_str_t                 *value, s;
+    ngx_uint_t                 i;
+    ngx_gw_redis_params_t      params;
+    ngx_http_core_loc_conf_t  *clcf;
 
     (void) cmd;
 
     value = cf->args->elts;
-    ngx_str_null(&file);
+    ngx_memzero(&params, sizeof(ngx_gw_redis_params_t));
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    pmcf->redis.resolver = &clcf->resolver;
     pmcf->redis.timeout = 1000;
 
     for (i = 2; i < cf->args->nelts; i++) {
@@ -438,9 +419,7 @@ ngx_http_probe_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (ngx_strncmp(value[i].data, "password_file=", 14) == 0) {
-            file.data = value[i].data + 14;
-            file.len = value[i].len - 14;
+        if (ngx_gw_redis_param(cf, &params, &value[i]) == NGX_OK) {
             continue;
         }
 
@@ -449,7 +428,7 @@ ngx_http_probe_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     pmcf->configured = 1;
 
-    return ngx_gw_redis_configure(cf, &pmcf->redis, &value[1], &file);
+    return ngx_gw_redis_configure(cf, &pmcf->redis, &value[1], &params);
 }
 
 
