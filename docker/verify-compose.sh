@@ -117,6 +117,14 @@ wait_for 10 'the second gateway does not learn of a client' \
     has '"capacity":2,' http://127.0.0.1:8083/clients/verify
 echo '    a client made at one gateway is known to the other'
 
+for i in $(seq 10); do
+    curl -s -o "$dir/answer" -w '%{http_code}\n' -H 'X-API-Key: verify' \
+        "http://127.0.0.1:808$((i % 2 * 2))/"
+done >"$dir/codes"
+[ "$(grep -c '^200$' "$dir/codes")" = 2 ] \
+    || die "two gateways do not limit as one: $(sort "$dir/codes" | uniq -c | tr '\n' ' ')"
+echo '    and limited by both as by one'
+
 compose restart redis || die 'Redis does not start again'
 
 # it may have another address now

@@ -141,6 +141,8 @@ for signal in TERM INT QUIT; do
     curl -fsS "http://127.0.0.1:$port/" >/dev/null || die "no answer"
     curl -fsS "http://127.0.0.1:$((port + 2))/upstreams" >/dev/null \
         || die "no answer of the admin server"
+    curl -fsS "http://127.0.0.1:$((port + 2))/" | grep -q '<title>Gateway' \
+        || die "no status page"
     [ "$(curl -s -o "$dir/421" -w '%{http_code}' -H 'Host: evil.example' \
          "http://127.0.0.1:$((port + 2))/clients")" = 421 ] \
         || die "the admin server answers to any name"

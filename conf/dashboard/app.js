@@ -45,6 +45,11 @@ class Source {
     }
   }
 
+  // What is to be added where something old is shown.
+  asOf() {
+    return this.failure === null ? '' : ` That was at ${clock(this.good)}.`;
+  }
+
   // What has to be told of it, or null.
   notice() {
     if (this.failure === null || this.absent) {
@@ -103,9 +108,9 @@ const answerServers = () => {
     answer('out', 'Not known.', servers.failure ? 'bad' : 'quiet', []);
     return out;
   }
-  answer('out', out.length ? `${out.length.toLocaleString('en')} of ${
+  answer('out', (out.length ? `${out.length.toLocaleString('en')} of ${
     count(upstreams.total(), 'server')} ${out.length === 1 ? 'is' : 'are'} out.`
-    : `None of ${count(upstreams.total(), 'server')}.`,
+    : `None of ${count(upstreams.total(), 'server')}.`) + servers.asOf(),
   emptied.length ? 'bad' : out.length ? 'warn' : 'good', some([
     ...emptied.map(({name}) => ({key: name,
       text: `${name} has no server left: its clients get 502`})),
@@ -146,7 +151,9 @@ const answerClients = () => {
   answer('limited', refusing.length
     ? `${brief(refusing.reduce((n, {rate}) => n + rate, 0))
     } requests a second are refused.`
-    : 'None: nobody is refused.', refusing.length ? 'warn' : 'good',
+    : metrics.failure ? `Not known since ${clock(metrics.good)}.`
+      : 'None: nobody is refused.', refusing.length || metrics.failure
+    ? 'warn' : 'good',
   some(refusing.map(({zone, rate}) => ({key: zone.name,
     head: () => h('b', {}, zone.name),
     text: `refuses ${brief(rate)} a second`})), 'zones more'));

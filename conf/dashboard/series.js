@@ -37,7 +37,9 @@ export class Series {
   }
 
   rate() {
-    return this.points.length ? this.at(this.points.length - 1) : null;
+    const last = this.points.at(-1);
+    return last && Date.now() - last[0] < GAP
+      ? this.at(this.points.length - 1) : null;
   }
 
   // Whether it grew in the minute, but for the first sample.
