@@ -58,6 +58,7 @@ use Cwd ();
 use Gateway::Process qw(wait_for);
 use IPC::Open2 qw(open2);
 use JSON::PP ();
+use Test::More ();
 
 my $here = Cwd::abs_path(__FILE__ =~ s{[^/]*$}{}r . '../browser');
 my $npm  = Cwd::abs_path("$here/../../..") . '/build/browser';
