@@ -6,9 +6,9 @@
 -- ARGV: kind, id, capacity, rate, tokens, state of tokens (none: they are
 -- leased), then the limits in force for a value that is malformed.
 --
--- Returns EPOCH (the store is not whole), EXISTS, MISSING, or RANGE with the
--- limits that the tokens are too many for; else OLD or NEW, the entry of the
--- stream, and the limits as they are now.
+-- Returns EPOCH (the store is not whole), EXISTS, MISSING, or RANGE with what
+-- would be the value but that the tokens are too many for it; else OLD or NEW,
+-- the entry of the stream, and the value.
 
 if redis.replicate_commands then redis.replicate_commands() end
 
@@ -54,9 +54,14 @@ if kind == 'change' then
   if capacity == '' then capacity = c end
   if rate == '' then rate = r end
   if capacity == '' or rate == '' then return {'MISSING'} end
-  if tokens ~= '' and tonumber(tokens) > tonumber(capacity) then
-    return {'RANGE', '0-0', capacity, rate}
-  end
+end
+
+local value = '{"capacity":' .. capacity .. ',"rate_per_sec":' .. rate .. '}'
+
+if kind == 'change' and tokens ~= ''
+   and tonumber(tokens) > tonumber(capacity)
+then
+  return {'RANGE', '0-0', value}
 end
 
 if state ~= '' then
@@ -69,8 +74,7 @@ local seq = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 100000, '*', 'id', id)
 if kind == 'remove' then
   redis.call('HDEL', KEYS[1], id)
 else
-  redis.call('HSET', KEYS[1], id, '{"capacity":' .. capacity
-             .. ',"rate_per_sec":' .. rate .. '}')
+  redis.call('HSET', KEYS[1], id, value)
 end
 
 -- Tokens are saved also while the node's name is that of a predecessor that
@@ -85,4 +89,4 @@ if state ~= '' then
   end
 end
 
-return {old and 'OLD' or 'NEW', seq, capacity, rate}
+return {old and 'OLD' or 'NEW', seq, value}

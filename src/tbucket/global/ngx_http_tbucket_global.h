@@ -28,6 +28,7 @@
 #include "src/core/lease/tb_lease.h"
 #include "src/core/limit/tb_recall.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 /* ms until requests look whether another worker's call has been answered */

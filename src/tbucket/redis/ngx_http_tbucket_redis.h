@@ -1,17 +1,18 @@
 
 /*
- * What the parts of the Redis store share.
+ * What the parts of the Redis store share, which is what they all stand on:
+ * a zone in this process, keys, scripts, commands and replies.
  *
- *     _redis.c         the URL, life in nginx's processes, whose turn it is
- *     _redis_script.c  keys, scripts, arguments
- *     _redis_write.c   writes of the API
- *     _redis_sync.c    the stream of changes and full comparisons
- *     _redis_seed.c    a Redis that is empty
- *     _redis_apply.c   what was read, into shared memory
- *     _redis_tokens.c  the states of buckets that are not full
- *     _redis_trouble.c what Redis refuses, and when it is asked again
- *     _redis_info.c    clients that Redis has evicted
- *     _redis_load.c    start and end, in the master
+ *     _store    the URL, life in nginx's processes, whose turn it is
+ *     _write    writes of the API
+ *     _sync     the stream of changes and full comparisons
+ *     _seed     a Redis that is empty
+ *     _apply    what was read, into shared memory
+ *     _tokens   the states of buckets that are not full, saved
+ *     _restore  and read again
+ *     _trouble  what Redis refuses, and when it is asked again
+ *     _info     clients that Redis has evicted
+ *     _load     start and end, in the master
  *
  * Every worker has a connection for commands.  One of them is the leader
  * of a zone: it has another one, on which it waits for the stream.  What is
@@ -20,8 +21,8 @@
  */
 
 
-#ifndef NGX_HTTP_TBUCKET_STORE_REDIS_H
-#define NGX_HTTP_TBUCKET_STORE_REDIS_H
+#ifndef NGX_HTTP_TBUCKET_REDIS_H
+#define NGX_HTTP_TBUCKET_REDIS_H
 
 
 #include "src/redis/ngx_gw_redis.h"
@@ -32,7 +33,7 @@
 
 
 #define NGX_HTTP_TBUCKET_REDIS_PAGE   250    /* clients in a command */
-#define NGX_HTTP_TBUCKET_REDIS_ARGS   (2 * NGX_HTTP_TBUCKET_REDIS_PAGE + 24)
+#define NGX_HTTP_TBUCKET_REDIS_ARGS   (2 * NGX_HTTP_TBUCKET_WRITE_MAX + 24)
 
 /* a name of a token state: an id, or "#" and a hash */
 #define NGX_HTTP_TBUCKET_REDIS_NAME   256
@@ -239,85 +240,6 @@ struct ngx_http_tbucket_redis_s {
 };
 
 
-/* ngx_http_tbucket_redis.c */
-
-/* A full comparison of zone and Redis is due. */
-
-void ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz);
-
-/* Begins with the stream again, on a new connection. */
-
-void ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz);
-
-/* What else is to be done once the worker is the leader and has both links. */
-
-void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
-
-
-/* ngx_http_tbucket_redis_trouble.c */
-
-/*
- * A command of that kind was refused, or its reply made no sense: what this
- * means and the reason are logged, each reason once until it is over, and
- * the worker is to let some time pass before it sends the next one.
- */
-
-void ngx_http_tbucket_redis_refused(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind, const char *what, redisReply *reply);
-
-/* The same with a reason that is no reply of Redis. */
-
-void ngx_http_tbucket_redis_trouble(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind, const char *what, const char *reason);
-
-/* A command of that kind was done. */
-
-void ngx_http_tbucket_redis_fine(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind);
-
-/* Lets some time pass before the next one of that kind, more each time. */
-
-void ngx_http_tbucket_redis_pause(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind);
-
-/* ms until a command of that kind may be sent; 0: now. */
-
-ngx_msec_t ngx_http_tbucket_redis_rest(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_trouble_e kind);
-
-/* Whether Redis refuses something that a store has to do. */
-
-ngx_uint_t ngx_http_tbucket_redis_is_troubled(ngx_http_tbucket_rzone_t *rz);
-
-/* Why, for people: in reason of NGX_GW_REDIS_REASON bytes. */
-
-void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,
-    redisReply *reply, char *reason);
-
-/* Why a Redis without an epoch takes no writes yet; likewise. */
-
-void ngx_http_tbucket_redis_empty(ngx_http_tbucket_rzone_t *rz,
-    char *reason);
-
-
-/* ngx_http_tbucket_redis_info.c */
-
-/* Asks a new connection whether Redis may evict what is ours, and warns. */
-
-void ngx_http_tbucket_redis_inform(ngx_http_tbucket_redis_t *redis);
-
-/*
- * Whether a view is not to be believed, as Redis seems to have lost most of
- * the clients.  It is found out whether it has evicted them, and then it is
- * given them back; else the next view is believed.
- */
-
-ngx_uint_t ngx_http_tbucket_redis_gone(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_view_t *view);
-
-
-/* ngx_http_tbucket_redis_script.c */
-
 /* Names the keys of a zone; NGX_ERROR: no memory. */
 
 ngx_int_t ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz,
@@ -368,118 +290,13 @@ ngx_uint_t ngx_http_tbucket_redis_is(redisReply *reply, const char *word);
 ngx_int_t ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view,
     redisReply *reply);
 
+/* A full comparison of zone and Redis is due. */
 
-/* ngx_http_tbucket_redis_apply.c */
+void ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz);
 
-/*
- * The items of a view, those in order of their changes; NGX_DECLINED: the
- * view is too old to be judged.
- */
+/* Begins with the stream again, on a new connection. */
 
-ngx_int_t ngx_http_tbucket_redis_apply(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_view_t *view);
-
-/*
- * Up to a page of registered clients after *after, which is moved on; *end is
- * set when there are no more.  Bounded work: there may be none, and no end.
- */
-
-ngx_uint_t ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz,
-    uint64_t *after, tb_registry_entry_t *entries, ngx_uint_t *end);
-
-
-/* ngx_http_tbucket_redis_write.c */
-
-void ngx_http_tbucket_redis_persist(ngx_http_tbucket_store_t *store,
-    ngx_http_tbucket_write_t *write);
-ngx_uint_t ngx_http_tbucket_redis_is_latest(ngx_http_tbucket_write_t *write,
-    const tb_hash_t *h);
-
-/* Sees to the writes that wait for a connection, whatever came of it. */
-
-void ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis);
-
-
-/* ngx_http_tbucket_redis_sync.c */
-
-/* The stream's connection has come up. */
-
-void ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz);
-
-/* Asks for the next pages, as far as they are due. */
-
-void ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz);
-
-
-/* ngx_http_tbucket_redis_seed.c */
-
-/*
- * What Redis' epoch means: NGX_OK: memory is of the same; NGX_DECLINED: it
- * is adopted, and a full comparison is due; NGX_AGAIN: Redis has lost its
- * data and gets it from us, or from another node, first.
- */
-
-ngx_int_t ngx_http_tbucket_redis_judge(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_view_t *view);
-
-/* Gives the stream's connection to seeding; follow() is called after it. */
-
-void ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz);
-
-/* The last step, or the only one where there is nothing to seed. */
-
-void ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *epoch);
-
-/* A new epoch in buf of NGX_HTTP_TBUCKET_EPOCH_SIZE bytes. */
-
-void ngx_http_tbucket_redis_new_epoch(char *buf, ngx_uint_t fresh);
-
-
-/* ngx_http_tbucket_redis_restore.c */
-
-/* Asks for a page of what the master could not read, Redis being away. */
-
-void ngx_http_tbucket_redis_ask_states(ngx_http_tbucket_rzone_t *rz);
-
-/*
- * States as HSCAN has them (a list of names and values), with the time that
- * has passed credited; a bucket never gets more than it holds.  hashes: those
- * of unregistered clients are of our secret.  Returns how many were used.
- */
-
-ngx_uint_t ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz,
-    redisReply *list, ngx_uint_t hashes);
-
-
-/* ngx_http_tbucket_redis_tokens.c */
-
-/* Saves what is due, shows that the node is alive. */
-
-void ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz);
-
-/*
- * Arguments to stage the next buckets, up to a page of them; how many there
- * are.
- */
-
-ngx_uint_t ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args);
-
-/* The arguments of SAVE: mode is "beat", "save" or "leave". */
-
-void ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode);
-
-/* Gathers from save->slot on until then (us); whether that was all. */
-
-ngx_uint_t ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz,
-    uint64_t until);
-ngx_int_t ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz);
-
-/* Nothing is saved any more: frees what gathering took. */
-
-void ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz);
+void ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz);
 
 /* Redis' time, ms since 1970; our own as long as that is not known. */
 
@@ -488,12 +305,4 @@ void ngx_http_tbucket_redis_set_time(ngx_http_tbucket_rzone_t *rz,
     uint64_t time);
 
 
-/* ngx_http_tbucket_redis_load.c */
-
-ngx_int_t ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
-    ngx_cycle_t *cycle);
-void ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
-    ngx_cycle_t *cycle);
-
-
-#endif /* NGX_HTTP_TBUCKET_STORE_REDIS_H */
+#endif /* NGX_HTTP_TBUCKET_REDIS_H */

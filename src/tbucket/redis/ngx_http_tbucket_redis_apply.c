@@ -5,7 +5,7 @@
  */
 
 
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
 
 
 /* chains of the registry that one call may find empty */

@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_INFO  262144     /* bytes, of INFO */

@@ -8,6 +8,12 @@
 
 #include "src/redis/ngx_gw_redis_sync.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_load.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 /* ms that a start or reload, and the end, wait for Redis at most */

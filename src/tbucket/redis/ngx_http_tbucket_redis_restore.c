@@ -9,7 +9,8 @@
 #include <ngx_core.h>
 
 #include "src/core/limit/tb_tokens.h"
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_STATES  200      /* in a page, about */

@@ -6,7 +6,9 @@
  */
 
 
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_NEW    "-new"
@@ -232,7 +234,7 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
     if (ngx_http_tbucket_redis_is(reply, "DONE")) {
         rz->reseed = 0;
         ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
-        ngx_http_tbucket_redis_follow(rz);
+        ngx_post_event(&rz->retry, &ngx_posted_events);
         return;
     }
 
@@ -270,5 +272,5 @@ ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz)
     rz->reseed = 0;
 
     ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
-    ngx_http_tbucket_redis_follow(rz);
+    ngx_post_event(&rz->retry, &ngx_posted_events);
 }

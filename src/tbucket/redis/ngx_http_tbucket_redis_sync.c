@@ -7,7 +7,11 @@
  */
 
 
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_sync.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_BLOCK  1000      /* ms, of XREAD */
@@ -175,7 +179,10 @@ ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
     }
 
     ngx_http_tbucket_redis_wait(rz);
-    ngx_http_tbucket_redis_tick_zone(rz);
+
+    if (ngx_gw_redis_is_up(rz->redis->command)) {
+        ngx_http_tbucket_redis_compare(rz);
+    }
 }
 
 

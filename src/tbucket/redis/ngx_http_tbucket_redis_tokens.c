@@ -10,7 +10,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 /* us that gathering may take of the event loop at a time */
@@ -508,30 +510,4 @@ ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
                   "tbucket_store: zone \"%V\": token states are not saved: "
                   "node \"%V\" is in use by another nginx, \"node=\" must "
                   "differ", &rz->zone->name, &rz->redis->store->node);
-}
-
-
-uint64_t
-ngx_http_tbucket_redis_time(ngx_http_tbucket_rzone_t *rz)
-{
-    uint64_t     clock;
-    ngx_time_t  *tp;
-
-    clock = atomic_load_explicit(&rz->mirror->clock, memory_order_relaxed);
-
-    if (clock) {
-        return clock + ngx_current_msec;
-    }
-
-    tp = ngx_timeofday();
-
-    return (uint64_t) tp->sec * 1000 + tp->msec;
-}
-
-
-void
-ngx_http_tbucket_redis_set_time(ngx_http_tbucket_rzone_t *rz, uint64_t time)
-{
-    atomic_store_explicit(&rz->mirror->clock, time - ngx_current_msec,
-                          memory_order_relaxed);
 }

@@ -7,6 +7,7 @@
 
 
 #include "src/core/text/gw_redis_reason.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
 
 

@@ -1,42 +1,34 @@
 
 /*
- * Writes of the API: each is decided and done by one script in Redis, and
- * applied here when that has answered.  The clients of a large one are sent
- * in pages to a hash of its own first, so that the script finds them all.
+ * Writes of the API: each is decided and done by one script in Redis.
  */
 
 
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
-
-
-/* ms that clients of a large write wait in Redis for the rest */
-#define NGX_HTTP_TBUCKET_REDIS_STAGED  "60000"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_write.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 typedef struct {
     ngx_http_tbucket_rzone_t   *rz;
     ngx_http_tbucket_write_t   *write;
     tb_stream_id_t              seq;       /* of the change, in the stream */
-    ngx_uint_t                  sent;      /* changes, of a large write */
-    ngx_str_t                   staged;    /* their key */
-    ngx_uint_t                  text;
+    ngx_uint_t                  text;      /* the script is sent as one */
 } ngx_http_tbucket_rwrite_t;
 
 
 static void ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw);
+static void ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw);
+static void ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw);
+static void ngx_http_tbucket_redis_sent(ngx_http_tbucket_rwrite_t *rw);
 static void ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rwrite_t *rw,
     char *capacity, char *rate);
 static void ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
-static void ngx_http_tbucket_redis_stage(ngx_http_tbucket_rwrite_t *rw);
-static void ngx_http_tbucket_redis_staged(ngx_gw_redis_t *link,
-    redisReply *reply, void *data);
-static void ngx_http_tbucket_redis_commit(ngx_http_tbucket_rwrite_t *rw);
 static void ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply);
 static ngx_int_t ngx_http_tbucket_redis_outcome(
     ngx_http_tbucket_rwrite_t *rw, redisReply *reply);
-static ngx_int_t ngx_http_tbucket_redis_limits(ngx_http_tbucket_rwrite_t *rw,
+static ngx_int_t ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply);
 
 
@@ -100,9 +92,6 @@ ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
             ngx_http_tbucket_written(write, NGX_ERROR,
                                      redis->command->reason);
 
-        } else if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
-            ngx_http_tbucket_redis_stage(write->data);
-
         } else {
             ngx_http_tbucket_redis_send(write->data);
         }
@@ -112,6 +101,18 @@ ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
 
 static void
 ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
+{
+    if (rw->write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
+        ngx_http_tbucket_redis_send_bulk(rw);
+
+    } else {
+        ngx_http_tbucket_redis_send_one(rw);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
 {
     char                        capacity[GW_NUMBER_SIZE];
     char                        rate[GW_NUMBER_SIZE];
@@ -171,11 +172,70 @@ ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_put(args, known[0], ngx_strlen(known[0]));
     ngx_http_tbucket_redis_put(args, known[1], ngx_strlen(known[1]));
 
+    ngx_http_tbucket_redis_sent(rw);
+}
+
+
+/* An array, as ids and values in turn. */
+
+static void
+ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw)
+{
+    char                       *value;
+    size_t                      len;
+    ngx_uint_t                  i;
+    ngx_http_tbucket_args_t    *args;
+    ngx_http_tbucket_rzone_t   *rz;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_change_t  *change;
+
+    rz = rw->rz;
+    write = rw->write;
+    args = &rz->redis->scratch->args;
+
+    value = ngx_pnalloc(write->pool, write->n * TB_CLIENT_VALUE_SIZE);
+
+    if (value == NULL) {
+        ngx_http_tbucket_written(write, NGX_ERROR, "no memory");
+        return;
+    }
+
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_BULK, rw->text, "3");
+    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, &rz->changes);
+    ngx_http_tbucket_redis_str(args, &rz->epoch);
+
+    for (i = 0; i < write->n; i++) {
+        change = &write->changes[i];
+
+        len = tb_client_print_limits(value, change->capacity, change->rate);
+
+        ngx_http_tbucket_redis_str(args, &change->id);
+        ngx_http_tbucket_redis_put(args, value, len);
+
+        value += len;
+    }
+
+    ngx_http_tbucket_redis_sent(rw);
+}
+
+
+static void
+ngx_http_tbucket_redis_sent(ngx_http_tbucket_rwrite_t *rw)
+{
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = rw->rz->redis;
+    args = &redis->scratch->args;
+
     if (ngx_gw_redis_command(redis->command, ngx_http_tbucket_redis_answered,
                              rw, args->n, args->value, args->len)
         != NGX_OK)
     {
-        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
+        ngx_http_tbucket_written(rw->write, NGX_ERROR,
+                                 redis->command->reason);
     }
 }
 
@@ -233,155 +293,11 @@ ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
 
     if (ngx_http_tbucket_redis_unknown(reply, rw->text)) {
         rw->text = 1;
-
-        if (rw->write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
-            ngx_http_tbucket_redis_commit(rw);
-
-        } else {
-            ngx_http_tbucket_redis_send(rw);
-        }
-
+        ngx_http_tbucket_redis_send(rw);
         return;
     }
 
     ngx_http_tbucket_redis_accepted(rw, reply);
-}
-
-
-/* Sends the next page, or the script if there is none. */
-
-static void
-ngx_http_tbucket_redis_stage(ngx_http_tbucket_rwrite_t *rw)
-{
-    size_t                       len;
-    ngx_uint_t                   i, n;
-    ngx_http_tbucket_args_t     *args;
-    ngx_http_tbucket_redis_t    *redis;
-    ngx_http_tbucket_write_t    *write;
-    ngx_http_tbucket_change_t   *change;
-    ngx_http_tbucket_scratch_t  *scratch;
-
-    write = rw->write;
-    redis = rw->rz->redis;
-    scratch = redis->scratch;
-    args = &scratch->args;
-
-    if (rw->staged.data == NULL) {
-        rw->staged.data = ngx_pnalloc(write->pool,
-                                      rw->rz->clients.len + 3 * 9 + 1);
-        if (rw->staged.data == NULL) {
-            ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
-            return;
-        }
-
-        rw->staged.len = ngx_sprintf(rw->staged.data, "%V:%08xD%08xD%08xD",
-                                     &rw->rz->clients, (uint32_t) ngx_pid,
-                                     (uint32_t) ngx_random(),
-                                     (uint32_t) ngx_random())
-                         - rw->staged.data;
-    }
-
-    n = ngx_min(write->n - rw->sent, NGX_HTTP_TBUCKET_REDIS_PAGE);
-
-    if (n == 0) {
-        ngx_http_tbucket_redis_commit(rw);
-        return;
-    }
-
-    args->n = 0;
-
-    ngx_http_tbucket_redis_literal(args, "HSET");
-    ngx_http_tbucket_redis_str(args, &rw->staged);
-
-    for (i = 0; i < n; i++) {
-        change = &write->changes[rw->sent + i];
-
-        len = tb_client_print_limits(scratch->values[i], change->capacity,
-                                     change->rate);
-
-        ngx_http_tbucket_redis_str(args, &change->id);
-        ngx_http_tbucket_redis_put(args, scratch->values[i], len);
-    }
-
-    if (ngx_gw_redis_command(redis->command, ngx_http_tbucket_redis_staged,
-                             rw, args->n, args->value, args->len)
-        != NGX_OK)
-    {
-        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
-        return;
-    }
-
-    if (rw->sent == 0) {
-        args->n = 0;
-
-        ngx_http_tbucket_redis_literal(args, "PEXPIRE");
-        ngx_http_tbucket_redis_str(args, &rw->staged);
-        ngx_http_tbucket_redis_literal(args, NGX_HTTP_TBUCKET_REDIS_STAGED);
-
-        (void) ngx_gw_redis_command(redis->command, NULL, NULL, args->n,
-                                    args->value, args->len);
-    }
-
-    rw->sent += n;
-}
-
-
-/* Nothing of it counts before the script has run. */
-
-static void
-ngx_http_tbucket_redis_staged(ngx_gw_redis_t *link, redisReply *reply,
-    void *data)
-{
-    ngx_http_tbucket_rwrite_t  *rw = data;
-
-    (void) link;
-
-    if (reply == NULL) {
-        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
-        return;
-    }
-
-    if (reply->type != REDIS_REPLY_INTEGER) {
-        ngx_http_tbucket_redis_accepted(rw, reply);
-        return;
-    }
-
-    ngx_http_tbucket_redis_stage(rw);
-}
-
-
-static void
-ngx_http_tbucket_redis_commit(ngx_http_tbucket_rwrite_t *rw)
-{
-    char                       n[NGX_INT_T_LEN + 1];
-    size_t                     len;
-    ngx_http_tbucket_args_t   *args;
-    ngx_http_tbucket_rzone_t  *rz;
-
-    rz = rw->rz;
-    args = &rz->redis->scratch->args;
-
-    len = ngx_sprintf((u_char *) n, "%ui", rw->write->n) - (u_char *) n;
-
-    ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_BULK, rw->text, "4");
-    ngx_http_tbucket_redis_str(args, &rz->clients);
-    ngx_http_tbucket_redis_str(args, &rz->changes);
-    ngx_http_tbucket_redis_str(args, &rz->epoch);
-    ngx_http_tbucket_redis_str(args, &rw->staged);
-    ngx_http_tbucket_redis_put(args, n, len);
-
-    /* Redis does nothing else meanwhile, for 4 us or so a client */
-
-    if (ngx_gw_redis_background(rz->redis->command,
-                                ngx_http_tbucket_redis_answered, rw,
-                                NGX_GW_REDIS_REPLY,
-                                rz->redis->conf.timeout + rw->write->n / 50,
-                                args->n, args->value, args->len)
-        != NGX_OK)
-    {
-        ngx_http_tbucket_written(rw->write, NGX_ERROR, NULL);
-    }
 }
 
 
@@ -459,14 +375,12 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_tbucket_redis_is(word, "EPOCH")
-        || ngx_http_tbucket_redis_is(word, "LOST"))
-    {
+    if (ngx_http_tbucket_redis_is(word, "EPOCH")) {
         return NGX_ERROR;
     }
 
     if (ngx_http_tbucket_redis_is(word, "RANGE")
-        && ngx_http_tbucket_redis_limits(rw, reply) == NGX_OK)
+        && ngx_http_tbucket_redis_value(rw, reply) == NGX_OK)
     {
         write->outcome = NGX_HTTP_TBUCKET_TOKENS_RANGE;
         return NGX_DECLINED;
@@ -505,38 +419,32 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     write->outcome = ngx_http_tbucket_redis_is(word, "NEW")
                      ? NGX_HTTP_TBUCKET_CREATED : NGX_HTTP_TBUCKET_UPDATED;
 
-    return ngx_http_tbucket_redis_limits(rw, reply);
+    return ngx_http_tbucket_redis_value(rw, reply);
 }
 
 
-/* The limits that the script has come to: NGX_OK or NGX_ABORT. */
+/* The value that the script has come to: NGX_OK or NGX_ABORT. */
 
 static ngx_int_t
-ngx_http_tbucket_redis_limits(ngx_http_tbucket_rwrite_t *rw,
+ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
     redisReply *reply)
 {
-    int                          len;
-    char                         text[TB_CLIENT_VALUE_SIZE];
+    redisReply                  *value;
     ngx_http_tbucket_change_t   *change;
     ngx_http_tbucket_scratch_t  *scratch;
 
-    if (reply->elements != 4
-        || reply->element[2]->type != REDIS_REPLY_STRING
-        || reply->element[3]->type != REDIS_REPLY_STRING)
+    if (reply->elements != 3
+        || reply->element[2]->type != REDIS_REPLY_STRING)
     {
         return NGX_ABORT;
     }
 
-    len = snprintf(text, sizeof(text),
-                   "{\"capacity\":%s,\"rate_per_sec\":%s}",
-                   reply->element[2]->str, reply->element[3]->str);
-
+    value = reply->element[2];
     scratch = rw->rz->redis->scratch;
 
-    if (len < 0 || (size_t) len >= sizeof(text)
-        || gw_record_read(&scratch->reader, &tb_client_limits,
-                          &scratch->client, text, len)
-           != 0)
+    if (gw_record_read(&scratch->reader, &tb_client_limits, &scratch->client,
+                       value->str, value->len)
+        != 0)
     {
         return NGX_ABORT;
     }

@@ -1,0 +1,31 @@
+
+/*
+ * From what was read of Redis to shared memory.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_REDIS_APPLY_H
+#define NGX_HTTP_TBUCKET_REDIS_APPLY_H
+
+
+#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
+
+
+/*
+ * The items of a view, those in order of their changes; NGX_DECLINED: the
+ * view is too old to be judged.
+ */
+
+ngx_int_t ngx_http_tbucket_redis_apply(ngx_http_tbucket_rzone_t *rz,
+    ngx_http_tbucket_view_t *view);
+
+/*
+ * Up to a page of registered clients after *after, which is moved on; *end is
+ * set when there are no more.  Bounded work: there may be none, and no end.
+ */
+
+ngx_uint_t ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz,
+    uint64_t *after, tb_registry_entry_t *entries, ngx_uint_t *end);
+
+
+#endif /* NGX_HTTP_TBUCKET_REDIS_APPLY_H */

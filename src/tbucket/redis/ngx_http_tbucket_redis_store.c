@@ -1,0 +1,450 @@
+
+/*
+ * The Redis store: its URL, its life in nginx's processes, and whose turn it
+ * is to follow the stream and to save.
+ */
+
+
+#include "src/tbucket/redis/ngx_http_tbucket_redis_store.h"
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_load.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_sync.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_write.h"
+
+
+#define NGX_HTTP_TBUCKET_REDIS_TICK  50       /* ms, of a worker */
+#define NGX_HTTP_TBUCKET_REDIS_TERM  2000     /* ms, of the leader */
+
+/* clients that an interval is enough to compare, with room to spare */
+#define NGX_HTTP_TBUCKET_REDIS_PACE  25000
+
+
+static ngx_int_t ngx_http_tbucket_redis_start(
+    ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_tbucket_redis_start_zone(
+    ngx_http_tbucket_rzone_t *rz, ngx_cycle_t *cycle);
+static void ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle);
+
+static void ngx_http_tbucket_redis_tick(ngx_event_t *ev);
+static void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz,
+    ngx_uint_t hold);
+static void ngx_http_tbucket_redis_retry(ngx_event_t *ev);
+static void ngx_http_tbucket_redis_stream_up(ngx_gw_redis_t *link);
+static void ngx_http_tbucket_redis_stream_down(ngx_gw_redis_t *link);
+static void ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link);
+static void ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis);
+static void ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis);
+
+
+static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_redis_ops = {
+    "redis",
+    1,
+    ngx_http_tbucket_redis_load,
+    ngx_http_tbucket_redis_start,
+    ngx_http_tbucket_redis_stop,
+    ngx_http_tbucket_redis_persist,
+    ngx_http_tbucket_redis_is_latest,
+    ngx_http_tbucket_redis_finish
+};
+
+
+char *
+ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
+    ngx_http_tbucket_store_t *store, ngx_str_t *url)
+{
+    char                      *rv;
+    ngx_str_t                 *param;
+    ngx_msec_t                 tick;
+    ngx_uint_t                 i;
+    ngx_gw_redis_params_t      params;
+    ngx_http_tbucket_redis_t  *redis;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_redis_t));
+    if (redis == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&params, sizeof(ngx_gw_redis_params_t));
+    param = store->params.elts;
+
+    for (i = 0; i < store->params.nelts; i++) {
+
+        switch (ngx_gw_redis_param(cf, &params, &param[i])) {
+
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &param[i]);
+            return NGX_CONF_ERROR;
+
+        default:
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    rv = ngx_gw_redis_configure(cf, &redis->conf, url, &params);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    /* "resolver" may come later, but stands here then */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    redis->conf.resolver = &clcf->resolver;
+
+    /* so that the API answers in less than the timeout */
+
+    redis->conf.timeout = store->timeout - store->timeout / 10;
+
+    tick = ngx_min(ngx_max(store->interval / 100, 5),
+                   NGX_HTTP_TBUCKET_REDIS_TICK);
+
+    redis->store = store;
+    redis->tick = tick;
+
+    *ngx_sprintf((u_char *) redis->page, "%ui",
+                 (ngx_uint_t) ngx_max(NGX_HTTP_TBUCKET_REDIS_PACE * tick
+                                      / store->interval, 10)) = '\0';
+
+    ngx_http_tbucket_redis_scripts(redis);
+
+    store->ops = &ngx_http_tbucket_redis_ops;
+    store->data = redis;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_start(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = store->data;
+
+    if (redis->nzones == 0) {
+        return NGX_OK;
+    }
+
+    redis->log = cycle->log;
+    redis->command = ngx_gw_redis_create(cycle->pool, &redis->conf,
+                                         cycle->log);
+    if (redis->command == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < redis->nzones; i++) {
+        if (ngx_http_tbucket_redis_start_zone(&redis->zones[i], cycle)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_queue_init(&redis->pending);
+
+    redis->demotions = atomic_load_explicit(&redis->zones[0].mirror->demotions,
+                                            memory_order_relaxed);
+
+    redis->command->data = redis;
+    redis->command->on_up = ngx_http_tbucket_redis_changed;
+    redis->command->on_down = ngx_http_tbucket_redis_changed;
+    redis->command->quiet = 1;
+
+    redis->ticker.handler = ngx_http_tbucket_redis_tick;
+    redis->ticker.data = redis;
+    redis->ticker.log = cycle->log;
+    redis->ticker.cancelable = 1;
+
+    ngx_gw_redis_start(redis->command);
+    ngx_http_tbucket_redis_tick(&redis->ticker);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
+    ngx_cycle_t *cycle)
+{
+    rz->stream = ngx_gw_redis_create(cycle->pool, &rz->redis->conf,
+                                     cycle->log);
+    if (rz->stream == NULL) {
+        return NGX_ERROR;
+    }
+
+    rz->stream->data = rz;
+    rz->stream->on_up = ngx_http_tbucket_redis_stream_up;
+    rz->stream->on_down = ngx_http_tbucket_redis_stream_down;
+    rz->stream->quiet = 1;
+
+    rz->scan.done = 1;
+    rz->scan.kind = NGX_HTTP_TBUCKET_TROUBLE_SCAN;
+    rz->walk.done = 1;
+    rz->walk.kind = NGX_HTTP_TBUCKET_TROUBLE_WALK;
+
+    rz->retry.handler = ngx_http_tbucket_redis_retry;
+    rz->retry.data = rz;
+    rz->retry.log = cycle->log;
+    rz->retry.cancelable = 1;
+
+    if (rz->zone->global) {
+        ngx_http_tbucket_global_start(rz, cycle);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_redis_t  *redis;
+
+    (void) cycle;
+
+    redis = store->data;
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_gw_leader_resign(&redis->zones[i].mirror->leader);
+
+        if (redis->zones[i].stream != NULL) {
+            ngx_gw_redis_close(redis->zones[i].stream);
+        }
+
+        if (redis->zones[i].zone->global) {
+            ngx_http_tbucket_global_stop(&redis->zones[i]);
+        }
+
+        ngx_http_tbucket_redis_save_done(&redis->zones[i]);
+    }
+
+    if (redis->command != NULL) {
+        ngx_gw_redis_close(redis->command);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_tick(ngx_event_t *ev)
+{
+    ngx_uint_t                 i, leaving, held;
+    ngx_http_tbucket_rzone_t  *rz;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = ev->data;
+    leaving = ngx_gw_is_leaving();
+    held = 0;
+
+    for (i = 0; i < redis->nzones; i++) {
+        rz = &redis->zones[i];
+
+        ngx_http_tbucket_redis_hold(rz, !leaving
+                                    && ngx_gw_leader_claim(&rz->mirror->leader,
+                                               NGX_HTTP_TBUCKET_REDIS_TERM));
+
+        if (rz->leader) {
+            ngx_http_tbucket_redis_inform(redis);
+            ngx_http_tbucket_redis_tick_zone(rz);
+            held = 1;
+        }
+    }
+
+    ngx_http_tbucket_redis_renew(redis);
+    ngx_http_tbucket_redis_report(redis);
+    ngx_http_tbucket_redis_pending(redis);
+
+    if (!leaving || !ngx_queue_empty(&redis->pending)) {
+        ngx_add_timer(ev, held ? redis->tick : NGX_HTTP_TBUCKET_REDIS_TICK);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
+{
+    if (hold == rz->leader) {
+        return;
+    }
+
+    rz->leader = hold;
+
+    if (rz->zone->global) {
+        ngx_http_tbucket_global_changed(rz);
+    }
+
+    if (hold) {
+        ngx_gw_redis_start(rz->stream);
+        return;
+    }
+
+    ngx_gw_leader_resign(&rz->mirror->leader);
+    ngx_gw_redis_close(rz->stream);
+
+    if (rz->retry.timer_set) {
+        ngx_del_timer(&rz->retry);
+    }
+
+    ngx_http_tbucket_redis_save_done(rz);
+
+    rz->following = 0;
+    rz->seeding = 0;
+    rz->reseed = 0;
+    rz->gone = NGX_HTTP_TBUCKET_GONE_NOT;
+    rz->scan.full = 0;
+    rz->walk.full = 0;
+}
+
+
+static void
+ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz)
+{
+    if (!ngx_gw_redis_is_up(rz->redis->command)) {
+        return;
+    }
+
+    ngx_http_tbucket_redis_compare(rz);
+
+    if (rz->following) {
+        ngx_http_tbucket_redis_save(rz);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_retry(ngx_event_t *ev)
+{
+    ngx_http_tbucket_rzone_t  *rz = ev->data;
+
+    if (rz->leader && ngx_gw_redis_is_up(rz->stream)) {
+        ngx_http_tbucket_redis_follow(rz);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_stream_up(ngx_gw_redis_t *link)
+{
+    ngx_http_tbucket_redis_follow(link->data);
+}
+
+
+static void
+ngx_http_tbucket_redis_stream_down(ngx_gw_redis_t *link)
+{
+    ngx_http_tbucket_rzone_t  *rz = link->data;
+
+    rz->following = 0;
+    rz->seeding = 0;
+
+    if (rz->retry.timer_set) {
+        ngx_del_timer(&rz->retry);
+    }
+}
+
+
+static void
+ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_redis_t  *redis;
+
+    redis = link->data;
+    redis->informed = 0;
+
+    ngx_http_tbucket_redis_report(redis);
+    ngx_http_tbucket_redis_pending(redis);
+
+    for (i = 0; i < redis->nzones; i++) {
+        if (redis->zones[i].zone->global) {
+            ngx_http_tbucket_global_changed(&redis->zones[i]);
+        }
+    }
+}
+
+
+/*
+ * The leader of the first zone speaks for all.  A server that
+ * said READONLY counts as lost until one has taken a write.
+ */
+
+static void
+ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
+{
+    ngx_uint_t                  i, up;
+    ngx_http_tbucket_rzone_t   *rz;
+    ngx_http_tbucket_mirror_t  *mirror;
+
+    rz = redis->zones;
+    mirror = rz->mirror;
+
+    if (!rz->leader) {
+        return;
+    }
+
+    up = ngx_gw_redis_is_up(redis->command);
+
+    if (!up && redis->command->state != NGX_GW_REDIS_WAITING) {
+        return;
+    }
+
+    if (!up && !atomic_exchange(&mirror->lost, 1)) {
+        ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                      "tbucket_store: redis %V is unreachable: %s",
+                      &redis->conf.name, redis->command->reason);
+    }
+
+    up = up && !atomic_load_explicit(&mirror->demoted, memory_order_relaxed);
+
+    if (up && atomic_exchange(&mirror->lost, 0)) {
+        ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
+                      "tbucket_store: redis %V is reachable again",
+                      &redis->conf.name);
+    }
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_http_tbucket_store_down(rz[i].zone,
+                         !up || ngx_http_tbucket_redis_is_troubled(&rz[i]));
+    }
+}
+
+
+/*
+ * Another worker, or another connection, was told READONLY: all begin anew,
+ * as the address may lead elsewhere by now.
+ */
+
+static void
+ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis)
+{
+    uint32_t    n;
+    ngx_uint_t  i;
+
+    n = atomic_load_explicit(&redis->zones[0].mirror->demotions,
+                             memory_order_relaxed);
+
+    if (n == redis->demotions) {
+        return;
+    }
+
+    redis->demotions = n;
+
+    ngx_gw_redis_reconnect(redis->command, NGX_GW_REDIS_DEMOTED);
+
+    for (i = 0; i < redis->nzones; i++) {
+        ngx_gw_redis_reconnect(redis->zones[i].stream, NGX_GW_REDIS_DEMOTED);
+    }
+}
