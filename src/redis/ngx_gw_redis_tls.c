@@ -1,6 +1,6 @@
 
 /*
- * TLS of connections to Redis: contexts by nginx's ngx_ssl, connections by
+ * TLS of connections to Redis: contexts by ngx_ssl_create(), connections by
  * OpenSSL itself, since the master, which has no event loop, needs them too.
  */
 

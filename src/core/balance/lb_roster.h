@@ -76,7 +76,7 @@
 /* what still stands against a server when all are used for want of better */
 #define LB_PANICKING     (LB_DISABLED | LB_DRAINING | LB_REMOVED)
 
-/* a request on a server of weight w loads it by LB_UNIT / w, rounded up */
+/* a request on a server of weight w loads it by 2^LB_UNIT_BITS / w */
 #define LB_UNIT_BITS     24
 #define lb_unit(weight)  ((((uint32_t) 1 << LB_UNIT_BITS) - 1) / (weight) + 1)
 

@@ -102,7 +102,7 @@ tb_cell_free(tb_registry_t *reg, uint32_t n)
 }
 
 
-/* The cells are linked through "next" as tb_registry_alloc() left them. */
+/* The cells are linked through "next" as tb_cell_alloc() left them. */
 
 void
 tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell, const char *id,
