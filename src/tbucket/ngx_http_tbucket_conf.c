@@ -201,7 +201,7 @@ ngx_http_tbucket_arg_rate(ngx_conf_t *cf, ngx_str_t *value,
         return "has duplicate \"rate\" parameter";
     }
 
-    rc = tb_text_rate((char *) value->data, value->len, &args->rate);
+    rc = tb_text_rate((char *) value->data, value->len, 1, &args->rate);
 
     if (rc == TB_TEXT_OK) {
         return NGX_CONF_OK;
@@ -226,7 +226,8 @@ ngx_http_tbucket_arg_capacity(ngx_conf_t *cf, ngx_str_t *value,
         return "has duplicate \"capacity\" parameter";
     }
 
-    if (tb_text_capacity((char *) value->data, value->len, &args->capacity)
+    if (tb_text_capacity((char *) value->data, value->len, 1,
+                         &args->capacity)
         == TB_TEXT_OK)
     {
         return NGX_CONF_OK;
@@ -527,7 +528,7 @@ ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
                ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
 
-    if (tb_text_cost((char *) value->data, value->len, &limit->utok)
+    if (tb_text_cost((char *) value->data, value->len, 1, &limit->utok)
         != TB_TEXT_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -8,7 +8,7 @@
 
 
 #define TB_SCALE     UINT64_C(1000000000)       /* of a fraction */
-#define TB_WHOLE_MAX UINT64_C(1000000000000)
+#define TB_WHOLE_MAX UINT64_C(1000000000000000)
 
 
 /* whole + fraction / TB_SCALE, and whether digits beyond were not 0 */
@@ -24,10 +24,10 @@ static size_t tb_decimal(const char *text, size_t len, tb_decimal_t *d);
 
 
 tb_text_status_t
-tb_text_rate(const char *text, size_t len, uint64_t *rate)
+tb_text_rate(const char *text, size_t len, uint32_t unit, uint64_t *rate)
 {
     size_t        n;
-    uint64_t      steps, unit;
+    uint64_t      per, steps;
     tb_decimal_t  d;
 
     n = tb_decimal(text, len, &d);
@@ -39,32 +39,38 @@ tb_text_rate(const char *text, size_t len, uint64_t *rate)
     switch (text[n + 2]) {
 
     case 's':
-        unit = TB_STEPS_A_SECOND;
+        per = TB_STEPS_A_SECOND;
         break;
 
     case 'm':
-        unit = TB_STEPS_A_SECOND / 60;
+        per = TB_STEPS_A_SECOND / 60;
         break;
 
     case 'h':
-        unit = TB_STEPS_A_SECOND / 3600;
+        per = TB_STEPS_A_SECOND / 3600;
         break;
 
     case 'd':
-        unit = TB_STEPS_A_DAY;
+        per = TB_STEPS_A_DAY;
         break;
 
     default:
         return TB_TEXT_SYNTAX;
     }
 
-    if (d.whole > TB_RATE_MAX / unit) {
+    if (d.whole > TB_RATE_MAX / per * unit) {
         return TB_TEXT_RANGE;
     }
 
-    steps = d.whole * unit + (d.fraction * unit + TB_SCALE / 2) / TB_SCALE;
+    /* the rest of whole steps, and the fraction, rounded together */
 
-    if (steps < TB_RATE_MIN || steps > TB_RATE_MAX) {
+    steps = d.whole * per;
+    steps = steps / unit
+            + (steps % unit * TB_SCALE + d.fraction * per
+               + unit * TB_SCALE / 2)
+              / (unit * TB_SCALE);
+
+    if (steps < (unit == 1 ? TB_RATE_MIN : 1) || steps > TB_RATE_MAX) {
         return TB_TEXT_RANGE;
     }
 
@@ -75,10 +81,13 @@ tb_text_rate(const char *text, size_t len, uint64_t *rate)
 
 
 tb_text_status_t
-tb_text_capacity(const char *text, size_t len, uint32_t *capacity)
+tb_text_capacity(const char *text, size_t len, uint32_t unit,
+    uint32_t *capacity)
 {
     size_t    i;
-    uint64_t  value;
+    uint64_t  most, value;
+
+    most = (uint64_t) TB_CAPACITY_MAX * unit;
 
     if (len == 0) {
         return TB_TEXT_SYNTAX;
@@ -91,38 +100,43 @@ tb_text_capacity(const char *text, size_t len, uint32_t *capacity)
             return TB_TEXT_SYNTAX;
         }
 
-        if (value <= TB_CAPACITY_MAX) {
+        if (value <= most) {
             value = value * 10 + (uint64_t) (text[i] - '0');
         }
     }
 
-    if (value == 0 || value > TB_CAPACITY_MAX) {
+    if (value == 0 || value > most) {
         return TB_TEXT_RANGE;
     }
 
-    *capacity = (uint32_t) value;
+    if (value % unit != 0) {
+        return TB_TEXT_STEP;
+    }
+
+    *capacity = (uint32_t) (value / unit);
 
     return TB_TEXT_OK;
 }
 
 
 tb_text_status_t
-tb_text_cost(const char *text, size_t len, uint64_t *cost)
+tb_text_cost(const char *text, size_t len, uint32_t unit, uint64_t *cost)
 {
-    uint64_t      utok;
+    uint64_t      scale, utok;
     tb_decimal_t  d;
 
     if (len == 0 || tb_decimal(text, len, &d) != len) {
         return TB_TEXT_SYNTAX;
     }
 
-    if (d.whole > TB_CAPACITY_MAX) {
+    if (d.whole > (uint64_t) TB_CAPACITY_MAX * unit) {
         *cost = TB_COST_MAX;
         return TB_TEXT_LARGE;
     }
 
-    utok = d.whole * TB_TOKEN + d.fraction / (TB_SCALE / TB_TOKEN);
-    utok += d.inexact || d.fraction % (TB_SCALE / TB_TOKEN) != 0;
+    scale = TB_SCALE / TB_TOKEN * unit;
+    utok = d.whole * TB_SCALE + d.fraction + d.inexact;
+    utok = utok / scale + (utok % scale != 0);
 
     if (utok != 0 && utok < TB_COST_MIN) {
         return TB_TEXT_RANGE;

@@ -402,7 +402,7 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
         return TB_TOKEN;
     }
 
-    status = tb_text_cost((char *) value.data, value.len, &utok);
+    status = tb_text_cost((char *) value.data, value.len, 1, &utok);
 
     return (status == TB_TEXT_OK || status == TB_TEXT_LARGE) ? utok
                                                              : TB_TOKEN;

@@ -227,7 +227,7 @@ anything(tb_random_t *rnd, uint64_t full)
 {
     return tb_random_in(rnd, 0, 1)
            ? (int64_t) tb_random_in(rnd, 0, full)
-           : -(int64_t) tb_random_scale(rnd, 0, TB_DEBT_MAX);
+           : -(int64_t) tb_random_scale(rnd, 1, TB_DEBT_MAX);
 }
 
 

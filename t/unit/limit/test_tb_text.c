@@ -76,7 +76,7 @@ test_rate_is_exact_in_steps(void **state)
     for (i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         rate = 77;
 
-        if (tb_text_rate(examples[i].text, strlen(examples[i].text), &rate)
+        if (tb_text_rate(examples[i].text, strlen(examples[i].text), 1, &rate)
             != examples[i].status)
         {
             fail_msg("\"%s\": the other status", examples[i].text);
@@ -117,8 +117,7 @@ test_capacity_is_a_whole_number_in_range(void **state)
     for (i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         capacity = 77;
 
-        if (tb_text_capacity(examples[i].text, strlen(examples[i].text),
-                             &capacity)
+        if (tb_text_capacity(examples[i].text, strlen(examples[i].text), 1, &capacity)
             != examples[i].status)
         {
             fail_msg("\"%s\": the other status", examples[i].text);
@@ -178,7 +177,7 @@ test_cost_is_exact_and_never_rounded_down(void **state)
     for (i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         cost = 77;
 
-        if (tb_text_cost(examples[i].text, strlen(examples[i].text), &cost)
+        if (tb_text_cost(examples[i].text, strlen(examples[i].text), 1, &cost)
             != examples[i].status)
         {
             fail_msg("\"%s\": the other status", examples[i].text);
@@ -199,13 +198,13 @@ test_text_ends_where_its_length_says(void **state)
 
     (void) state;
 
-    assert_int_equal(tb_text_rate("5r/s0", 4, &value), TB_TEXT_OK);
-    assert_int_equal(tb_text_rate("5r/s", 3, &value), TB_TEXT_SYNTAX);
-    assert_int_equal(tb_text_capacity("12x", 2, &capacity), TB_TEXT_OK);
+    assert_int_equal(tb_text_rate("5r/s0", 4, 1, &value), TB_TEXT_OK);
+    assert_int_equal(tb_text_rate("5r/s", 3, 1, &value), TB_TEXT_SYNTAX);
+    assert_int_equal(tb_text_capacity("12x", 2, 1, &capacity), TB_TEXT_OK);
     assert_int_equal(capacity, 12);
-    assert_int_equal(tb_text_cost("1.5x", 3, &value), TB_TEXT_OK);
+    assert_int_equal(tb_text_cost("1.5x", 3, 1, &value), TB_TEXT_OK);
     assert_int_equal(value, 1500000);
-    assert_int_equal(tb_text_cost("1\0005", 3, &value), TB_TEXT_SYNTAX);
+    assert_int_equal(tb_text_cost("1\0005", 3, 1, &value), TB_TEXT_SYNTAX);
 }
 
 
@@ -222,6 +221,73 @@ test_capacity_of_a_rate_is_one_second_of_it(void **state)
 }
 
 
+/* What people write is in single units, what a table has in tokens of unit. */
+
+static void
+test_unit_scales_all_that_is_read_and_shown(void **state)
+{
+    uint32_t     capacity;
+    uint64_t     value;
+    tb_limits_t  limits;
+
+    (void) state;
+
+    assert_int_equal(tb_text_rate("60000r/m", 8, 1000, &value), TB_TEXT_OK);
+    assert_int_equal(value, TB_STEPS_A_SECOND);
+    assert_int_equal(tb_text_capacity("2000000", 7, 1000, &capacity),
+                     TB_TEXT_OK);
+    assert_int_equal(capacity, 2000);
+
+    limits = tb_limits(capacity, value, 0);
+    assert_int_equal(tb_unit_capacity(limits, 1000), 2000000);
+    assert_int_equal(tb_unit_rate(limits, 1000),
+                     1000 * (uint64_t) TB_STEPS_A_SECOND);
+
+    assert_int_equal(tb_text_capacity("1000000000", 10, 1000, &capacity),
+                     TB_TEXT_OK);
+    assert_int_equal(capacity, TB_CAPACITY_MAX);
+    assert_int_equal(tb_text_capacity("1000001000", 10, 1000, &capacity),
+                     TB_TEXT_RANGE);
+    assert_int_equal(tb_text_capacity("1500", 4, 1000, &capacity),
+                     TB_TEXT_STEP);
+
+    assert_int_equal(tb_text_rate("1000000000r/s", 13, 1000, &value),
+                     TB_TEXT_OK);
+    assert_int_equal(value, TB_RATE_MAX);
+    assert_int_equal(tb_text_rate("1000000001r/s", 13, 1000, &value),
+                     TB_TEXT_RANGE);
+    assert_int_equal(tb_text_rate("99999999999999999r/d", 20, 1000, &value),
+                     TB_TEXT_RANGE);
+    assert_int_equal(tb_text_rate("100r/d", 6, 1000, &value), TB_TEXT_OK);
+    assert_int_equal(value, 1);
+    assert_int_equal(tb_text_rate("49r/d", 5, 1000, &value), TB_TEXT_RANGE);
+    assert_int_equal(tb_text_rate("0.7r/d", 6, 7, &value), TB_TEXT_OK);
+    assert_int_equal(value, 1);
+
+    assert_int_equal(tb_text_cost("1", 1, 1000, &value), TB_TEXT_OK);
+    assert_int_equal(value, TB_COST_MIN);
+    assert_int_equal(tb_text_cost("0.9", 3, 1000, &value), TB_TEXT_RANGE);
+    assert_int_equal(tb_text_cost("1234567", 7, 1000, &value), TB_TEXT_OK);
+    assert_int_equal(value, 1234567000);
+    assert_int_equal(tb_text_cost("1", 1, 3, &value), TB_TEXT_OK);
+    assert_int_equal(value, 333334);
+    assert_int_equal(tb_text_cost("1000000000", 10, 1000, &value),
+                     TB_TEXT_OK);
+    assert_int_equal(value, TB_COST_MAX);
+    assert_int_equal(tb_text_cost("1000000000.1", 12, 1000, &value),
+                     TB_TEXT_LARGE);
+
+    assert_true(tb_unit_tokens(-TB_DEBT_MAX, 1000) == -1000 * TB_DEBT_MAX);
+    assert_true(tb_unit_tokens_of(-1, 3) == -1);
+    assert_true(tb_unit_tokens_of(7, 3) == 2);
+
+    for (capacity = 1; capacity <= TB_UNIT_MAX; capacity++) {
+        assert_true(tb_unit_tokens_of(tb_unit_tokens(-12345, capacity),
+                                      capacity) == -12345);
+    }
+}
+
+
 int
 main(void)
 {
@@ -229,6 +295,7 @@ main(void)
         cmocka_unit_test(test_rate_is_exact_in_steps),
         cmocka_unit_test(test_capacity_is_a_whole_number_in_range),
         cmocka_unit_test(test_cost_is_exact_and_never_rounded_down),
+        cmocka_unit_test(test_unit_scales_all_that_is_read_and_shown),
         cmocka_unit_test(test_text_ends_where_its_length_says),
         cmocka_unit_test(test_capacity_of_a_rate_is_one_second_of_it)
     };
