@@ -48,6 +48,14 @@
 #include "fuzz/fuzz_probe.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput  fuzz_tz
+#include "fuzz/fuzz_tz.c"
+#undef LLVMFuzzerTestOneInput
+
+#define LLVMFuzzerTestOneInput  fuzz_usage
+#include "fuzz/fuzz_usage.c"
+#undef LLVMFuzzerTestOneInput
+
 
 #define CORPUS  "fuzz/corpus"       /* tests run from the top */
 
