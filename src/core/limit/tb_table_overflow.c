@@ -73,6 +73,40 @@ tb_table_charge_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
 
 
 void
+tb_table_give_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
+    uint64_t tokens)
+{
+    tb_word_t  word;
+
+    while (tb_table_read_overflow(t, &now, dflt, &word)
+           && !tb_table_swap_overflow(t, word, tb_word_give(word, dflt, now,
+                                                            tokens)))
+    {
+        /* somebody else has changed it */
+    }
+}
+
+
+bool
+tb_table_read_overflow(tb_table_t *t, uint64_t *now, tb_limits_t dflt,
+    tb_word_t *word)
+{
+    *word = tb_overflow_word(t, now, dflt);
+
+    return !tb_word_is_vacant(*word);
+}
+
+
+bool
+tb_table_swap_overflow(tb_table_t *t, tb_word_t from, tb_word_t to)
+{
+    return atomic_compare_exchange_strong_explicit(&t->overflow, &from, to,
+                                                   memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+
+void
 tb_table_tick_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
     bool begin)
 {

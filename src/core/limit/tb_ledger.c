@@ -1,0 +1,438 @@
+
+/*
+ * Places in use by process, and their return after a process was killed.
+ */
+
+
+#include "src/core/limit/tb_ledger.h"
+#include "src/core/limit/tb_table_overflow.h"
+
+
+/* how often a count is tried while others change places */
+#define TB_LEDGER_LOOKS  100
+
+
+/* The overflow bucket in entries; no other hash is thought to be this one. */
+
+static const tb_hash_t  tb_ledger_overflow = { 1, 0 };
+
+
+static bool tb_ledger_find(tb_ledger_own_t *own);
+static void tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h);
+static void tb_ledger_end(tb_ledger_row_t *row);
+static void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
+static bool tb_ledger_is_overflow(const tb_hash_t *h);
+static void tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t,
+    tb_ledger_entry_t *e, uint64_t now, tb_limits_t dflt);
+static bool tb_ledger_recount(tb_ledger_t *l, tb_table_t *t,
+    const tb_hash_t *h, uint64_t now, tb_limits_t dflt);
+static bool tb_ledger_changes(tb_ledger_t *l, uint32_t *sum);
+
+
+size_t
+tb_ledger_size(uint32_t nrows, uint32_t nblocks)
+{
+    return 64 + nrows * sizeof(tb_ledger_row_t)
+           + nblocks * (TB_LEDGER_BLOCK * sizeof(tb_ledger_entry_t)
+                        + sizeof(uint32_t));
+}
+
+
+tb_ledger_t *
+tb_ledger_create(void *mem, uint32_t nrows, uint32_t nblocks)
+{
+    tb_ledger_t  *l;
+
+    l = mem;
+    l->nrows = nrows;
+    l->nblocks = nblocks;
+
+    return l;
+}
+
+
+bool
+tb_ledger_claim(tb_ledger_t *l, tb_ledger_own_t *own, uint32_t owner,
+    uint32_t slot, uint32_t *next)
+{
+    uint32_t          i;
+    tb_ledger_row_t  *row;
+
+    for (i = 0; i < l->nrows; i++) {
+        row = tb_ledger_row(l, i);
+
+        if (atomic_load_explicit(&row->owner, memory_order_relaxed) == 0) {
+            atomic_store_explicit(&row->slot, slot, memory_order_relaxed);
+            atomic_store_explicit(&row->owner, owner, memory_order_release);
+
+            *own = (tb_ledger_own_t) { l, i, TB_LEDGER_NONE, next };
+
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+tb_verdict_t
+tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, bool locked, tb_result_t *result,
+    uint32_t *entry)
+{
+    tb_verdict_t      verdict;
+    tb_ledger_row_t  *row;
+
+    *entry = TB_LEDGER_NONE;
+
+    if (own->free == TB_LEDGER_NONE && !tb_ledger_find(own)) {
+        return TB_REFUSE;
+    }
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    tb_ledger_begin(row, h);
+
+    verdict = locked ? tb_table_insert(t, h, now, dflt, TB_TOKEN, result)
+                     : tb_table_take(t, h, now, dflt, TB_TOKEN, result);
+
+    if (verdict == TB_PASS) {
+        *entry = own->free;
+        own->free = own->next[*entry];
+
+        tb_ledger_enter(tb_ledger_entry(own->ledger, *entry),
+                        result->slot ? h : &tb_ledger_overflow);
+    }
+
+    tb_ledger_end(row);
+
+    return verdict;
+}
+
+
+void
+tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
+    uint64_t now, tb_limits_t dflt)
+{
+    tb_ledger_give(own, t, tb_ledger_entry(own->ledger, entry), now, dflt);
+
+    own->next[entry] = own->free;
+    own->free = entry;
+}
+
+
+void
+tb_ledger_leave(tb_ledger_own_t *own)
+{
+    uint32_t      i;
+    tb_ledger_t  *l;
+
+    l = own->ledger;
+
+    for (i = 0; i < l->nblocks; i++) {
+        if (atomic_load_explicit(tb_ledger_block(l, i), memory_order_relaxed)
+            == own->row + 1)
+        {
+            atomic_store_explicit(tb_ledger_block(l, i), 0,
+                                  memory_order_release);
+        }
+    }
+
+    atomic_store_explicit(&tb_ledger_row(l, own->row)->owner, 0,
+                          memory_order_release);
+}
+
+
+bool
+tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
+    uint32_t *at, uint32_t n, uint64_t now, tb_limits_t dflt)
+{
+    uint32_t            change, i;
+    tb_hash_t           h;
+    tb_ledger_t        *l;
+    tb_ledger_row_t    *row;
+    tb_ledger_entry_t  *e;
+
+    l = own->ledger;
+    row = tb_ledger_row(l, dead);
+
+    atomic_store_explicit(&row->dead, 1, memory_order_release);
+
+    for ( /* void */ ; *at < l->nblocks && n > 0; (*at)++, n--) {
+
+        if (atomic_load_explicit(tb_ledger_block(l, *at),
+                                 memory_order_relaxed)
+            != dead + 1)
+        {
+            continue;
+        }
+
+        for (i = 0; i < TB_LEDGER_BLOCK; i++) {
+            e = tb_ledger_entry(l, *at * TB_LEDGER_BLOCK + i);
+
+            if (atomic_load_explicit(&e->lo, memory_order_relaxed) != 0) {
+                tb_ledger_give(own, t, e, now, dflt);
+            }
+        }
+    }
+
+    if (*at < l->nblocks) {
+        return false;
+    }
+
+    change = atomic_load_explicit(&row->change, memory_order_acquire);
+
+    if (change & 1) {
+        h.lo = atomic_load_explicit(&row->lo, memory_order_relaxed);
+        h.hi = atomic_load_explicit(&row->hi, memory_order_relaxed);
+
+        /* a new key may have been about to use the overflow bucket */
+
+        if (!tb_ledger_recount(l, t, &h, now, dflt)
+            || !tb_ledger_recount(l, t, &tb_ledger_overflow, now, dflt))
+        {
+            return false;
+        }
+
+        atomic_store_explicit(&row->change, change + 1,
+                              memory_order_release);
+    }
+
+    for (i = 0; i < l->nblocks; i++) {
+        if (atomic_load_explicit(tb_ledger_block(l, i), memory_order_relaxed)
+            == dead + 1)
+        {
+            atomic_store_explicit(tb_ledger_block(l, i), 0,
+                                  memory_order_release);
+        }
+    }
+
+    atomic_store_explicit(&row->dead, 0, memory_order_release);
+    atomic_store_explicit(&row->owner, 0, memory_order_release);
+
+    return true;
+}
+
+
+uint32_t
+tb_ledger_count(tb_ledger_t *l, const tb_hash_t *h)
+{
+    uint32_t            b, i, n;
+    tb_ledger_entry_t  *e;
+
+    n = 0;
+
+    for (b = 0; b < l->nblocks; b++) {
+
+        if (atomic_load_explicit(tb_ledger_block(l, b), memory_order_acquire)
+            == 0)
+        {
+            continue;
+        }
+
+        for (i = 0; i < TB_LEDGER_BLOCK; i++) {
+            e = tb_ledger_entry(l, b * TB_LEDGER_BLOCK + i);
+
+            n += atomic_load_explicit(&e->lo, memory_order_acquire) == h->lo
+                 && atomic_load_explicit(&e->hi, memory_order_relaxed)
+                    == h->hi;
+        }
+    }
+
+    return n;
+}
+
+
+/* Claims a block; false: there is none. */
+
+static bool
+tb_ledger_find(tb_ledger_own_t *own)
+{
+    uint32_t      b, i, none;
+    tb_ledger_t  *l;
+
+    l = own->ledger;
+
+    for (b = 0; b < l->nblocks; b++) {
+        none = 0;
+
+        if (!atomic_compare_exchange_strong_explicit(tb_ledger_block(l, b),
+                                                     &none, own->row + 1,
+                                                     memory_order_acq_rel,
+                                                     memory_order_relaxed))
+        {
+            continue;
+        }
+
+        for (i = TB_LEDGER_BLOCK; i-- > 0; /* void */) {
+            own->next[b * TB_LEDGER_BLOCK + i] = own->free;
+            own->free = b * TB_LEDGER_BLOCK + i;
+        }
+
+        return true;
+    }
+
+    return false;
+}
+
+
+/*
+ * A reader that sees a later store of the owner, all of which are at least
+ * release, also sees change odd or moved on.
+ */
+
+static void
+tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h)
+{
+    uint32_t  change;
+
+    change = atomic_load_explicit(&row->change, memory_order_relaxed);
+
+    atomic_store_explicit(&row->lo, h->lo, memory_order_relaxed);
+    atomic_store_explicit(&row->hi, h->hi, memory_order_relaxed);
+    atomic_store_explicit(&row->change, change + 1, memory_order_release);
+}
+
+
+static void
+tb_ledger_end(tb_ledger_row_t *row)
+{
+    uint32_t  change;
+
+    change = atomic_load_explicit(&row->change, memory_order_relaxed);
+
+    atomic_store_explicit(&row->change, change + 1, memory_order_release);
+}
+
+
+static void
+tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h)
+{
+    atomic_store_explicit(&e->hi, h->hi, memory_order_release);
+    atomic_store_explicit(&e->lo, h->lo, memory_order_release);
+}
+
+
+static bool
+tb_ledger_is_overflow(const tb_hash_t *h)
+{
+    return h->lo == tb_ledger_overflow.lo && h->hi == tb_ledger_overflow.hi;
+}
+
+
+/* Frees the entry and gives its place back, as a change of the caller's. */
+
+static void
+tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_entry_t *e,
+    uint64_t now, tb_limits_t dflt)
+{
+    tb_hash_t         h;
+    tb_ledger_row_t  *row;
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    h.lo = atomic_load_explicit(&e->lo, memory_order_relaxed);
+    h.hi = atomic_load_explicit(&e->hi, memory_order_relaxed);
+
+    tb_ledger_begin(row, &h);
+
+    atomic_store_explicit(&e->lo, 0, memory_order_release);
+
+    if (tb_ledger_is_overflow(&h)) {
+        tb_table_give_overflow(t, now, dflt, TB_TOKEN);
+
+    } else {
+        (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
+    }
+
+    tb_ledger_end(row);
+}
+
+
+/*
+ * Makes the places in use of a bucket what the entries say, without the one
+ * that a dead process was just changing.  If the word is the same at the
+ * exchange, changes since the count have cancelled out in it; what a living
+ * process has entered in the ledger only, it is about to change itself.
+ */
+
+static bool
+tb_ledger_recount(tb_ledger_t *l, tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt)
+{
+    bool         there;
+    int          i;
+    int64_t      tokens;
+    uint32_t     after, before, used;
+    tb_slot_t   *slot;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    for (i = 0; i < TB_LEDGER_LOOKS; i++) {
+
+        if (!tb_ledger_changes(l, &before)) {
+            continue;
+        }
+
+        used = tb_ledger_count(l, h);
+        slot = tb_table_find(t, h);
+
+        if (tb_ledger_is_overflow(h)) {
+            there = tb_table_read_overflow(t, &now, dflt, &word);
+
+        } else {
+            there = slot != NULL
+                    && tb_slot_read_at(t, slot, h, &now, dflt, &word,
+                                       &limits);
+        }
+
+        if (!tb_ledger_changes(l, &after) || before != after) {
+            continue;
+        }
+
+        tokens = (int64_t) (tb_limits_full(dflt) - used * TB_TOKEN);
+
+        if (!there || tb_word_tokens(word) == tokens) {
+            return true;
+        }
+
+        if (tb_ledger_is_overflow(h)
+            ? tb_table_swap_overflow(t, word, tb_word(tokens, word))
+            : tb_slot_swap(slot, word, tb_word(tokens, word)))
+        {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+/* The changes of all living processes; false: one is being made. */
+
+static bool
+tb_ledger_changes(tb_ledger_t *l, uint32_t *sum)
+{
+    uint32_t          change, i;
+    tb_ledger_row_t  *row;
+
+    *sum = 0;
+
+    for (i = 0; i < l->nrows; i++) {
+        row = tb_ledger_row(l, i);
+
+        if (atomic_load_explicit(&row->dead, memory_order_acquire)) {
+            continue;
+        }
+
+        change = atomic_load_explicit(&row->change, memory_order_acquire);
+
+        if (change & 1) {
+            return false;
+        }
+
+        *sum += change;
+    }
+
+    return true;
+}

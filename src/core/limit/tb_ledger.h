@@ -1,0 +1,145 @@
+
+/*
+ * Which places (TB_LIMITS_PLACES) each process has taken for its requests in
+ * flight, so that those of one that was killed at any instruction come back.
+ * Not here: which process is dead, and the lock, which is the caller's.
+ *
+ *     rows      one a process.  Between the two stores of a take or a return,
+ *               the bucket's word and the entry, change is odd and the row
+ *               says whose bucket it is.
+ *     blocks    of entries, which a process claims when it has no free one
+ *     entries   one a request: the hash of the bucket, 0: free
+ *
+ * Rows, but for owner and dead, and the entries of a block are written by
+ * their owner alone.  Who settles for a dead one gives back entry by entry, as
+ * changes of its own row; only of the bucket that the dead one was just
+ * changing it has to count the entries of all.  All of it may be done again.
+ */
+
+
+#ifndef TB_LEDGER_H
+#define TB_LEDGER_H
+
+
+#include "src/core/limit/tb_table_edit.h"
+
+
+#define TB_LEDGER_BLOCK  64        /* entries */
+#define TB_LEDGER_NONE   UINT32_MAX
+
+
+typedef struct {
+    _Alignas(64)
+    _Atomic uint32_t   owner;      /* process id, 0: free; the lock */
+    _Atomic uint32_t   slot;       /* its number among processes; the lock */
+    _Atomic uint32_t   dead;       /* settled for; the lock */
+    _Atomic uint32_t   change;     /* one up before and after each change */
+    _Atomic uint64_t   lo;         /* of the last change */
+    _Atomic uint64_t   hi;
+} tb_ledger_row_t;
+
+
+typedef struct {
+    _Atomic uint64_t   lo;         /* of the bucket; 0: free */
+    _Atomic uint64_t   hi;
+} tb_ledger_entry_t;
+
+
+typedef struct {
+    uint32_t           nrows;      /* set once */
+    uint32_t           nblocks;
+
+    /* what follows: rows; entries; the blocks' owners, a row plus 1, 0: free,
+       by compare-and-swap */
+} tb_ledger_t;
+
+
+/* What a process has for itself, in memory of its own. */
+
+typedef struct {
+    tb_ledger_t       *ledger;
+    uint32_t           row;
+    uint32_t           free;       /* the first free entry */
+    uint32_t          *next;       /* of each entry, the next free one */
+} tb_ledger_own_t;
+
+
+/* Bytes for so many processes and blocks. */
+
+size_t tb_ledger_size(uint32_t nrows, uint32_t nblocks);
+
+/* Makes a ledger of zeroed memory, aligned to 64 bytes. */
+
+tb_ledger_t *tb_ledger_create(void *mem, uint32_t nrows, uint32_t nblocks);
+
+/*
+ * Claims a row for a process; slot is any number that no two living ones
+ * share; next: memory for nblocks * TB_LEDGER_BLOCK numbers.  Returns false if
+ * no row is free.  The lock.
+ */
+
+bool tb_ledger_claim(tb_ledger_t *l, tb_ledger_own_t *own, uint32_t owner,
+    uint32_t slot, uint32_t *next);
+
+/*
+ * The decision for a request that is to be in flight: tb_table_take(), or if
+ * locked tb_table_insert(), of one place.  TB_PASS: *entry is what
+ * tb_ledger_return() gives back.  TB_REFUSE: also where no entry is free;
+ * then *entry is TB_LEDGER_NONE and *result is not set.
+ */
+
+tb_verdict_t tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t,
+    const tb_hash_t *h, uint64_t now, tb_limits_t dflt, bool locked,
+    tb_result_t *result, uint32_t *entry);
+
+/* The request is over.  Lock-free. */
+
+void tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
+    uint64_t now, tb_limits_t dflt);
+
+/*
+ * A process that goes gives its row up, when none of its requests is left.
+ * The lock.
+ */
+
+void tb_ledger_leave(tb_ledger_own_t *own);
+
+/*
+ * Gives back what a dead process held, n blocks from *at on, which is 0 at
+ * first and goes on, as changes of the caller's row.  Returns true when all
+ * is done and the row is free.  false: call again; a bucket that is in heavy
+ * use may have to be looked at again later.  The lock.
+ */
+
+bool tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
+    uint32_t *at, uint32_t n, uint64_t now, tb_limits_t dflt);
+
+
+static inline tb_ledger_row_t *
+tb_ledger_row(tb_ledger_t *l, uint32_t i)
+{
+    return (tb_ledger_row_t *) ((char *) l + 64) + i;
+}
+
+
+static inline tb_ledger_entry_t *
+tb_ledger_entry(tb_ledger_t *l, uint32_t i)
+{
+    return (tb_ledger_entry_t *) tb_ledger_row(l, l->nrows) + i;
+}
+
+
+static inline _Atomic uint32_t *
+tb_ledger_block(tb_ledger_t *l, uint32_t i)
+{
+    return (_Atomic uint32_t *) tb_ledger_entry(l, l->nblocks
+                                                   * TB_LEDGER_BLOCK) + i;
+}
+
+
+/* Requests of that bucket that are entered, by anybody; of some instants. */
+
+uint32_t tb_ledger_count(tb_ledger_t *l, const tb_hash_t *h);
+
+
+#endif /* TB_LEDGER_H */
