@@ -64,7 +64,8 @@ subtest 'production.conf serves' => sub {
     like($r->{headers}{'content-type'}, qr{^application/json}, 'as JSON');
     is($r->{body}, '{"code":404,"message":"Not found"}', 'with its name');
 
-    for (['PUT', '/clients/top-secret-2', '{"capacity":9,"rate_per_sec":9}', 201],
+    for (['PUT', '/clients/top-secret-2', '{"capacity":9,"rate_per_sec":9}',
+          201],
          ['PATCH', '/upstreams/backend/servers/1', '{"weight":2}', 200])
     {
         my ($method, $uri, $body, $code) = @$_;
@@ -132,7 +133,7 @@ sub frames
 # A client of gRPC takes a status for one of gRPC's if the response is of
 # headers only, with 200: in HPACK, 0x88.
 
-subtest 'grpc_upstream.conf says that no backend is left in words of gRPC' => sub {
+subtest 'grpc_upstream.conf speaks gRPC when no backend is left' => sub {
     my $g = gateway(example('grpc_upstream.conf',
                             qr/listen 8080/, 'listen 127.0.0.1:%%PORT%%',
                             qr/10\.0\.0\.[12]:50051/, '127.0.0.1:1'));

@@ -77,7 +77,7 @@ sub series
     my $data = ask('query?query='
                    . $expression =~ s/(\W)/sprintf '%%%02X', ord $1/ger);
 
-    return $data ? @{ $data->{result} } : ();
+    return @{ $data ? $data->{result} : [] };
 }
 
 

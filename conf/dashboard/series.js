@@ -127,6 +127,9 @@ export const brief = (number) => {
   if (number === null || number === undefined || Number.isNaN(number)) {
     return '–';
   }
+  if (number < 0) {
+    return `-${brief(-number)}`;
+  }
   if (number === 0 || number >= 9.95) {
     return number < 99999.5
       ? Math.round(number).toLocaleString('en')
