@@ -9,6 +9,7 @@
 #include "src/common/ngx_gw_cycle.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/global/ngx_http_tbucket_global.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
 
 
@@ -233,7 +234,7 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
     }
 
     if (rc == NGX_AGAIN) {
-        return ngx_http_tbucket_global_wait(r, ctx);
+        return ctx->charge.zone->source->wait(r, ctx);
     }
 
     if (rc == NGX_ERROR) {
@@ -358,6 +359,7 @@ ngx_http_tbucket_create_main_conf(ngx_conf_t *cf)
     }
 
     mcf->refill = NGX_CONF_UNSET_MSEC;
+    mcf->shared = &ngx_http_tbucket_global;
 
     return mcf;
 }

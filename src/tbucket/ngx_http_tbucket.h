@@ -141,7 +141,8 @@ typedef struct {
     ngx_str_t                    policy;    /* RateLimit-Policy for these */
     ngx_str_t                    remaining; /* RateLimit, up to the number */
     ngx_flag_t                   has_fallback;
-    ngx_flag_t                   global;        /* scope */
+    struct ngx_http_tbucket_source_s
+                                *source;        /* NULL for scope=node */
     ngx_flag_t                   coarse_time;   /* "timer_resolution" is set */
     ngx_msec_t                   refill;        /* of the ticker */
 
@@ -177,6 +178,7 @@ typedef struct {
     ngx_event_t                  ticker;
     ngx_array_t                  apis;      /* ngx_http_tbucket_api_t * */
     struct ngx_http_tbucket_store_s  *store;
+    struct ngx_http_tbucket_source_s  *shared;  /* of zones of scope=global */
 } ngx_http_tbucket_main_conf_t;
 
 
@@ -242,9 +244,11 @@ typedef struct {
 typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
 typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
 typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
-typedef struct ngx_http_tbucket_look_s  ngx_http_tbucket_look_t;
+typedef struct ngx_http_tbucket_ask_s  ngx_http_tbucket_ask_t;
+typedef struct ngx_http_tbucket_source_s  ngx_http_tbucket_source_t;
 typedef struct ngx_http_tbucket_store_s  ngx_http_tbucket_store_t;
 typedef struct ngx_http_tbucket_write_s  ngx_http_tbucket_write_t;
+typedef struct ngx_http_tbucket_rzone_s  ngx_http_tbucket_rzone_t;
 
 
 extern ngx_module_t  ngx_http_tbucket_module;
@@ -341,86 +345,6 @@ uint64_t ngx_http_tbucket_usec(void);
 
 ngx_int_t ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx);
-
-/* ngx_http_tbucket_global_*.c: zones of scope=global */
-
-/*
- * A decision that has found too few tokens or no bucket.  NGX_OK: verdict
- * and result are set, whatever they are now; NGX_AGAIN: a lease has to be
- * waited for, which never happens if the request has waited (last).  Only
- * looks unless take.
- */
-
-ngx_int_t ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
-    ngx_uint_t last, ngx_uint_t take);
-
-/* What is left in a charge's bucket on all nodes, as last seen; µtok. */
-
-uint64_t ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c);
-
-/* What a client is told is left, µtok; looked up only where it is told. */
-
-static ngx_inline uint64_t
-ngx_http_tbucket_left(ngx_http_tbucket_charge_t *c)
-{
-    if (c->zone->global) {
-        return ngx_http_tbucket_global_left(c);
-    }
-
-    return c->result.left > 0 ? (uint64_t) c->result.left : 0;
-}
-
-/* Milliseconds until a refused request may come again, or _NEVER. */
-
-uint64_t ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c);
-
-/* A client's tokens on all nodes, as last seen; bucket: as it was read. */
-
-uint64_t ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, const tb_result_t *bucket);
-
-/*
- * Asks Redis for a client's tokens beside those that this node holds.
- * NGX_OK: done() is called later, within the store's timeout, unless forget()
- * has come first; NGX_ERROR: it is not, Redis cannot be asked.
- */
-
-struct ngx_http_tbucket_look_s {
-    void                      (*done)(ngx_http_tbucket_look_t *look);
-    uint64_t                    elsewhere;   /* µtok, at most */
-    unsigned                    known:1;     /* there has been an answer */
-};
-
-ngx_int_t ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_look_t *look, ngx_pool_t *pool, ngx_str_t *id,
-    tb_limits_t limits);
-void ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_look_t *look);
-
-/*
- * The rest of a write that is safe and has been applied: sets tokens in Redis,
- * if it is one about tokens, and calls ngx_http_tbucket_written().
- */
-
-void ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write);
-
-/* The refill tick's part: the overflow bucket, whose share may change. */
-
-void ngx_http_tbucket_global_tick(ngx_http_tbucket_zone_t *zone);
-
-/*
- * Has the access phase of the request go on when there is an answer about
- * its charge's bucket, or when it has waited for long enough.  Returns
- * NGX_AGAIN or a status.
- */
-
-ngx_int_t ngx_http_tbucket_global_wait(ngx_http_request_t *r,
-    ngx_http_tbucket_ctx_t *ctx);
-
-/* Whether the request has waited for long enough. */
-
-ngx_uint_t ngx_http_tbucket_global_waited(ngx_http_tbucket_ctx_t *ctx);
-
 
 /* The value of $tbucket_addr in bytes of r->pool or the connection. */
 

@@ -320,7 +320,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     }
 
     zone->name = args->name;
-    zone->global = args->global;
+    zone->source = args->global ? mcf->shared : NULL;
     zone->file = cf->conf_file->file.name.data;
     zone->line = cf->conf_file->line;
     zone->limits = tb_limits(args->capacity, args->rate,
@@ -351,7 +351,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     /* the memory of the two scopes is not alike */
 
     old = ngx_http_tbucket_old_zone(zone);
-    shm_zone->noreuse = (old != NULL && old->global != zone->global);
+    shm_zone->noreuse = (old != NULL && (old->source == NULL) != (zone->source == NULL));
 
     shm_zone->data = zone;
     shm_zone->init = ngx_http_tbucket_init_zone;
@@ -555,7 +555,7 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
     for (i = 0; i < mcf->zones.nelts; i++) {
         zones[i]->refill = mcf->refill;
 
-        if (zones[i]->global && !mcf->store->ops->is_shared) {
+        if (zones[i]->source != NULL && !mcf->store->ops->is_shared) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"scope=global\" of zone \"%V\" needs a "
                           "\"tbucket_store\" of Redis in %s:%ui",

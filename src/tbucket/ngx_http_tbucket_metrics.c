@@ -7,7 +7,7 @@
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* What one zone has to say; numbers in the order they were looked up. */
@@ -285,10 +285,10 @@ static void
 ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
     ngx_http_tbucket_main_conf_t *mcf)
 {
-    ngx_uint_t                  first, i, n;
-    ngx_gw_prom_label_t         label;
-    ngx_http_tbucket_zone_t   **zones;
-    ngx_http_tbucket_global_t  *g;
+    ngx_uint_t                   first, i, n;
+    ngx_gw_prom_label_t          label;
+    ngx_http_tbucket_zone_t    **zones;
+    ngx_http_tbucket_lending_t   lending;
 
     static const struct {
         const char  *name;
@@ -300,28 +300,28 @@ ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
     } metrics[] = {
         { "tbucket_lease_asked_total", "counter",
           "Tokens that were asked for.",
-          offsetof(ngx_http_tbucket_global_t, asked), TB_TOKEN / 1000, 3 },
+          offsetof(ngx_http_tbucket_lending_t, asked), TB_TOKEN / 1000, 3 },
         { "tbucket_lease_granted_total", "counter",
           "Tokens that were leased.",
-          offsetof(ngx_http_tbucket_global_t, granted), TB_TOKEN / 1000, 3 },
+          offsetof(ngx_http_tbucket_lending_t, granted), TB_TOKEN / 1000, 3 },
         { "tbucket_lease_returned_total", "counter",
           "Leased tokens that were given back.",
-          offsetof(ngx_http_tbucket_global_t, returned), TB_TOKEN / 1000, 3 },
+          offsetof(ngx_http_tbucket_lending_t, returned), TB_TOKEN / 1000, 3 },
         { "tbucket_lease_calls_total", "counter",
           "Calls to Redis about leases.",
-          offsetof(ngx_http_tbucket_global_t, calls), 1, 0 },
+          offsetof(ngx_http_tbucket_lending_t, calls), 1, 0 },
         { "tbucket_degraded_seconds_total", "counter",
           "Time on a share of the limits, without leases.",
-          offsetof(ngx_http_tbucket_global_t, degraded), 1, 3 },
+          offsetof(ngx_http_tbucket_lending_t, degraded), 1, 3 },
         { "tbucket_lease_nodes", "gauge",
           "Nodes that share the limits, as last seen.",
-          offsetof(ngx_http_tbucket_global_t, nodes), 1, 0 }
+          offsetof(ngx_http_tbucket_lending_t, nodes), 1, 0 }
     };
 
     zones = mcf->zones.elts;
 
     for (first = 0; first < mcf->zones.nelts; first++) {
-        if (zones[first]->global) {
+        if (zones[first]->source != NULL) {
             break;
         }
     }
@@ -336,17 +336,18 @@ ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
 
         for (i = first; i < mcf->zones.nelts; i++) {
 
-            if (!zones[i]->global) {
+            if (zones[i]->source == NULL) {
                 continue;
             }
 
-            g = zones[i]->shared->global;
+            zones[i]->source->figures(zones[i], &lending);
+
             label.name = "zone";
             label.value = zones[i]->name;
 
             ngx_gw_prom_sample(prom, &label, 1,
-                               (int64_t) (*(_Atomic uint64_t *)
-                                          ((char *) g + metrics[n].offset)
+                               (int64_t) (*(uint64_t *) ((char *) &lending
+                                                 + metrics[n].offset)
                                           / metrics[n].unit),
                                metrics[n].thousandths);
         }
@@ -361,9 +362,10 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     ngx_http_tbucket_main_conf_t *mcf)
 {
     int64_t                            age, oldest;
-    uint64_t                           share, since, synced;
+    uint64_t                           synced;
     ngx_uint_t                         down, i;
     ngx_http_tbucket_zone_t          **zones;
+    ngx_http_tbucket_lending_t         lending;
     ngx_http_tbucket_store_status_t   *status;
 
     zones = mcf->zones.elts;
@@ -373,10 +375,13 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     for (i = 0; i < mcf->zones.nelts; i++) {
         status = &zones[i]->shared->store;
 
-        down |= atomic_load_explicit(&status->down, memory_order_relaxed)
-                || (zones[i]->global
-                    && ngx_http_tbucket_global_alone(zones[i], &share,
-                                                     &since));
+        down |= atomic_load_explicit(&status->down, memory_order_relaxed);
+
+        if (zones[i]->source != NULL) {
+            zones[i]->source->figures(zones[i], &lending);
+            down |= lending.alone;
+        }
+
         synced = atomic_load_explicit(&status->synced, memory_order_relaxed);
 
         if (synced == 0) {

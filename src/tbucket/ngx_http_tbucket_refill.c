@@ -7,6 +7,7 @@
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* what one tick may take of the event loop, all zones together, in us */
@@ -102,8 +103,8 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
     ngx_http_tbucket_clients_mend(zone);
 
-    if (zone->global) {
-        ngx_http_tbucket_global_tick(zone);
+    if (zone->source != NULL) {
+        zone->source->refill(zone);
     }
 
     shared = zone->shared;

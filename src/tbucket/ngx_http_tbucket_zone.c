@@ -5,7 +5,7 @@
  */
 
 
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 #include <sys/random.h>
 
@@ -28,7 +28,8 @@ typedef struct {
 
 
 static void ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old);
-static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool);
+static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool,
+    size_t beside);
 static void ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *clients);
 static ngx_uint_t ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
@@ -91,17 +92,12 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     zone->shared = shared;
 
-    if (zone->global
-        && ngx_http_tbucket_global_create_zone(zone) != NGX_OK)
-    {
+    if (zone->source != NULL && zone->source->create_zone(zone) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    size = ngx_http_tbucket_table_size(shpool);
-
-    if (zone->global) {
-        size = ngx_http_tbucket_global_table(size);
-    }
+    size = ngx_http_tbucket_table_size(shpool,
+                                 zone->source ? zone->source->beside : 0);
 
     mem = ngx_slab_alloc(shpool, size);
     if (mem == NULL) {
@@ -118,7 +114,7 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    if (zone->global && ngx_http_tbucket_global_init(zone) != NGX_OK) {
+    if (zone->source != NULL && zone->source->init_zone(zone) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -145,7 +141,7 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
 
 static size_t
-ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool)
+ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool, size_t beside)
 {
     size_t  size, small;
 
@@ -153,6 +149,7 @@ ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool)
     small = ngx_min(size, NGX_HTTP_TBUCKET_SMALL);
 
     size = small / 4 * 3 + (size - small) / 2;
+    size = size / (sizeof(tb_slot_t) + beside) * sizeof(tb_slot_t);
 
     return size - size % ngx_pagesize;
 }
@@ -192,7 +189,7 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 
     ngx_memzero(&buckets, sizeof(ngx_http_tbucket_copied_t));
 
-    if (!zone->global) {
+    if (zone->source == NULL) {
         ngx_http_tbucket_copy_slots(zone, old, &buckets);
     }
 

@@ -8,12 +8,13 @@
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/common/ngx_gw_task.h"
 #include "src/core/limit/tb_client.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
-/* A client of scope=global is shown when Redis has been asked. */
+/* A client of a zone with a source is shown when that has been asked. */
 
 typedef struct {
-    ngx_http_tbucket_look_t   look;
+    ngx_http_tbucket_ask_t    ask;
     ngx_gw_task_t             task;
     ngx_http_tbucket_zone_t  *zone;
     ngx_str_t                 id;
@@ -23,9 +24,9 @@ typedef struct {
 
 static ngx_int_t ngx_http_tbucket_show_answer(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
-    ngx_http_tbucket_look_t *look);
+    ngx_http_tbucket_ask_t *ask);
 static void ngx_http_tbucket_show_step(ngx_gw_task_t *task);
-static void ngx_http_tbucket_show_done(ngx_http_tbucket_look_t *look);
+static void ngx_http_tbucket_show_done(ngx_http_tbucket_ask_t *ask);
 static void ngx_http_tbucket_show_gone(ngx_gw_task_t *task);
 
 
@@ -35,7 +36,7 @@ ngx_http_tbucket_show(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
 {
     ngx_http_tbucket_show_t  *show;
 
-    if (!zone->global || id->len > GW_ID_MAX) {
+    if (zone->source == NULL || id->len > GW_ID_MAX) {
         return ngx_http_tbucket_show_answer(r, zone, id, NULL);
     }
 
@@ -44,7 +45,7 @@ ngx_http_tbucket_show(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    show->look.done = ngx_http_tbucket_show_done;
+    show->ask.done = ngx_http_tbucket_show_done;
     show->task.step = ngx_http_tbucket_show_step;
     show->task.gone = ngx_http_tbucket_show_gone;
     show->zone = zone;
@@ -67,9 +68,9 @@ ngx_http_tbucket_show_step(ngx_gw_task_t *task)
 
         (void) ngx_http_tbucket_client_get(show->zone, &show->id, &client);
 
-        if (ngx_http_tbucket_global_ask(show->zone, &show->look,
-                                        task->request->pool, &show->id,
-                                        client.entry.limits)
+        if (show->zone->source->ask(show->zone, &show->ask,
+                                    task->request->pool, &show->id,
+                                    client.entry.limits)
             == NGX_OK)
         {
             ngx_gw_task_wait(task);
@@ -80,16 +81,16 @@ ngx_http_tbucket_show_step(ngx_gw_task_t *task)
     ngx_gw_task_end(task,
                     ngx_http_tbucket_show_answer(task->request, show->zone,
                                   &show->id,
-                                  show->look.known ? &show->look : NULL));
+                                  show->ask.known ? &show->ask : NULL));
 }
 
 
 static void
-ngx_http_tbucket_show_done(ngx_http_tbucket_look_t *look)
+ngx_http_tbucket_show_done(ngx_http_tbucket_ask_t *ask)
 {
     ngx_http_tbucket_show_t  *show;
 
-    show = ngx_gw_task_data(look, ngx_http_tbucket_show_t, look);
+    show = ngx_gw_task_data(ask, ngx_http_tbucket_show_t, ask);
 
     ngx_gw_task_wake(&show->task);
 }
@@ -102,16 +103,16 @@ ngx_http_tbucket_show_gone(ngx_gw_task_t *task)
 
     show = ngx_gw_task_data(task, ngx_http_tbucket_show_t, task);
 
-    ngx_http_tbucket_global_forget(show->zone, &show->look);
+    show->zone->source->forget(show->zone, &show->ask);
 }
 
 
-/* look: what Redis knows of it, or NULL. */
+/* ask: what is elsewhere, or NULL. */
 
 static ngx_int_t
 ngx_http_tbucket_show_answer(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
-    ngx_http_tbucket_look_t *look)
+    ngx_http_tbucket_ask_t *ask)
 {
     uint64_t                   full;
     ngx_int_t                  rc;
@@ -119,9 +120,9 @@ ngx_http_tbucket_show_answer(ngx_http_request_t *r,
 
     rc = ngx_http_tbucket_client_get(zone, id, &client);
 
-    if (look != NULL) {
+    if (ask != NULL) {
         full = tb_limits_full(client.entry.limits);
-        client.tokens = ngx_min(client.held + look->elsewhere, full);
+        client.tokens = ngx_min(client.held + ask->elsewhere, full);
 
         /* somebody else's bucket that is full is no bucket */
 

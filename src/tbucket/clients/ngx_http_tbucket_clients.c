@@ -8,6 +8,7 @@
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* chains of the registry that one call may find empty */
@@ -56,9 +57,9 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
         return NGX_HTTP_TBUCKET_NO_ROOM;
     }
 
-    /* those of scope=global are set in Redis */
+    /* those of a source are set there */
 
-    if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP && !zone->global) {
+    if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP && zone->source == NULL) {
         (void) tb_table_set_tokens(table, &h, ngx_current_msec, zone->limits,
                                    tokens);
     }
@@ -271,10 +272,8 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
 
     client->entry.limits = bucket.limits;
     client->held = bucket.left;
-    client->tokens = zone->global
-                     ? ngx_http_tbucket_global_tokens(zone,
-                                                      &client->entry.hash,
-                                                      &bucket)
+    client->tokens = zone->source != NULL
+                     ? zone->source->tokens(zone, &client->entry.hash, &bucket)
                      : (uint64_t) bucket.left;
 
     return NGX_OK;

@@ -12,6 +12,7 @@
 #include "src/tbucket/clients/ngx_http_tbucket_api_body.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* what a write takes besides an array, bytes */
@@ -229,8 +230,8 @@ ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write)
 
         case NGX_HTTP_TBUCKET_WRITE_TOKENS:
 
-            if (write->zone->global) {
-                ngx_http_tbucket_global_write(write);
+            if (write->zone->source != NULL) {
+                write->zone->source->write(write);
                 return;
             }
 
@@ -738,7 +739,9 @@ ngx_http_tbucket_write_shown(ngx_http_tbucket_write_t *write)
                         : tb_limits_full(client.entry.limits);
         client.registered = 1;
 
-    } else if (write->zone->global && (change->members & TB_CLIENT_TOKENS)) {
+    } else if (write->zone->source != NULL
+               && (change->members & TB_CLIENT_TOKENS))
+    {
         client.tokens = change->tokens;
     }
 

@@ -1,17 +1,28 @@
 
 /*
  * Calls to Redis about leases.  Each worker asks for what its own requests
- * wait for; the one with the store's lease goes through all leases in
- * rounds besides, and shows that the node lives.  A worker has one call
- * under way at a time, and what comes up meanwhile goes with the next.
+ * wait for; the leader goes through all leases in rounds besides, and shows
+ * that the node lives.  A worker has one call under way at a time, and what
+ * comes up meanwhile goes with the next.
  */
 
 
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_call.h"
+#include "src/core/limit/tb_take.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_join.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_round.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
 
 
-static void ngx_http_tbucket_global_timer(ngx_event_t *ev);
+/* us by which the leader comes first */
+#define NGX_HTTP_TBUCKET_GLOBAL_YIELD  2000
+
+
 static void ngx_http_tbucket_global_post(ngx_event_t *ev);
+static void ngx_http_tbucket_global_timer(ngx_event_t *ev);
+static void ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a);
+static ngx_uint_t ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a);
+static void ngx_http_tbucket_global_tell(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
@@ -54,20 +65,6 @@ ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
     a->global = rz->zone->shared->global;
     a->period = NGX_MAX_UINT32_VALUE;
 
-    rz->zone->asking = a;
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_tbucket_global_start(ngx_http_tbucket_rzone_t *rz,
-    ngx_cycle_t *cycle)
-{
-    ngx_http_tbucket_asking_t  *a;
-
-    a = rz->zone->asking;
-
     ngx_rbtree_init(&a->askers, &a->sentinel, ngx_rbtree_insert_value);
     ngx_queue_init(&a->queue);
 
@@ -79,6 +76,10 @@ ngx_http_tbucket_global_start(ngx_http_tbucket_rzone_t *rz,
     a->timer.data = a;
     a->timer.log = cycle->log;
     a->timer.cancelable = 1;
+
+    rz->zone->asking = a;
+
+    return NGX_OK;
 }
 
 
@@ -100,7 +101,7 @@ ngx_http_tbucket_global_stop(ngx_http_tbucket_rzone_t *rz)
 
 
 void
-ngx_http_tbucket_global_changed(ngx_http_tbucket_rzone_t *rz)
+ngx_http_tbucket_global_joined(ngx_http_tbucket_rzone_t *rz)
 {
     ngx_http_tbucket_asking_t  *a;
 
@@ -133,7 +134,7 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
 
     a = ev->data;
 
-    if (ngx_http_tbucket_global_alone(a->rz->zone, &share, &since)) {
+    if (ngx_http_tbucket_lease_alone(a->rz->zone, &share, &since)) {
         ngx_http_tbucket_global_wake(a, UINT32_MAX);
 
         if (a->rz->leader) {
@@ -147,7 +148,7 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
     wait = NGX_HTTP_TBUCKET_GLOBAL_POLL;
 
     if (a->rz->leader) {
-        ngx_http_tbucket_global_look(a);
+        ngx_http_tbucket_global_plan(a);
 
         wait = a->next - ngx_current_msec;
         wait = ngx_min(wait, TB_LEASE_BEAT);
@@ -167,7 +168,9 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
 }
 
 
-void
+/* Sends what is to be sent, as soon as it can be. */
+
+static void
 ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 {
     ngx_http_tbucket_global_t  *g;
@@ -237,50 +240,92 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
 }
 
 
-void
-ngx_http_tbucket_global_key(ngx_http_tbucket_rzone_t *rz, u_char *key,
-    const tb_hash_t *h)
+/*
+ * How often a node calls Redis, whatever comes: all workers share the turns
+ * that tb_node_rest() gives.  A worker whose turn it is not tells the leader
+ * what its requests wait for, so that all of it goes with that one's next call
+ * and no worker waits for many turns.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
 {
-    (void) ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+    uint64_t                    now, rest;
+    ngx_msec_t                  wait;
+    ngx_http_tbucket_global_t  *g;
+
+    g = a->global;
+    now = ngx_http_tbucket_usec();
+
+    if (!a->rz->leader) {
+        now -= NGX_HTTP_TBUCKET_GLOBAL_YIELD;
+    }
+
+    rest = tb_node_rest(&g->turn, now);
+
+    if (rest == 0) {
+        return 0;
+    }
+
+    if (ngx_queue_empty(&a->queue)
+        && (!a->rz->leader || (!a->round && atomic_load(&g->ntold) == 0)))
+    {
+        return 1;
+    }
+
+    if (!a->rz->leader) {
+        ngx_http_tbucket_global_tell(a);
+    }
+
+    wait = (ngx_msec_t) (rest / 1000) + 1;
+
+    if (a->timer.timer_set
+        && (ngx_msec_int_t) (a->timer.timer.key - ngx_current_msec - wait) > 0)
+    {
+        /* or it would be left as it is */
+
+        ngx_del_timer(&a->timer);
+    }
+
+    if (!a->timer.timer_set) {
+        ngx_add_timer(&a->timer, wait);
+    }
+
+    return 1;
 }
 
 
-void
-ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
+static void
+ngx_http_tbucket_global_tell(ngx_http_tbucket_asking_t *a)
 {
-    u_char                    *key;
-    tb_hash_t                 *h;
-    ngx_uint_t                 i;
-    ngx_http_tbucket_args_t   *args;
-    ngx_http_tbucket_rzone_t  *rz;
+    ngx_uint_t                  budget;
+    ngx_queue_t                *q;
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_asker_t   *asker;
+    ngx_http_tbucket_global_t  *g;
 
-    rz = a->rz;
-    args = &rz->redis->scratch->args;
+    g = a->global;
+    mutex = &a->rz->zone->shpool->mutex;
+    budget = 2 * TB_LEASE_BATCH;
 
-    *ngx_sprintf((u_char *) a->nkeys, "%ui", a->n + 1) = '\0';
+    ngx_shmtx_lock(mutex);
 
-    ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, a->text,
-                                 a->nkeys);
-    ngx_http_tbucket_redis_str(args, &rz->nodes);
+    for (q = ngx_queue_head(&a->queue);
+         q != ngx_queue_sentinel(&a->queue) && g->ntold < TB_LEASE_BATCH
+         && budget-- > 0;
+         q = ngx_queue_next(q))
+    {
+        asker = ngx_queue_data(q, ngx_http_tbucket_asker_t, queue);
 
-    key = a->keys;
-
-    for (i = 0; i < a->n; i++) {
-        h = a->entries[i].lease ? &a->entries[i].lease->key
-                                : &a->entries[i].hash;
-
-        ngx_http_tbucket_global_key(rz, key, h);
-        ngx_http_tbucket_redis_put(args, key, a->key_len);
-        key += a->key_len;
-
-        tb_lease_put(a->parts + i * TB_LEASE_PART, &a->entries[i].ask);
+        if ((ngx_msec_t) (ngx_current_msec - asker->told)
+            >= NGX_HTTP_TBUCKET_GLOBAL_TELL)
+        {
+            asker->told = ngx_current_msec;
+            g->told[g->ntold++] = (uint32_t) asker->node.key;
+        }
     }
 
-    tb_node_call(&a->global->node, a->seq, a->beat, leave, a->head);
-
-    ngx_http_tbucket_redis_put(args, a->head, TB_LEASE_HEAD);
-    ngx_http_tbucket_redis_put(args, a->parts, a->n * TB_LEASE_PART);
+    ngx_shmtx_unlock(mutex);
 }
 
 
@@ -393,8 +438,8 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     /* words that have refilled alone are nothing that it knows of */
 
     if (a->beat && atomic_load(&g->node.contact) == 0
-        && !ngx_http_tbucket_global_clear(a->rz->zone,
-                                          NGX_HTTP_TBUCKET_GLOBAL_CLEAR))
+        && !ngx_http_tbucket_lease_clear(a->rz->zone,
+                                          NGX_HTTP_TBUCKET_LEASE_CLEAR))
     {
         ngx_http_tbucket_global_lost(a);
         return;
@@ -432,7 +477,7 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
     /* an answer that comes too late is of no use: what it grants is lost */
 
     if (l == NULL || atomic_load(&l->lease.seq) != a->seq
-        || !ngx_http_tbucket_global_owns(l, &e->hash))
+        || !ngx_http_tbucket_lease_owns(l, &e->hash))
     {
         return;
     }
@@ -443,7 +488,7 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
 
         if (delta != 0) {
             (void) tb_table_add(zone->shared->table,
-                                ngx_http_tbucket_global_slot(zone, l),
+                                ngx_http_tbucket_lease_slot(zone, l),
                                 &e->hash, ngx_current_msec, zone->limits,
                                 delta);
         }

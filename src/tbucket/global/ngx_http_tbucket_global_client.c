@@ -5,7 +5,9 @@
  */
 
 
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_client.h"
+#include "src/core/limit/tb_table_edit.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_round.h"
 
 
 static ngx_int_t ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone,
@@ -15,7 +17,7 @@ static ngx_uint_t ngx_http_tbucket_global_answer(redisReply *reply,
     tb_lease_answer_t *answer);
 static void ngx_http_tbucket_global_on_set(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
-static void ngx_http_tbucket_global_on_look(ngx_gw_redis_t *link,
+static void ngx_http_tbucket_global_on_asked(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone,
     ngx_str_t *id);
@@ -56,7 +58,7 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
 
 ngx_int_t
 ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_look_t *look, ngx_pool_t *pool, ngx_str_t *id,
+    ngx_http_tbucket_ask_t *look, ngx_pool_t *pool, ngx_str_t *id,
     tb_limits_t limits)
 {
     tb_lease_ask_t  ask;
@@ -68,13 +70,13 @@ ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
     ask.unit = 1;
 
     return ngx_http_tbucket_global_one(zone, pool, id, &ask,
-                                       ngx_http_tbucket_global_on_look, look);
+                                       ngx_http_tbucket_global_on_asked, look);
 }
 
 
 void
 ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_look_t *look)
+    ngx_http_tbucket_ask_t *look)
 {
     ngx_gw_redis_forget(zone->asking->rz->redis->command, look);
 }
@@ -155,11 +157,11 @@ ngx_http_tbucket_global_on_set(ngx_gw_redis_t *link, redisReply *reply,
 
 
 static void
-ngx_http_tbucket_global_on_look(ngx_gw_redis_t *link, redisReply *reply,
+ngx_http_tbucket_global_on_asked(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
 {
     tb_lease_answer_t         answer;
-    ngx_http_tbucket_look_t  *look = data;
+    ngx_http_tbucket_ask_t  *look = data;
 
     (void) link;
 
@@ -189,12 +191,12 @@ ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
     slot = tb_table_find(zone->shared->table, &h);
 
     if (slot != NULL) {
-        ngx_http_tbucket_global_empty(zone, slot, &h);
+        ngx_http_tbucket_lease_empty(zone, slot, &h);
 
-        l = ngx_http_tbucket_global_find(zone, slot, &h);
+        l = ngx_http_tbucket_lease_find(zone, slot, &h);
 
         if (l != NULL && l->place < atomic_load(&zone->shared->global->n)) {
-            ngx_http_tbucket_global_drop(zone, l->place, 0);
+            ngx_http_tbucket_lease_drop(zone, l->place, 0);
         }
     }
 

@@ -1,22 +1,23 @@
 
 /*
- * Becoming a node of leases, again if Redis has forgotten us or lost its
- * data; and giving everything back at the end.
+ * Becoming known to Redis as a node, again if Redis has forgotten us or lost
+ * its data; and giving everything back at the end.
  */
 
 
-#include "src/redis/ngx_gw_redis_sync.h"
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_join.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_round.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
 
 #include <sys/random.h>
 
 
+static void ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
-static void ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a);
 
 
@@ -38,8 +39,8 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
         atomic_store(&g->ready, 0);
         ngx_http_tbucket_global_reset(a);
 
-        if (!ngx_http_tbucket_global_clear(a->rz->zone,
-                                           NGX_HTTP_TBUCKET_GLOBAL_CLEAR))
+        if (!ngx_http_tbucket_lease_clear(a->rz->zone,
+                                           NGX_HTTP_TBUCKET_LEASE_CLEAR))
         {
             ngx_post_event(&a->post, &ngx_posted_next_events);
             return;
@@ -54,64 +55,6 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
     }
 
     a->beat = 1;
-}
-
-
-ngx_uint_t
-ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
-{
-    uint32_t                    left;
-    tb_hash_t                   h;
-    tb_word_t                   word;
-    ngx_uint_t                  careful, note;
-    tb_limits_t                 limits;
-    ngx_http_tbucket_lease_t   *l;
-    ngx_http_tbucket_global_t  *g;
-
-    g = zone->shared->global;
-    careful = (atomic_load(&g->node.share) == TB_LEASE_ALL);
-
-    /* nothing of another Redis is remembered */
-
-    note = g->node.known || !atomic_load(&g->unknown);
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    g->ndropped = 0;
-
-    while ((left = atomic_load(&g->n)) > 0 && n-- > 0) {
-        l = &g->leases[g->list[left - 1]];
-
-        if (ngx_http_tbucket_global_read(zone, l, &h, &word, &limits)) {
-            if (note) {
-                ngx_http_tbucket_global_note(zone, l, careful);
-            }
-
-            ngx_http_tbucket_global_empty(zone,
-                                        ngx_http_tbucket_global_slot(zone, l),
-                                        &h);
-        }
-
-        ngx_http_tbucket_global_drop(zone, left - 1, 0);
-    }
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return left == 0;
-}
-
-
-void
-ngx_http_tbucket_global_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
-    const tb_hash_t *h)
-{
-    tb_table_t  *table;
-
-    table = zone->shared->table;
-
-    (void) tb_table_add(table, slot, h, ngx_current_msec, zone->limits,
-                        INT64_MIN / 2);
-    tb_table_forget(table, h, ngx_current_msec, zone->limits, 0);
 }
 
 
@@ -237,7 +180,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
 
     /* those that requests have brought in meanwhile have no name in Redis */
 
-    if (!ngx_http_tbucket_global_clear(zone, NGX_HTTP_TBUCKET_GLOBAL_CLEAR)) {
+    if (!ngx_http_tbucket_lease_clear(zone, NGX_HTTP_TBUCKET_LEASE_CLEAR)) {
         ngx_post_event(&a->post, &ngx_posted_next_events);
         return;
     }
@@ -255,7 +198,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
 
     ngx_shmtx_unlock(mutex);
 
-    while (!ngx_http_tbucket_global_clear(zone, UINT32_MAX)) { /* void */ }
+    while (!ngx_http_tbucket_lease_clear(zone, UINT32_MAX)) { /* void */ }
 
     ngx_http_tbucket_global_reset(a);
     ngx_http_tbucket_global_wake(a, UINT32_MAX);
@@ -334,7 +277,7 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
         e = &a->entries[a->n];
 
         if (l->key.lo != 0
-            && ngx_http_tbucket_global_read(zone, l, &e->hash, &word,
+            && ngx_http_tbucket_lease_read(zone, l, &e->hash, &word,
                                             &limits))
         {
             ngx_memzero(&e->ask, sizeof(tb_lease_ask_t));
@@ -350,7 +293,7 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
             (void) atomic_fetch_add(&g->returned, e->ask.back);
         }
 
-        ngx_http_tbucket_global_drop(zone, left - 1, 0);
+        ngx_http_tbucket_lease_drop(zone, left - 1, 0);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);

@@ -5,8 +5,10 @@
  */
 
 
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_round.h"
+#include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_take.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
 
 
 /* leases that are looked at for one that is free */
@@ -30,9 +32,9 @@
 
 static void ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a,
     uint32_t place);
-static ngx_uint_t ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
-    ngx_http_tbucket_lease_t *l);
 static ngx_uint_t ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
+    ngx_http_tbucket_lease_t *l);
+static ngx_uint_t ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l);
 static void ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone,
     uint32_t place, tb_hash_t *h);
@@ -41,7 +43,7 @@ static ngx_uint_t ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
 
 
 void
-ngx_http_tbucket_global_look(ngx_http_tbucket_asking_t *a)
+ngx_http_tbucket_global_plan(ngx_http_tbucket_asking_t *a)
 {
     ngx_msec_t  refill, step;
 
@@ -88,7 +90,7 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
         l = &a->global->leases[asker->node.key];
 
         if (l->lease.answered != asker->answered
-            || !ngx_http_tbucket_global_owns(l, &asker->hash))
+            || !ngx_http_tbucket_lease_owns(l, &asker->hash))
         {
             /* another worker's call was about it, or it has gone */
 
@@ -276,7 +278,7 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
     l = &g->leases[g->list[place]];
 
     if (l->place != place
-        || !ngx_http_tbucket_global_read(zone, l, &h, &word, &limits))
+        || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
     {
         ngx_http_tbucket_global_over(zone, place, NULL);
         return;
@@ -333,7 +335,7 @@ ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
     zone = a->rz->zone;
 
     if (!l->lease.warm
-        || !ngx_http_tbucket_global_read(zone, l, &h, &word, &limits))
+        || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
     {
         return 0;
     }
@@ -394,15 +396,15 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone, uint32_t place,
         l = &g->leases[g->list[place]];
 
         if (l->place != place
-            || !ngx_http_tbucket_global_read(zone, l, &owner, &word, &limits))
+            || !ngx_http_tbucket_lease_read(zone, l, &owner, &word, &limits))
         {
-            ngx_http_tbucket_global_drop(zone, place, 1);
+            ngx_http_tbucket_lease_drop(zone, place, 1);
 
         } else if (h != NULL && owner.lo == h->lo && tb_word_tokens(word) == 0
                    && atomic_load(&l->lease.seq) == 0)
         {
-            ngx_http_tbucket_global_note(zone, l, 0);
-            ngx_http_tbucket_global_drop(zone, place, 0);
+            ngx_http_tbucket_lease_note(zone, l, 0);
+            ngx_http_tbucket_lease_drop(zone, place, 0);
             tb_table_forget(zone->shared->table, h, ngx_current_msec,
                             zone->limits, 0);
         }
@@ -422,7 +424,7 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit)
 {
     uint32_t                   period;
-    uint64_t                   none, tokens;
+    uint64_t                   none;
     tb_word_t                  word;
     tb_limits_t                limits;
     ngx_http_tbucket_zone_t   *zone;
@@ -445,23 +447,25 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
         return 0;
     }
 
-    do {
-        if (!ngx_http_tbucket_global_read(zone, l, &e->hash, &word, &limits))
-        {
-            atomic_store(&l->lease.seq, 0);
-            return 0;
-        }
+    if (!ngx_http_tbucket_lease_read(zone, l, &e->hash, &word, &limits)) {
+        atomic_store(&l->lease.seq, 0);
+        return 0;
+    }
 
-        tokens = tb_word_tokens(word);
-        period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
+    period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
 
-        tb_lease_plan(&l->lease, limits, tokens, need,
-                      unit ? unit : TB_TOKEN, period, ngx_current_msec,
-                      &e->ask);
+    tb_lease_plan(&l->lease, limits, tb_word_tokens(word), need,
+                  unit ? unit : TB_TOKEN, period, ngx_current_msec, &e->ask);
 
-    } while (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE
-             && !tb_slot_swap(ngx_http_tbucket_global_slot(zone, l), word,
-                              tb_word(tokens - e->ask.back, word)));
+    /* what requests have taken meanwhile does not go back */
+
+    if (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE) {
+        e->ask.back = (uint64_t)
+                      -tb_table_add(zone->shared->table,
+                                    ngx_http_tbucket_lease_slot(zone, l),
+                                    &e->hash, ngx_current_msec, zone->limits,
+                                    -(int64_t) e->ask.back);
+    }
 
     e->lease = l;
     a->n++;
@@ -475,4 +479,51 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     }
 
     return 1;
+}
+
+
+void
+ngx_http_tbucket_global_key(ngx_http_tbucket_rzone_t *rz, u_char *key,
+    const tb_hash_t *h)
+{
+    (void) ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+}
+
+
+void
+ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
+{
+    u_char                    *key;
+    tb_hash_t                 *h;
+    ngx_uint_t                 i;
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = a->rz;
+    args = &rz->redis->scratch->args;
+
+    *ngx_sprintf((u_char *) a->nkeys, "%ui", a->n + 1) = '\0';
+
+    ngx_http_tbucket_redis_begin(rz->redis, args,
+                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, a->text,
+                                 a->nkeys);
+    ngx_http_tbucket_redis_str(args, &rz->nodes);
+
+    key = a->keys;
+
+    for (i = 0; i < a->n; i++) {
+        h = a->entries[i].lease ? &a->entries[i].lease->key
+                                : &a->entries[i].hash;
+
+        ngx_http_tbucket_global_key(rz, key, h);
+        ngx_http_tbucket_redis_put(args, key, a->key_len);
+        key += a->key_len;
+
+        tb_lease_put(a->parts + i * TB_LEASE_PART, &a->entries[i].ask);
+    }
+
+    tb_node_call(&a->global->node, a->seq, a->beat, leave, a->head);
+
+    ngx_http_tbucket_redis_put(args, a->head, TB_LEASE_HEAD);
+    ngx_http_tbucket_redis_put(args, a->parts, a->n * TB_LEASE_PART);
 }

@@ -6,7 +6,7 @@
  */
 
 
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
 
 
 static void ngx_http_tbucket_global_resume(ngx_event_t *ev);

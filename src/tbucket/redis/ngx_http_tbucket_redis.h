@@ -162,7 +162,7 @@ typedef struct ngx_http_tbucket_redis_s  ngx_http_tbucket_redis_t;
 
 /* A zone in this process. */
 
-typedef struct {
+struct ngx_http_tbucket_rzone_s {
     ngx_http_tbucket_zone_t      *zone;
     ngx_http_tbucket_mirror_t    *mirror;
     ngx_http_tbucket_redis_t     *redis;
@@ -212,7 +212,7 @@ typedef struct {
 
     /* of every worker */
     ngx_http_tbucket_pause_t      pause[NGX_HTTP_TBUCKET_TROUBLES];
-} ngx_http_tbucket_rzone_t;
+};
 
 
 struct ngx_http_tbucket_redis_s {

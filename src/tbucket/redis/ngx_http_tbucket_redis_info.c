@@ -259,17 +259,17 @@ ngx_http_tbucket_redis_warn(ngx_http_tbucket_redis_t *redis,
     ngx_str_t *policy)
 {
     uint32_t     hash;
-    ngx_uint_t   global, i;
+    ngx_uint_t   lends, i;
     const char  *what;
 
-    global = 0;
+    lends = 0;
 
     for (i = 0; i < redis->nzones; i++) {
-        global |= redis->zones[i].zone->global;
+        lends |= (redis->zones[i].zone->source != NULL);
     }
 
     what = redis->evicts ? "clients"
-           : (global && policy->len > 9
+           : (lends && policy->len > 9
               && ngx_strncmp(policy->data, "volatile-", 9) == 0)
              ? "buckets of scope=global" : NULL;
 

@@ -7,7 +7,7 @@
 
 
 #include "src/redis/ngx_gw_redis_sync.h"
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_load.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
@@ -183,8 +183,8 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
 
         if (ngx_http_tbucket_redis_keys(&redis->zones[i], cycle->pool)
             != NGX_OK
-            || (zones[i]->global
-                && ngx_http_tbucket_global_create(&redis->zones[i], cycle)
+            || (zones[i]->source != NULL
+                && zones[i]->source->create(&redis->zones[i], cycle)
                    != NGX_OK))
         {
             return NGX_ERROR;
@@ -210,8 +210,8 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
     ngx_shmtx_lock(&rz->zone->shpool->mutex);
 
     if (mirror->store != rz->redis->identity) {
-        if (rz->zone->global && mirror->store != 0) {
-            ngx_http_tbucket_global_anew(rz->zone);
+        if (rz->zone->source != NULL && mirror->store != 0) {
+            rz->zone->source->anew(rz->zone);
         }
 
         mirror->store = rz->redis->identity;
@@ -275,7 +275,7 @@ ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
         return rc;
     }
 
-    if (l->unused && !zone->global
+    if (l->unused && zone->source == NULL
         && ngx_http_tbucket_redis_load_secret(l) != NGX_OK)
     {
         return NGX_ERROR;
@@ -284,7 +284,7 @@ ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
     /* tokens that are leased are in Redis anyway */
 
     if (ngx_http_tbucket_redis_load_clients(l) != NGX_OK
-        || (!zone->global
+        || (zone->source == NULL
             && ngx_http_tbucket_redis_load_states(l, &restored) != NGX_OK))
     {
         return NGX_ERROR;
@@ -612,8 +612,8 @@ ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
     rz = l->rz;
     args = &rz->redis->scratch->args;
 
-    if (rz->zone->global && ngx_http_tbucket_global_finish(l->sync, rz)
-                            != NGX_OK)
+    if (rz->zone->source != NULL
+        && rz->zone->source->finish(l->sync, rz) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -622,7 +622,7 @@ ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
         return NGX_ERROR;
     }
 
-    if (!rz->zone->global) {
+    if (rz->zone->source == NULL) {
         (void) ngx_http_tbucket_redis_gather(rz, UINT64_MAX);
     }
 

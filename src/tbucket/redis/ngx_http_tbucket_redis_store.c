@@ -6,7 +6,7 @@
 
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_store.h"
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_load.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_sync.h"
@@ -199,10 +199,6 @@ ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
     rz->retry.log = cycle->log;
     rz->retry.cancelable = 1;
 
-    if (rz->zone->global) {
-        ngx_http_tbucket_global_start(rz, cycle);
-    }
-
     return NGX_OK;
 }
 
@@ -225,8 +221,8 @@ ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
             ngx_gw_redis_close(redis->zones[i].stream);
         }
 
-        if (redis->zones[i].zone->global) {
-            ngx_http_tbucket_global_stop(&redis->zones[i]);
+        if (redis->zones[i].zone->source != NULL) {
+            redis->zones[i].zone->source->stop(&redis->zones[i]);
         }
 
         ngx_http_tbucket_redis_save_done(&redis->zones[i]);
@@ -282,8 +278,8 @@ ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
 
     rz->leader = hold;
 
-    if (rz->zone->global) {
-        ngx_http_tbucket_global_changed(rz);
+    if (rz->zone->source != NULL) {
+        rz->zone->source->joined(rz);
     }
 
     if (hold) {
@@ -369,8 +365,8 @@ ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
     ngx_http_tbucket_redis_pending(redis);
 
     for (i = 0; i < redis->nzones; i++) {
-        if (redis->zones[i].zone->global) {
-            ngx_http_tbucket_global_changed(&redis->zones[i]);
+        if (redis->zones[i].zone->source != NULL) {
+            redis->zones[i].zone->source->joined(&redis->zones[i]);
         }
     }
 }

@@ -53,7 +53,7 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (!rz->zone->global && !atomic_load(&rz->mirror->restored)) {
+    if (rz->zone->source == NULL && !atomic_load(&rz->mirror->restored)) {
 
         /* with own limits, so once all clients are known */
 
@@ -79,7 +79,7 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (save->taken || rz->zone->global
+    if (save->taken || rz->zone->source != NULL
         || ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE))
     {
         return;

@@ -8,7 +8,7 @@
 
 #include "src/core/text/gw_redis_reason.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
-#include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* ms without a refusal until the same reason is worth a line again */
@@ -182,8 +182,9 @@ ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz, redisReply *reply,
 
     ngx_http_tbucket_redis_hide(reason, shared->secret);
 
-    if (rz->zone->global) {
-        ngx_http_tbucket_redis_hide(reason, shared->global->secret);
+    if (rz->zone->source != NULL) {
+        ngx_http_tbucket_redis_hide(reason,
+                                    rz->zone->source->secret(rz->zone));
     }
 }
 

@@ -147,7 +147,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
         tokens[tb_client_print_tokens(tokens, change->tokens)] = '\0';
     }
 
-    if ((change->members & TB_CLIENT_TOKENS) && !rz->zone->global) {
+    if ((change->members & TB_CLIENT_TOKENS) && rz->zone->source == NULL) {
         state[tb_client_print_state(state, change->tokens,
                                     ngx_http_tbucket_redis_time(rz))] = '\0';
     }

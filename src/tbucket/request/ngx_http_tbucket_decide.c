@@ -9,6 +9,7 @@
 #include "src/core/text/gw_addr.h"
 #include "src/core/limit/tb_take.h"
 #include "src/core/limit/tb_text.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 static ngx_gw_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
@@ -17,17 +18,14 @@ static ngx_gw_noinline ngx_int_t ngx_http_tbucket_fall_back(
     ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
 static ngx_gw_noinline uint64_t ngx_http_tbucket_cost(
     ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit);
-static ngx_gw_inline void ngx_http_tbucket_take(
-    ngx_http_tbucket_charge_t *charge);
-static ngx_gw_noinline void ngx_http_tbucket_search(
-    ngx_http_tbucket_charge_t *charge);
-static ngx_gw_noinline ngx_int_t ngx_http_tbucket_lease(
-    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx,
-    ngx_uint_t take);
+static ngx_gw_inline ngx_int_t ngx_http_tbucket_take(
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_search(
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_all(
     ngx_http_request_t *r, ngx_array_t *limits, ngx_flag_t dry_run,
     ngx_http_tbucket_ctx_t *ctx);
-static ngx_int_t ngx_http_tbucket_look(ngx_http_tbucket_charge_t *charge,
+static ngx_int_t ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *charge,
     ngx_http_tbucket_ctx_t *ctx);
 static void ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges,
     ngx_uint_t n);
@@ -69,11 +67,7 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         return rc;
     }
 
-    ngx_http_tbucket_take(charge);
-
-    if (charge->zone->global && charge->verdict != TB_PASS
-        && ngx_http_tbucket_lease(charge, ctx, 1) != NGX_OK)
-    {
+    if (ngx_http_tbucket_take(charge, ctx) != NGX_OK) {
         return NGX_AGAIN;
     }
 
@@ -90,29 +84,7 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 
 
 /*
- * For scope=global: too few tokens are leased; NGX_AGAIN: there is no
- * decision yet.
- */
-
-static ngx_int_t
-ngx_http_tbucket_lease(ngx_http_tbucket_charge_t *charge,
-    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take)
-{
-    ngx_uint_t  last;
-
-    last = ngx_http_tbucket_global_waited(ctx);
-
-    if (ngx_http_tbucket_global_decide(charge, last, take) != NGX_OK) {
-        ctx->charge = *charge;
-        return NGX_AGAIN;
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Looks at all buckets first, since a look changes nothing; only if all of
+ * Peeks at all buckets first, which changes nothing; only if all of
  * them admit takes from one after the other.
  */
 
@@ -152,7 +124,8 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
 
     for (i = 0; i < n; i++) {
 
-        if (ngx_http_tbucket_look(&charges[i], ctx) != NGX_OK) {
+        if (ngx_http_tbucket_peek(&charges[i], ctx) != NGX_OK) {
+            ctx->charge = charges[i];
             return NGX_AGAIN;
         }
 
@@ -198,30 +171,26 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
 /* What taking from the bucket would come to. */
 
 static ngx_int_t
-ngx_http_tbucket_look(ngx_http_tbucket_charge_t *c,
+ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
 
-    if (!zone->global) {
-        c->verdict = tb_table_peek(zone->shared->table, &c->hash,
-                                   ngx_current_msec, zone->limits, c->cost,
-                                   &c->result);
-        return NGX_OK;
+    if (zone->source != NULL) {
+        return zone->source->peek(c, ctx);
     }
 
-    c->verdict = tb_table_peek_known(zone->shared->table, &c->hash,
-                                     ngx_current_msec, zone->limits, c->cost,
-                                     &c->result);
+    c->verdict = tb_table_peek(zone->shared->table, &c->hash,
+                               ngx_current_msec, zone->limits, c->cost,
+                               &c->result);
 
-    return c->verdict == TB_PASS ? NGX_OK
-                                 : ngx_http_tbucket_lease(c, ctx, 0);
+    return NGX_OK;
 }
 
 
-/* What is left where a look found enough, and nothing is taken. */
+/* What is left where a peek found enough, and nothing is taken. */
 
 static void
 ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
@@ -236,7 +205,7 @@ ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 }
 
 
-/* Somebody else may empty a bucket between the look and the take. */
+/* Somebody else may empty a bucket between the peek and the take. */
 
 static ngx_int_t
 ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
@@ -247,14 +216,7 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     for (i = 0; i < n; i++) {
         c = &charges[i];
 
-        ngx_http_tbucket_search(c);
-
-        if (c->verdict == TB_ABSENT) {
-
-            /* of a leased bucket: nothing to pay, or gone since the look */
-
-            (void) ngx_http_tbucket_global_decide(c, 1, 1);
-        }
+        (void) ngx_http_tbucket_search(c, NULL);
 
         if (c->verdict != TB_PASS) {
             c->verdict = TB_REFUSE;
@@ -269,7 +231,7 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     while (i-- > 0) {
         c = &charges[i];
 
-        if (c->zone->global) {
+        if (c->zone->source != NULL) {
 
             /* others may have reported less by now: no way to give back */
 
@@ -409,27 +371,33 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 }
 
 
-static ngx_gw_inline void
-ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c)
+static ngx_gw_inline ngx_int_t
+ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
 
     c->verdict = tb_table_take_first(zone->shared->table, &c->hash,
-                                    ngx_current_msec, zone->limits, c->cost,
-                                    &c->result);
+                                     ngx_current_msec, zone->limits, c->cost,
+                                     &c->result);
 
-    if (c->verdict == TB_ABSENT) {
-        ngx_http_tbucket_search(c);
+    if (c->verdict == TB_PASS
+        || (c->verdict == TB_REFUSE && zone->source == NULL))
+    {
+        return NGX_OK;
     }
+
+    return ngx_http_tbucket_search(c, ctx);
 }
 
 
-/* The key is not where most are; it may be new. */
+/* The key is not where most are; it may be new.  Or there is a source. */
 
-static void
-ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
+static ngx_int_t
+ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
 {
     tb_table_t               *table;
     ngx_http_tbucket_zone_t  *zone;
@@ -437,10 +405,8 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
     zone = c->zone;
     table = zone->shared->table;
 
-    if (zone->global) {
-        c->verdict = tb_table_take_known(table, &c->hash, ngx_current_msec,
-                                         zone->limits, c->cost, &c->result);
-        return;
+    if (zone->source != NULL) {
+        return zone->source->take(c, ctx);
     }
 
     c->verdict = tb_table_take(table, &c->hash, ngx_current_msec,
@@ -454,14 +420,16 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c)
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
     }
+
+    return NGX_OK;
 }
 
 
 static uint64_t
 ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge)
 {
-    if (charge->zone->global) {
-        return ngx_http_tbucket_global_retry(charge);
+    if (charge->zone->source != NULL) {
+        return charge->zone->source->retry(charge);
     }
 
     return tb_word_wait(charge->result.word, charge->result.limits,

@@ -9,7 +9,7 @@
 #include <ngx_core.h>
 
 #include "src/core/text/gw_digits.h"
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* digits of a number of tokens */

@@ -4,7 +4,7 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 typedef enum {

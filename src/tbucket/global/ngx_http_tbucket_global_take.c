@@ -1,0 +1,323 @@
+
+/*
+ * Requests that find too few tokens in a leased bucket: whether they are to
+ * wait for a lease, are refused, or are served from our share because there
+ * are no leases.
+ */
+
+
+#include "src/tbucket/global/ngx_http_tbucket_global_take.h"
+#include "src/core/limit/tb_table_overflow.h"
+#include "src/core/limit/tb_take.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
+
+
+static ngx_int_t ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take);
+static void ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c,
+    ngx_uint_t take);
+static ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_of(
+    ngx_http_tbucket_charge_t *c);
+static void ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
+    ngx_uint_t take);
+static ngx_inline tb_limits_t ngx_http_tbucket_global_part(
+    ngx_http_tbucket_zone_t *zone, uint64_t share);
+
+
+ngx_int_t
+ngx_http_tbucket_global_take(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    if (c->verdict != TB_REFUSE) {
+        c->verdict = tb_table_take_known(zone->shared->table, &c->hash,
+                                         ngx_current_msec, zone->limits,
+                                         c->cost, &c->result);
+    }
+
+    return c->verdict == TB_PASS ? NGX_OK
+                                 : ngx_http_tbucket_global_decide(c, ctx, 1);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_global_peek(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    c->verdict = tb_table_peek_known(zone->shared->table, &c->hash,
+                                     ngx_current_msec, zone->limits, c->cost,
+                                     &c->result);
+
+    return c->verdict == TB_PASS ? NGX_OK
+                                 : ngx_http_tbucket_global_decide(c, ctx, 0);
+}
+
+
+/*
+ * There are too few tokens, or there is no bucket.  NGX_AGAIN: a lease has to
+ * be waited for, which never happens if the request has waited.  Only looks
+ * unless take.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take)
+{
+    uint64_t                    share, since;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    zone = c->zone;
+    g = zone->shared->global;
+
+    if (c->verdict == TB_ABSENT && c->cost == 0) {
+        c->verdict = TB_PASS;
+        c->result.slot = tb_table_slot(zone->shared->table, 0);
+        c->result.limits = zone->limits;
+        c->result.left = tb_limits_full(zone->limits);
+        return NGX_OK;
+    }
+
+    l = c->verdict == TB_ABSENT
+        ? NULL
+        : ngx_http_tbucket_lease_find(zone, c->result.slot, &c->hash);
+
+    if (l == NULL) {
+        l = ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client);
+
+        if (l == NULL) {
+            ngx_http_tbucket_global_overflow(c, take);
+            return NGX_OK;
+        }
+
+        ngx_http_tbucket_global_try(c, take);
+
+        if (c->verdict == TB_PASS) {
+            return NGX_OK;
+        }
+    }
+
+    if (ngx_http_tbucket_lease_alone(zone, &share, &since)) {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        if (ngx_http_tbucket_lease_owns(l, &c->hash)) {
+            ngx_http_tbucket_lease_credit(zone, l, UINT64_MAX);
+        }
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
+        ngx_http_tbucket_global_try(c, take);
+        return NGX_OK;
+    }
+
+    if (c->cost > tb_limits_full(c->result.limits)) {
+        return NGX_OK;
+    }
+
+    atomic_store_explicit(&l->wanted, 1, memory_order_relaxed);
+    atomic_store_explicit(&l->unit, c->cost, memory_order_relaxed);
+
+    if (ctx == NULL || ngx_http_tbucket_global_waited(ctx)) {
+        return NGX_OK;
+    }
+
+    if (atomic_load_explicit(&g->node.contact, memory_order_relaxed) == 0
+        || atomic_load_explicit(&g->node.joining, memory_order_relaxed))
+    {
+        return NGX_AGAIN;
+    }
+
+    return tb_lease_waits(&l->lease, c->result.limits, c->result.left,
+                          c->cost,
+                          tb_lease_period(c->result.limits, zone->refill, 0),
+                          ngx_current_msec)
+           ? NGX_AGAIN : NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
+{
+    tb_table_t   *table;
+    tb_limits_t   limits;
+
+    table = c->zone->shared->table;
+    limits = c->zone->limits;
+
+    if (take) {
+        c->verdict = tb_table_take_known(table, &c->hash, ngx_current_msec,
+                                         limits, c->cost, &c->result);
+
+    } else {
+        c->verdict = tb_table_peek_known(table, &c->hash, ngx_current_msec,
+                                         limits, c->cost, &c->result);
+    }
+
+    if (c->verdict == TB_ABSENT) {
+        ngx_http_tbucket_global_overflow(c, take);
+    }
+}
+
+
+uint64_t
+ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                   share, since;
+    ngx_http_tbucket_lease_t  *l;
+
+    l = ngx_http_tbucket_lease_alone(c->zone, &share, &since)
+        ? NULL
+        : ngx_http_tbucket_lease_of(c);
+
+    return l ? tb_lease_remainder(&l->lease, c->result.limits,
+                                  c->result.left)
+             : (uint64_t) c->result.left;
+}
+
+
+uint64_t
+ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                   share, since;
+    tb_word_t                  word;
+    tb_limits_t                limits;
+    ngx_http_tbucket_lease_t  *l;
+
+    limits = c->result.limits;
+    l = ngx_http_tbucket_lease_of(c);
+
+    if (l != NULL && c->cost <= tb_limits_full(limits)
+        && ngx_http_tbucket_lease_alone(c->zone, &share, &since))
+    {
+        return tb_lease_wait_alone(limits, share, c->result.left, c->cost);
+    }
+
+    if (l != NULL) {
+        return tb_lease_wait(&l->lease, limits, c->result.left, c->cost,
+                             ngx_current_msec);
+    }
+
+    word = c->result.word;
+
+    if ((limits & TB_LIMITS_LEASED) || c->cost > tb_limits_full(limits)) {
+
+        /* not what is shared here, whose limits are a part that may grow */
+
+        word = tb_word(0, ngx_current_msec);
+        limits = c->zone->limits;
+    }
+
+    return tb_word_wait(word, limits, ngx_current_msec, c->cost);
+}
+
+
+static ngx_http_tbucket_lease_t *
+ngx_http_tbucket_lease_of(ngx_http_tbucket_charge_t *c)
+{
+    return ngx_http_tbucket_lease_find(c->zone, c->result.slot, &c->hash);
+}
+
+
+uint64_t
+ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, const tb_result_t *bucket)
+{
+    ngx_http_tbucket_lease_t  *l;
+
+    l = ngx_http_tbucket_lease_find(zone, bucket->slot, h);
+
+    if (l == NULL || !l->lease.warm) {
+        return tb_limits_full(bucket->limits);
+    }
+
+    return l->lease.alone ? (uint64_t) bucket->left
+                          : tb_lease_remainder(&l->lease, bucket->limits,
+                                               bucket->left);
+}
+
+
+/*
+ * Keys for which there is neither room nor anybody to displace, since all in
+ * reach are registered: they share a bucket of this node, with the node's
+ * share of the limit, which needs no lease.  It begins empty, so that no node
+ * that comes brings tokens along.
+ */
+
+static void
+ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
+    ngx_uint_t take)
+{
+    uint64_t                  now, share;
+    tb_limits_t               limits;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+    now = ngx_current_msec;
+
+    /* a larger share counts when the time before has been credited */
+
+    share = ngx_min(atomic_load(&zone->shared->global->credited),
+                    ngx_http_tbucket_lease_share(zone));
+
+    limits = ngx_http_tbucket_global_part(zone, share);
+
+    c->result.slot = tb_table_slot(zone->shared->table, 0);
+
+    if (tb_limits_capacity(limits) == 0 || tb_limits_rate(limits) == 0) {
+        c->verdict = TB_REFUSE;
+        c->result.word = tb_word(0, now);
+        c->result.limits = zone->limits;
+        c->result.left = 0;
+        return;
+    }
+
+    c->verdict = tb_table_take_overflow(zone->shared->table, now, limits,
+                                        c->cost, &c->result, take != 0);
+}
+
+
+void
+ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
+{
+    uint64_t                    credited, share;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    share = ngx_http_tbucket_lease_share(zone);
+    credited = atomic_load(&g->credited);
+
+    limits = ngx_http_tbucket_global_part(zone, ngx_min(share, credited));
+
+    /* no share for now: what it holds stays, and time earns nothing */
+
+    if (tb_limits_capacity(limits) == 0) {
+        limits = tb_limits(tb_limits_capacity(zone->limits), 0, 0);
+    }
+
+    tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, true);
+
+    atomic_store(&g->credited, share);
+
+    ngx_http_tbucket_lease_sweep(zone);
+}
+
+
+/* Rounded down: parts of all nodes are no more than the whole. */
+
+static ngx_inline tb_limits_t
+ngx_http_tbucket_global_part(ngx_http_tbucket_zone_t *zone, uint64_t share)
+{
+    return tb_limits((uint32_t) (tb_limits_capacity(zone->limits) * share
+                                 / TB_LEASE_ALL),
+                     tb_limits_rate(zone->limits) * share / TB_LEASE_ALL, 0);
+}

@@ -1,0 +1,634 @@
+
+/*
+ * Leases in shared memory.  A lease says itself whose it is, so that a slot
+ * which gets another owner, by whatever way, is noticed by who looks at it next.
+ *
+ * While there are no leases, words refill by the clock, with the node's share,
+ * or with all of the limit where there is no other node.  Tokens are added
+ * where a request finds too few; the ticker frees buckets that hold as much as
+ * they may, which are as good as new.
+ */
+
+
+#include "src/tbucket/global/ngx_http_tbucket_lease.h"
+#include "src/core/limit/tb_table_edit.h"
+#include "src/core/limit/tb_take.h"
+
+
+/* leases that one tick looks at, and with the mutex held once */
+#define NGX_HTTP_TBUCKET_LEASE_SWEEP  4096
+#define NGX_HTTP_TBUCKET_LEASE_SLICE  128
+
+
+static void ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client);
+static void ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
+    ngx_http_tbucket_lease_t *l);
+static uint64_t ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, tb_word_t word,
+    tb_limits_t limits, uint64_t share, uint64_t since);
+static void ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
+    uint32_t place, uint64_t share, uint64_t since);
+
+
+ngx_int_t
+ngx_http_tbucket_lease_create_zone(ngx_http_tbucket_zone_t *zone)
+{
+    ngx_http_tbucket_global_t  *g;
+
+    g = ngx_slab_calloc(zone->shpool, sizeof(ngx_http_tbucket_global_t));
+    if (g == NULL) {
+        return NGX_ERROR;
+    }
+
+    tb_node_begin(&g->node, TB_LEASE_ALL);
+
+    zone->shared->global = g;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_lease_init_zone(ngx_http_tbucket_zone_t *zone)
+{
+    size_t                      size;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_tbucket_global_t  *g;
+
+    shpool = zone->shpool;
+    g = zone->shared->global;
+
+    size = tb_table_slots(zone->shared->table);
+
+    g->list = ngx_slab_alloc(shpool, size * sizeof(uint32_t));
+    g->leases = ngx_slab_alloc(shpool,
+                               size * sizeof(ngx_http_tbucket_lease_t));
+
+    g->nrecall = (uint32_t) size * TB_RECALL_CELLS;
+    g->recall = ngx_slab_alloc(shpool, g->nrecall * sizeof(uint32_t));
+
+    if (g->list == NULL || g->leases == NULL || g->recall == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    /* otherwise the pages come fresh from the system, and are not touched */
+    ngx_memzero(g->leases, size * sizeof(ngx_http_tbucket_lease_t));
+    ngx_memzero((void *) g->recall, g->nrecall * sizeof(uint32_t));
+#endif
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone)
+{
+    uint64_t                    share;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    /* the nodes that were there are likely to come to the other one */
+
+    share = atomic_load(&g->share);
+
+    tb_node_begin(&g->node, share ? share : TB_LEASE_ALL);
+    atomic_store(&g->unknown, 1);
+
+    /* and so is what is remembered */
+
+    ngx_memzero((void *) g->recall, g->nrecall * sizeof(uint32_t));
+    atomic_store(&g->caution, 0);
+}
+
+
+ngx_http_tbucket_lease_t *
+ngx_http_tbucket_lease_find(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
+    const tb_hash_t *h)
+{
+    ngx_http_tbucket_lease_t  *l;
+
+    l = zone->shared->global->leases
+        + (slot - tb_table_slot(zone->shared->table, 0));
+
+    return ngx_http_tbucket_lease_owns(l, h) ? l : NULL;
+}
+
+
+ngx_http_tbucket_lease_t *
+ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
+    const tb_hash_t *h, ngx_str_t *client)
+{
+    uint64_t                   most;
+    tb_slot_t                 *slot, *victim;
+    tb_table_t                *table;
+    ngx_http_tbucket_lease_t  *l;
+
+    table = zone->shared->table;
+    most = UINT64_MAX;
+    victim = NULL;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    slot = tb_table_find(table, h);
+
+    if (slot == NULL) {
+        victim = tb_table_victim(table, h, ngx_current_msec, zone->limits);
+
+        if (victim != NULL
+            && !ngx_http_tbucket_lease_yield(zone, victim, &most))
+        {
+            ngx_shmtx_unlock(&zone->shpool->mutex);
+            return NULL;
+        }
+
+        (void) tb_table_put(table, h, ngx_current_msec, zone->limits, 0, 0);
+        slot = tb_table_find(table, h);
+    }
+
+    if (slot == NULL) {
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+        return NULL;
+    }
+
+    l = zone->shared->global->leases + (slot - tb_table_slot(table, 0));
+
+    if (ngx_http_tbucket_lease_find(zone, slot, h) == NULL) {
+        ngx_http_tbucket_lease_begin(zone, l, h, client);
+
+        if (victim != NULL) {
+            ngx_http_tbucket_lease_credit(zone, l,
+                                           slot == victim ? most : 0);
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return l;
+}
+
+
+/*
+ * In an order in which a death leaves no harm: the owner is set when all else
+ * is, and a place in the list counts if it leads back to the lease.
+ */
+
+static void
+ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client)
+{
+    uint32_t                    n, slot;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    n = atomic_load(&g->n);
+    slot = (uint32_t) (l - g->leases);
+
+    if (l->place < n && g->list[l->place] == slot) {
+        ngx_http_tbucket_lease_drop(zone, l->place, 1);
+        n = atomic_load(&g->n);
+    }
+
+    atomic_store_explicit(&l->tag, 0, memory_order_release);
+
+    ngx_memzero(&l->lease, sizeof(tb_lease_t));
+
+    l->key.lo = 0;
+    l->key.hi = 0;
+
+    l->alone = 0;
+
+    if (ngx_current_msec < atomic_load(&g->caution)) {
+        l->lease.full = tb_recall_full(g->recall, g->nrecall, h);
+    }
+
+    if (atomic_load(&g->ready)) {
+        l->key = tb_hash(client->data, client->len, g->secret);
+        ngx_http_tbucket_lease_again(g, l);
+    }
+
+    l->place = n;
+
+    atomic_store(&l->wanted, 0);
+    atomic_store(&l->unit, 0);
+
+    g->list[n] = slot;
+    atomic_store(&g->n, n + 1);
+
+    atomic_store_explicit(&l->check, h->hi, memory_order_release);
+    atomic_store_explicit(&l->tag, h->lo, memory_order_release);
+}
+
+
+/* Its own first report is that of the one that was displaced. */
+
+static void
+ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
+    ngx_http_tbucket_lease_t *l)
+{
+    uint32_t                     i;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    for (i = 0; i < g->ndropped; i++) {
+        dropped = &g->dropped[i];
+
+        if (dropped->key.lo != l->key.lo || dropped->key.hi != l->key.hi) {
+            continue;
+        }
+
+        if (dropped->alone) {
+            l->alone = ngx_current_msec;
+            l->lease.alone = (uint32_t) ngx_current_msec | 1;
+            l->lease.whole = dropped->whole;
+        }
+
+        *dropped = g->dropped[--g->ndropped];
+
+        return;
+    }
+}
+
+
+void
+ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, uint32_t place,
+    ngx_uint_t keep)
+{
+    uint32_t                     last, slot;
+    ngx_http_tbucket_lease_t    *l;
+    ngx_http_tbucket_global_t   *g;
+    ngx_http_tbucket_dropped_t  *dropped;
+
+    g = zone->shared->global;
+    slot = g->list[place];
+    l = &g->leases[slot];
+
+    /* an entry that is there twice was left by a death in between */
+
+    if (l->place == place) {
+
+        if (keep && l->tag != 0 && l->key.lo != 0
+            && g->ndropped < NGX_HTTP_TBUCKET_DROPPED)
+        {
+            dropped = &g->dropped[g->ndropped];
+            dropped->key = l->key;
+            dropped->limits = zone->limits;
+            dropped->gen = l->lease.gen;
+            dropped->alone = (l->lease.alone != 0);
+            dropped->whole = l->lease.whole;
+            g->ndropped++;
+        }
+
+        atomic_store_explicit(&l->tag, 0, memory_order_release);
+        atomic_store(&l->lease.seq, 0);
+    }
+
+    last = atomic_load(&g->n) - 1;
+
+    if (place != last) {
+        g->list[place] = g->list[last];
+        g->leases[g->list[place]].place = place;
+    }
+
+    atomic_store(&g->n, last);
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, tb_hash_t *h, tb_word_t *word,
+    tb_limits_t *limits)
+{
+    h->lo = atomic_load_explicit(&l->tag, memory_order_acquire);
+    h->hi = atomic_load_explicit(&l->check, memory_order_relaxed);
+
+    return h->lo != 0
+           && tb_slot_read(zone->shared->table,
+                           ngx_http_tbucket_lease_slot(zone, l), h,
+                           zone->limits, word, limits);
+}
+
+
+void
+ngx_http_tbucket_lease_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
+    const tb_hash_t *h)
+{
+    tb_table_t  *table;
+
+    table = zone->shared->table;
+
+    (void) tb_table_add(table, slot, h, ngx_current_msec, zone->limits,
+                        INT64_MIN / 2);
+    tb_table_forget(table, h, ngx_current_msec, zone->limits, 0);
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
+{
+    uint32_t                    left;
+    tb_hash_t                   h;
+    tb_word_t                   word;
+    ngx_uint_t                  careful, note;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    careful = (atomic_load(&g->node.share) == TB_LEASE_ALL);
+
+    /* nothing of another Redis is remembered */
+
+    note = g->node.known || !atomic_load(&g->unknown);
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    g->ndropped = 0;
+
+    while ((left = atomic_load(&g->n)) > 0 && n-- > 0) {
+        l = &g->leases[g->list[left - 1]];
+
+        if (ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)) {
+            if (note) {
+                ngx_http_tbucket_lease_note(zone, l, careful);
+            }
+
+            ngx_http_tbucket_lease_empty(zone,
+                                        ngx_http_tbucket_lease_slot(zone, l),
+                                        &h);
+        }
+
+        ngx_http_tbucket_lease_drop(zone, left - 1, 0);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return left == 0;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_lease_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
+    uint64_t *since)
+{
+    tb_node_t  *node;
+
+    node = &zone->shared->global->node;
+
+    tb_node_seek(node, ngx_current_msec);
+
+    if (!tb_node_is_alone(node, ngx_current_msec, since)) {
+        return 0;
+    }
+
+    *share = atomic_load_explicit(&node->share, memory_order_relaxed);
+
+    return 1;
+}
+
+
+uint64_t
+ngx_http_tbucket_lease_share(ngx_http_tbucket_zone_t *zone)
+{
+    uint64_t      since;
+    tb_node_t  *node;
+
+    node = &zone->shared->global->node;
+
+    if (atomic_load_explicit(&node->contact, memory_order_relaxed) == 0
+        && !tb_node_is_alone(node, ngx_current_msec, &since))
+    {
+        return 0;
+    }
+
+    return atomic_load_explicit(&node->share, memory_order_relaxed);
+}
+
+
+void
+ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, uint64_t most)
+{
+    uint64_t     now, share, since, tokens;
+    tb_hash_t    h;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    if (!ngx_http_tbucket_lease_alone(zone, &share, &since)
+        || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
+    {
+        return;
+    }
+
+    now = ngx_current_msec;
+    tokens = ngx_http_tbucket_lease_earned(zone->shared->global, l, &h, word,
+                                            limits, share, since);
+    tokens = ngx_min(tokens, most);
+
+    if ((int64_t) tokens <= tb_word_tokens(word) && most == UINT64_MAX) {
+        return;
+    }
+
+    l->lease.alone = (uint32_t) now | 1;
+    l->lease.whole = (share == TB_LEASE_ALL);
+    l->lease.credited = tokens;
+    l->alone = now;
+
+    (void) tb_table_add(zone->shared->table,
+                        ngx_http_tbucket_lease_slot(zone, l), &h, now,
+                        zone->limits,
+                        (int64_t) tokens - tb_word_tokens(word));
+}
+
+
+/* What the word may have by now. */
+
+static uint64_t
+ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, tb_word_t word,
+    tb_limits_t limits, uint64_t share, uint64_t since)
+{
+    uint64_t  age, full, now, spent, tokens;
+
+    now = ngx_current_msec;
+    age = tb_word_age(word, now);
+    spent = age < TB_AGE_MAX ? now - age : now;
+    tokens = tb_word_tokens(word);
+
+    if (l->lease.alone != 0) {
+        return tb_lease_alone(l->lease.credited, tokens, limits, share,
+                              ngx_max(since, l->alone), spent, now);
+    }
+
+    full = tb_recall_full(g->recall, g->nrecall, h);
+
+    if (share == TB_LEASE_ALL) {
+        return tb_lease_whole(&l->lease, limits, tokens, full,
+                              atomic_load(&g->node.others), spent, now);
+    }
+
+    tokens = tb_lease_alone(l->lease.held, tokens, limits, share, since,
+                            spent, now);
+
+    if (l->lease.warm) {
+        return tokens;
+    }
+
+    /* it may have been here before, and have used its share */
+
+    full = tb_recall_tokens(limits, full, now) / TB_LEASE_ALL * share;
+
+    return ngx_min(tokens, full);
+}
+
+
+void
+ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, ngx_uint_t careful)
+{
+    uint64_t                    caution, full;
+    tb_hash_t                   h;
+    tb_word_t                   word;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+
+    if (!ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)) {
+        return;
+    }
+
+    full = tb_lease_full(&l->lease, limits, tb_word_tokens(word),
+                         ngx_current_msec);
+
+    if (full == 0) {
+        return;
+    }
+
+    tb_recall_note(g->recall, g->nrecall, &h, full);
+
+    caution = atomic_load(&g->caution);
+
+    if (careful && full > caution) {
+        atomic_store(&g->caution, full);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
+    tb_slot_t *victim, uint64_t *tokens)
+{
+    tb_hash_t                   h;
+    tb_word_t                   word;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    l = &g->leases[victim - tb_table_slot(zone->shared->table, 0)];
+
+    if (l->lease.alone != 0) {
+        ngx_http_tbucket_lease_credit(zone, l, UINT64_MAX);
+    }
+
+    if (!ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)) {
+        *tokens = 0;
+        return 1;
+    }
+
+    if (l->lease.alone != 0 && l->key.lo != 0
+        && g->ndropped == NGX_HTTP_TBUCKET_DROPPED)
+    {
+        return 0;
+    }
+
+    *tokens = tb_word_tokens(word);
+
+    ngx_http_tbucket_lease_note(zone, l, l->lease.alone != 0);
+
+    return 1;
+}
+
+
+void
+ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone)
+{
+    uint32_t                    budget, i, n;
+    uint64_t                    share, since;
+    ngx_http_tbucket_global_t  *g;
+
+    if (!ngx_http_tbucket_lease_alone(zone, &share, &since)) {
+        return;
+    }
+
+    g = zone->shared->global;
+    budget = ngx_min(atomic_load(&g->n), NGX_HTTP_TBUCKET_LEASE_SWEEP);
+
+    while (budget > 0) {
+        n = ngx_min(budget, NGX_HTTP_TBUCKET_LEASE_SLICE);
+        budget -= n;
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        for (i = 0; i < n && atomic_load(&g->n) > 0; i++) {
+            if (g->swept == 0 || g->swept > atomic_load(&g->n)) {
+                g->swept = atomic_load(&g->n);
+            }
+
+            ngx_http_tbucket_lease_sweep_one(zone, --g->swept, share, since);
+        }
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+}
+
+
+/* A bucket that is as full as it may be is what a new one would be. */
+
+static void
+ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
+    uint32_t place, uint64_t share, uint64_t since)
+{
+    tb_hash_t                   h;
+    tb_word_t                   word;
+    tb_limits_t                 limits;
+    ngx_http_tbucket_lease_t   *l;
+    ngx_http_tbucket_global_t  *g;
+
+    g = zone->shared->global;
+    l = &g->leases[g->list[place]];
+
+    if (l->place != place
+        || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
+    {
+        ngx_http_tbucket_lease_drop(zone, place, 1);
+        return;
+    }
+
+    if (l->lease.alone == 0 && share != TB_LEASE_ALL
+        && tb_word_tokens(word) > 0)
+    {
+        return;
+    }
+
+    if (l->lease.alone != 0
+        ? ngx_http_tbucket_lease_earned(g, l, &h, word, limits, share, since)
+          < tb_limits_full(limits) / TB_LEASE_ALL * share
+        : tb_lease_full(&l->lease, limits, tb_word_tokens(word),
+                        ngx_current_msec) != 0)
+    {
+        return;
+    }
+
+    /* nobody may take any in between, or it is not full */
+
+    if (tb_slot_swap(ngx_http_tbucket_lease_slot(zone, l), word,
+                     tb_word(0, word)))
+    {
+        ngx_http_tbucket_lease_drop(zone, place, 0);
+        tb_table_forget(zone->shared->table, &h, ngx_current_msec,
+                        zone->limits, 0);
+    }
+}
