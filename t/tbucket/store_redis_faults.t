@@ -319,8 +319,9 @@ subtest 'a Redis that takes no writes is down, for one reason' => sub {
         $r->command('CONFIG', 'SET', $setting, $bad);
         $g = start($r->url);
         becomes_up($g, 0, 'it is down from the start');
-        like(write_of($g, 'b')->{body}, qr/nothing was changed: $code /,
-             'for that reason');
+        ok(wait_for(sub { write_of($g, 'b')->{body}
+                          =~ /nothing was changed: $code / }),
+           'for that reason');
         is(count($g, qr/\[error\]/), 1, 'with one line') or diag($g->log);
         $r->command('CONFIG', 'SET', $setting, $good);
         becomes_up($g, 1, 'until it is not');
