@@ -293,9 +293,9 @@ ngx_http_lb_create_srv_conf(ngx_conf_t *cf)
 
     lcf->zone_size = NGX_CONF_UNSET;
 
-    lcf->keepalive.requests = NGX_CONF_UNSET_UINT;
-    lcf->keepalive.timeout = NGX_CONF_UNSET_MSEC;
-    lcf->keepalive.time = NGX_CONF_UNSET_MSEC;
+    lcf->keepalive.requests = 1000;
+    lcf->keepalive.timeout = 60000;
+    lcf->keepalive.time = 3600000;
 
     return lcf;
 }
@@ -342,10 +342,6 @@ ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
         if (!keepalive->set) {
             keepalive->max = NGX_HTTP_LB_KEEPALIVE;
         }
-
-        ngx_conf_init_uint_value(keepalive->requests, 1000);
-        ngx_conf_init_msec_value(keepalive->timeout, 60000);
-        ngx_conf_init_msec_value(keepalive->time, 3600000);
 
         wrapped = (lcf->upstream->peer.init != ngx_http_lb_init_peer);
 

@@ -63,8 +63,9 @@ subtest 'every directive is documented, with its contexts' => sub {
 };
 
 subtest 'every parameter is documented' => sub {
-    my %in_code = map { $_ => 1 }
-                  "$code$common" =~ /(?:ngx_string\(|, )"([a-z_]+)="/g;
+    my %in_code = map { $_ => 1 } grep { defined }
+                  "$code$common" =~ /(?:ngx_string\(|,\s)"([a-z_]+)="
+                                    |_is\([^,]+,\s+"([a-z_]+)=/gx;
     my %in_docs = map { $_ => 1 } map { $_->{syntax} =~ /\b([a-z_]+)=/g }
                   values %docs;
 
@@ -107,7 +108,7 @@ subtest 'every default is that of the code' => sub {
     cmp_ok($n, '>=', 6, 'of those with a setter of nginx');
 
     my ($max) = $code =~ /define NGX_HTTP_LB_KEEPALIVE +(\d+)/;
-    my %keep = $code =~ /ngx_conf_init_\w+_value\(keepalive->(\w+), (\d+)\)/g;
+    my %keep = $code =~ /^\s+lcf->keepalive\.(\w+) = (\d+);/gm;
     is($docs{lb_keepalive}{default},
        "lb_keepalive $max timeout=" . $keep{timeout} / 1000
        . "s requests=$keep{requests} time=" . $keep{time} / 3600000 . 'h;',

@@ -150,39 +150,6 @@ ngx_gw_api_location(ngx_conf_t *cf, ngx_gw_location_t *location,
 }
 
 
-ngx_int_t
-ngx_gw_api_param(ngx_conf_t *cf, ngx_str_t *param, ngx_flag_t *write)
-{
-    u_char     *text;
-    ngx_str_t  *value;
-
-    if (param->len < 6 || ngx_strncmp(param->data, "write=", 6) != 0
-        || *write != NGX_CONF_UNSET)
-    {
-        return NGX_DECLINED;
-    }
-
-    text = param->data + 6;
-
-    if (ngx_strcmp(text, "on") == 0) {
-        *write = 1;
-
-    } else if (ngx_strcmp(text, "off") == 0) {
-        *write = 0;
-
-    } else {
-        value = cf->args->elts;
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%s\" of \"write\" in \"%V\", "
-                           "it must be \"on\" or \"off\"", text, &value[0]);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
 static char *
 ngx_gw_api_refuse(ngx_conf_t *cf, const char *location, const char *what)
 {

@@ -59,15 +59,6 @@ char *ngx_gw_api_location(ngx_conf_t *cf, ngx_gw_location_t *location,
     ngx_http_handler_pt handler, const char *what);
 
 /*
- * For a parameter of its directive: "write=on" and "write=off" set *write,
- * which is NGX_CONF_UNSET before.  NGX_OK; NGX_DECLINED if it is another
- * parameter; NGX_ERROR, with what is wrong in the log.
- */
-
-ngx_int_t ngx_gw_api_param(ngx_conf_t *cf, ngx_str_t *param,
-    ngx_flag_t *write);
-
-/*
  * Adds the headers that every answer of an API has, whatever it will be:
  * not to be stored, not to be guessed at.  NGX_OK or NGX_ERROR.
  */

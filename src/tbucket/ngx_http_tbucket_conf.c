@@ -6,6 +6,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/core/limit/tb_text.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
 
@@ -17,29 +18,20 @@ typedef struct {
     uint32_t     capacity;
     ngx_str_t   *key;
     ngx_str_t    fallback;
-    ngx_flag_t   scope;
     ngx_flag_t   global;
 } ngx_http_tbucket_zone_args_t;
 
 
-static char *ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *arg,
-    ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_arg_rate(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_arg_capacity(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_arg_fallback(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_arg_scope(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args);
+static ngx_int_t ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
+static ngx_int_t ngx_http_tbucket_rate_arg(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
 static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
 static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
     ngx_http_tbucket_loc_conf_t *lcf);
-static char *ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_limit_t *limit);
+static ngx_int_t ngx_http_tbucket_cost_arg(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
 static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
 static ngx_http_tbucket_zone_t *ngx_http_tbucket_find_zone(
     ngx_http_tbucket_main_conf_t *mcf, ngx_str_t *name);
@@ -47,12 +39,58 @@ static ngx_int_t ngx_http_tbucket_no_zone(ngx_conf_t *cf,
     const char *directive, ngx_str_t *name, u_char *file, ngx_uint_t line);
 
 
+static const ngx_conf_enum_t  ngx_http_tbucket_scopes[] = {
+    { ngx_string("node"), 0 },
+    { ngx_string("global"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
+static const ngx_gw_param_t  ngx_http_tbucket_zone_params[] = {
+
+    { .name = ngx_string("zone="), .kind = NGX_GW_PARAM_OWN,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, name),
+      .set = ngx_http_tbucket_zone_arg, .required = 1 },
+
+    { .name = ngx_string("rate="), .kind = NGX_GW_PARAM_OWN,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, rate),
+      .set = ngx_http_tbucket_rate_arg, .required = 1,
+      .allowed = "a number followed by r/s, r/m, r/h or r/d, from 1r/d to "
+                 "1000000r/s" },
+
+    { .name = ngx_string("capacity="), .kind = NGX_GW_PARAM_NUMBER,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, capacity),
+      .min = 1, .max = TB_CAPACITY_MAX },
+
+    { .name = ngx_string("fallback="), .kind = NGX_GW_PARAM_STRING,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, fallback) },
+
+    { .name = ngx_string("scope="), .kind = NGX_GW_PARAM_WORD,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, global),
+      .words = ngx_http_tbucket_scopes },
+
+    { .name = ngx_null_string }
+};
+
+
+static const ngx_gw_param_t  ngx_http_tbucket_limit_params[] = {
+
+    { .name = ngx_string("zone="), .kind = NGX_GW_PARAM_STRING,
+      ngx_gw_param_field(ngx_http_tbucket_limit_t, name), .required = 1 },
+
+    { .name = ngx_string("cost="), .kind = NGX_GW_PARAM_OWN,
+      ngx_gw_param_field(ngx_http_tbucket_limit_t, cost),
+      .set = ngx_http_tbucket_cost_arg,
+      .allowed = "0 or a number from 0.001 to 1000000" },
+
+    { .name = ngx_null_string }
+};
+
+
 char *
 ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    char                          *rv;
     ngx_str_t                     *value;
-    ngx_uint_t                     i;
     ngx_http_tbucket_zone_args_t   args;
 
     value = cf->args->elts;
@@ -66,25 +104,9 @@ ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    for (i = 2; i < cf->args->nelts; i++) {
-        rv = ngx_http_tbucket_zone_arg(cf, &value[i], &args);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    if (args.name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"zone\" parameter",
-                           &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (args.rate == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"rate\" parameter",
-                           &cmd->name);
+    if (ngx_gw_params(cf, 2, ngx_http_tbucket_zone_params, &args, NULL)
+        != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -96,57 +118,14 @@ ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *arg,
-    ngx_http_tbucket_zone_args_t *args)
+static ngx_int_t
+ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
-    ngx_str_t   value;
-    ngx_uint_t  i;
+    ngx_http_tbucket_zone_args_t  *args = conf;
 
-    static const struct {
-        ngx_str_t   name;
-        char     *(*set)(ngx_conf_t *cf, ngx_str_t *value,
-                         ngx_http_tbucket_zone_args_t *args);
-    } params[] = {
-        { ngx_string("zone="), ngx_http_tbucket_arg_zone },
-        { ngx_string("rate="), ngx_http_tbucket_arg_rate },
-        { ngx_string("capacity="), ngx_http_tbucket_arg_capacity },
-        { ngx_string("fallback="), ngx_http_tbucket_arg_fallback },
-        { ngx_string("scope="), ngx_http_tbucket_arg_scope },
-        { ngx_null_string, NULL }
-    };
-
-    for (i = 0; params[i].set; i++) {
-
-        if (arg->len >= params[i].name.len
-            && ngx_strncmp(arg->data, params[i].name.data,
-                           params[i].name.len)
-               == 0)
-        {
-            value.data = arg->data + params[i].name.len;
-            value.len = arg->len - params[i].name.len;
-
-            return params[i].set(cf, &value, args);
-        }
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", arg);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args)
-{
     u_char     *p;
     ssize_t     size;
     ngx_str_t   s;
-
-    if (args->name.data) {
-        return "has duplicate \"zone\" parameter";
-    }
 
     p = ngx_strlchr(value->data, value->data + value->len, ':');
 
@@ -154,7 +133,7 @@ ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid zone \"%V\": NAME:SIZE is expected",
                            value);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     args->name.data = value->data;
@@ -164,7 +143,7 @@ ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid zone name \"%V\": 1 to 64 letters, "
                            "digits and \"._-\" are allowed", &args->name);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     s.data = p + 1;
@@ -175,115 +154,29 @@ ngx_http_tbucket_arg_zone(ngx_conf_t *cf, ngx_str_t *value,
     if (size == NGX_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid zone size \"%V\"", value);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     if (size < (ssize_t) (8 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "zone \"%V\" is too small, the minimum is %uz "
                            "bytes", value, 8 * ngx_pagesize);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     args->size = size;
 
-    return NGX_CONF_OK;
+    return NGX_OK;
 }
 
 
-static char *
-ngx_http_tbucket_arg_rate(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args)
+static ngx_int_t
+ngx_http_tbucket_rate_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
-    tb_text_status_t  rc;
+    ngx_http_tbucket_zone_args_t  *args = conf;
 
-    if (args->rate) {
-        return "has duplicate \"rate\" parameter";
-    }
-
-    rc = tb_text_rate((char *) value->data, value->len, 1, &args->rate);
-
-    if (rc == TB_TEXT_OK) {
-        return NGX_CONF_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       rc == TB_TEXT_RANGE
-                       ? "rate \"%V\" is out of range, "
-                         "1r/d to 1000000r/s is allowed"
-                       : "invalid rate \"%V\", a number followed by "
-                         "r/s, r/m, r/h or r/d is expected", value);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_tbucket_arg_capacity(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args)
-{
-    if (args->capacity) {
-        return "has duplicate \"capacity\" parameter";
-    }
-
-    if (tb_text_capacity((char *) value->data, value->len, 1,
-                         &args->capacity)
-        == TB_TEXT_OK)
-    {
-        return NGX_CONF_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid capacity \"%V\", a whole number from 1 to %d "
-                       "is expected", value, TB_CAPACITY_MAX);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_tbucket_arg_fallback(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args)
-{
-    if (args->fallback.data) {
-        return "has duplicate \"fallback\" parameter";
-    }
-
-    if (value->len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the fallback key is empty");
-        return NGX_CONF_ERROR;
-    }
-
-    args->fallback = *value;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_tbucket_arg_scope(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_zone_args_t *args)
-{
-    if (args->scope) {
-        return "has duplicate \"scope\" parameter";
-    }
-
-    args->scope = 1;
-
-    if (value->len == 4 && ngx_strncmp(value->data, "node", 4) == 0) {
-        return NGX_CONF_OK;
-    }
-
-    if (value->len == 6 && ngx_strncmp(value->data, "global", 6) == 0) {
-        args->global = 1;
-        return NGX_CONF_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid scope \"%V\", \"node\" or \"global\" is "
-                       "expected", value);
-
-    return NGX_CONF_ERROR;
+    return tb_text_rate((char *) value->data, value->len, 1, &args->rate)
+           == TB_TEXT_OK ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -405,9 +298,7 @@ ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_http_tbucket_add_limit(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *lcf)
 {
-    ngx_str_t                      *value, s;
     ngx_uint_t                      i;
-    ngx_flag_t                      has_cost;
     ngx_http_tbucket_limit_t       *limit, **slot, **set;
     ngx_http_tbucket_main_conf_t   *mcf;
 
@@ -422,44 +313,10 @@ ngx_http_tbucket_add_limit(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *lcf)
     limit->file = cf->conf_file->file.name.data;
     limit->line = cf->conf_file->line;
 
-    has_cost = 0;
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (value[i].len > 5 && ngx_strncmp(value[i].data, "zone=", 5) == 0) {
-
-            if (limit->name.len) {
-                return "has duplicate \"zone\" parameter";
-            }
-
-            limit->name.data = value[i].data + 5;
-            limit->name.len = value[i].len - 5;
-
-        } else if (ngx_strncmp(value[i].data, "cost=", 5) == 0) {
-
-            if (has_cost) {
-                return "has duplicate \"cost\" parameter";
-            }
-
-            has_cost = 1;
-
-            s.data = value[i].data + 5;
-            s.len = value[i].len - 5;
-
-            if (ngx_http_tbucket_limit_cost(cf, &s, limit) != NGX_CONF_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-        } else {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    if (limit->name.len == 0) {
-        return "must have \"zone\" parameter";
+    if (ngx_gw_params(cf, 1, ngx_http_tbucket_limit_params, limit, NULL)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     if (lcf->limits == NGX_CONF_UNSET_PTR) {
@@ -504,40 +361,32 @@ ngx_http_tbucket_add_limit(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *lcf)
 }
 
 
-static char *
-ngx_http_tbucket_limit_cost(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_tbucket_limit_t *limit)
+static ngx_int_t
+ngx_http_tbucket_cost_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
+    ngx_http_tbucket_limit_t *limit = conf;
+
     ngx_http_compile_complex_value_t  ccv;
 
-    if (ngx_http_script_variables_count(value)) {
-        ngx_http_tbucket_warn_late(cf, "cost", value);
-
-        limit->cost = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-        if (limit->cost == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-        ccv.cf = cf;
-        ccv.value = value;
-        ccv.complex_value = limit->cost;
-
-        return ngx_http_compile_complex_value(&ccv) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (ngx_http_script_variables_count(value) == 0) {
+        return tb_text_cost((char *) value->data, value->len, 1, &limit->utok)
+               == TB_TEXT_OK ? NGX_OK : NGX_DECLINED;
     }
 
-    if (tb_text_cost((char *) value->data, value->len, 1, &limit->utok)
-        != TB_TEXT_OK)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid cost \"%V\", 0 or a number from 0.001 to "
-                           "%d is expected", value, TB_CAPACITY_MAX);
-        return NGX_CONF_ERROR;
+    ngx_http_tbucket_warn_late(cf, "cost", value);
+
+    limit->cost = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (limit->cost == NULL) {
+        return NGX_ERROR;
     }
 
-    return NGX_CONF_OK;
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = value;
+    ccv.complex_value = limit->cost;
+
+    return ngx_http_compile_complex_value(&ccv);
 }
 
 

@@ -272,7 +272,7 @@ qr/\[emerg\] .*"lb_api" directive cannot be in a named location.*nginx\.conf:\d+
     location /x { lb_api writable; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*invalid parameter "writable" in "lb_api", it must be "write=on" or "write=off" in .*nginx\.conf:\d+/
+qr/\[emerg\] .*invalid parameter "writable" in "lb_api", it must be "write=" in .*nginx\.conf:\d+/
 
 
 

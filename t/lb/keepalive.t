@@ -310,12 +310,15 @@ $g->quit;
 for (
     ['lb_keepalive -1;', 'invalid number "-1" in "lb_keepalive"'],
     ['lb_keepalive x;', 'invalid number "x" in "lb_keepalive"'],
-    ['lb_keepalive 70000;', 'it must be between 0 and 65535'],
+    ['lb_keepalive 70000;', 'it must be from 0 to 65535'],
     ['lb_keepalive 1; lb_keepalive 1;', '"lb_keepalive" directive is duplicate'],
-    ['lb_keepalive 1 timeout=x;', 'invalid parameter "timeout=x"'],
-    ['lb_keepalive 1 timeout=0;', 'invalid parameter "timeout=0"'],
-    ['lb_keepalive 1 time=1h time=2h;', 'duplicate parameter "time=2h"'],
-    ['lb_keepalive 1 requests=0;', 'invalid parameter "requests=0"'],
+    map({ ["lb_keepalive 1 timeout=$_;",
+           qq(invalid value "$_" of "timeout" in "lb_keepalive", it must be )
+           . 'a time of 1ms or more'] } qw(x 0)),
+    ['lb_keepalive 1 time=1h time=2h;', 'has duplicate "time" parameter'],
+    ['lb_keepalive 1 requests=0;',
+     'invalid value "0" of "requests" in "lb_keepalive", it must be a number '
+     . 'of 1 or more'],
     ['lb_keepalive 1 color=red;', 'invalid parameter "color=red"'],
 ) {
     my ($lines, $error) = @$_;

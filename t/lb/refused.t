@@ -90,19 +90,21 @@ refused($upstream,
 
 refused($balanced,
     map({ ("lb_retry_budget $_;" => qq(invalid percentage "$_" in )
-                                    . '"lb_retry_budget", it must be between '
-                                    . '0 and 100') } qw(101 -1 many 5%%)),
-    map({ ("lb_retry_budget 5 $_;" => qq(invalid parameter "$_" in )
-                                      . '"lb_retry_budget", "min=" of 0/s to '
-                                      . '1000000/s is expected') }
-        qw(min=1000001/s min=x/s)),
-    map({ ("lb_retry_budget 5 $_;" => qq(invalid parameter "$_" in )
-                                      . '"lb_retry_budget", "window=" of 1s to '
-                                      . '1h is expected') }
-        qw(window=999ms window=2h window=)),
-    map({ ("lb_retry_budget 5 $_;" => '"min=N/s" or "window=TIME", each '
-                                      . 'once, is expected') }
-        qw(min=5 max=1/s), 'min=1/s min=1/s', 'window=1s window=1s'),
+                                    . '"lb_retry_budget", it must be from 0% '
+                                    . 'to 100%') } qw(101 -1 x)),
+    map({ ("lb_retry_budget 5 min=$_;" => qq(invalid value "$_" of "min" in )
+                                          . '"lb_retry_budget", it must be '
+                                          . 'from 0/s to 1000000/s') }
+        '', qw(5 /s 1000001/s x/s)),
+    map({ ("lb_retry_budget 5 window=$_;" => qq(invalid value "$_" of "window" )
+                                             . 'in "lb_retry_budget", it must '
+                                             . 'be from 1s to 1h') }
+        '', qw(999ms 2h)),
+    'lb_retry_budget 5 max=1/s;'
+        => 'invalid parameter "max=1/s" in "lb_retry_budget", it must be '
+           . '"min=" or "window="',
+    'lb_retry_budget 5 window=1s window=1s;'
+        => '"lb_retry_budget" directive has duplicate "window" parameter',
     'lb_retry_budget 5; lb_retry_budget 5;'
         => '"lb_retry_budget" directive is duplicate',
 );
@@ -117,31 +119,31 @@ refused($balanced,
         => qr/\[emerg\] "lb_zone" of 64k in upstream "u" has room for \d+ (?#
              )servers, not for 60; \d+k is enough in \S+nginx\.conf:\d+$/m,
     map({ ("lb_slow_start $_;" => qq(invalid time "$_" in "lb_slow_start", it )
-                                  . 'must be between 0 and 1d') }
+                                  . 'must be from 0 to 1d') }
         qw(soon 2d)),
     map({ ("lb_panic $_;" => qq(invalid percentage "$_" in "lb_panic", it )
-                             . 'must be between 0 and 100') } qw(101 %)),
+                             . 'must be from 0% to 100%') } qw(101 %)),
 );
 
 # lb_outlier
 
 refused($balanced =~ s/%s/lb_outlier %s;/r,
     '' => 'invalid number of arguments in "lb_outlier" directive',
-    'window=1s' => '"lb_outlier" must have the parameter "errors="',
-    map({ ($_ => qq(invalid parameter "$_" in "lb_outlier", a number between )
-                 . '1 and 1000000 is expected') }
-        'errors=0', 'errors=1000001'),
-    map({ ("errors=1 $_" => qq(invalid parameter "$_" in "lb_outlier", a time )
-                            . 'between 1ms and 1d is expected') }
-        'window=0', 'ejection=25h'),
-    'errors=1 max_ejected=200%'
-        => 'invalid parameter "max_ejected=200%" in "lb_outlier", a '
-           . 'percentage between 0 and 100 is expected',
+    'window=1s' => '"lb_outlier" must have "errors" parameter',
+    map({ ("errors=$_" => qq(invalid value "$_" of "errors" in "lb_outlier", )
+                          . 'it must be from 1 to 1000000') }
+        '', qw(0 1000001 many)),
+    'errors=1 window=0' => 'invalid value "0" of "window" in "lb_outlier", it '
+                           . 'must be from 1ms to 1d',
+    'errors=1 ejection=25h' => 'invalid value "25h" of "ejection" in '
+                               . '"lb_outlier", it must be from 1ms to 1d',
+    'errors=1 max_ejected=200%' => 'invalid value "200%" of "max_ejected" in '
+                                   . '"lb_outlier", it must be from 0% to 100%',
     'errors=1 status=500'
-        => 'unknown parameter "status=500" in "lb_outlier", it must be '
+        => 'invalid parameter "status=500" in "lb_outlier", it must be '
            . '"errors=", "window=", "ejection=" or "max_ejected="',
     'errors=1 window=1s window=1s'
-        => 'duplicate parameter "window=1s" in "lb_outlier"',
+        => '"lb_outlier" directive has duplicate "window" parameter',
 );
 
 # lb_health_check
@@ -153,12 +155,12 @@ my %wrong = (
     'from 1 to 1000' => [map { my $name = $_;
                                map { "$name=$_" } qw(0 1001 -1 two) }
                          qw(rise fall)],
-    'from 0% to 100%' => [map { "jitter=$_" } qw(10 % 101% x%)],
+    'from 0% to 100%' => [map { "jitter=$_" } qw(% 101% x%)],
     'from 1 to 65535' => [map { "port=$_" } qw(0 65536 http)],
     '"/" and at most 2047 more characters'
         => [map { "uri=$_" } '', 'healthz', ' /a b'],
     '"GET", "HEAD" or "OPTIONS"' => [map { "method=$_" } qw(get POST)],
-    'from 1 to 255 characters' => [map { "host=$_" } '', 'a b'],
+    'from 1 to 255 characters, without spaces' => [map { "host=$_" } '', 'a b'],
     'at most 16 codes or ranges from 100 to 599'
         => [map { "status=$_" } '', '200,', qw(20 600 300-200 200- 2xx)],
     'from 1 to 255 bytes' => ['body='],
@@ -173,9 +175,10 @@ for my $range (sort keys %wrong) {
 }
 
 refused($balanced =~ s/%s/lb_health_check %s;/r,
-    map({ ($_ => qq(unknown parameter "$_" in "lb_health_check")) }
+    map({ ($_ => qq(invalid parameter "$_" in "lb_health_check", it must be )
+                 . '"uri=", "method=", ') }
         qw(udp passes=2 mandatory=1)),
-    map({ ($_ => 'duplicate parameter "' . s/.* //r . '"') }
+    map({ ($_ => 'duplicate "' . s/.* //r =~ s/=.*//r . '" parameter') }
         'rise=1 rise=2', 'http tcp', 'tcp http', 'mandatory mandatory'),
     map({ ("tcp $_" => 'parameter "' . s/=.*//r
                        . '" cannot be used with "tcp"') }

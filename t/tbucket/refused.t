@@ -50,23 +50,31 @@ refused('tbucket_zone all zone=z:1m rate=1r/s %s;',
     'capacity=1 capacity=1'   => 'has duplicate "capacity" parameter',
     'fallback=a fallback=b'   => 'has duplicate "fallback" parameter',
     'scope=node scope=node'   => 'has duplicate "scope" parameter',
-    'fallback='               => 'the fallback key is empty',
-    'scope=galaxy'            => 'invalid scope "galaxy"',
-    'burst=5'                 => 'invalid parameter "burst=5"',
-    map({ ("capacity=$_" => qq(invalid capacity "$_", a whole number from 1 )
-                            . 'to 1000000 is expected') }
+    'fallback='               => 'invalid value "" of "fallback" in '
+                                 . '"tbucket_zone", it must be at least one '
+                                 . 'character',
+    'scope=galaxy'            => 'invalid value "galaxy" of "scope" in '
+                                 . '"tbucket_zone", it must be "node" or '
+                                 . '"global"',
+    'burst=5'                 => 'invalid parameter "burst=5" in '
+                                 . '"tbucket_zone", it must be "zone=", '
+                                 . '"rate=", "capacity=", "fallback=" or '
+                                 . '"scope="',
+    map({ ("capacity=$_" => qq(invalid value "$_" of "capacity" in )
+                            . '"tbucket_zone", it must be from 1 to 1000000') }
         qw(0 1000001 1.5 -1 x 1k 99999999999999999999999), ''),
 );
 
 refused('tbucket_zone all zone=z:1m rate=%s;',
-    map({ ($_ => qq(invalid rate "$_", a number followed by r/s, r/m, r/h or )
-                 . 'r/d is expected') }
+    map({ ($_ => qq(invalid value "$_" of "rate" in "tbucket_zone", it must )
+                 . 'be a number followed by r/s, r/m, r/h or r/d, from 1r/d to '
+                 . '1000000r/s') }
         qw(5 5r r/s 5r/x 5r/S -5r/s 5.r/s .5r/s), '5,5r/s',
         qw(1e3r/s 5r/ss 0x5r/s +5r/s)),
-    ''  => 'invalid rate ""',
-    map({ ($_ => qq(rate "$_" is out of range, 1r/d to 1000000r/s is )
-                 . 'allowed') }
-        qw(0r/s 0.9r/d 1000001r/s 1000000.1r/s 0.00001r/s
+    map({ ($_ => qq(invalid value "$_" of "rate" in "tbucket_zone", it must )
+                 . 'be a number followed by r/s, r/m, r/h or r/d, from 1r/d to '
+                 . '1000000r/s') }
+        '', qw(0r/s 0.9r/d 1000001r/s 1000000.1r/s 0.00001r/s
            99999999999999999999r/s 0.03r/h)),
 );
 
@@ -93,7 +101,7 @@ refused($server,
     'tbucket zone=z cost=1 cost=1;'
         => 'invalid number of arguments in "tbucket" directive',
     'tbucket zone=y;'       => 'unknown zone "y" in "tbucket"',
-    'tbucket zone=;'        => 'invalid parameter "zone="',
+    'tbucket zone=;'        => 'invalid value "" of "zone" in "tbucket"',
     'tbucket zone=z burst=1;' => 'invalid parameter "burst=1"',
     'tbucket zone=z zone=z;'  => 'has duplicate "zone" parameter',
     'tbucket zone=z; tbucket zone=z cost=2;'
@@ -107,8 +115,8 @@ refused($server,
         => '"tbucket" directive is not allowed here',
     'location /a { limit_except GET { tbucket zone=z; } }'
         => '"tbucket" directive is not allowed here',
-    map({ ("tbucket zone=z cost=$_;" => qq(invalid cost "$_", 0 or a number )
-           . 'from 0.001 to 1000000 is expected') }
+    map({ ("tbucket zone=z cost=$_;" => qq(invalid value "$_" of "cost" in )
+           . '"tbucket", it must be 0 or a number from 0.001 to 1000000') }
         qw(-1 x 1000001 0.0001 1. 1e3), ''),
     'tbucket zone=z cost=$nonsense;'
         => qr/\[emerg\] .*unknown "nonsense" variable/,

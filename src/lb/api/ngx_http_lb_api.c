@@ -13,6 +13,7 @@
 #include "src/lb/api/ngx_http_lb_api.h"
 
 #include "src/common/ngx_gw_json.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/common/ngx_gw_task.h"
 #include "src/core/balance/lb_edit.h"
 #include "src/lb/api/ngx_http_lb_api_write.h"
@@ -63,36 +64,26 @@ static void ngx_http_lb_list_some(ngx_http_lb_list_t *list);
 static void ngx_http_lb_list_close(ngx_http_lb_list_t *list);
 
 
+static const ngx_gw_param_t  ngx_http_lb_api_params[] = {
+
+    { .name = ngx_string("write="), .kind = NGX_GW_PARAM_WORD,
+      ngx_gw_param_field(ngx_http_lb_loc_conf_t, write),
+      .words = ngx_gw_param_switch },
+
+    { .name = ngx_null_string }
+};
+
+
 char *
 ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_loc_conf_t  *llcf = conf;
 
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-    llcf->write = NGX_CONF_UNSET;
-
-    if (cf->args->nelts == 2) {
-
-        switch (ngx_gw_api_param(cf, &value[1], &llcf->write)) {
-
-        case NGX_OK:
-            break;
-
-        case NGX_DECLINED:
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\" in \"%V\", it must "
-                               "be \"write=on\" or \"write=off\"",
-                               &value[1], &cmd->name);
-            return NGX_CONF_ERROR;
-
-        default:
-            return NGX_CONF_ERROR;
-        }
+    if (ngx_gw_params(cf, 1, ngx_http_lb_api_params, llcf, NULL)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
-
-    ngx_conf_init_value(llcf->write, 0);
 
     return ngx_gw_api_location(cf, &llcf->location, ngx_http_lb_api_handler,
                                "an upstream's");

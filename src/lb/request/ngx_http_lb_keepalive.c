@@ -9,12 +9,11 @@
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 
 #include "src/common/ngx_gw_leader.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/lb/request/ngx_http_lb_conn_key.h"
 #include "src/lb/upstream/ngx_http_lb_idle.h"
 
 
-static char *ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
-    ngx_http_lb_keepalive_t *keepalive);
 static ngx_http_lb_conn_key_t *ngx_http_lb_keepalive_key(
     ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
@@ -27,11 +26,33 @@ char *
 ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                     *p = conf;
-    char                     *rv;
-    ngx_int_t                 max;
-    ngx_str_t                *value;
-    ngx_uint_t                i;
     ngx_http_lb_keepalive_t  *keepalive;
+
+    static const ngx_gw_param_t  number = {
+        .name = ngx_string("number"), .kind = NGX_GW_PARAM_NUMBER,
+        ngx_gw_param_field(ngx_http_lb_keepalive_t, max),
+        .max = NGX_HTTP_LB_KEEPALIVE_MAX
+    };
+
+    static const ngx_gw_param_t  params[] = {
+
+        { .name = ngx_string("requests="), .kind = NGX_GW_PARAM_NUMBER,
+          ngx_gw_param_field(ngx_http_lb_keepalive_t, requests),
+          .min = 1, .max = NGX_MAX_INT_T_VALUE,
+          .allowed = "a number of 1 or more" },
+
+        { .name = ngx_string("timeout="), .kind = NGX_GW_PARAM_TIME,
+          ngx_gw_param_field(ngx_http_lb_keepalive_t, timeout),
+          .min = 1, .max = NGX_MAX_INT_T_VALUE,
+          .allowed = "a time of 1ms or more" },
+
+        { .name = ngx_string("time="), .kind = NGX_GW_PARAM_TIME,
+          ngx_gw_param_field(ngx_http_lb_keepalive_t, time),
+          .min = 1, .max = NGX_MAX_INT_T_VALUE,
+          .allowed = "a time of 1ms or more" },
+
+        { .name = ngx_null_string }
+    };
 
     keepalive = (ngx_http_lb_keepalive_t *) (p + cmd->offset);
 
@@ -41,92 +62,13 @@ ngx_http_lb_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
-    max = ngx_atoi(value[1].data, value[1].len);
-
-    if (max == NGX_ERROR || max > NGX_HTTP_LB_KEEPALIVE_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid number \"%V\" in \"%V\", "
-                           "it must be between 0 and %d",
-                           &value[1], &cmd->name, NGX_HTTP_LB_KEEPALIVE_MAX);
-        return NGX_CONF_ERROR;
-    }
-
     keepalive->set = 1;
-    keepalive->max = max;
 
-    for (i = 2; i < cf->args->nelts; i++) {
-        rv = ngx_http_lb_keepalive_param(cf, &value[i], keepalive);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_lb_keepalive_param(ngx_conf_t *cf, ngx_str_t *param,
-    ngx_http_lb_keepalive_t *keepalive)
-{
-    ngx_int_t    requests;
-    ngx_str_t    s;
-    ngx_msec_t  *msec;
-
-    if (ngx_strncmp(param->data, "requests=", 9) == 0) {
-        requests = ngx_atoi(param->data + 9, param->len - 9);
-
-        if (requests == NGX_ERROR || requests == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\", "
-                               "a number of 1 or more is expected", param);
-            return NGX_CONF_ERROR;
-        }
-
-        if (keepalive->requests != NGX_CONF_UNSET_UINT) {
-            return "has duplicate \"requests\" parameter";
-        }
-
-        keepalive->requests = requests;
-
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(param->data, "timeout=", 8) == 0) {
-        msec = &keepalive->timeout;
-        s.data = param->data + 8;
-
-    } else if (ngx_strncmp(param->data, "time=", 5) == 0) {
-        msec = &keepalive->time;
-        s.data = param->data + 5;
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", param);
+    if (ngx_gw_param_argument(cf, 1, &number, keepalive) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
-    if (*msec != NGX_CONF_UNSET_MSEC) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate parameter \"%V\"", param);
-        return NGX_CONF_ERROR;
-    }
-
-    s.len = param->data + param->len - s.data;
-
-    *msec = ngx_parse_time(&s, 0);
-
-    if (*msec == (ngx_msec_t) NGX_ERROR || *msec == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", "
-                           "a time of 1ms or more is expected", param);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
+    return ngx_gw_params(cf, 2, params, keepalive, NULL);
 }
 
 

@@ -6,8 +6,8 @@
 
 #include "src/lb/upstream/ngx_http_lb_budget.h"
 
+#include "src/common/ngx_gw_param.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
-#include "src/lb/upstream/ngx_http_lb_value.h"
 
 
 #define NGX_HTTP_LB_BUDGET_WINDOW      10000     /* ms */
@@ -17,8 +17,8 @@
 #define NGX_HTTP_LB_BUDGET_RETRIES     1000000   /* a second */
 
 
-static const char *ngx_http_lb_budget_param(lb_budget_t *budget,
-    ngx_str_t *param, ngx_uint_t *given);
+static ngx_int_t ngx_http_lb_budget_min(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
 
 
 char *
@@ -26,91 +26,63 @@ ngx_http_lb_budget(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_srv_conf_t  *lcf = conf;
 
-    ngx_str_t    *value;
-    ngx_uint_t    i, given;
-    lb_budget_t  *budget;
-    const char   *allowed;
+    static const ngx_gw_param_t  share = {
+        .name = ngx_string("percentage"), .kind = NGX_GW_PARAM_PERCENT,
+        ngx_gw_param_field(lb_budget_t, percent), .max = 100
+    };
 
-    budget = &lcf->budget;
+    static const ngx_gw_param_t  params[] = {
 
-    if (budget->window) {
+        { .name = ngx_string("min="), .kind = NGX_GW_PARAM_OWN,
+          ngx_gw_param_field(lb_budget_t, min), .set = ngx_http_lb_budget_min,
+          .allowed = "from 0/s to 1000000/s" },
+
+        { .name = ngx_string("window="), .kind = NGX_GW_PARAM_TIME,
+          ngx_gw_param_field(lb_budget_t, window),
+          .min = NGX_HTTP_LB_BUDGET_WINDOW_MIN,
+          .max = NGX_HTTP_LB_BUDGET_WINDOW_MAX },
+
+        { .name = ngx_null_string }
+    };
+
+    if (lcf->budget.window) {
         return "is duplicate";
     }
 
     ngx_http_lb_needs_method(cf, cmd, lcf);
 
-    value = cf->args->elts;
+    lcf->budget.window = NGX_HTTP_LB_BUDGET_WINDOW;
 
-    if (ngx_http_lb_value_percent(&value[1], &budget->percent) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid percentage \"%V\" in \"%V\", "
-                           "it must be between 0 and 100",
-                           &value[1], &cmd->name);
+    if (ngx_gw_param_argument(cf, 1, &share, &lcf->budget) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
-    budget->window = NGX_HTTP_LB_BUDGET_WINDOW;
-    given = 0;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        allowed = ngx_http_lb_budget_param(budget, &value[i], &given);
-
-        if (allowed) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\" in \"%V\", "
-                               "%s is expected", &value[i], &cmd->name,
-                               allowed);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
+    return ngx_gw_params(cf, 2, params, &lcf->budget, NULL);
 }
 
 
-/* NULL, or what it must be */
-
-static const char *
-ngx_http_lb_budget_param(lb_budget_t *budget, ngx_str_t *param,
-    ngx_uint_t *given)
+static ngx_int_t
+ngx_http_lb_budget_min(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
+    lb_budget_t *budget = conf;
+
     ngx_int_t  n;
-    ngx_str_t  s;
 
-    if (!(*given & 1) && param->len > 6
-        && ngx_strncmp(param->data, "min=", 4) == 0
-        && ngx_strncmp(param->data + param->len - 2, "/s", 2) == 0)
+    if (value->len < 3
+        || ngx_strncmp(value->data + value->len - 2, "/s", 2) != 0)
     {
-        *given |= 1;
-
-        n = ngx_atoi(param->data + 4, param->len - 6);
-
-        if (n == NGX_ERROR || n > NGX_HTTP_LB_BUDGET_RETRIES) {
-            return "\"min=\" of 0/s to 1000000/s";
-        }
-
-        budget->min = (uint32_t) n;
-
-        return NULL;
+        return NGX_DECLINED;
     }
 
-    if (!(*given & 2) && ngx_strncmp(param->data, "window=", 7) == 0) {
-        *given |= 2;
+    n = ngx_atoi(value->data, value->len - 2);
 
-        s.len = param->len - 7;
-        s.data = param->data + 7;
-
-        if (ngx_http_lb_value_time(&s, &budget->window) != NGX_OK
-            || budget->window < NGX_HTTP_LB_BUDGET_WINDOW_MIN
-            || budget->window > NGX_HTTP_LB_BUDGET_WINDOW_MAX)
-        {
-            return "\"window=\" of 1s to 1h";
-        }
-
-        return NULL;
+    if (n == NGX_ERROR || n > NGX_HTTP_LB_BUDGET_RETRIES) {
+        return NGX_DECLINED;
     }
 
-    return "\"min=N/s\" or \"window=TIME\", each once,";
+    budget->min = (uint32_t) n;
+
+    return NGX_OK;
 }
 
 

@@ -7,6 +7,7 @@
 
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
 
+#include "src/common/ngx_gw_param.h"
 #include "src/core/balance/lb_health.h"
 
 
@@ -19,79 +20,78 @@
 #define NGX_HTTP_LB_CHECK_PROBES    64
 
 
-/* sets a parameter; NULL, or what it must be */
-typedef const char *(*ngx_http_lb_check_set_pt)(
-    ngx_http_lb_check_conf_t *check, ngx_str_t *value);
-
-
-typedef struct {
-    ngx_str_t                  name;
-    ngx_http_lb_check_set_pt   set;
-    ngx_uint_t                 http;      /* means nothing to tcp */
-} ngx_http_lb_check_param_t;
-
-
-static char *ngx_http_lb_check_param(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_lb_check_conf_t *check, ngx_str_t *arg);
 static char *ngx_http_lb_check_verify(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_lb_check_conf_t *check);
+    ngx_http_lb_check_conf_t *check, uint32_t given);
 static ngx_int_t ngx_http_lb_check_request(ngx_conf_t *cf,
     ngx_http_lb_check_conf_t *check);
-static const char *ngx_http_lb_check_http(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_tcp(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_mandatory(
-    ngx_http_lb_check_conf_t *check, ngx_str_t *value);
-static const char *ngx_http_lb_check_interval(
-    ngx_http_lb_check_conf_t *check, ngx_str_t *value);
-static const char *ngx_http_lb_check_timeout(
-    ngx_http_lb_check_conf_t *check, ngx_str_t *value);
-static const char *ngx_http_lb_check_rise(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_fall(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_jitter(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_port(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_uri(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_method(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_host(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_status(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_body(ngx_http_lb_check_conf_t *check,
-    ngx_str_t *value);
-static const char *ngx_http_lb_check_time(ngx_str_t *value,
-    ngx_msec_t *time);
-static const char *ngx_http_lb_check_number(ngx_str_t *value,
-    ngx_uint_t *number);
-static ngx_uint_t ngx_http_lb_check_visible(ngx_str_t *value);
+static ngx_int_t ngx_http_lb_check_uri(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
+static ngx_int_t ngx_http_lb_check_method(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
+static ngx_int_t ngx_http_lb_check_status(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
+static ngx_int_t ngx_http_lb_check_body(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
 
 
-/* a name with "=" takes a value; "http" and "tcp" share a bit of "given" */
+#define ngx_http_lb_check_field(field)                                       \
+    ngx_gw_param_field(ngx_http_lb_check_conf_t, field)
 
-static const ngx_http_lb_check_param_t  ngx_http_lb_check_params[] = {
+/* those that mean nothing to tcp come first */
 
-    { ngx_string("tcp"), ngx_http_lb_check_tcp, 0 },
-    { ngx_string("http"), ngx_http_lb_check_http, 0 },
-    { ngx_string("mandatory"), ngx_http_lb_check_mandatory, 0 },
-    { ngx_string("interval="), ngx_http_lb_check_interval, 0 },
-    { ngx_string("timeout="), ngx_http_lb_check_timeout, 0 },
-    { ngx_string("rise="), ngx_http_lb_check_rise, 0 },
-    { ngx_string("fall="), ngx_http_lb_check_fall, 0 },
-    { ngx_string("jitter="), ngx_http_lb_check_jitter, 0 },
-    { ngx_string("port="), ngx_http_lb_check_port, 0 },
-    { ngx_string("uri="), ngx_http_lb_check_uri, 1 },
-    { ngx_string("method="), ngx_http_lb_check_method, 1 },
-    { ngx_string("host="), ngx_http_lb_check_host, 1 },
-    { ngx_string("status="), ngx_http_lb_check_status, 1 },
-    { ngx_string("body="), ngx_http_lb_check_body, 1 },
+#define NGX_HTTP_LB_CHECK_NHTTP  5
 
-    { ngx_null_string, NULL, 0 }
+static const ngx_gw_param_t  ngx_http_lb_check_params[] = {
+
+    { .name = ngx_string("uri="), .kind = NGX_GW_PARAM_OWN,
+      ngx_http_lb_check_field(uri), .set = ngx_http_lb_check_uri,
+      .allowed = "\"/\" and at most 2047 more characters, without spaces" },
+
+    { .name = ngx_string("method="), .kind = NGX_GW_PARAM_OWN,
+      ngx_http_lb_check_field(method), .set = ngx_http_lb_check_method,
+      .allowed = "\"GET\", \"HEAD\" or \"OPTIONS\"" },
+
+    { .name = ngx_string("host="), .kind = NGX_GW_PARAM_VISIBLE,
+      ngx_http_lb_check_field(host), .max = NGX_HTTP_LB_CHECK_HOST_MAX },
+
+    { .name = ngx_string("status="), .kind = NGX_GW_PARAM_OWN,
+      ngx_http_lb_check_field(expect.ranges),
+      .set = ngx_http_lb_check_status,
+      .allowed = "at most 16 codes or ranges from 100 to 599, as in "
+                 "\"200,301-302\"" },
+
+    { .name = ngx_string("body="), .kind = NGX_GW_PARAM_OWN,
+      ngx_http_lb_check_field(expect.text), .set = ngx_http_lb_check_body,
+      .allowed = "from 1 to 255 bytes" },
+
+    { .name = ngx_string("http"), ngx_http_lb_check_field(tcp), .min = 0 },
+
+    { .name = ngx_string("tcp"), ngx_http_lb_check_field(tcp), .min = 1 },
+
+    { .name = ngx_string("interval="), .kind = NGX_GW_PARAM_TIME,
+      ngx_http_lb_check_field(interval),
+      .min = NGX_HTTP_LB_CHECK_TIME_MIN, .max = NGX_HTTP_LB_CHECK_TIME_MAX },
+
+    { .name = ngx_string("timeout="), .kind = NGX_GW_PARAM_TIME,
+      ngx_http_lb_check_field(timeout),
+      .min = NGX_HTTP_LB_CHECK_TIME_MIN, .max = NGX_HTTP_LB_CHECK_TIME_MAX },
+
+    { .name = ngx_string("rise="), .kind = NGX_GW_PARAM_NUMBER,
+      ngx_http_lb_check_field(rise), .min = 1, .max = LB_HEALTH_MAX },
+
+    { .name = ngx_string("fall="), .kind = NGX_GW_PARAM_NUMBER,
+      ngx_http_lb_check_field(fall), .min = 1, .max = LB_HEALTH_MAX },
+
+    { .name = ngx_string("jitter="), .kind = NGX_GW_PARAM_PERCENT,
+      ngx_http_lb_check_field(jitter), .max = 100, .scale = 10 },
+
+    { .name = ngx_string("port="), .kind = NGX_GW_PARAM_NUMBER,
+      ngx_http_lb_check_field(port), .min = 1, .max = 65535 },
+
+    { .name = ngx_string("mandatory"), ngx_http_lb_check_field(mandatory),
+      .min = 1 },
+
+    { .name = ngx_null_string }
 };
 
 
@@ -101,8 +101,7 @@ ngx_http_lb_health_check(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_lb_srv_conf_t  *lcf = conf;
 
     char                      *rv;
-    ngx_str_t                 *value;
-    ngx_uint_t                 i;
+    uint32_t                   given;
     ngx_http_lb_check_conf_t  *check;
 
     if (lcf->check) {
@@ -130,17 +129,13 @@ ngx_http_lb_health_check(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_set(&check->method, "GET");
     (void) lb_expect_status(&check->expect, "200-399", 7);
 
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        rv = ngx_http_lb_check_param(cf, cmd, check, &value[i]);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
+    if (ngx_gw_params(cf, 1, ngx_http_lb_check_params, check, &given)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
-    rv = ngx_http_lb_check_verify(cf, cmd, check);
+    rv = ngx_http_lb_check_verify(cf, cmd, check, given);
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -164,83 +159,19 @@ ngx_http_lb_check_is_mandatory(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-static char *
-ngx_http_lb_check_param(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_lb_check_conf_t *check, ngx_str_t *arg)
-{
-    size_t                            len;
-    ngx_str_t                         value;
-    ngx_uint_t                        bit;
-    const char                       *allowed;
-    const ngx_http_lb_check_param_t  *param;
-
-    for (param = ngx_http_lb_check_params; param->name.len; param++) {
-        len = param->name.len;
-
-        if (arg->len >= len
-            && ngx_strncmp(arg->data, param->name.data, len) == 0
-            && (arg->len == len || param->name.data[len - 1] == '='))
-        {
-            break;
-        }
-    }
-
-    if (param->name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown parameter \"%V\" in \"%V\", it must be "
-                           "\"http\", \"tcp\", \"interval=\", \"timeout=\", "
-                           "\"rise=\", \"fall=\", \"jitter=\", \"uri=\", "
-                           "\"method=\", \"host=\", \"port=\", \"status=\", "
-                           "\"body=\" or \"mandatory\"",
-                           arg, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    bit = (param->set == ngx_http_lb_check_http)
-          ? 1 : (ngx_uint_t) 1 << (param - ngx_http_lb_check_params);
-
-    if (check->given & bit) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate parameter \"%V\" in \"%V\"",
-                           arg, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    check->given |= bit;
-
-    value.data = arg->data + param->name.len;
-    value.len = arg->len - param->name.len;
-
-    allowed = param->set(check, &value);
-
-    if (allowed) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" of \"%*s\" in \"%V\", "
-                           "it must be %s",
-                           &value, param->name.len - 1, param->name.data,
-                           &cmd->name, allowed);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 /* what can be said of the parameters together only */
 
 static char *
 ngx_http_lb_check_verify(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_lb_check_conf_t *check)
+    ngx_http_lb_check_conf_t *check, uint32_t given)
 {
-    ngx_uint_t                        i;
-    const ngx_http_lb_check_param_t  *param;
+    ngx_uint_t             i;
+    const ngx_gw_param_t  *param;
 
-    for (i = 0; ngx_http_lb_check_params[i].name.len; i++) {
+    for (i = 0; check->tcp && i < NGX_HTTP_LB_CHECK_NHTTP; i++) {
         param = &ngx_http_lb_check_params[i];
 
-        if (check->tcp && param->http
-            && (check->given & ((ngx_uint_t) 1 << i)))
-        {
+        if (given & ((uint32_t) 1 << i)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "parameter \"%*s\" cannot be used with "
                                "\"tcp\" in \"%V\"",
@@ -303,119 +234,38 @@ ngx_http_lb_check_request(ngx_conf_t *cf, ngx_http_lb_check_conf_t *check)
 }
 
 
-static const char *
-ngx_http_lb_check_http(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
+static ngx_int_t
+ngx_http_lb_check_uri(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
-    check->tcp = 0;
+    ngx_http_lb_check_conf_t  *check = conf;
 
-    return NULL;
-}
+    size_t  i;
 
-
-static const char *
-ngx_http_lb_check_tcp(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    check->tcp = 1;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_mandatory(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    check->mandatory = 1;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_interval(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    return ngx_http_lb_check_time(value, &check->interval);
-}
-
-
-static const char *
-ngx_http_lb_check_timeout(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    return ngx_http_lb_check_time(value, &check->timeout);
-}
-
-
-static const char *
-ngx_http_lb_check_rise(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    return ngx_http_lb_check_number(value, &check->rise);
-}
-
-
-static const char *
-ngx_http_lb_check_fall(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    return ngx_http_lb_check_number(value, &check->fall);
-}
-
-
-static const char *
-ngx_http_lb_check_jitter(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    ngx_int_t  n;
-
-    n = NGX_ERROR;
-
-    if (value->len > 1 && value->data[value->len - 1] == '%') {
-        n = ngx_atoi(value->data, value->len - 1);
-    }
-
-    if (n == NGX_ERROR || n > 100) {
-        return "from 0% to 100%";
-    }
-
-    check->jitter = n * 10;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_port(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    ngx_int_t  n;
-
-    n = ngx_atoi(value->data, value->len);
-
-    if (n < 1 || n > 65535) {
-        return "from 1 to 65535";
-    }
-
-    check->port = n;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_uri(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
     if (value->len == 0 || value->len > NGX_HTTP_LB_CHECK_URI_MAX
-        || !ngx_http_lb_check_visible(value)
         || (value->data[0] != '/'
             && (value->len != 1 || value->data[0] != '*')))
     {
-        return "\"/\" and at most 2047 more characters, without spaces";
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < value->len; i++) {
+
+        if (value->data[i] <= ' ' || value->data[i] == 0x7f) {
+            return NGX_DECLINED;
+        }
     }
 
     check->uri = *value;
 
-    return NULL;
+    return NGX_OK;
 }
 
 
-static const char *
-ngx_http_lb_check_method(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
+static ngx_int_t
+ngx_http_lb_check_method(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
+    ngx_http_lb_check_conf_t  *check = conf;
+
     ngx_uint_t  i;
 
     static ngx_str_t  methods[] = {
@@ -432,99 +282,29 @@ ngx_http_lb_check_method(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
             check->method = methods[i];
             check->expect.head = (i == 1);
 
-            return NULL;
+            return NGX_OK;
         }
     }
 
-    return "\"GET\", \"HEAD\" or \"OPTIONS\"";
+    return NGX_DECLINED;
 }
 
 
-static const char *
-ngx_http_lb_check_host(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
+static ngx_int_t
+ngx_http_lb_check_status(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
-    if (value->len == 0 || value->len > NGX_HTTP_LB_CHECK_HOST_MAX
-        || !ngx_http_lb_check_visible(value))
-    {
-        return "from 1 to 255 characters, without spaces";
-    }
+    ngx_http_lb_check_conf_t  *check = conf;
 
-    check->host = *value;
-
-    return NULL;
+    return lb_expect_status(&check->expect, (char *) value->data, value->len)
+           ? NGX_OK : NGX_DECLINED;
 }
 
 
-static const char *
-ngx_http_lb_check_status(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
+static ngx_int_t
+ngx_http_lb_check_body(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
-    if (!lb_expect_status(&check->expect, (char *) value->data, value->len)) {
-        return "at most 16 codes or ranges from 100 to 599, "
-               "as in \"200,301-302\"";
-    }
+    ngx_http_lb_check_conf_t  *check = conf;
 
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_body(ngx_http_lb_check_conf_t *check, ngx_str_t *value)
-{
-    if (!lb_expect_text(&check->expect, (char *) value->data, value->len)) {
-        return "from 1 to 255 bytes";
-    }
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_time(ngx_str_t *value, ngx_msec_t *time)
-{
-    ngx_int_t  n;
-
-    n = ngx_parse_time(value, 0);
-
-    if (n == NGX_ERROR || n < NGX_HTTP_LB_CHECK_TIME_MIN
-        || n > NGX_HTTP_LB_CHECK_TIME_MAX)
-    {
-        return "from 10ms to 1d";
-    }
-
-    *time = n;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_lb_check_number(ngx_str_t *value, ngx_uint_t *number)
-{
-    ngx_int_t  n;
-
-    n = ngx_atoi(value->data, value->len);
-
-    if (n < 1 || n > LB_HEALTH_MAX) {
-        return "from 1 to 1000";
-    }
-
-    *number = n;
-
-    return NULL;
-}
-
-
-static ngx_uint_t
-ngx_http_lb_check_visible(ngx_str_t *value)
-{
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-
-        if (value->data[i] <= ' ' || value->data[i] == 0x7f) {
-            return 0;
-        }
-    }
-
-    return 1;
+    return lb_expect_text(&check->expect, (char *) value->data, value->len)
+           ? NGX_OK : NGX_DECLINED;
 }

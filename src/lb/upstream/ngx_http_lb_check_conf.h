@@ -24,15 +24,14 @@ struct ngx_http_lb_check_conf_s {
     ngx_uint_t                    fall;
     ngx_uint_t                    jitter;     /* per mille */
     ngx_uint_t                    port;       /* 0: the server's */
-    ngx_uint_t                    given;      /* parameters, a bit each */
     ngx_str_t                     uri;
     ngx_str_t                     method;
     ngx_str_t                     host;
     ngx_str_t                     request;    /* what is sent; none for tcp */
     lb_expect_t                   expect;
     uint32_t                      probes_max; /* of a server at once */
-    unsigned                      tcp:1;
-    unsigned                      mandatory:1;
+    ngx_flag_t                    tcp;
+    ngx_flag_t                    mandatory;
 };
 
 

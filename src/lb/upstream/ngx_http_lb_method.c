@@ -7,13 +7,14 @@
 
 #include "src/lb/upstream/ngx_http_lb_method.h"
 
+#include "src/common/ngx_gw_param.h"
 #include "src/core/balance/lb_cells.h"
 #include "src/core/balance/lb_hash.h"
 #include "src/core/balance/lb_least_conn.h"
 #include "src/core/balance/lb_method.h"
-#include "src/lb/upstream/ngx_http_lb_value.h"
 
 
+#define NGX_HTTP_LB_TIME_MAX    86400000     /* ms */
 #define NGX_HTTP_LB_ERRORS_MAX  1000000
 
 
@@ -31,8 +32,6 @@ static ngx_uint_t ngx_http_lb_method_is(ngx_str_t *value, const char *word);
 static ngx_int_t ngx_http_lb_method_unknown(ngx_conf_t *cf, ngx_uint_t i,
     const char *allowed);
 static uint64_t ngx_http_lb_method_address(ngx_http_request_t *r);
-static char *ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
-    lb_outlier_t *outlier, ngx_str_t *param);
 
 
 static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
@@ -344,19 +343,17 @@ ngx_http_lb_slow_start(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_srv_conf_t  *lcf = conf;
 
-    ngx_str_t  *value;
+    static const ngx_gw_param_t  time = {
+        .name = ngx_string("time"), .kind = NGX_GW_PARAM_TIME,
+        ngx_gw_param_field(ngx_http_lb_srv_conf_t, rules.slow_start),
+        .max = NGX_HTTP_LB_TIME_MAX
+    };
 
     if (lcf->given & NGX_HTTP_LB_GIVEN_SLOW_START) {
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
-    if (ngx_http_lb_value_time(&value[1], &lcf->rules.slow_start) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid time \"%V\" in \"%V\", "
-                           "it must be between 0 and 1d",
-                           &value[1], &cmd->name);
+    if (ngx_gw_param_argument(cf, 1, &time, lcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -373,19 +370,17 @@ ngx_http_lb_panic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_srv_conf_t  *lcf = conf;
 
-    ngx_str_t  *value;
+    static const ngx_gw_param_t  share = {
+        .name = ngx_string("percentage"), .kind = NGX_GW_PARAM_PERCENT,
+        ngx_gw_param_field(ngx_http_lb_srv_conf_t, rules.panic),
+        .max = 100
+    };
 
     if (lcf->given & NGX_HTTP_LB_GIVEN_PANIC) {
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
-    if (ngx_http_lb_value_percent(&value[1], &lcf->rules.panic) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid percentage \"%V\" in \"%V\", "
-                           "it must be between 0 and 100",
-                           &value[1], &cmd->name);
+    if (ngx_gw_param_argument(cf, 1, &share, lcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -402,10 +397,25 @@ ngx_http_lb_outlier(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_lb_srv_conf_t  *lcf = conf;
 
-    char          *rv;
-    ngx_str_t     *value;
-    ngx_uint_t     i;
-    lb_outlier_t  *outlier;
+    static const ngx_gw_param_t  params[] = {
+
+        { .name = ngx_string("errors="), .kind = NGX_GW_PARAM_NUMBER,
+          ngx_gw_param_field(lb_outlier_t, errors),
+          .min = 1, .max = NGX_HTTP_LB_ERRORS_MAX, .required = 1 },
+
+        { .name = ngx_string("window="), .kind = NGX_GW_PARAM_TIME,
+          ngx_gw_param_field(lb_outlier_t, window),
+          .min = 1, .max = NGX_HTTP_LB_TIME_MAX },
+
+        { .name = ngx_string("ejection="), .kind = NGX_GW_PARAM_TIME,
+          ngx_gw_param_field(lb_outlier_t, ejection),
+          .min = 1, .max = NGX_HTTP_LB_TIME_MAX },
+
+        { .name = ngx_string("max_ejected="), .kind = NGX_GW_PARAM_PERCENT,
+          ngx_gw_param_field(lb_outlier_t, max_ejected), .max = 100 },
+
+        { .name = ngx_null_string }
+    };
 
     if (lcf->given & NGX_HTTP_LB_GIVEN_OUTLIER) {
         return "is duplicate";
@@ -415,120 +425,15 @@ ngx_http_lb_outlier(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_http_lb_needs_method(cf, cmd, lcf);
 
-    outlier = &lcf->outlier;
-    outlier->max_ejected = NGX_CONF_UNSET_UINT & UINT32_MAX;
+    lcf->outlier.window = 10000;
+    lcf->outlier.ejection = 30000;
+    lcf->outlier.max_ejected = 50;
 
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        rv = ngx_http_lb_outlier_param(cf, cmd, outlier, &value[i]);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    if (outlier->errors == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have the parameter \"errors=\"",
-                           &cmd->name);
+    if (ngx_gw_params(cf, 1, params, &lcf->outlier, NULL) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
-    if (outlier->window == 0) {
-        outlier->window = 10000;
-    }
-
-    if (outlier->ejection == 0) {
-        outlier->ejection = 30000;
-    }
-
-    if (outlier->max_ejected > 100) {
-        outlier->max_ejected = 50;
-    }
-
-    lcf->rules.errors = outlier->errors;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_lb_outlier_param(ngx_conf_t *cf, ngx_command_t *cmd,
-    lb_outlier_t *outlier, ngx_str_t *param)
-{
-    uint64_t    *time;
-    ngx_int_t    n;
-    ngx_str_t    s;
-    ngx_uint_t   twice;
-    const char  *allowed;
-
-    time = NULL;
-    twice = 0;
-    n = NGX_OK;
-
-    s.data = ngx_strlchr(param->data, param->data + param->len, '=');
-    s.data = s.data ? s.data + 1 : param->data + param->len;
-    s.len = param->data + param->len - s.data;
-
-    if (ngx_strncmp(param->data, "errors=", 7) == 0) {
-        allowed = "a number between 1 and 1000000";
-        twice = (outlier->errors != 0);
-
-        n = ngx_atoi(s.data, s.len);
-
-        if (n == 0 || n > NGX_HTTP_LB_ERRORS_MAX) {
-            n = NGX_ERROR;
-        }
-
-        if (n != NGX_ERROR) {
-            outlier->errors = n;
-        }
-
-    } else if (ngx_strncmp(param->data, "window=", 7) == 0) {
-        allowed = "a time between 1ms and 1d";
-        time = &outlier->window;
-
-    } else if (ngx_strncmp(param->data, "ejection=", 9) == 0) {
-        allowed = "a time between 1ms and 1d";
-        time = &outlier->ejection;
-
-    } else if (ngx_strncmp(param->data, "max_ejected=", 12) == 0) {
-        allowed = "a percentage between 0 and 100";
-        twice = (outlier->max_ejected <= 100);
-
-        n = ngx_http_lb_value_percent(&s, &outlier->max_ejected);
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown parameter \"%V\" in \"%V\", it must be "
-                           "\"errors=\", \"window=\", \"ejection=\" or "
-                           "\"max_ejected=\"", param, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (time) {
-        twice = (*time != 0);
-        n = ngx_http_lb_value_time(&s, time);
-
-        if (*time == 0) {
-            n = NGX_ERROR;
-        }
-    }
-
-    if (twice) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate parameter \"%V\" in \"%V\"",
-                           param, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (n == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" in \"%V\", "
-                           "%s is expected", param, &cmd->name, allowed);
-        return NGX_CONF_ERROR;
-    }
+    lcf->rules.errors = lcf->outlier.errors;
 
     return NGX_CONF_OK;
 }

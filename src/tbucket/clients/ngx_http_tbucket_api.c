@@ -5,6 +5,7 @@
  */
 
 
+#include "src/common/ngx_gw_param.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/core/text/gw_id.h"
@@ -22,13 +23,24 @@ static ngx_int_t ngx_http_tbucket_api_item(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api, ngx_str_t *id);
 
 
+static const ngx_gw_param_t  ngx_http_tbucket_api_params[] = {
+
+    { .name = ngx_string("zone="), .kind = NGX_GW_PARAM_STRING,
+      ngx_gw_param_field(ngx_http_tbucket_api_t, name), .required = 1 },
+
+    { .name = ngx_string("write="), .kind = NGX_GW_PARAM_WORD,
+      ngx_gw_param_field(ngx_http_tbucket_api_t, write),
+      .words = ngx_gw_param_switch },
+
+    { .name = ngx_null_string }
+};
+
+
 char *
 ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_tbucket_loc_conf_t  *lcf = conf;
 
-    ngx_str_t                     *value;
-    ngx_uint_t                     i;
     ngx_http_tbucket_api_t        *api, **slot;
     ngx_http_tbucket_main_conf_t  *mcf;
 
@@ -37,42 +49,13 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    api->write = NGX_CONF_UNSET;
     api->file = cf->conf_file->file.name.data;
     api->line = cf->conf_file->line;
 
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (value[i].len > 5 && ngx_strncmp(value[i].data, "zone=", 5) == 0
-            && api->name.len == 0)
-        {
-            api->name.data = value[i].data + 5;
-            api->name.len = value[i].len - 5;
-
-            continue;
-        }
-
-        switch (ngx_gw_api_param(cf, &value[i], &api->write)) {
-
-        case NGX_OK:
-            break;
-
-        case NGX_DECLINED:
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-
-        default:
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    ngx_conf_init_value(api->write, 0);
-
-    if (api->name.len == 0) {
-        return "must have \"zone\" parameter";
+    if (ngx_gw_params(cf, 1, ngx_http_tbucket_api_params, api, NULL)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tbucket_module);
