@@ -15,6 +15,7 @@
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 #include "src/lb/request/ngx_http_lb_peer.h"
 #include "src/lb/request/ngx_http_lb_process.h"
+#include "src/lb/request/ngx_http_lb_sticky.h"
 #include "src/lb/request/ngx_http_lb_variable.h"
 #include "src/lb/upstream/ngx_http_lb_budget.h"
 #include "src/lb/upstream/ngx_http_lb_check.h"
@@ -94,6 +95,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
     { ngx_string("lb_retry_budget"),
       NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
       ngx_http_lb_budget,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_sticky"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_2MORE,
+      ngx_http_lb_sticky,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -227,7 +235,7 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"sticky\" cannot be used together with \"lb\" in "
-                      "upstream \"%V\", use \"lb hash\" in %s:%ui",
+                      "upstream \"%V\", use \"lb_sticky\" in %s:%ui",
                       &us->host, lcf->file, lcf->line);
         return NGX_ERROR;
     }
@@ -377,6 +385,7 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
 {
     ngx_uint_t                       i;
     ngx_http_lb_srv_conf_t          *lcf;
+    ngx_http_lb_main_conf_t         *lmcf;
     ngx_http_upstream_srv_conf_t   **uscfp;
     ngx_http_upstream_main_conf_t   *umcf;
 
@@ -415,9 +424,12 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
         }
     }
 
-    return ngx_http_lb_check_init(cf,
-                    ngx_http_conf_get_module_main_conf(cf,
-                                               ngx_http_lb_upstream_module));
+    lmcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_lb_upstream_module);
+
+    ngx_http_lb_sticky_init(lmcf);
+
+    return ngx_http_lb_check_init(cf, lmcf);
 }
 
 

@@ -29,6 +29,14 @@
 #define ngx_gw_server_resolves(server)  0
 #endif
 
+/* The "route" of a server line, which exists since 1.29.6, or NULL. */
+
+#if (nginx_version >= 1029006 && NGX_HTTP_UPSTREAM_SID)
+#define ngx_gw_server_route(server)  (&(server)->sid)
+#else
+#define ngx_gw_server_route(server)  NULL
+#endif
+
 /*
  * Since 1.29.7 nginx puts its own cache of idle connections around every
  * upstream, once all of them have been set up, asked for or not.  So while

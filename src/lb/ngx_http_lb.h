@@ -42,6 +42,7 @@ typedef struct ngx_http_lb_check_conf_s  ngx_http_lb_check_conf_t;
 typedef struct ngx_http_lb_checker_s     ngx_http_lb_checker_t;
 typedef struct ngx_http_lb_target_s      ngx_http_lb_target_t;
 typedef struct ngx_http_lb_state_s       ngx_http_lb_state_t;
+typedef struct ngx_http_lb_sticky_s      ngx_http_lb_sticky_t;
 typedef struct ngx_http_lb_conn_key_s    ngx_http_lb_conn_key_t;
 
 
@@ -121,6 +122,7 @@ struct ngx_http_lb_srv_conf_s {
     uint32_t                      configured; /* lines without those */
     uint32_t                      nservers;   /* slots that are needed */
     ngx_http_lb_state_t          *state;      /* NULL: no lb_state */
+    ngx_http_lb_sticky_t         *sticky;     /* NULL: no lb_sticky */
 
     ssize_t                       zone_size;  /* NGX_CONF_UNSET: computed */
     ngx_shm_zone_t               *shm_zone;

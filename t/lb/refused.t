@@ -70,7 +70,7 @@ refused('resolver 127.0.0.1:1; upstream u { lb round_robin; %s }
 refused($upstream,
     'lb round_robin; sticky cookie c;'
         => '"sticky" cannot be used together with "lb" in upstream "u", use '
-           . '"lb hash"',
+           . '"lb_sticky"',
     'sticky cookie c; lb round_robin;'
         => '"lb" cannot follow another balancing method')
     if version() ge v1.29.7;
@@ -82,9 +82,37 @@ refused($upstream,
           ("$_;" => qq("$name" without "lb" in upstream "u"),
            "lb random; $_; $_;" => qq("$name" directive is duplicate)) }
         'lb_zone 1m', 'lb_slow_start 1s', 'lb_panic 50', 'lb_outlier errors=1',
-        'lb_retry_budget 20%',
+        'lb_retry_budget 20%', 'lb_sticky cookie c',
         'lb_health_check',
 );
+
+# lb_sticky
+
+refused($balanced =~ s/%s/lb_sticky %s;/r,
+    map({ ($_ => 'invalid number of arguments in "lb_sticky" directive') }
+        '', 'cookie', 'route', 'learn'),
+    'header x' => 'invalid parameter "header" in "lb_sticky", it must be '
+                  . '"cookie", "route" or "learn"',
+    map({ ("cookie $_" => 'it must be a name') } '""', 'a=b', 'a-b', '"a b"'),
+    map({ ("cookie c $_" => '"expires=" a time of 1s or more, or max') }
+        'expires=soon', 'expires=0', 'expires='),
+    map({ ("cookie c $_" => '"samesite=" strict, lax or none') }
+        'samesite=', 'samesite=Lax'),
+    map({ ("cookie c $_" => 'without spaces, ";" and control characters') }
+        '"path=/;secure"', '"domain=a b"'),
+    map({ ("cookie c $_" => '"secure" or "samesite=", each once') }
+        'secure secure', 'httponly=1', 'size=1m', 'path=/ path=/'),
+    'route $nothing' => qr/\[emerg\] unknown "nothing" variable/,
+    map({ ("learn $_" => '"lb_sticky" directive must have "create=" and '
+                         . '"lookup="') } 'create=$uri', 'lookup=$uri'),
+    map({ ("learn create=\$uri lookup=\$uri $_" => '"size=" or "timeout=", each '
+                                                   . 'once') }
+        'create=$uri', 'domain=x'),
+    'learn create=$uri lookup=$uri size=63k' => '"size=" 64k or more',
+    'learn create=$uri lookup=$uri timeout=0' => '"timeout=" a time of 1ms or '
+                                                 . 'more',
+);
+
 
 # lb_retry_budget
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/core/balance/lb_build.h"
+#include "src/core/balance/lb_sid.h"
 
 
 /* work of one step of an order, and groups of it that are 1; a cell is 1 */
@@ -38,6 +39,7 @@ static void lb_build_add(lb_build_t *build, lb_build_tier_t *tier,
 static void lb_build_tier(lb_build_t *build);
 static void lb_build_order(lb_build_t *build, uint64_t limit);
 static void lb_build_put(lb_build_t *build, uint32_t tier);
+static void lb_build_sids(lb_build_t *build);
 static void lb_build_turns(const lb_build_tier_t *built,
     _Atomic uint32_t *hints);
 static uint32_t lb_build_divisor(uint32_t a, uint32_t b);
@@ -66,6 +68,7 @@ lb_build_start(lb_roster_t *roster, void *memory)
     build->generation = lb_roster_generation(roster);
     build->fingerprint = lb_roster_fingerprint(roster);
     build->hashed = atomic_load(&roster->cells);
+    build->sticky = atomic_load(&roster->sticky);
     build->state = LB_BUILD_TIER;
     build->tier = 0;
 
@@ -79,6 +82,10 @@ lb_build_start(lb_roster_t *roster, void *memory)
     }
 
     build->work = 4 * atomic_load(&roster->used);
+
+    if (build->sticky) {
+        lb_sid_index(roster, build->sids);
+    }
 
     return build;
 }
@@ -131,6 +138,7 @@ lb_build_publish(lb_build_t *build)
 
     lb_build_put(build, 0);
     lb_build_put(build, 1);
+    lb_build_sids(build);
 
     atomic_store(&roster->panicking, build->against != LB_UNUSABLE);
     atomic_store(&roster->fingerprint, build->fingerprint);
@@ -158,7 +166,7 @@ lb_build_layout(lb_build_t *build, const lb_roster_t *roster)
 {
     uint32_t        i;
     uint64_t        size, capacity, order, times;
-    uint64_t        at[7];
+    uint64_t        at[8];
     unsigned char  *block = (unsigned char *) build;
 
     capacity = roster->capacity;
@@ -180,6 +188,8 @@ lb_build_layout(lb_build_t *build, const lb_roster_t *roster)
     at[4] = lb_build_room(&size, capacity * sizeof(uint32_t));
     at[5] = lb_build_room(&size, 2 * order * sizeof(uint16_t));
     at[6] = lb_build_room(&size, times);
+    at[7] = lb_build_room(&size, lb_roster_sids(roster->capacity)
+                                 * sizeof(uint16_t));
 
     for (i = 0; i < 2; i++) {
         build->tiers[i] = (lb_build_tier_t) {
@@ -193,6 +203,7 @@ lb_build_layout(lb_build_t *build, const lb_roster_t *roster)
 
     build->members = (uint32_t *) (block + at[4]);
     build->space = block + at[6];
+    build->sids = (uint16_t *) (block + at[7]);
 
     return size;
 }
@@ -501,6 +512,30 @@ lb_build_put(lb_build_t *build, uint32_t tier)
     atomic_store(&t->cells, build->hashed);
     atomic_store(&t->set_length, built->number);
     atomic_store(&t->order_length, built->length);
+}
+
+
+static void
+lb_build_sids(lb_build_t *build)
+{
+    uint32_t           i, n, view;
+    lb_roster_t       *roster;
+    _Atomic uint16_t  *index;
+
+    roster = build->roster;
+    view = (build->generation + 1) & 1;
+    n = build->sticky ? lb_roster_sids(roster->capacity) : 0;
+
+    index = (_Atomic uint16_t *) ((unsigned char *) roster
+                                  + roster->sids[view]);
+
+    for (i = 0; i < n; i++) {
+        atomic_store_explicit(&index[i], build->sids[i],
+                              memory_order_release);
+    }
+
+    atomic_store_explicit(&roster->view[view][0].sids, n,
+                          memory_order_release);
 }
 
 

@@ -65,6 +65,8 @@ typedef struct {
                       *keys;         /* by which servers are sorted */
     };
 
+    uint16_t          *sids;         /* the index of ids */
+    bool               sticky;       /* whether there is to be one */
     lb_order_t         order;
     lb_cells_t         cells;
 } lb_build_t;

@@ -85,6 +85,10 @@ lb_inherit_identity(lb_identity_t *identity, const lb_identity_t *old)
         identity->host_length = LB_HOST_MAX;
     }
 
+    if (identity->sid_length > LB_SID_MAX) {
+        identity->sid_length = 0;
+    }
+
     if (identity->reason_length > LB_REASON_MAX) {
         identity->reason_length = 0;
     }
@@ -102,6 +106,7 @@ lb_inherit_copy(lb_server_t *server, lb_server_t *old)
     server->max_fails = old->max_fails;
     server->fail_timeout = old->fail_timeout;
     server->seed = old->seed;
+    server->sid = old->sid;
     server->listed = old->listed;
     server->reported_at = 0;
 

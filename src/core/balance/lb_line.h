@@ -23,6 +23,8 @@ typedef struct {
     const char        *host;         /* as written, at most LB_HOST_MAX */
     const char        *name;         /* address as text, LB_NAME_MAX */
     const void        *address;      /* binary, LB_ADDRESS_MAX */
+    const char        *sid;          /* its id, at most LB_SID_MAX, or NULL */
+    uint32_t           sid_length;
     uint32_t           host_length;
     uint32_t           name_length;
     uint32_t           address_length;

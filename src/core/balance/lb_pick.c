@@ -6,6 +6,7 @@
 
 #include "src/core/balance/lb_passive.h"
 #include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_sid.h"
 
 
 /* picks that lose a race for the last free place look again so often */
@@ -65,6 +66,26 @@ lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask, lb_how_t *how)
     }
 
     return LB_NONE;
+}
+
+
+uint32_t
+lb_pick_sticky(lb_roster_t *roster, const lb_ask_t *ask, uint64_t sid)
+{
+    uint32_t   index;
+    lb_view_t  view;
+
+    index = lb_sid_find(roster, sid);
+
+    if (index == LB_NONE || lb_tried(&ask->tried, index)) {
+        return LB_NONE;
+    }
+
+    (void) lb_roster_view(roster, 0, &view);
+
+    return lb_pick_take(roster, ask, index,
+                        view.against & ~(uint32_t) LB_DRAINING)
+           ? index : LB_NONE;
 }
 
 

@@ -28,6 +28,13 @@ uint32_t lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask,
     lb_how_t *how);
 
 /*
+ * Picks the server with that id (lb_sid.h), as lb_pick() does, if it is usable
+ * or draining, not full and not tried; LB_NONE: it is not.  Lock-free.
+ */
+uint32_t lb_pick_sticky(lb_roster_t *roster, const lb_ask_t *ask,
+    uint64_t sid);
+
+/*
  * Whether a further pick of the request would find a server: one usable
  * that is not full and not tried, or with last also one that has failed and
  * would be tried for want of others.  May look at all servers.  Lock-free.

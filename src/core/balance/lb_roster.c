@@ -163,6 +163,11 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
     roster->seen = lb_roster_room(&size,
                                   (uint64_t) capacity * sizeof(uint32_t));
 
+    for (i = 0; i < 2; i++) {
+        roster->sids[i] = lb_roster_room(&size, lb_roster_sids(capacity)
+                                                * sizeof(uint16_t));
+    }
+
     for (i = 0; i < 4; i++) {
         tier = &roster->view[i / 2][i % 2];
 
@@ -219,6 +224,7 @@ lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules)
     atomic_store(&roster->panic, rules->panic);
     atomic_store(&roster->errors, rules->errors);
     atomic_store(&roster->cells, rules->cells);
+    atomic_store(&roster->sticky, rules->sticky);
 }
 
 
@@ -283,7 +289,8 @@ lb_roster_fingerprint(lb_roster_t *roster)
     uint64_t      part[4];
     lb_server_t  *server;
 
-    hash = 0xcbf29ce484222325 ^ roster->panic ^ (uint64_t) roster->cells << 32;
+    hash = 0xcbf29ce484222325 ^ roster->panic ^ (uint64_t) roster->cells << 32
+           ^ (uint64_t) roster->sticky << 33;
     used = atomic_load(&roster->used);
 
     for (i = 0; i < used; i++) {
@@ -297,7 +304,7 @@ lb_roster_fingerprint(lb_roster_t *roster)
         part[0] = i;
         part[1] = (status & ~(uint32_t) LB_SLOW)
                   | (uint64_t) (server->max_conns != 0) << 32;
-        part[2] = server->weight;
+        part[2] = server->weight ^ server->sid;
         part[3] = ((uint64_t) server->generation << 32) | server->rank;
 
         for (j = 0; j < 4; j++) {

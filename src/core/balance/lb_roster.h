@@ -48,6 +48,7 @@
 #define LB_NAME_MAX      128         /* an address as text */
 #define LB_HOST_MAX      264         /* the name in the server line */
 #define LB_REASON_MAX    96
+#define LB_SID_MAX       32          /* the id that a sticky client has */
 
 #define LB_ANSWERS       6           /* classes of status */
 
@@ -111,6 +112,7 @@ typedef struct {
     _Atomic uint64_t   ejected_until;   /* ms; mutex */
     _Atomic uint64_t   absences;     /* times it left the view; mutex */
     _Atomic uint64_t   seed;         /* of name and host; mutex */
+    _Atomic uint64_t   sid;          /* lb_sid_hash(), 0: none; mutex */
 
     /* answers by status / 100, 0: of no known class; any process */
     alignas(LB_LINE)
@@ -141,6 +143,8 @@ typedef struct {
     uint16_t           name_length;
     uint16_t           host_length;
     uint16_t           reason_length;
+    uint16_t           sid_length;
+    char               sid[LB_SID_MAX];
     char               name[LB_NAME_MAX];
     char               host[LB_HOST_MAX];
     char               reason[LB_REASON_MAX];  /* of the last change */
@@ -170,6 +174,7 @@ typedef struct {
     _Atomic uint32_t   set_length;
     _Atomic uint32_t   against;      /* status of servers that are not in */
     _Atomic uint32_t   cells;        /* whether the order is lb_cells.h */
+    _Atomic uint32_t   sids;         /* entries of the index of ids, or 0 */
     uint64_t           order;        /* offsets in the block; uint16_t each */
     uint64_t           set;
     uint64_t           units;        /* lb_unit() of the set; uint32_t each */
@@ -184,6 +189,7 @@ typedef struct {
     uint32_t           panic;        /* per cent, 0: off */
     uint32_t           errors;       /* lb_outlier.h, 0: off */
     bool               cells;        /* keys are hashed, see lb_cells.h */
+    bool               sticky;       /* servers are found by lb_sid.h */
 } lb_rules_t;
 
 
@@ -198,6 +204,7 @@ typedef struct {
     uint64_t           rows;
     uint64_t           held;
     uint64_t           seen;         /* working space of a sync; mutex */
+    uint64_t           sids[2];      /* indices of ids; uint16_t each */
 
     alignas(LB_LINE)
     _Atomic uint64_t   generation;   /* view[generation & 1] is in force */
@@ -215,6 +222,7 @@ typedef struct {
     _Atomic uint32_t   panic;
     _Atomic uint32_t   errors;
     _Atomic uint32_t   cells;
+    _Atomic uint32_t   sticky;
     _Atomic uint32_t   panicking;    /* all are used; mutex */
     _Atomic uint32_t   panic_reported;   /* what the log says; any process */
 
@@ -323,6 +331,19 @@ uint32_t lb_roster_against(lb_roster_t *roster);
 
 /* Whether the slot is that of the line's server. */
 bool lb_roster_same(const lb_identity_t *identity, const lb_line_t *line);
+
+
+/* Entries of an index of ids, a power of two. */
+
+static inline uint32_t
+lb_roster_sids(uint32_t capacity)
+{
+    uint32_t  n;
+
+    for (n = 2; n < 2 * capacity; n *= 2) { /* void */ }
+
+    return n;
+}
 
 
 static inline lb_server_t *

@@ -9,10 +9,13 @@
 
 #include "src/core/balance/lb_cells.h"
 #include "src/core/balance/lb_health.h"
+#include "src/core/balance/lb_sid.h"
 #include "src/core/balance/lb_slot.h"
 
 
 static void lb_slot_name(lb_identity_t *identity, const lb_line_t *line);
+static void lb_slot_sid(lb_roster_t *roster, uint32_t index,
+    const lb_line_t *line);
 
 
 uint32_t *
@@ -223,12 +226,35 @@ lb_slot_line(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
 
     identity = lb_roster_identity(roster, index);
 
+    lb_slot_sid(roster, index, line);
+
     identity->from_line = true;
     identity->weight = line->weight;
     identity->max_conns = line->max_conns;
     identity->max_fails = line->max_fails;
     identity->fail_timeout = line->fail_timeout;
     identity->status = line->status;
+}
+
+
+static void
+lb_slot_sid(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
+{
+    lb_server_t    *server;
+    lb_identity_t  *identity;
+
+    server = lb_roster_server(roster, index);
+    identity = lb_roster_identity(roster, index);
+
+    identity->sid_length = (uint16_t) line->sid_length;
+
+    if (line->sid_length == 0) {
+        server->sid = 0;
+        return;
+    }
+
+    memcpy(identity->sid, line->sid, line->sid_length);
+    server->sid = lb_sid_hash(line->sid, line->sid_length);
 }
 
 

@@ -24,6 +24,10 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->conf = lcf;
     ctx->index = LB_NONE;
     ctx->how = LB_USUAL;
+    ctx->sid = 0;
+    ctx->picked = 0;
+    ctx->session = 0;
+    ctx->cookie = NULL;
     ctx->attempts = 0;
     ctx->stale = 0;
     ctx->fresh = 0;

@@ -30,6 +30,11 @@ typedef struct {
     ngx_http_lb_srv_conf_t       *conf;
     lb_ask_t                      ask;
 
+    uint64_t                      sid;        /* that it wants, or 0 */
+    uint64_t                      picked;     /* of the last server */
+    uint64_t                      session;    /* that was learned, or 0 */
+    ngx_table_elt_t              *cookie;     /* of lb_sticky, or NULL */
+
     uint32_t                      index;      /* held now, or LB_NONE */
     uint32_t                      generation; /* of the slot */
     ngx_msec_t                    held_at;    /* since when, if ages count */

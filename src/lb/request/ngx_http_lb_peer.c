@@ -14,6 +14,7 @@
 #include "src/lb/request/ngx_http_lb_reason.h"
 #include "src/lb/request/ngx_http_lb_result.h"
 #include "src/lb/request/ngx_http_lb_session.h"
+#include "src/lb/request/ngx_http_lb_sticky.h"
 #include "src/lb/upstream/ngx_http_lb_budget.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 #include "src/lb/upstream/ngx_http_lb_method.h"
@@ -60,6 +61,10 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     ctx->keyless = (rc == NGX_DECLINED);
 
+    if (lcf->sticky && ngx_http_lb_sticky_find(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_lb_reason_watch(ctx);
 
     u = r->upstream;
@@ -102,9 +107,18 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ctx->ask.now = ngx_current_msec;
 
-    index = lb_pick(lcf->roster,
-                    ctx->keyless ? lb_hash_keyless : lcf->method->pick,
-                    &ctx->ask, &ctx->how);
+    index = LB_NONE;
+
+    if (ctx->sid != 0) {
+        index = lb_pick_sticky(lcf->roster, &ctx->ask, ctx->sid);
+        ctx->how = LB_USUAL;
+    }
+
+    if (index == LB_NONE) {
+        index = lb_pick(lcf->roster,
+                        ctx->keyless ? lb_hash_keyless : lcf->method->pick,
+                        &ctx->ask, &ctx->how);
+    }
 
     if (index == LB_NONE) {
         ngx_http_lb_log_empty(lcf, pc->log);
@@ -114,7 +128,9 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_BUSY;
     }
 
-    if (ngx_http_lb_hold(ctx, pc, index) != NGX_OK) {
+    if (ngx_http_lb_hold(ctx, pc, index) != NGX_OK
+        || (lcf->sticky && ngx_http_lb_sticky_picked(ctx) != NGX_OK))
+    {
         return NGX_ERROR;
     }
 
@@ -240,6 +256,10 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     } else {
         ngx_http_lb_result_failed(ctx, pc);
+    }
+
+    if (ctx->cookie) {
+        ngx_http_lb_sticky_failed(ctx);
     }
 
     left = lb_pick_left(ctx->conf->roster, &ctx->ask, !answered);

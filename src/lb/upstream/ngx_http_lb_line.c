@@ -11,6 +11,8 @@
 #include "src/core/balance/lb_edit.h"
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
 
+#include <ngx_md5.h>
+
 
 static ngx_int_t ngx_http_lb_line_add(ngx_conf_t *cf,
     ngx_http_lb_srv_conf_t *lcf, ngx_http_upstream_server_t *server);
@@ -92,12 +94,15 @@ ngx_http_lb_line_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
 
         line = &lcf->lines[lcf->nlines++];
 
+        if (ngx_http_lb_line_set(cf->pool, line, addr,
+                                 ngx_gw_server_route(server))
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         line->host = (char *) server->name.data;
         line->host_length = server->name.len;
-        line->name = (char *) addr->name.data;
-        line->name_length = addr->name.len;
-        line->address = addr->sockaddr;
-        line->address_length = addr->socklen;
         line->weight = ngx_min(server->weight, UINT32_MAX);
         line->max_conns = ngx_min(server->max_conns, UINT32_MAX);
         line->max_fails = ngx_min(server->max_fails, INT32_MAX);
@@ -106,6 +111,43 @@ ngx_http_lb_line_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
                        | (server->down ? LB_DISABLED : 0);
         line->pending = ngx_http_lb_check_is_mandatory(lcf);
     }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_lb_line_set(ngx_pool_t *pool, lb_line_t *line, ngx_addr_t *addr,
+    ngx_str_t *route)
+{
+    u_char    *p, md5[16];
+    ngx_md5_t  ctx;
+
+    line->name = (char *) addr->name.data;
+    line->name_length = addr->name.len;
+    line->address = addr->sockaddr;
+    line->address_length = addr->socklen;
+
+    if (route && route->len) {
+        line->sid = (char *) route->data;
+        line->sid_length = ngx_min(route->len, LB_SID_MAX);
+
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, LB_SID_MAX);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_md5_init(&ctx);
+    ngx_md5_update(&ctx, addr->name.data, addr->name.len);
+    ngx_md5_final(md5, &ctx);
+
+    (void) ngx_hex_dump(p, md5, sizeof(md5));
+
+    line->sid = (char *) p;
+    line->sid_length = LB_SID_MAX;
 
     return NGX_OK;
 }
@@ -145,12 +187,13 @@ ngx_http_lb_line_address(ngx_pool_t *pool, ngx_str_t *text, lb_line_t *line,
         return NGX_DECLINED;
     }
 
-    line->host = (char *) u.addrs->name.data;
-    line->host_length = u.addrs->name.len;
-    line->name = (char *) u.addrs->name.data;
-    line->name_length = u.addrs->name.len;
-    line->address = u.addrs->sockaddr;
-    line->address_length = u.addrs->socklen;
+    if (ngx_http_lb_line_set(pool, line, u.addrs, NULL) != NGX_OK) {
+        *reason = "no memory";
+        return NGX_DECLINED;
+    }
+
+    line->host = line->name;
+    line->host_length = line->name_length;
 
     return NGX_OK;
 }

@@ -22,6 +22,13 @@
 ngx_int_t ngx_http_lb_line_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
 
 /*
+ * Sets name and address of a line, and its id: the route of a server line, or
+ * the MD5 of the address as text, which is put into memory of pool.
+ */
+ngx_int_t ngx_http_lb_line_set(ngx_pool_t *pool, lb_line_t *line,
+    ngx_addr_t *addr, ngx_str_t *route);
+
+/*
  * Sets name and address of a line from text in memory of pool: NGX_OK;
  * NGX_DECLINED and why in *reason.  Names are not looked up.
  */

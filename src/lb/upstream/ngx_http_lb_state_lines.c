@@ -156,12 +156,14 @@ ngx_http_lb_state_line(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
         ngx_memzero(line, sizeof(lb_line_t));
         ngx_http_lb_line_entry(entry, line);
 
+        if (ngx_http_lb_line_set(cf->pool, line, &u.addrs[i], NULL)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         line->host = (char *) u.url.data;
         line->host_length = u.url.len;
-        line->name = (char *) u.addrs[i].name.data;
-        line->name_length = u.addrs[i].name.len;
-        line->address = u.addrs[i].sockaddr;
-        line->address_length = u.addrs[i].socklen;
         line->pending = ngx_http_lb_check_is_mandatory(lcf);
     }
 

@@ -302,6 +302,10 @@ ngx_http_lb_read_line(gw_record_t *reader, ngx_http_lb_read_t *read,
     ngx_memcpy(host, entry->name, entry->name_length);
     ngx_memzero(line, sizeof(lb_line_t));
 
+    if (ngx_http_lb_line_set(read->pool, line, addr, NULL) != NGX_OK) {
+        return ngx_http_lb_read_fatal(reader, read);
+    }
+
     ngx_http_lb_line_entry(entry, line);
 
     if (reader->array == LB_ENTRY_LINES) {
@@ -310,10 +314,6 @@ ngx_http_lb_read_line(gw_record_t *reader, ngx_http_lb_read_t *read,
 
     line->host = (char *) host;
     line->host_length = entry->name_length;
-    line->name = (char *) addr->name.data;
-    line->name_length = addr->name.len;
-    line->address = addr->sockaddr;
-    line->address_length = addr->socklen;
     line->pending = read->pending;
 
     return 0;
