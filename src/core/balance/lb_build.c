@@ -352,6 +352,7 @@ lb_build_add(lb_build_t *build, lb_build_tier_t *tier, uint32_t index)
     tier->set[n] = (uint16_t) index;
     tier->weights[n] = atomic_load(&server->weight);
     tier->units[n] = lb_unit(tier->weights[n]);
+    tier->sum += tier->weights[n];
     tier->seeds[n] = atomic_load(&server->seed);
 }
 
@@ -510,6 +511,7 @@ lb_build_put(lb_build_t *build, uint32_t tier)
     atomic_store(&t->cursor, cursor);
     atomic_store(&t->against, build->against);
     atomic_store(&t->cells, build->hashed);
+    atomic_store(&t->weights, built->sum);
     atomic_store(&t->set_length, built->number);
     atomic_store(&t->order_length, built->length);
 }

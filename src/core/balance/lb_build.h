@@ -27,6 +27,7 @@ typedef struct {
     uint64_t          *seeds;
     uint32_t           number;       /* of the set */
     uint32_t           length;       /* of the order */
+    uint64_t           sum;          /* of the weights, as they are */
 } lb_build_tier_t;
 
 

@@ -49,6 +49,7 @@ typedef struct {
     uint64_t           key;          /* lb_cells_key(), for lb_hash() */
     uint64_t          *random;       /* lb_random(); of this process */
     const lb_age_t    *ages;         /* by slot; NULL: do not count */
+    uint32_t           bound;        /* of lb_hash(), per cent; 0: none */
     uint32_t           last;         /* LB_LAST picks so far */
 } lb_ask_t;
 

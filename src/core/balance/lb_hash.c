@@ -8,6 +8,8 @@
 #include "src/core/balance/lb_method.h"
 
 
+static bool lb_hash_has_room(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t index);
 static uint32_t lb_hash_stride(uint32_t turns, uint32_t servers);
 static uint32_t lb_hash_server(const lb_view_t *view, uint32_t turn);
 
@@ -25,14 +27,51 @@ lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
         index = atomic_load_explicit(&view->order[index],
                                      memory_order_acquire);
 
-        if (lb_candidate_fits(roster, view, ask, index)) {
+        if (lb_candidate_fits(roster, view, ask, index)
+            && (ask->bound == 0 || lb_hash_has_room(roster, view, ask, index)))
+        {
             return index;
         }
 
         key = lb_mix(key + 1);
     }
 
+    for (i = 0; ask->bound != 0 && i < view->set_length; i++) {
+        index = atomic_load_explicit(&view->set[((uint32_t) key + i)
+                                                % view->set_length],
+                                     memory_order_acquire);
+
+        if (lb_candidate_fits(roster, view, ask, index)
+            && lb_hash_has_room(roster, view, ask, index))
+        {
+            return index;
+        }
+    }
+
     return lb_candidate_scan(roster, view, ask, (uint32_t) key);
+}
+
+
+/* Rounded up: a server may have one request, whatever the mean is. */
+
+static bool
+lb_hash_has_room(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t index)
+{
+    uint64_t   all, weight, weights;
+    lb_load_t  load;
+
+    load = lb_roster_load(roster);
+
+    all = (uint64_t) atomic_load_explicit(&roster->in_flight,
+                                          memory_order_relaxed) + 1;
+    weights = atomic_load_explicit(&view->tier->weights,
+                                   memory_order_relaxed);
+    weight = atomic_load_explicit(&lb_roster_server(roster, index)->weight,
+                                  memory_order_relaxed);
+
+    return (uint64_t) lb_load_active(&load, index) * 100 * weights
+           < all * ask->bound * weight;
 }
 
 

@@ -12,6 +12,9 @@
 
 
 /*
+ * With a bound no server is proposed that has more than that share of the mean
+ * of requests in flight for its weight, roster->in_flight and this one.
+ *
  * The owner of the key's cell (lb_cells.h); if it does not fit, the owners
  * of further cells that depend on the key.
  */

@@ -3,8 +3,8 @@
  * Sessions that were learned: which server a client has, by the hash of what
  * its requests say.  A table of fixed size in shared memory: a session is in
  * one of two groups of entries that its hash chooses, where a new one takes the
- * place of that which was used last the longest ago.  Any process reads and writes
- * without a lock; one that dies leaves a session or none.
+ * place of that which was used last the longest ago.  Any process reads and
+ * writes without a lock; one that dies leaves a session or none.
  */
 
 

@@ -87,6 +87,24 @@ lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
 }
 
 
+void
+lb_roster_recount(lb_roster_t *roster)
+{
+    uint32_t   i, sum, used;
+    lb_load_t  load;
+
+    load = lb_roster_load(roster);
+    used = atomic_load(&roster->used);
+    sum = 0;
+
+    for (i = 0; i < used; i++) {
+        sum += lb_load_active(&load, i);
+    }
+
+    atomic_store(&roster->in_flight, sum);
+}
+
+
 lb_count_t
 lb_roster_count(lb_roster_t *roster)
 {

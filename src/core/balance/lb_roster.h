@@ -175,6 +175,7 @@ typedef struct {
     _Atomic uint32_t   against;      /* status of servers that are not in */
     _Atomic uint32_t   cells;        /* whether the order is lb_cells.h */
     _Atomic uint32_t   sids;         /* entries of the index of ids, or 0 */
+    _Atomic uint64_t   weights;      /* sum of those of the set */
     uint64_t           order;        /* offsets in the block; uint16_t each */
     uint64_t           set;
     uint64_t           units;        /* lb_unit() of the set; uint32_t each */
@@ -234,6 +235,7 @@ typedef struct {
     _Atomic uint64_t   kept;         /* the state file, 0: there is none */
     _Atomic uint64_t   file;         /* which one it was last; mutex */
     _Atomic uint32_t   drains;       /* some have an end; mutex */
+    _Atomic uint32_t   in_flight;    /* requests, see lb_roster_recount() */
     _Atomic uint32_t   saving;       /* it may have what is not here; mutex */
     _Atomic uint32_t   superseded;   /* by another roster: is not changed */
     _Atomic uint64_t   retries;
@@ -319,6 +321,12 @@ uint64_t lb_roster_fingerprint(lb_roster_t *roster);
 
 /* Whether the view in force differs from what is usable.  No lock. */
 bool lb_roster_stale(lb_roster_t *roster);
+
+/*
+ * Makes in_flight the number of requests that servers are busy with.  It is
+ * kept by those who need it; this makes up for what killed processes leave.
+ */
+void lb_roster_recount(lb_roster_t *roster);
 
 /* Counts servers.  No lock. */
 lb_count_t lb_roster_count(lb_roster_t *roster);

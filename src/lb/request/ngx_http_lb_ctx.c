@@ -38,6 +38,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->ask.row = lcf->row;
     ctx->ask.random = &lcf->random;
     ctx->ask.ages = lcf->ages;
+    ctx->ask.bound = lcf->bound;
     ctx->ask.last = 0;
     ctx->ask.tried.list = ctx->tried;
     ctx->ask.tried.number = 0;
@@ -117,6 +118,11 @@ ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx)
 
     load = lb_roster_load(ctx->conf->roster);
     lb_load_drop(&load, ctx->ask.row, ctx->index);
+
+    if (ctx->conf->bound) {
+        atomic_fetch_sub_explicit(&ctx->conf->roster->in_flight, 1,
+                                  memory_order_relaxed);
+    }
 
     if (ctx->conf->ages) {
         ctx->conf->ages[ctx->index].number--;

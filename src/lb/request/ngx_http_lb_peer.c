@@ -352,6 +352,11 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
         ngx_http_lb_budget_count(ctx->conf, ctx->attempts > 1);
     }
 
+    if (ctx->conf->bound) {
+        atomic_fetch_add_explicit(&ctx->conf->roster->in_flight, 1,
+                                  memory_order_relaxed);
+    }
+
     if (ctx->conf->ages) {
         ctx->held_at = ngx_current_msec;
         ctx->conf->ages[index].number++;

@@ -271,6 +271,10 @@ ngx_http_lb_process_look(ngx_http_lb_srv_conf_t *lcf)
 
     lb_passive_schedule(roster);
 
+    if (lcf->bound) {
+        lb_roster_recount(roster);
+    }
+
     used = atomic_load(load.used);
 
     for (i = 0; i < used && !dead; i++) {

@@ -15,6 +15,11 @@
 
 
 #define NGX_HTTP_LB_TIME_MAX    86400000     /* ms */
+
+/* hundredths */
+#define NGX_HTTP_LB_BOUND_MIN   100
+#define NGX_HTTP_LB_BOUND_MAX   10000
+
 #define NGX_HTTP_LB_ERRORS_MAX  1000000
 
 
@@ -184,11 +189,12 @@ ngx_http_lb_method_times(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* KEY [consistent], which it is with or without the word */
+/* KEY [consistent] [bound=C]; it is consistent with or without the word */
 
 static ngx_int_t
 ngx_http_lb_method_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
+    ngx_int_t    bound;
     ngx_str_t   *value;
     ngx_uint_t   i, consistent;
 
@@ -211,7 +217,25 @@ ngx_http_lb_method_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
             continue;
         }
 
-        return ngx_http_lb_method_unknown(cf, i, "\"consistent\"");
+        if (lcf->bound == 0
+            && ngx_strncmp(value[i].data, "bound=", 6) == 0)
+        {
+            bound = ngx_atofp(value[i].data + 6, value[i].len - 6, 2);
+
+            if (bound >= NGX_HTTP_LB_BOUND_MIN
+                && bound <= NGX_HTTP_LB_BOUND_MAX)
+            {
+                lcf->bound = (uint32_t) bound;
+                continue;
+            }
+
+            return ngx_http_lb_method_unknown(cf, i, "\"bound=\" a number "
+                                              "between 1 and 100, with two "
+                                              "decimals at most");
+        }
+
+        return ngx_http_lb_method_unknown(cf, i, "\"consistent\" or "
+                                          "\"bound=C\", each once");
     }
 
     lcf->rules.cells = 1;

@@ -472,10 +472,85 @@ requests_without_a_key_pass_over_who_is_out(void **state)
 }
 
 
+static void
+a_bound_keeps_a_hot_key_from_one_server(void **state)
+{
+    uint32_t       i, k, most, bound, first[2];
+    lb_how_t       how;
+    lb_rules_t     rules = { .cells = true };
+    lb_fixture_t  *f;
+
+    (void) state;
+
+    f = calloc(1, sizeof(lb_fixture_t));
+
+    for (i = 0; i < 10; i++) {
+        lb_fixture_line(f, 1);
+    }
+
+    lb_fixture_start(f);
+    f->random = 42;
+    lb_roster_rule(f->roster, &rules);
+    lb_fixture_build(f->roster);
+
+    f->ask.key = lb_cells_key("hot", 3);
+
+    for (bound = 0; bound <= 200; bound += 50) {
+
+        if (bound == 50) {
+            continue;
+        }
+
+        f->ask.bound = bound;
+
+        for (k = 0; k < 100; k++) {
+            i = lb_pick(f->roster, lb_hash, &f->ask, &how);
+            assert_true(i < 10);
+            atomic_fetch_add(&f->roster->in_flight, 1);
+
+            if (k < 2) {
+                first[k] = i;
+            }
+        }
+
+        most = 0;
+
+        for (i = 0; i < 10; i++) {
+            k = lb_load_active(&f->load, i);
+            most = (k > most) ? k : most;
+
+            while (k-- > 0) {
+                lb_load_drop(&f->load, f->row, i);
+            }
+        }
+
+        if (bound == 0) {
+            assert_int_equal(most, 100);
+
+        } else {
+            assert_true(most <= (bound * 10 + 99) / 100 + 1);
+
+            /* the second one of a key is always the same */
+
+            assert_int_not_equal(first[0], first[1]);
+            assert_int_equal(lb_pick(f->roster, lb_hash, &f->ask, &how),
+                             first[0]);
+            lb_load_drop(&f->load, f->row, first[0]);
+        }
+
+        lb_roster_recount(f->roster);
+        assert_int_equal(f->roster->in_flight, 0);
+    }
+
+    lb_fixture_stop(f);
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(a_bound_keeps_a_hot_key_from_one_server),
         cmocka_unit_test(one_of_a_hundred_that_leaves_moves_its_own_keys_only),
         cmocka_unit_test(one_that_comes_takes_its_share_from_all_others),
         cmocka_unit_test(shares_follow_weights),
