@@ -88,8 +88,15 @@ subtest 'a server is added, changed, drained and removed' => sub {
     is($r->{json}{state}, 'draining', 'drained');
     is(join('', map { who($g) } 1 .. 3), 'aaa', 'no new requests');
 
+    my $since = $r->{json}{since};
+    like($since, qr/^20\d\d-\d\d-\d\dT[\d:.]{12}Z$/, 'since when is shown');
+    is(api($g, PATCH => "/u/servers/$id", { weight => 1 })->{json}{since},
+       $since, 'which another change leaves alone');
+    sleep 1;
+
     $r = api($g, PATCH => "/u/servers/$id", { state => 'up' });
     is($r->{json}{state}, 'up', 'back');
+    cmp_ok($r->{json}{since}, 'gt', $since, 'since later');
     is(join('', sort map { who($g) } 1 .. 4), 'aabb', 'with its share');
 
     is(api($g, PATCH => "/u/servers/$id", { state => 'disabled' })

@@ -115,6 +115,7 @@ lb_inherit_copy(lb_server_t *server, lb_server_t *old)
     server->retry_at = old->retry_at;
     server->failed_at = old->failed_at;
     server->latency = old->latency;
+    server->since = old->since;
     server->slow_from = old->slow_from;
     server->drain_until = old->drain_until;
     server->ejections = old->ejections;

@@ -12,10 +12,15 @@
 #define LB_TIME_STEP   1000
 #define LB_TIME_SHARE  4
 
+/* a server that is so much slower, in 16ths, is never preferred */
+#define LB_TIME_RATIO  4096
+
 
 static uint64_t lb_method_time(lb_roster_t *roster, const lb_ask_t *ask,
     uint32_t index);
 static bool lb_method_is_close(uint64_t one, uint64_t two);
+static uint32_t lb_method_likely(const lb_ask_t *ask, uint32_t better,
+    uint32_t other, uint64_t ratio);
 
 
 uint32_t
@@ -118,11 +123,14 @@ lb_method_least_time(lb_roster_t *roster, const lb_view_t *view,
     if (time[0] == 0 || time[1] == 0
         || lb_method_is_close(time[0], time[1]))
     {
-        time[0] = 1;
-        time[1] = 1;
+        return (busy[1] < busy[0]) ? found[1] : found[0];
     }
 
-    return (time[1] * busy[1] < time[0] * busy[0]) ? found[1] : found[0];
+    return (time[1] * busy[1] < time[0] * busy[0])
+           ? lb_method_likely(ask, found[1], found[0],
+                              time[0] * busy[0] * 16 / (time[1] * busy[1]))
+           : lb_method_likely(ask, found[0], found[1],
+                              time[1] * busy[1] * 16 / (time[0] * busy[0]));
 }
 
 
@@ -162,4 +170,25 @@ lb_method_is_close(uint64_t one, uint64_t two)
     most = (one < two) ? two : one;
 
     return most - least <= LB_TIME_STEP + least / LB_TIME_SHARE;
+}
+
+
+/*
+ * The better one, but for one of so many times that are the square of the
+ * ratio (in 16ths): an average that was high for once has to become right.
+ */
+
+static uint32_t
+lb_method_likely(const lb_ask_t *ask, uint32_t better, uint32_t other,
+    uint64_t ratio)
+{
+    uint32_t  square;
+
+    if (ratio >= LB_TIME_RATIO) {
+        return better;
+    }
+
+    square = (uint32_t) (ratio * ratio);
+
+    return (lb_draw(ask->random, square + 256) < 256) ? other : better;
 }

@@ -13,6 +13,9 @@
 
 #define LB_ORDER_MIN  1024
 
+/* lb_server_t.since: the state, plus one, is above the time */
+#define LB_SINCE_BITS  56
+
 
 static uint64_t lb_roster_layout(lb_roster_t *roster, uint32_t capacity,
     uint32_t nrows, uint32_t order_max);
@@ -84,6 +87,53 @@ lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
     atomic_store(&roster->trial_at[1], LB_NEVER);
 
     return roster;
+}
+
+
+lb_is_t
+lb_roster_is(uint32_t status)
+{
+    if (status & LB_REMOVED) {
+        return LB_IS_DRAINING;
+    }
+
+    if (status & LB_DISABLED) {
+        return LB_IS_DISABLED;
+    }
+
+    if (status & LB_DRAINING) {
+        return LB_IS_DRAINING;
+    }
+
+    if (status & (LB_FAILED | LB_UNHEALTHY)) {
+        return LB_IS_DOWN;
+    }
+
+    return (status & LB_EJECTED) ? LB_IS_EJECTED : LB_IS_UP;
+}
+
+
+uint64_t
+lb_roster_since(lb_roster_t *roster, uint32_t index, uint64_t now)
+{
+    uint64_t           is, word;
+    _Atomic uint64_t  *since;
+
+    since = &lb_roster_server(roster, index)->since;
+    is = (uint64_t) lb_roster_is(lb_roster_status(roster, index)) + 1;
+    word = atomic_load_explicit(since, memory_order_relaxed);
+
+    if (word >> LB_SINCE_BITS == is) {
+        return word & ((UINT64_C(1) << LB_SINCE_BITS) - 1);
+    }
+
+    /* whoever comes first is nearest to the truth */
+
+    (void) atomic_compare_exchange_strong_explicit(since, &word,
+                                                   is << LB_SINCE_BITS | now,
+                                                   memory_order_relaxed,
+                                                   memory_order_relaxed);
+    return now;
 }
 
 

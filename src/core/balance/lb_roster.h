@@ -114,6 +114,8 @@ typedef struct {
     _Atomic uint64_t   seed;         /* of name and host; mutex */
     _Atomic uint64_t   sid;          /* lb_sid_hash(), 0: none; mutex */
 
+    _Atomic uint64_t   since;        /* lb_roster_since(); any process */
+
     /* answers by status / 100, 0: of no known class; any process */
     alignas(LB_LINE)
     _Atomic uint64_t   answers[LB_ANSWERS];
@@ -126,6 +128,18 @@ typedef struct {
     _Atomic uint64_t   checked_at;   /* Unix ms, its result; 0: none */
     _Atomic uint64_t   checks[2];    /* that failed, that passed */
 } lb_server_t;
+
+
+/* what an operator is told of a server */
+
+typedef enum {
+    LB_IS_UP = 0,
+    LB_IS_DOWN,                      /* by requests or checks */
+    LB_IS_EJECTED,
+    LB_IS_DRAINING,                  /* by an operator, or to be removed */
+    LB_IS_DISABLED,
+    LB_IS_STATES
+} lb_is_t;
 
 
 /* lb_server_t.listed: whether the last build has found the server usable */
@@ -327,6 +341,15 @@ bool lb_roster_stale(lb_roster_t *roster);
  * kept by those who need it; this makes up for what killed processes leave.
  */
 void lb_roster_recount(lb_roster_t *roster);
+
+/* The state that a status amounts to. */
+lb_is_t lb_roster_is(uint32_t status);
+
+/*
+ * Since when (Unix s) a server has been in its state, as far as is known: it is
+ * noted by calls of this, of which there are some a second.  Lock-free.
+ */
+uint64_t lb_roster_since(lb_roster_t *roster, uint32_t index, uint64_t now);
 
 /* Counts servers.  No lock. */
 lb_count_t lb_roster_count(lb_roster_t *roster);

@@ -140,6 +140,7 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     server->requests = 0;
     server->failures = 0;
     server->latency = 0;
+    server->since = 0;
     server->slow_from = 0;
     server->drain_until = line->drain_until;
     server->ejections = 0;

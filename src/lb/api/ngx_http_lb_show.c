@@ -12,6 +12,7 @@
 #include "src/core/text/gw_number.h"
 
 
+static void ngx_http_lb_show_time(ngx_gw_json_t *json, uint64_t ms);
 static void ngx_http_lb_show_check(ngx_gw_json_t *json,
     ngx_http_lb_shown_t *shown);
 static const char *ngx_http_lb_show_reason(uint32_t status);
@@ -38,6 +39,7 @@ ngx_http_lb_show_copy(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
         return NGX_DECLINED;
     }
 
+    shown->since = lb_roster_since(roster, index, ngx_time());
     shown->active = lb_load_active(&load, index);
     shown->requests = atomic_load(&server->requests);
     shown->failures = atomic_load(&server->failures);
@@ -76,6 +78,7 @@ ngx_http_lb_show_write(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
     ngx_gw_json_literal(json, "state");
     ngx_http_lb_show_text(json, ngx_http_lb_show_state(shown->status));
 
+
     ngx_gw_json_literal(json, "reason");
 
     if (shown->reason_length) {
@@ -96,6 +99,9 @@ ngx_http_lb_show_write(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
     ngx_gw_json_literal(json, "response_time_ms");
     (void) yajl_gen_number(json->gen, number, len);
 
+    ngx_gw_json_literal(json, "since");
+    ngx_http_lb_show_time(json, shown->since * 1000);
+
     ngx_http_lb_show_check(json, shown);
 
     (void) yajl_gen_map_close(json->gen);
@@ -105,10 +111,6 @@ ngx_http_lb_show_write(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
 static void
 ngx_http_lb_show_check(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
 {
-    u_char    *last;
-    u_char     text[sizeof("1970-09-28T12:00:00.000Z")];
-    ngx_tm_t   tm;
-
     ngx_gw_json_literal(json, "last_check");
 
     if (shown->checked_at == 0) {
@@ -116,16 +118,9 @@ ngx_http_lb_show_check(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
         return;
     }
 
-    ngx_gmtime(shown->checked_at / 1000, &tm);
-
-    last = ngx_sprintf(text, "%4d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-                       tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                       tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
-                       (int) (shown->checked_at % 1000));
-
     (void) yajl_gen_map_open(json->gen);
     ngx_gw_json_literal(json, "at");
-    (void) yajl_gen_string(json->gen, text, last - text);
+    ngx_http_lb_show_time(json, shown->checked_at);
     ngx_gw_json_literal(json, "passed");
     (void) yajl_gen_bool(json->gen,
                          (shown->health & LB_HEALTH_PASSING) != 0);
@@ -143,26 +138,34 @@ ngx_http_lb_show_check(ngx_gw_json_t *json, ngx_http_lb_shown_t *shown)
 }
 
 
+/* of Unix ms */
+
+static void
+ngx_http_lb_show_time(ngx_gw_json_t *json, uint64_t ms)
+{
+    u_char    *last;
+    u_char     text[sizeof("1970-09-28T12:00:00.000Z")];
+    ngx_tm_t   tm;
+
+    ngx_gmtime(ms / 1000, &tm);
+
+    last = ngx_sprintf(text, "%4d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+                       tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                       tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
+                       (int) (ms % 1000));
+
+    (void) yajl_gen_string(json->gen, text, last - text);
+}
+
+
 const char *
 ngx_http_lb_show_state(uint32_t status)
 {
-    if (status & LB_REMOVED) {
-        return "draining";
-    }
+    static const char *const  states[LB_IS_STATES] = {
+        "up", "down", "ejected", "draining", "disabled"
+    };
 
-    if (status & LB_DISABLED) {
-        return "disabled";
-    }
-
-    if (status & LB_DRAINING) {
-        return "draining";
-    }
-
-    if (status & (LB_FAILED | LB_UNHEALTHY)) {
-        return "down";
-    }
-
-    return (status & LB_EJECTED) ? "ejected" : "up";
+    return states[lb_roster_is(status)];
 }
 
 

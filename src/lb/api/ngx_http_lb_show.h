@@ -17,6 +17,7 @@
 
 typedef struct {
     uint32_t                  status;
+    uint64_t                  since;       /* Unix s, of the state */
     uint32_t                  active;
     uint64_t                  requests;
     uint64_t                  failures;

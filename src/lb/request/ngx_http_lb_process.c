@@ -275,6 +275,12 @@ ngx_http_lb_process_look(ngx_http_lb_srv_conf_t *lcf)
         lb_roster_recount(roster);
     }
 
+    used = atomic_load(&roster->used);
+
+    for (i = 0; i < used; i++) {
+        (void) lb_roster_since(roster, i, ngx_time());
+    }
+
     used = atomic_load(load.used);
 
     for (i = 0; i < used && !dead; i++) {

@@ -260,8 +260,8 @@ least_time_spreads_over_equal_servers_evenly(void **state)
             lb_simulate(f, &s);
 
             for (i = 0; i < n; i++) {
-                assert_in_range(s.count[i], s.requests * 0.75 / n,
-                                s.requests * 1.25 / n);
+                assert_in_range(s.count[i], s.requests * 0.85 / n,
+                                s.requests * 1.15 / n);
             }
 
             lb_fixture_stop(f);
