@@ -111,6 +111,7 @@ struct ngx_http_lb_srv_conf_s {
     ngx_http_complex_value_t     *key;        /* of hash; NULL: no hash */
     uint32_t                      bound;      /* of hash, per cent; 0: none */
     unsigned                      ip_hash:1;
+    unsigned                      ketama:1;
     unsigned                      last_byte:1;   /* least_time: to the end */
     unsigned                      inflight:1;    /* least_time: see ages */
     lb_rules_t                    rules;
@@ -140,6 +141,8 @@ struct ngx_http_lb_srv_conf_s {
     /* of this process */
     lb_row_t                     *row;        /* NULL: serves no requests */
     lb_age_t                     *ages;       /* by slot; NULL: not counted */
+    lb_ketama_t                  *ring;       /* NULL: none yet */
+    uint64_t                      ringed;     /* roster's generation then */
     ngx_queue_t                   queue;      /* that want a view, */
     ngx_uint_t                    waiting;    /* if it is one of them */
     ngx_msec_t                    pause_until;  /* of its next build */

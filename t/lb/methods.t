@@ -156,6 +156,39 @@ END
 };
 
 
+subtest 'hash ketama: a key is where nginx has it' => sub {
+    my @b = map { backend(name => $_) } qw(a b c d e);
+    my $servers = join ' ', $b[0]->server('weight=3'), $b[1]->server('down'),
+        $b[2]->server, $b[3]->server('weight=2'), $b[4]->server('backup');
+
+    my $g = gateway("upstream k { lb hash \$arg_k ketama; $servers }\n"
+                    . "upstream n { hash \$arg_k consistent; $servers }\n"
+                    . front('k', 'n'), workers => 2);
+
+    my $at = sub {
+        my ($path, $key) = @_;
+        return get($g, "/$path/?k=$key")->{body} =~ /"backend":"(\w+)"/
+               ? $1 : '-';
+    };
+
+    my (%n, @other);
+    for my $key (1 .. 200) {
+        my $to = $at->('n', $key);
+        $n{$to}++;
+        push @other, $key if $at->('k', $key) ne $to;
+    }
+
+    is("@other", '', 'all of 200 keys');
+    is(join('', sort keys %n), 'acd', 'at servers that are not down');
+
+    like(get($g, '/k/?k=1')->{headers}{'x-lb'}, qr/ 1 hash ketama$/,
+         'by name');
+
+    my %round = map { $at->('k', '') => 1 } 1 .. 12;
+    is(join('', sort keys %round), 'acd', 'without a key: in turns');
+};
+
+
 subtest 'ip_hash: an IPv4 address by its /24' => sub {
     my @b = map { backend(name => $_) } qw(a b c d);
     my $g = gateway('set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP; '

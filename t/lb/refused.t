@@ -36,9 +36,9 @@ refused($upstream,
                                   . '"last_byte", then "inflight"') }
         'body', 'header last_byte', 'inflight header', 'inflight inflight'),
     map({ ("lb hash $_;" => '"lb hash" must have one key') } '', '""'),
-    map({ ("lb hash \$uri $_;" => 'in "lb hash", it must be "consistent" or '
-                                  . '"bound=C", each once') }
-        'two', 'consistent consistent', 'bound=2 bound=2'),
+    map({ ("lb hash \$uri $_;" => 'in "lb hash", it must be "consistent", '
+                                  . '"ketama" or "bound=C", each once') }
+        'two', 'consistent consistent', 'bound=2 bound=2', 'ketama ketama'),
     map({ ("lb hash \$uri $_;" => 'it must be "bound=" a number between 1 and '
                                   . '100') }
         'bound=0.99', 'bound=101', 'bound=', 'bound=1.255'),

@@ -40,6 +40,9 @@ typedef struct {
 } lb_age_t;
 
 
+typedef struct lb_ketama_s  lb_ketama_t;
+
+
 /* a request that wants a server; all but last are the caller's */
 
 typedef struct {
@@ -49,6 +52,7 @@ typedef struct {
     uint64_t           key;          /* lb_cells_key(), for lb_hash() */
     uint64_t          *random;       /* lb_random(); of this process */
     const lb_age_t    *ages;         /* by slot; NULL: do not count */
+    const lb_ketama_t *ring;         /* of lb_ketama(); NULL: none */
     uint32_t           bound;        /* of lb_hash(), per cent; 0: none */
     uint32_t           last;         /* LB_LAST picks so far */
 } lb_ask_t;

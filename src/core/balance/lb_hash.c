@@ -8,8 +8,6 @@
 #include "src/core/balance/lb_method.h"
 
 
-static bool lb_hash_has_room(lb_roster_t *roster, const lb_view_t *view,
-    const lb_ask_t *ask, uint32_t index);
 static uint32_t lb_hash_stride(uint32_t turns, uint32_t servers);
 static uint32_t lb_hash_server(const lb_view_t *view, uint32_t turn);
 
@@ -28,7 +26,7 @@ lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
                                      memory_order_acquire);
 
         if (lb_candidate_fits(roster, view, ask, index)
-            && (ask->bound == 0 || lb_hash_has_room(roster, view, ask, index)))
+            && lb_hash_has_room(roster, view, ask, index))
         {
             return index;
         }
@@ -52,14 +50,16 @@ lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
 }
 
 
-/* Rounded up: a server may have one request, whatever the mean is. */
-
-static bool
+bool
 lb_hash_has_room(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t index)
 {
     uint64_t   all, weight, weights;
     lb_load_t  load;
+
+    if (ask->bound == 0) {
+        return true;
+    }
 
     load = lb_roster_load(roster);
 

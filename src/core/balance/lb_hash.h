@@ -22,6 +22,13 @@ uint32_t lb_hash(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask);
 
 /*
+ * Whether ask->bound leaves room for the request on a server: 0 does.  The mean
+ * is rounded up, so a server may have one request whatever it is.
+ */
+bool lb_hash_has_room(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask, uint32_t index);
+
+/*
  * Round robin by weight for requests without a key, where the order is one of
  * cells.  One atomic increment and a search.
  */

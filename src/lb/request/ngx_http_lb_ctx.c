@@ -39,6 +39,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->ask.random = &lcf->random;
     ctx->ask.ages = lcf->ages;
     ctx->ask.bound = lcf->bound;
+    ctx->ask.ring = NULL;
     ctx->ask.last = 0;
     ctx->ask.tried.list = ctx->tried;
     ctx->ask.tried.number = 0;

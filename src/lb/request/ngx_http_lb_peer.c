@@ -18,6 +18,7 @@
 #include "src/lb/upstream/ngx_http_lb_budget.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 #include "src/lb/upstream/ngx_http_lb_method.h"
+#include "src/lb/upstream/ngx_http_lb_ring.h"
 
 
 static ngx_int_t ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data);
@@ -106,6 +107,11 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_lb_ctx_drop(ctx);
 
     ctx->ask.now = ngx_current_msec;
+
+    if (lcf->ketama) {
+        ngx_http_lb_ring(lcf);
+        ctx->ask.ring = lcf->ring;
+    }
 
     index = LB_NONE;
 

@@ -10,6 +10,7 @@
 #include "src/common/ngx_gw_param.h"
 #include "src/core/balance/lb_cells.h"
 #include "src/core/balance/lb_hash.h"
+#include "src/core/balance/lb_ketama.h"
 #include "src/core/balance/lb_least_conn.h"
 #include "src/core/balance/lb_method.h"
 
@@ -54,7 +55,7 @@ static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
 };
 
 
-/* what "random" is with parameters */
+/* what methods are with parameters */
 
 static const ngx_http_lb_method_t  ngx_http_lb_random_two = {
     ngx_string("random two"), lb_method_p2c, NULL
@@ -62,6 +63,11 @@ static const ngx_http_lb_method_t  ngx_http_lb_random_two = {
 
 static const ngx_http_lb_method_t  ngx_http_lb_random_times = {
     ngx_string("random two least_time"), lb_method_least_time, NULL
+};
+
+
+static const ngx_http_lb_method_t  ngx_http_lb_hash_ketama = {
+    ngx_string("hash ketama"), lb_ketama, NULL
 };
 
 
@@ -189,7 +195,7 @@ ngx_http_lb_method_times(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* KEY [consistent] [bound=C]; it is consistent with or without the word */
+/* KEY [consistent] [ketama] [bound=C]; it is consistent in any case */
 
 static ngx_int_t
 ngx_http_lb_method_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
@@ -234,11 +240,20 @@ ngx_http_lb_method_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
                                               "decimals at most");
         }
 
-        return ngx_http_lb_method_unknown(cf, i, "\"consistent\" or "
-                                          "\"bound=C\", each once");
+        if (!lcf->ketama && ngx_http_lb_method_is(&value[i], "ketama")) {
+            lcf->ketama = 1;
+            continue;
+        }
+
+        return ngx_http_lb_method_unknown(cf, i, "\"consistent\", \"ketama\" "
+                                          "or \"bound=C\", each once");
     }
 
-    lcf->rules.cells = 1;
+    if (lcf->ketama) {
+        lcf->method = &ngx_http_lb_hash_ketama;
+    }
+
+    lcf->rules.cells = !lcf->ketama;
 
     return ngx_http_lb_method_compile(cf, lcf, &value[2]);
 }
@@ -328,7 +343,8 @@ ngx_http_lb_method_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
         return NGX_DECLINED;
     }
 
-    *key = lb_cells_key(value.data, value.len);
+    *key = lcf->ketama ? lb_ketama_key(value.data, value.len)
+                       : lb_cells_key(value.data, value.len);
 
     return NGX_OK;
 }
