@@ -159,9 +159,10 @@ END
 subtest 'hash ketama: a key is where nginx has it' => sub {
     my @b = map { backend(name => $_) } qw(a b c d e);
     my $servers = join ' ', $b[0]->server('weight=3'), $b[1]->server('down'),
-        $b[2]->server, $b[3]->server('weight=2'), $b[4]->server('backup');
+        $b[2]->server, $b[3]->server('weight=2');
+    my $backup = $b[4]->server('backup');
 
-    my $g = gateway("upstream k { lb hash \$arg_k ketama; $servers }\n"
+    my $g = gateway("upstream k { lb hash \$arg_k ketama; $servers $backup }\n"
                     . "upstream n { hash \$arg_k consistent; $servers }\n"
                     . front('k', 'n'), workers => 2);
 

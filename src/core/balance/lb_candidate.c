@@ -11,7 +11,7 @@
 #define LB_SLOW_PARTS  100
 
 /* draws for the second of two servers, and steps of the order after them */
-#define LB_REDRAWS_MAX  4
+#define LB_REDRAWS_MAX  3
 #define LB_WALK_MAX     64
 
 
@@ -43,36 +43,49 @@ uint32_t
 lb_candidate_two(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t found[2])
 {
-    uint32_t  i, n, index, step, length, draws;
+    uint32_t  i, index, step, length;
 
-    n = 0;
-    draws = LB_MISSES_MAX;
     length = view->order_length;
     step = lb_draw(ask->random, length);
 
-    for (i = 0; i < draws && n < 2; i++) {
-        index = atomic_load_explicit(&view->order[step],
-                                     memory_order_acquire);
+    for (i = 0; ; i++) {
+        found[0] = atomic_load_explicit(&view->order[step],
+                                        memory_order_acquire);
 
-        if ((n == 0 || index != found[0])
-            && lb_candidate_fits(roster, view, ask, index))
-        {
-            found[n++] = index;
-            draws = i + LB_REDRAWS_MAX;
-        }
-
-        if (length == 1) {
+        if (lb_candidate_fits(roster, view, ask, found[0])) {
             break;
         }
+
+        if (i == LB_MISSES_MAX) {
+            return 0;
+        }
+
+        step = lb_draw(ask->random, length);
+    }
+
+    if (length == 1) {
+        return 1;
+    }
+
+    for (i = 0; i < LB_REDRAWS_MAX; i++) {
 
         /* any step but this one */
 
         step += 1 + lb_draw(ask->random, length - 1);
         step = (step < length) ? step : step - length;
+
+        index = atomic_load_explicit(&view->order[step],
+                                     memory_order_acquire);
+
+        if (index != found[0]
+            && lb_candidate_fits(roster, view, ask, index))
+        {
+            found[1] = index;
+            return 2;
+        }
     }
 
-    return (n == 1 && view->set_length > 1)
-           ? 1 + lb_candidate_other(roster, view, ask, step, found) : n;
+    return 1 + lb_candidate_other(roster, view, ask, step, found);
 }
 
 

@@ -8,12 +8,29 @@
 #include "src/core/balance/lb_method.h"
 
 
+static inline uint32_t lb_hash_pick(lb_roster_t *roster,
+    const lb_view_t *view, const lb_ask_t *ask, bool bound);
 static uint32_t lb_hash_stride(uint32_t turns, uint32_t servers);
 static uint32_t lb_hash_server(const lb_view_t *view, uint32_t turn);
 
 
 uint32_t
 lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
+{
+    return lb_hash_pick(roster, view, ask, false);
+}
+
+
+uint32_t
+lb_hash_bound(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
+{
+    return lb_hash_pick(roster, view, ask, true);
+}
+
+
+static inline uint32_t
+lb_hash_pick(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask,
+    bool bound)
 {
     uint32_t  i, index;
     uint64_t  key;
@@ -26,7 +43,7 @@ lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
                                      memory_order_acquire);
 
         if (lb_candidate_fits(roster, view, ask, index)
-            && lb_hash_has_room(roster, view, ask, index))
+            && (!bound || lb_hash_has_room(roster, view, ask, index)))
         {
             return index;
         }
@@ -34,7 +51,7 @@ lb_hash(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
         key = lb_mix(key + 1);
     }
 
-    for (i = 0; ask->bound != 0 && i < view->set_length; i++) {
+    for (i = 0; bound && i < view->set_length; i++) {
         index = atomic_load_explicit(&view->set[((uint32_t) key + i)
                                                 % view->set_length],
                                      memory_order_acquire);

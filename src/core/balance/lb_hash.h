@@ -12,18 +12,20 @@
 
 
 /*
- * With a bound no server is proposed that has more than that share of the mean
- * of requests in flight for its weight, roster->in_flight and this one.
- *
  * The owner of the key's cell (lb_cells.h); if it does not fit, the owners
  * of further cells that depend on the key.
  */
 uint32_t lb_hash(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask);
 
+/* The same, if lb_hash_has_room(): else a further one has. */
+uint32_t lb_hash_bound(lb_roster_t *roster, const lb_view_t *view,
+    const lb_ask_t *ask);
+
 /*
- * Whether ask->bound leaves room for the request on a server: 0 does.  The mean
- * is rounded up, so a server may have one request whatever it is.
+ * Whether a server has no more than ask->bound per cent of the mean of requests
+ * in flight (roster->in_flight, and this one) for its weight; 0: any.  That is
+ * rounded up, so a server may have one request whatever the mean is.
  */
 bool lb_hash_has_room(lb_roster_t *roster, const lb_view_t *view,
     const lb_ask_t *ask, uint32_t index);

@@ -95,9 +95,8 @@ typedef struct {
     _Atomic uint64_t   fail_timeout; /* ms, 0: as max_fails 0; mutex */
     _Atomic uint64_t   retry_at;     /* ms; if LB_FAILED, the next trial */
     _Atomic uint64_t   failed_at;    /* ms; since when LB_FAILED */
-    _Atomic uint64_t   reported_at;      /* s; the last retry line in the log */
+    _Atomic uint64_t   reported_at;  /* s; the last retry line in the log */
     _Atomic uint64_t   slow_from;    /* ms; if LB_SLOW, 0: from next pick on */
-    _Atomic uint64_t   drain_until;  /* Unix s, of LB_DRAINING; 0: no end */
 
     alignas(LB_LINE)
     _Atomic uint64_t   requests;     /* attempts; any process */
@@ -113,8 +112,8 @@ typedef struct {
     _Atomic uint64_t   absences;     /* times it left the view; mutex */
     _Atomic uint64_t   seed;         /* of name and host; mutex */
     _Atomic uint64_t   sid;          /* lb_sid_hash(), 0: none; mutex */
-
     _Atomic uint64_t   since;        /* lb_roster_since(); any process */
+    _Atomic uint64_t   drain_until;  /* Unix s, of LB_DRAINING; 0: no end */
 
     /* answers by status / 100, 0: of no known class; any process */
     alignas(LB_LINE)

@@ -66,6 +66,10 @@ static const ngx_http_lb_method_t  ngx_http_lb_random_times = {
 };
 
 
+static const ngx_http_lb_method_t  ngx_http_lb_hash_bound = {
+    ngx_string("hash"), lb_hash_bound, NULL
+};
+
 static const ngx_http_lb_method_t  ngx_http_lb_hash_ketama = {
     ngx_string("hash ketama"), lb_ketama, NULL
 };
@@ -251,6 +255,9 @@ ngx_http_lb_method_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 
     if (lcf->ketama) {
         lcf->method = &ngx_http_lb_hash_ketama;
+
+    } else if (lcf->bound) {
+        lcf->method = &ngx_http_lb_hash_bound;
     }
 
     lcf->rules.cells = !lcf->ketama;

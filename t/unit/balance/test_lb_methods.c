@@ -188,7 +188,7 @@ a_heavy_server_that_is_ill_gets_little(void **state)
 
     /* who does not look at times minds it when enough is under way */
 
-    assert_true(to_the_ill_one(lb_method_p2c, 4) <= 121);
+    assert_true(to_the_ill_one(lb_method_p2c, 8) <= 80);
     assert_true(to_the_ill_one(lb_method_p2c, 16) <= 40);
 }
 
