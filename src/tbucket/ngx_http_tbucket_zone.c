@@ -264,30 +264,22 @@ static void
 ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, ngx_http_tbucket_copied_t *clients)
 {
-    uint32_t              budget;
-    uint64_t              after;
-    ngx_uint_t            i, n;
-    tb_registry_entry_t   entries[NGX_HTTP_TBUCKET_COPY];
+    bool                 end;
+    size_t               i, n;
+    uint64_t             after;
+    tb_registry_entry_t  entries[NGX_HTTP_TBUCKET_COPY];
 
     clients->kept = 0;
     clients->lost = 0;
 
     after = 0;
-    budget = UINT32_MAX;
 
     do {
         ngx_shmtx_lock(&old->shpool->mutex);
 
-        for (n = 0; n < NGX_HTTP_TBUCKET_COPY; n++) {
-
-            if (!tb_registry_next(old->shared->registry, after, &budget,
-                                  &entries[n]))
-            {
-                break;
-            }
-
-            after = entries[n].hash.lo;
-        }
+        n = tb_registry_list(old->shared->registry, &after, UINT32_MAX,
+                             entries, sizeof(tb_registry_entry_t),
+                             NGX_HTTP_TBUCKET_COPY, &end);
 
         ngx_shmtx_unlock(&old->shpool->mutex);
 
@@ -300,7 +292,7 @@ ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
             }
         }
 
-    } while (n == NGX_HTTP_TBUCKET_COPY);
+    } while (!end);
 }
 
 

@@ -1,11 +1,47 @@
 
 /*
- * Chains of cells, sorted by hash; see tb_registry.h.  The cells themselves
- * are in tb_cell.c.
+ * Chains of cells, sorted by hash, in a fixed arena of cells: a list of freed
+ * ones, and those never used; see tb_registry.h.
  */
 
 
-#include "src/core/limit/tb_cell.h"
+#include <string.h>
+
+#include "src/core/limit/tb_registry.h"
+
+
+#define TB_CELL_FIRST  31      /* bytes of the id in the first cell */
+#define TB_CELL_MORE   60      /* and in each further one */
+
+
+typedef struct {
+    _Atomic uint32_t  next;        /* in the chain */
+    uint32_t          more;
+    uint64_t          lo;
+    uint64_t          hi;
+    _Atomic uint64_t  limits;
+    uint8_t           len;
+    char              id[TB_CELL_FIRST];
+} tb_cell_t;
+
+
+typedef struct {
+    uint32_t          more;
+    char              id[TB_CELL_MORE];
+} tb_cell_more_t;
+
+
+_Static_assert(sizeof(tb_cell_t) == 64, "a cell is a cache line");
+_Static_assert(sizeof(tb_cell_more_t) == 64, "a cell is a cache line");
+
+
+/* Cell n, 1 .. ncells. */
+
+static inline tb_cell_t *
+tb_cell(const tb_registry_t *reg, uint32_t n)
+{
+    return (tb_cell_t *) ((char *) reg + reg->cells) + (n - 1);
+}
 
 
 static _Atomic uint32_t *tb_registry_head(const tb_registry_t *reg,
@@ -13,6 +49,12 @@ static _Atomic uint32_t *tb_registry_head(const tb_registry_t *reg,
 static uint32_t tb_registry_chain(const tb_registry_t *reg, uint64_t lo);
 static _Atomic uint32_t *tb_registry_place(const tb_registry_t *reg,
     const tb_hash_t *h, bool *found);
+static uint32_t tb_cell_alloc(tb_registry_t *reg, size_t n);
+static void tb_cell_free(tb_registry_t *reg, uint32_t n);
+static void tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell,
+    const char *id, size_t len);
+static void tb_cell_read(const tb_registry_t *reg, const tb_cell_t *cell,
+    tb_registry_entry_t *entry);
 
 
 tb_registry_t *
@@ -61,8 +103,8 @@ tb_registry_set(tb_registry_t *reg, const tb_hash_t *h, const void *id,
     place = tb_registry_place(reg, h, &found);
 
     if (found) {
-        cell = tb_cell(reg, atomic_load(place));
-        atomic_store(&cell->limits, limits);
+        cell = tb_cell(reg, atomic_load_explicit(place, memory_order_relaxed));
+        atomic_store_explicit(&cell->limits, limits, memory_order_release);
 
         return TB_REGISTRY_CHANGED;
     }
@@ -80,11 +122,11 @@ tb_registry_set(tb_registry_t *reg, const tb_hash_t *h, const void *id,
 
     tb_cell_write_id(reg, cell, id, len);
 
-    atomic_store(&cell->limits, limits);
-    atomic_store(&cell->next, atomic_load(place));
-    atomic_store(place, n);
+    atomic_store_explicit(&cell->limits, limits, memory_order_release);
+    atomic_store_explicit(&cell->next, atomic_load_explicit(place, memory_order_relaxed), memory_order_release);
+    atomic_store_explicit(place, n, memory_order_release);
 
-    atomic_fetch_add(&reg->entries, 1);
+    atomic_fetch_add_explicit(&reg->entries, 1, memory_order_release);
 
     return TB_REGISTRY_ADDED;
 }
@@ -103,11 +145,11 @@ tb_registry_remove(tb_registry_t *reg, const tb_hash_t *h)
         return false;
     }
 
-    n = atomic_load(place);
+    n = atomic_load_explicit(place, memory_order_relaxed);
 
-    atomic_store(place, atomic_load(&tb_cell(reg, n)->next));
+    atomic_store_explicit(place, atomic_load_explicit(&tb_cell(reg, n)->next, memory_order_relaxed), memory_order_release);
 
-    atomic_fetch_sub(&reg->entries, 1);
+    atomic_fetch_sub_explicit(&reg->entries, 1, memory_order_release);
 
     tb_cell_free(reg, n);
 
@@ -125,7 +167,7 @@ tb_registry_find(const tb_registry_t *reg, const tb_hash_t *h,
     place = tb_registry_place(reg, h, &found);
 
     if (found && entry != NULL) {
-        tb_cell_read(reg, tb_cell(reg, atomic_load(place)), entry);
+        tb_cell_read(reg, tb_cell(reg, atomic_load_explicit(place, memory_order_relaxed)), entry);
     }
 
     return found;
@@ -169,7 +211,61 @@ tb_registry_next(const tb_registry_t *reg, uint64_t after, uint32_t *budget,
         (*budget)--;
     }
 
+    /* the budget may have lasted just as far as here */
+
+    *budget += (*budget == 0);
+
     return false;
+}
+
+
+size_t
+tb_registry_list(const tb_registry_t *reg, uint64_t *after, uint32_t budget,
+    tb_registry_entry_t *entries, size_t stride, size_t max, bool *end)
+{
+    bool                  found;
+    size_t                n;
+    tb_registry_entry_t  *entry;
+
+    *end = false;
+
+    for (n = 0; n < max; n++) {
+        entry = (tb_registry_entry_t *) ((char *) entries + n * stride);
+
+        found = tb_registry_next(reg, *after, &budget, entry);
+
+        if (!found && budget != 0) {
+            *end = true;
+            break;
+        }
+
+        *after = entry->hash.lo;
+
+        if (!found) {
+            break;
+        }
+    }
+
+    return n;
+}
+
+
+size_t
+tb_registry_room(const tb_registry_t *reg)
+{
+    return reg->ncells - atomic_load_explicit(&reg->used, memory_order_relaxed)
+           + atomic_load_explicit(&reg->free_count, memory_order_relaxed);
+}
+
+
+size_t
+tb_registry_cells(size_t len)
+{
+    if (len <= TB_CELL_FIRST) {
+        return 1;
+    }
+
+    return 1 + (len - TB_CELL_FIRST + TB_CELL_MORE - 1) / TB_CELL_MORE;
 }
 
 
@@ -216,5 +312,148 @@ tb_registry_place(const tb_registry_t *reg, const tb_hash_t *h, bool *found)
         }
 
         place = &cell->next;
+    }
+}
+
+
+/*
+ * Takes n cells and returns the first, or 0 if there are not as many.  They
+ * are linked through "next" and not yet through "more", which is the first
+ * word of a further cell and the second of a first one: the list is turned
+ * round when the id is written.
+ */
+
+static uint32_t
+tb_cell_alloc(tb_registry_t *reg, size_t n)
+{
+    uint32_t  first, got, used;
+
+    if (n > tb_registry_room(reg)) {
+        return 0;
+    }
+
+    first = 0;
+    used = atomic_load_explicit(&reg->used, memory_order_relaxed);
+
+    while (n-- > 0) {
+        got = atomic_load_explicit(&reg->free, memory_order_relaxed);
+
+        if (got != 0) {
+            atomic_store_explicit(&reg->free,
+                         atomic_load_explicit(&tb_cell(reg, got)->next, memory_order_relaxed), memory_order_release);
+            atomic_fetch_sub_explicit(&reg->free_count, 1, memory_order_release);
+
+        } else if (used < reg->ncells) {
+            got = ++used;
+            atomic_store_explicit(&reg->used, used, memory_order_release);
+
+        } else {
+
+            /* the count was off: somebody died between list and count */
+
+            atomic_store_explicit(&reg->free_count, 0, memory_order_release);
+
+            return 0;
+        }
+
+        atomic_store_explicit(&tb_cell(reg, got)->next, first, memory_order_release);
+        first = got;
+    }
+
+    return first;
+}
+
+
+/* Gives back the cells of an entry, linked through "more". */
+
+static void
+tb_cell_free(tb_registry_t *reg, uint32_t n)
+{
+    uint32_t         more;
+    tb_cell_t       *cell;
+    tb_cell_more_t  *rest;
+
+    cell = tb_cell(reg, n);
+    more = cell->more;
+
+    for ( ;; ) {
+        atomic_store_explicit(&cell->next, atomic_load_explicit(&reg->free, memory_order_relaxed), memory_order_release);
+        atomic_store_explicit(&reg->free, n, memory_order_release);
+        atomic_fetch_add_explicit(&reg->free_count, 1, memory_order_release);
+
+        if (more == 0) {
+            return;
+        }
+
+        n = more;
+        cell = tb_cell(reg, n);
+        rest = (tb_cell_more_t *) cell;
+        more = rest->more;
+    }
+}
+
+
+/* The cells are linked through "next" as tb_cell_alloc() left them. */
+
+static void
+tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell, const char *id,
+    size_t len)
+{
+    size_t           part;
+    uint32_t         n, next;
+    tb_cell_more_t  *rest;
+
+    n = atomic_load_explicit(&cell->next, memory_order_relaxed);
+
+    part = len < TB_CELL_FIRST ? len : TB_CELL_FIRST;
+
+    cell->len = (uint8_t) len;
+    cell->more = n;
+    memcpy(cell->id, id, part);
+
+    while (n != 0) {
+        id += part;
+        len -= part;
+        part = len < TB_CELL_MORE ? len : TB_CELL_MORE;
+
+        next = atomic_load_explicit(&tb_cell(reg, n)->next, memory_order_relaxed);
+
+        rest = (tb_cell_more_t *) tb_cell(reg, n);
+        rest->more = next;
+        memcpy(rest->id, id, part);
+
+        n = next;
+    }
+}
+
+
+static void
+tb_cell_read(const tb_registry_t *reg, const tb_cell_t *cell,
+    tb_registry_entry_t *entry)
+{
+    char            *p;
+    size_t           len, part;
+    uint32_t         n;
+    tb_cell_more_t  *rest;
+
+    entry->hash.lo = cell->lo;
+    entry->hash.hi = cell->hi;
+    entry->limits = atomic_load_explicit(&cell->limits,
+                                         memory_order_relaxed);
+    entry->len = cell->len;
+
+    p = entry->id;
+    len = cell->len;
+    part = len < TB_CELL_FIRST ? len : TB_CELL_FIRST;
+
+    memcpy(p, cell->id, part);
+
+    for (n = cell->more; n != 0; n = rest->more) {
+        p += part;
+        len -= part;
+        part = len < TB_CELL_MORE ? len : TB_CELL_MORE;
+
+        rest = (tb_cell_more_t *) tb_cell(reg, n);
+        memcpy(p, rest->id, part);
     }
 }

@@ -22,8 +22,9 @@
  *     hash, so that all chains one after the other are in order of the hash:
  *     a walk resumes from the last hash it has seen, whatever came and went.
  *
- * All functions: the caller holds the lock of the zone.  An entry is put in
- * and taken out by one store.  A caller that dies may leave up to five cells
+ * All functions: the caller holds the lock of the zone, so that loads need no
+ * order; stores are in the order of the program (release), as a caller may be
+ * killed between any two.  An entry is put in and taken out by one store.  A caller that dies may leave up to five cells
  * in no chain and on no list, and the counts off by as much; nothing else is
  * affected.
  */
@@ -91,13 +92,24 @@ bool tb_registry_find(const tb_registry_t *reg, const tb_hash_t *h,
 /*
  * Finds the first entry whose hash.lo is above after; the very first one
  * for after = 0.  Looks at no more than *budget empty chains and takes what
- * it used from it.  Returns false at the end of the registry, or when the
- * budget is used up (*budget is 0 then and entry->hash.lo is where to go on
- * after).
+ * it used from it.  Returns false at the end of the registry (*budget is not
+ * 0 then), or when the budget is used up (*budget is 0 and entry->hash.lo is
+ * where to go on after).
  */
 
 bool tb_registry_next(const tb_registry_t *reg, uint64_t after,
     uint32_t *budget, tb_registry_entry_t *entry);
+
+/*
+ * Fills in up to max entries, one every stride bytes from entries on, whose
+ * hash.lo is above *after; returns how many.  *after is where to go on.  *end
+ * says that there are no more; if not, and there are fewer than max, the
+ * budget was used up, as with tb_registry_next().
+ */
+
+size_t tb_registry_list(const tb_registry_t *reg, uint64_t *after,
+    uint32_t budget, tb_registry_entry_t *entries, size_t stride, size_t max,
+    bool *end);
 
 /* Cells that are not in use, and cells that an id of len bytes takes. */
 

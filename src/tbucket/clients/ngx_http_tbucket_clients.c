@@ -144,37 +144,25 @@ ngx_int_t
 ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone, uint64_t *after,
     ngx_http_tbucket_client_t *clients, ngx_uint_t *n)
 {
-    bool        more;
-    uint32_t    budget;
+    bool        end;
     ngx_uint_t  i, max;
 
     max = *n;
-    more = true;
-    budget = NGX_HTTP_TBUCKET_LIST_BUDGET;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    for (i = 0; i < max; i++) {
-        more = tb_registry_next(zone->shared->registry, *after, &budget,
-                                &clients[i].entry);
-
-        if (more || budget == 0) {
-            *after = clients[i].entry.hash.lo;
-        }
-
-        if (!more) {
-            break;
-        }
-    }
+    *n = tb_registry_list(zone->shared->registry, after,
+                          NGX_HTTP_TBUCKET_LIST_BUDGET, &clients->entry,
+                          sizeof(ngx_http_tbucket_client_t), max, &end);
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    for (*n = i, i = 0; i < *n; i++) {
+    for (i = 0; i < *n; i++) {
         clients[i].registered = 1;
         (void) ngx_http_tbucket_client_fill(zone, &clients[i]);
     }
 
-    return more ? NGX_OK : budget == 0 ? NGX_AGAIN : NGX_DONE;
+    return end ? NGX_DONE : *n == max ? NGX_OK : NGX_AGAIN;
 }
 
 

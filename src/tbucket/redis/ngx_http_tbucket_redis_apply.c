@@ -234,35 +234,30 @@ ngx_uint_t
 ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz, uint64_t *after,
     tb_registry_entry_t *entries, ngx_uint_t *end)
 {
-    bool                      found;
-    uint32_t                  budget;
+    bool                      last;
+    size_t                    some, max;
     ngx_uint_t                n;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = rz->zone;
-    budget = NGX_HTTP_TBUCKET_REDIS_BUDGET;
     n = 0;
 
     do {
+        max = ngx_min(64, NGX_HTTP_TBUCKET_REDIS_PAGE - n);
+
         ngx_shmtx_lock(&zone->shpool->mutex);
 
-        do {
-            found = tb_registry_next(zone->shared->registry, *after, &budget,
-                                     &entries[n]);
-
-            if (found || budget == 0) {
-                *after = entries[n].hash.lo;
-            }
-
-            n += found;
-
-        } while (found && n % 64 != 0 && n < NGX_HTTP_TBUCKET_REDIS_PAGE);
+        some = tb_registry_list(zone->shared->registry, after,
+                                NGX_HTTP_TBUCKET_REDIS_BUDGET, &entries[n],
+                                sizeof(tb_registry_entry_t), max, &last);
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    } while (found && n < NGX_HTTP_TBUCKET_REDIS_PAGE);
+        n += some;
 
-    *end = !found && budget != 0;
+    } while (some == max && n < NGX_HTTP_TBUCKET_REDIS_PAGE);
+
+    *end = last;
 
     return n;
 }

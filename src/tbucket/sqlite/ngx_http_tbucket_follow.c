@@ -558,56 +558,47 @@ ngx_http_tbucket_follow_see(ngx_http_tbucket_follower_t *f, uint64_t lo)
 static void
 ngx_http_tbucket_follow_remove_others(ngx_http_tbucket_follower_t *f)
 {
-    bool                      found;
-    uint32_t                  budget;
+    bool                      end;
+    size_t                    i, n;
     uint64_t                  after;
     ngx_str_t                 id;
-    ngx_uint_t                n;
-    tb_registry_entry_t       entry;
+    tb_registry_entry_t       entries[NGX_HTTP_TBUCKET_FOLLOW_SLICE];
     ngx_http_tbucket_zone_t  *zone;
 
     zone = f->zone;
     after = 0;
-    found = true;
 
     if (f->nseen) {
         qsort(f->seen, f->nseen, sizeof(uint64_t),
               ngx_http_tbucket_follow_compare);
     }
 
-    while (found) {
-        budget = NGX_HTTP_TBUCKET_FOLLOW_BUDGET;
-
+    do {
         ngx_shmtx_lock(&zone->shpool->mutex);
 
-        for (n = 0; n < NGX_HTTP_TBUCKET_FOLLOW_SLICE; n++) {
-            found = tb_registry_next(zone->shared->registry, after, &budget,
-                                     &entry);
+        n = tb_registry_list(zone->shared->registry, &after,
+                             NGX_HTTP_TBUCKET_FOLLOW_BUDGET, entries,
+                             sizeof(tb_registry_entry_t),
+                             NGX_HTTP_TBUCKET_FOLLOW_SLICE, &end);
 
-            if (found || budget == 0) {
-                after = entry.hash.lo;
-            }
-
-            if (!found) {
-                found = budget == 0;
-                break;
-            }
+        for (i = 0; i < n; i++) {
 
             if (f->nseen
-                && bsearch(&entry.hash.lo, f->seen, f->nseen,
+                && bsearch(&entries[i].hash.lo, f->seen, f->nseen,
                            sizeof(uint64_t), ngx_http_tbucket_follow_compare))
             {
                 continue;
             }
 
-            id.data = (u_char *) entry.id;
-            id.len = entry.len;
+            id.data = (u_char *) entries[i].id;
+            id.len = entries[i].len;
 
             (void) ngx_http_tbucket_client_remove(zone, &id);
         }
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
-    }
+
+    } while (!end);
 }
 
 
@@ -631,13 +622,12 @@ ngx_http_tbucket_follow_compare(const void *one, const void *other)
 static ngx_int_t
 ngx_http_tbucket_follow_give(ngx_http_tbucket_follower_t *f)
 {
-    bool                      found;
-    uint32_t                  budget;
+    bool                      end;
+    size_t                    n;
     uint64_t                  after;
     ngx_int_t                 rc;
-    ngx_uint_t                n;
     sqlite3_stmt             *stmt;
-    tb_registry_entry_t      *entries;
+    tb_registry_entry_t       entries[NGX_HTTP_TBUCKET_FOLLOW_SLICE];
     ngx_http_tbucket_zone_t  *zone;
 
     zone = f->zone;
@@ -652,40 +642,21 @@ ngx_http_tbucket_follow_give(ngx_http_tbucket_follower_t *f)
         return rc;
     }
 
-    entries = ngx_alloc(NGX_HTTP_TBUCKET_FOLLOW_SLICE
-                        * sizeof(tb_registry_entry_t), f->db->log);
-    if (entries == NULL) {
-        return NGX_ERROR;
-    }
-
     after = 0;
-    found = true;
 
-    while (found && rc != NGX_ERROR) {
-        budget = NGX_HTTP_TBUCKET_FOLLOW_BUDGET;
-
+    do {
         ngx_shmtx_lock(&zone->shpool->mutex);
 
-        for (n = 0; n < NGX_HTTP_TBUCKET_FOLLOW_SLICE; n++) {
-            found = tb_registry_next(zone->shared->registry, after, &budget,
-                                     &entries[n]);
-
-            if (found || budget == 0) {
-                after = entries[n].hash.lo;
-            }
-
-            if (!found) {
-                found = budget == 0;
-                break;
-            }
-        }
+        n = tb_registry_list(zone->shared->registry, &after,
+                             NGX_HTTP_TBUCKET_FOLLOW_BUDGET, entries,
+                             sizeof(tb_registry_entry_t),
+                             NGX_HTTP_TBUCKET_FOLLOW_SLICE, &end);
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
 
         rc = ngx_http_tbucket_follow_give_slice(f, entries, n);
-    }
 
-    ngx_free(entries);
+    } while (!end && rc != NGX_ERROR);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;

@@ -427,6 +427,58 @@ test_walk_keeps_to_budget(void **state)
 
 
 static void
+test_list_goes_on_where_it_stopped(void **state)
+{
+    bool                    end;
+    size_t                  i, n, seen, calls;
+    uint32_t                budget;
+    uint64_t                after, last;
+    model_t                 m;
+    tb_registry_t          *reg;
+    struct {
+        unsigned            mark;
+        tb_registry_entry_t entry;
+    } page[7];
+
+    (void) state;
+
+    reg = create(64 * 1024);
+
+    for (i = 0; i < 20; i++) {
+        m = make(i, 20);
+        assert_int_equal(set(reg, &m, LIMITS(1)), TB_REGISTRY_ADDED);
+    }
+
+    /* any budget comes to the end, also one that lasts just as far as that */
+
+    for (budget = 1; budget <= reg->nheads + 1; budget++) {
+        seen = 0;
+        calls = 0;
+        after = 0;
+        last = 0;
+
+        do {
+            n = tb_registry_list(reg, &after, budget, &page[0].entry,
+                                 sizeof(page[0]), 7, &end);
+
+            for (i = 0; i < n; i++) {
+                assert_true(page[i].entry.hash.lo > last);
+                last = page[i].entry.hash.lo;
+            }
+
+            seen += n;
+            assert_true(++calls <= reg->nheads + 20);
+
+        } while (!end);
+
+        assert_int_equal(seen, 20);
+    }
+
+    free(reg);
+}
+
+
+static void
 test_random_operations(void **state)
 {
     size_t                 i;
@@ -666,6 +718,7 @@ main(void)
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_walk_meets_changes),
         cmocka_unit_test(test_walk_keeps_to_budget),
+        cmocka_unit_test(test_list_goes_on_where_it_stopped),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_death_adding),
         cmocka_unit_test(test_death_changing),
