@@ -21,8 +21,6 @@
 #include "src/core/limit/tb_registry.h"
 #include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_table_sweep.h"
-#include "src/tbucket/ngx_http_tbucket_mirror.h"
-#include "src/tbucket/sqlite/ngx_http_tbucket_rows.h"
 
 
 #define NGX_HTTP_TBUCKET_HEADERS_OFF     0
@@ -98,11 +96,9 @@ typedef struct {
 
     ngx_http_tbucket_store_status_t  store;
 
-    /* of the SQLite store */
-    ngx_http_tbucket_rows_t      rows;
-
-    /* of the Redis store */
-    ngx_http_tbucket_mirror_t    mirror;
+    /* what the stores share about the zone, in memory of their own */
+    struct ngx_http_tbucket_rows_s    *rows;
+    struct ngx_http_tbucket_mirror_s  *mirror;
 
     /* of scope=global; see ngx_http_tbucket_global.h; else NULL */
     struct ngx_http_tbucket_global_s  *global;

@@ -280,3 +280,14 @@ ngx_http_tbucket_store_take(ngx_str_t *arg, const ngx_str_t *name,
 
     return 1;
 }
+
+
+ngx_int_t
+ngx_http_tbucket_store_create_zone(ngx_http_tbucket_zone_t *zone)
+{
+    if (ngx_http_tbucket_sqlite_create_zone(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_redis_create_zone(zone);
+}

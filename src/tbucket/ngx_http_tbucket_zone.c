@@ -6,6 +6,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_source.h"
+#include "src/tbucket/ngx_http_tbucket_store_conf.h"
 
 #include <sys/random.h>
 
@@ -91,6 +92,10 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     zone->shared = shared;
+
+    if (ngx_http_tbucket_store_create_zone(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (zone->source != NULL && zone->source->create_zone(zone) != NGX_OK) {
         return NGX_ERROR;

@@ -87,7 +87,6 @@ struct ngx_http_tbucket_asking_s {
     /* the call under way, one at a time */
     unsigned                      busy:1;
     unsigned                      beat:1;
-    unsigned                      text:1;    /* the script is to be sent */
     unsigned                      joining:1; /* the secret is asked for */
     uint64_t                      seq;
     uint64_t                      sent;      /* us */

@@ -376,8 +376,6 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    a->text = ngx_http_tbucket_redis_unknown(reply, a->text);
-
     if (reply->type == REDIS_REPLY_STRING
         && tb_lease_read((unsigned char *) reply->str, (size_t) reply->len,
                          (uint32_t) a->n, &r, a->answers))
@@ -394,26 +392,20 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
 
     } else {
 
-        if (!a->text && a->n > 0) {
+        if (a->n > 0) {
             atomic_store_explicit(&a->global->refused, 1,
                                   memory_order_relaxed);
         }
 
-        if (!a->text) {
-            ngx_http_tbucket_redis_refused(a->rz,
-                                           NGX_HTTP_TBUCKET_TROUBLE_LEASE,
-                                           "tokens cannot be leased", reply);
-        }
+        ngx_http_tbucket_redis_refused(a->rz, NGX_HTTP_TBUCKET_TROUBLE_LEASE,
+                                       "tokens cannot be leased", reply);
 
         if (a->beat) {
-            a->beaten = ngx_current_msec - (a->text ? TB_LEASE_BEAT : 0);
+            a->beaten = ngx_current_msec;
         }
 
         ngx_http_tbucket_global_lost(a);
-
-        if (!a->text) {
-            return;
-        }
+        return;
     }
 
     ngx_post_event(&a->post, &ngx_posted_events);

@@ -82,8 +82,6 @@ ngx_http_tbucket_global_forget(ngx_http_tbucket_zone_t *zone,
 }
 
 
-/* The script goes as a text, since it is not often done. */
-
 static ngx_int_t
 ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
     ngx_str_t *id, tb_lease_ask_t *ask, ngx_gw_redis_reply_pt callback,
@@ -116,7 +114,7 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
                    head);
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, 1, "2");
+                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, "2");
     ngx_http_tbucket_redis_str(args, &rz->nodes);
     ngx_http_tbucket_redis_put(args, key, ngx_http_tbucket_global_key_len(rz));
     ngx_http_tbucket_redis_put(args, head, TB_LEASE_HEAD);

@@ -226,7 +226,6 @@ ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
         return NGX_OK;
     }
 
-    a->text = 1;
     a->beat = 0;
 
     do {

@@ -505,8 +505,7 @@ ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
     *ngx_sprintf((u_char *) a->nkeys, "%ui", a->n + 1) = '\0';
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, a->text,
-                                 a->nkeys);
+                                 NGX_HTTP_TBUCKET_SCRIPT_LEASE, a->nkeys);
     ngx_http_tbucket_redis_str(args, &rz->nodes);
 
     key = a->keys;

@@ -1,8 +1,8 @@
 
 /*
  * What the parts of the Redis store stand on: keys, scripts, arguments and
- * replies.  The scripts themselves are
- * the files of src/redis, which the build makes a header of (tools/embed).
+ * replies.  The scripts themselves are the files of src/redis, which the build
+ * makes a header of (tools/embed).
  */
 
 
@@ -120,41 +120,26 @@ ngx_http_tbucket_redis_scripts(ngx_http_tbucket_redis_t *redis)
 void
 ngx_http_tbucket_redis_begin(ngx_http_tbucket_redis_t *redis,
     ngx_http_tbucket_args_t *args, ngx_http_tbucket_script_e script,
-    ngx_uint_t text, const char *nkeys)
+    const char *nkeys)
 {
     args->n = 0;
 
-    if (text) {
-        ngx_http_tbucket_redis_literal(args, "EVAL");
-        ngx_http_tbucket_redis_str(args, &ngx_http_tbucket_scripts[script]);
-
-    } else {
-        ngx_http_tbucket_redis_literal(args, "EVALSHA");
-        ngx_http_tbucket_redis_put(args, redis->scripts[script].sha1, 40);
-    }
-
+    ngx_http_tbucket_redis_literal(args, "EVALSHA");
+    ngx_http_tbucket_redis_put(args, redis->scripts[script].sha1, 40);
     ngx_http_tbucket_redis_put(args, nkeys, ngx_strlen(nkeys));
 }
 
 
 void
 ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *what)
+    ngx_http_tbucket_args_t *args, const char *what)
 {
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_READ, text, "3");
+                                 NGX_HTTP_TBUCKET_SCRIPT_READ, "3");
     ngx_http_tbucket_redis_str(args, &rz->clients);
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
     ngx_http_tbucket_redis_put(args, what, ngx_strlen(what));
-}
-
-
-ngx_uint_t
-ngx_http_tbucket_redis_unknown(redisReply *reply, ngx_uint_t text)
-{
-    return !text && reply->type == REDIS_REPLY_ERROR
-           && ngx_strncmp(reply->str, "NOSCRIPT", 8) == 0;
 }
 
 

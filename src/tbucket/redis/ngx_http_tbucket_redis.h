@@ -30,6 +30,7 @@
 #include "src/core/limit/tb_emptiest.h"
 #include "src/core/limit/tb_recent.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/redis/ngx_http_tbucket_mirror.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_PAGE   250    /* clients in a command */
@@ -124,7 +125,6 @@ typedef struct {
     unsigned                      busy:1;       /* a page was asked for */
     unsigned                      full:1;       /* pages follow each other */
     unsigned                      done:1;       /* until the next round */
-    unsigned                      text:1;       /* READ is to be sent as one */
     ngx_uint_t                    declined;     /* pages in a row */
     ngx_http_tbucket_trouble_e    kind;
 } ngx_http_tbucket_pass_t;
@@ -150,7 +150,6 @@ typedef struct {
     unsigned                      gathering:1;
     unsigned                      busy:1;
     unsigned                      saved:1;  /* Redis may have some of ours */
-    unsigned                      text:1;
     unsigned                      restoring:1;
     char                          cursor[24];
     uint64_t                      expiry;   /* ms until all of it is full */
@@ -187,7 +186,6 @@ struct ngx_http_tbucket_rzone_s {
     unsigned                      seeded:1;     /* some clients were sent */
     unsigned                      ending:1;     /* and that was all */
     unsigned                      crowded:1;    /* too many ids at once */
-    unsigned                      text:1;       /* scripts are to be sent */
     unsigned                      skip:1;       /* what the stream has */
     unsigned                      reseed:1;     /* whatever epoch there is */
     ngx_gw_redis_t               *stream;
@@ -246,14 +244,11 @@ ngx_int_t ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz,
     ngx_pool_t *pool);
 void ngx_http_tbucket_redis_scripts(ngx_http_tbucket_redis_t *redis);
 
-/*
- * Begins a command: EVALSHA, or EVAL for a script that Redis does not have,
- * with that many keys to follow.
- */
+/* Begins a call of a script, with that many keys to follow. */
 
 void ngx_http_tbucket_redis_begin(ngx_http_tbucket_redis_t *redis,
     ngx_http_tbucket_args_t *args, ngx_http_tbucket_script_e script,
-    ngx_uint_t text, const char *nkeys);
+    const char *nkeys);
 
 static ngx_inline void
 ngx_http_tbucket_redis_put(ngx_http_tbucket_args_t *args, const void *value,
@@ -272,14 +267,7 @@ ngx_http_tbucket_redis_put(ngx_http_tbucket_args_t *args, const void *value,
 /* The first arguments of READ, from keys to ARGV[1]. */
 
 void ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *what);
-
-/*
- * Whether a reply says that the script has to be sent as a text, which it
- * was not (text).
- */
-
-ngx_uint_t ngx_http_tbucket_redis_unknown(redisReply *reply, ngx_uint_t text);
+    ngx_http_tbucket_args_t *args, const char *what);
 
 /* Whether a reply is that word. */
 

@@ -178,7 +178,7 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
 
     for (i = 0; i < store->mcf->zones.nelts; i++) {
         redis->zones[i].zone = zones[i];
-        redis->zones[i].mirror = &zones[i]->shared->mirror;
+        redis->zones[i].mirror = zones[i]->shared->mirror;
         redis->zones[i].redis = redis;
 
         if (ngx_http_tbucket_redis_keys(&redis->zones[i], cycle->pool)
@@ -321,7 +321,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
     args = &rz->redis->scratch->args;
 
     for (i = 0; i < 3; i++) {
-        ngx_http_tbucket_redis_read(rz, args, 1, "get");
+        ngx_http_tbucket_redis_read(rz, args, "get");
 
         reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
@@ -351,7 +351,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
         }
 
         ngx_http_tbucket_redis_new_epoch(epoch, 1);
-        ngx_http_tbucket_redis_seed_args(rz, args, 1, epoch);
+        ngx_http_tbucket_redis_seed_args(rz, args, epoch);
 
         reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
@@ -436,7 +436,7 @@ ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
     ngx_memcpy(cursor, "0", 2);
 
     do {
-        ngx_http_tbucket_redis_read(rz, args, 0, "scan");
+        ngx_http_tbucket_redis_read(rz, args, "scan");
         ngx_http_tbucket_redis_put(args, cursor, ngx_strlen(cursor));
         ngx_http_tbucket_redis_literal(args, ngx_value(
                                            NGX_HTTP_TBUCKET_REDIS_LARGE));
@@ -641,7 +641,7 @@ ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
 
     } while (ngx_http_tbucket_redis_stage_args(rz, args) > 0);
 
-    ngx_http_tbucket_redis_save_args(rz, args, 1, "leave");
+    ngx_http_tbucket_redis_save_args(rz, args, "leave");
 
     reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 

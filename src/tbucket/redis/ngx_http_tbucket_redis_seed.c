@@ -132,7 +132,7 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
         ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded);
     }
 
-    ngx_http_tbucket_redis_seed_args(rz, args, rz->text, epoch);
+    ngx_http_tbucket_redis_seed_args(rz, args, epoch);
 
     for (i = 0; i < n; i++) {
         entry = &scratch->entries[i];
@@ -164,10 +164,10 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
 
 void
 ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *epoch)
+    ngx_http_tbucket_args_t *args, const char *epoch)
 {
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_SEED, text, "3");
+                                 NGX_HTTP_TBUCKET_SCRIPT_SEED, "3");
     ngx_http_tbucket_redis_str(args, &rz->clients);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
     ngx_http_tbucket_redis_str(args, &rz->guard);
@@ -208,18 +208,13 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
+    if (ngx_http_tbucket_redis_is(reply, "OK")) {
+        rz->after = rz->next;
+        rz->seen[0] = '\0';
 
-    if (rz->text || ngx_http_tbucket_redis_is(reply, "OK")) {
-
-        if (!rz->text) {
-            rz->after = rz->next;
-            rz->seen[0] = '\0';
-
-            if (rz->ending) {
-                ngx_http_tbucket_redis_begun(rz);
-                return;
-            }
+        if (rz->ending) {
+            ngx_http_tbucket_redis_begun(rz);
+            return;
         }
 
         if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {

@@ -124,6 +124,16 @@ ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
 }
 
 
+ngx_int_t
+ngx_http_tbucket_redis_create_zone(ngx_http_tbucket_zone_t *zone)
+{
+    zone->shared->mirror = ngx_slab_calloc(zone->shpool,
+                                           sizeof(ngx_http_tbucket_mirror_t));
+
+    return zone->shared->mirror ? NGX_OK : NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_tbucket_redis_start(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle)

@@ -20,5 +20,9 @@
 char *ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url);
 
+/* Its part of a new zone's shared memory, whichever store there is. */
+
+ngx_int_t ngx_http_tbucket_redis_create_zone(ngx_http_tbucket_zone_t *zone);
+
 
 #endif /* NGX_HTTP_TBUCKET_REDIS_STORE_H */

@@ -79,7 +79,7 @@ ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz)
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
+    ngx_http_tbucket_redis_read(rz, args, "get");
 
     (void) ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_hello,
                                 rz, args->n, args->value, args->len);
@@ -97,13 +97,6 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
     (void) link;
 
     if (reply == NULL) {
-        return;
-    }
-
-    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
-
-    if (rz->text) {
-        ngx_http_tbucket_redis_hello(rz);
         return;
     }
 
@@ -287,7 +280,7 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
     entries = reply->element[0]->element[1];
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, rz->text, "get");
+    ngx_http_tbucket_redis_read(rz, args, "get");
 
     for (i = 0; i < (size_t) entries->elements; i++) {
         if (ngx_http_tbucket_redis_entry(rz, args, entries->element[i])
@@ -368,13 +361,6 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
     (void) link;
 
     if (reply == NULL) {
-        return;
-    }
-
-    rz->text = ngx_http_tbucket_redis_unknown(reply, rz->text);
-
-    if (rz->text) {
-        ngx_http_tbucket_redis_wait(rz);
         return;
     }
 
@@ -510,7 +496,7 @@ ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz)
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, rz->scan.text, "scan");
+    ngx_http_tbucket_redis_read(rz, args, "scan");
     ngx_http_tbucket_redis_put(args, rz->scan.cursor,
                                ngx_strlen(rz->scan.cursor));
     ngx_http_tbucket_redis_put(args, rz->redis->page,
@@ -553,7 +539,7 @@ ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    ngx_http_tbucket_redis_read(rz, args, rz->walk.text, "get");
+    ngx_http_tbucket_redis_read(rz, args, "get");
 
     for (i = 0; i < n; i++) {
         ngx_http_tbucket_redis_put(args, scratch->entries[i].id,
@@ -630,12 +616,6 @@ ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
     ngx_int_t  rc;
 
     if (reply == NULL || !rz->leader || !rz->following) {
-        return NGX_DECLINED;
-    }
-
-    pass->text = ngx_http_tbucket_redis_unknown(reply, pass->text);
-
-    if (pass->text) {
         return NGX_DECLINED;
     }
 

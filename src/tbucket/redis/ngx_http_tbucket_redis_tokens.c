@@ -339,14 +339,14 @@ ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
 
 void
 ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode)
+    ngx_http_tbucket_args_t *args, const char *mode)
 {
     ngx_http_tbucket_scratch_t  *scratch;
 
     scratch = rz->redis->scratch;
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, text, "7");
+                                 NGX_HTTP_TBUCKET_SCRIPT_SAVE, "7");
     ngx_http_tbucket_redis_str(args, &rz->tokens);
     ngx_http_tbucket_redis_str(args, &rz->secret);
     ngx_http_tbucket_redis_str(args, &rz->node);
@@ -390,7 +390,7 @@ ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_save_args(rz, args, rz->save.text, mode);
+    ngx_http_tbucket_redis_save_args(rz, args, mode);
 
     if (ngx_gw_redis_command(rz->redis->command,
                              (*mode == 'b') ? ngx_http_tbucket_redis_on_beat
@@ -449,13 +449,6 @@ static ngx_uint_t
 ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_trouble_e kind, redisReply *reply)
 {
-    rz->save.text = ngx_http_tbucket_redis_unknown(reply, rz->save.text);
-
-    if (rz->save.text) {
-        rz->save.beat = ngx_current_msec - NGX_HTTP_TBUCKET_REDIS_BEAT;
-        return 0;
-    }
-
     if (ngx_http_tbucket_redis_is(reply, "TAKEN")) {
         ngx_http_tbucket_redis_fine(rz, kind);
         ngx_http_tbucket_redis_taken(rz);

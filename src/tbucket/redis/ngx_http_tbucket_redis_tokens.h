@@ -26,7 +26,7 @@ ngx_uint_t ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
 /* The arguments of SAVE: mode is "beat", "save" or "leave". */
 
 void ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, ngx_uint_t text, const char *mode);
+    ngx_http_tbucket_args_t *args, const char *mode);
 
 /* Gathers from save->slot on until then (us); whether that was all. */
 

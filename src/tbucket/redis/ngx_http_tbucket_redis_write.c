@@ -12,7 +12,6 @@ typedef struct {
     ngx_http_tbucket_rzone_t   *rz;
     ngx_http_tbucket_write_t   *write;
     tb_stream_id_t              seq;       /* of the change, in the stream */
-    ngx_uint_t                  text;      /* the script is sent as one */
 } ngx_http_tbucket_rwrite_t;
 
 
@@ -155,7 +154,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_in_force(rw, known[0], known[1]);
 
     ngx_http_tbucket_redis_begin(redis, args, NGX_HTTP_TBUCKET_SCRIPT_WRITE,
-                                 rw->text, "5");
+                                 "5");
     ngx_http_tbucket_redis_str(args, &rz->clients);
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
@@ -201,7 +200,7 @@ ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw)
     }
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
-                                 NGX_HTTP_TBUCKET_SCRIPT_BULK, rw->text, "3");
+                                 NGX_HTTP_TBUCKET_SCRIPT_BULK, "3");
     ngx_http_tbucket_redis_str(args, &rz->clients);
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
@@ -288,12 +287,6 @@ ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
 
     if (reply == NULL) {
         ngx_http_tbucket_written(rw->write, NGX_ABORT, NULL);
-        return;
-    }
-
-    if (ngx_http_tbucket_redis_unknown(reply, rw->text)) {
-        rw->text = 1;
-        ngx_http_tbucket_redis_send(rw);
         return;
     }
 

@@ -11,7 +11,6 @@
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 #include "src/core/limit/tb_client.h"
 #include "src/core/limit/tb_tokens.h"
-#include "src/tbucket/clients/ngx_http_tbucket_clients.h"
 
 #include <math.h>
 
@@ -106,8 +105,8 @@ ngx_http_tbucket_follow(ngx_http_tbucket_db_t *db,
     rc = ngx_http_tbucket_follow_state(&f);
 
     if (rc != NGX_OK
-        || (ngx_strcmp(zone->shared->rows.epoch, f.epoch) == 0
-            && ngx_http_tbucket_rows_position(&zone->shared->rows) == f.last))
+        || (ngx_strcmp(zone->shared->rows->epoch, f.epoch) == 0
+            && ngx_http_tbucket_rows_position(zone->shared->rows) == f.last))
     {
         return rc;
     }
@@ -212,7 +211,7 @@ ngx_http_tbucket_follow_has_changes(ngx_http_tbucket_follower_t *f)
     uint64_t                  position;
     ngx_http_tbucket_rows_t  *rows;
 
-    rows = &f->zone->shared->rows;
+    rows = f->zone->shared->rows;
     position = ngx_http_tbucket_rows_position(rows);
 
     if (ngx_strcmp(rows->epoch, f->epoch) != 0 || position > f->last) {
@@ -234,7 +233,7 @@ ngx_http_tbucket_follow_changes(ngx_http_tbucket_follower_t *f)
     ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
     (void) sqlite3_bind_int64(stmt, 2,
                               (int64_t) ngx_http_tbucket_rows_position(
-                                                   &f->zone->shared->rows));
+                                                   f->zone->shared->rows));
 
     for ( ;; ) {
         rc = ngx_http_tbucket_db_next(f->db, stmt);
@@ -256,7 +255,7 @@ ngx_http_tbucket_follow_changes(ngx_http_tbucket_follower_t *f)
         return NGX_ERROR;
     }
 
-    ngx_http_tbucket_rows_advance(&f->zone->shared->rows, f->last);
+    ngx_http_tbucket_rows_advance(f->zone->shared->rows, f->last);
 
     return NGX_OK;
 }
@@ -358,7 +357,7 @@ ngx_http_tbucket_follow_all(ngx_http_tbucket_follower_t *f)
         ngx_http_tbucket_follow_remove_others(f);
     }
 
-    rows = &f->zone->shared->rows;
+    rows = f->zone->shared->rows;
 
     ngx_shmtx_lock(&f->zone->shpool->mutex);
 
@@ -489,7 +488,7 @@ ngx_http_tbucket_follow_apply(ngx_http_tbucket_follower_t *f)
         ngx_http_tbucket_follow_apply_row(f, row);
 
         if (row->seq) {
-            ngx_http_tbucket_rows_advance(&zone->shared->rows, row->seq);
+            ngx_http_tbucket_rows_advance(zone->shared->rows, row->seq);
         }
     }
 

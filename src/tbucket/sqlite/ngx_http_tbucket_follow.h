@@ -11,8 +11,9 @@
 #define NGX_HTTP_TBUCKET_FOLLOW_H
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_rows.h"
 
 
 /*

@@ -1,8 +1,8 @@
 
 /*
  * What the processes of one nginx share about how a zone and the rows of its
- * database compare.  Beside the zone in shared memory, so that a reload keeps
- * it and a new zone begins with none of it.
+ * database compare.  In the zone's shared memory, so that a reload keeps it and
+ * a new zone begins with none of it.
  */
 
 
@@ -23,7 +23,7 @@
 
 /* Zeroed at first. */
 
-typedef struct {
+typedef struct ngx_http_tbucket_rows_s {
     /* who looks for changes and saves; by compare-and-swap */
     _Alignas(64) ngx_gw_leader_t  leader;
 

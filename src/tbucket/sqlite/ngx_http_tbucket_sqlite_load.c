@@ -7,7 +7,7 @@
  */
 
 
-#include "src/tbucket/sqlite/ngx_http_tbucket_sqlite.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_sqlite_load.h"
 #include "src/common/ngx_gw_child.h"
 #include "src/common/ngx_gw_folder.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
@@ -276,7 +276,7 @@ ngx_http_tbucket_sqlite_is_unused(ngx_http_tbucket_zone_t *zone)
 
     i = 0;
 
-    return zone->shared->rows.epoch[0] == '\0'
+    return zone->shared->rows->epoch[0] == '\0'
            && atomic_load_explicit(&zone->shared->registry->entries,
                                    memory_order_relaxed)
               == 0

@@ -19,5 +19,9 @@
 char *ngx_http_tbucket_sqlite_conf(ngx_conf_t *cf,
     ngx_http_tbucket_store_t *store, ngx_str_t *url);
 
+/* Its part of a new zone's shared memory, whichever store there is. */
+
+ngx_int_t ngx_http_tbucket_sqlite_create_zone(ngx_http_tbucket_zone_t *zone);
+
 
 #endif /* NGX_HTTP_TBUCKET_SQLITE_STORE_H */

@@ -10,7 +10,6 @@
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
 #include "src/core/limit/tb_tokens.h"
-#include "src/tbucket/clients/ngx_http_tbucket_clients.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
 
@@ -145,7 +144,7 @@ ngx_http_tbucket_tokens_save_zones(ngx_http_tbucket_saver_t *s,
     (void) sqlite3_reset(stmt);
 
     for (i = 0; i < n; i++) {
-        rows = &saved[i].zone->shared->rows;
+        rows = saved[i].zone->shared->rows;
 
         if (ngx_strcmp(rows->epoch, epoch) != 0
             || atomic_load_explicit(&saved[i].zone->shared->superseded,

@@ -11,6 +11,7 @@
 
 #include "src/tbucket/ngx_http_tbucket.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_rows.h"
 
 
 /*

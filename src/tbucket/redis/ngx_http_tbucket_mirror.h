@@ -1,8 +1,8 @@
 
 /*
  * What the processes of one nginx share about how a zone and its keys in
- * Redis compare.  Beside the zone in shared memory, so that a reload keeps
- * it and a new zone begins with none of it.
+ * Redis compare.  In the zone's shared memory, so that a reload keeps it and a
+ * new zone begins with none of it.
  */
 
 
@@ -55,7 +55,7 @@ typedef struct {
 
 /* Zeroed at first.  Written under the zone's mutex; atomic ones without. */
 
-typedef struct {
+typedef struct ngx_http_tbucket_mirror_s {
     /* who reads the stream, compares and saves; by compare-and-swap */
     _Alignas(64) ngx_gw_leader_t  leader;
 

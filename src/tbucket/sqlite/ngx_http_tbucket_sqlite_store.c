@@ -9,6 +9,7 @@
 #include "src/tbucket/sqlite/ngx_http_tbucket_sqlite.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_commit.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_sqlite_load.h"
 
 
 #define NGX_HTTP_TBUCKET_SQLITE_TICK  100      /* ms */
@@ -48,7 +49,7 @@ static void ngx_http_tbucket_sqlite_verdict(ngx_http_tbucket_sqlite_t *sq,
     uint32_t bit, ngx_uint_t ok, const char *reason);
 
 
-static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_store_sqlite = {
+static const ngx_http_tbucket_store_ops_t  ngx_http_tbucket_sqlite_ops = {
     "sqlite",
     0,
     ngx_http_tbucket_sqlite_load,
@@ -125,10 +126,20 @@ ngx_http_tbucket_sqlite_conf(ngx_conf_t *cf,
 
     sq->store = store;
 
-    store->ops = &ngx_http_tbucket_store_sqlite;
+    store->ops = &ngx_http_tbucket_sqlite_ops;
     store->data = sq;
 
     return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_sqlite_create_zone(ngx_http_tbucket_zone_t *zone)
+{
+    zone->shared->rows = ngx_slab_calloc(zone->shpool,
+                                         sizeof(ngx_http_tbucket_rows_t));
+
+    return zone->shared->rows ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -196,7 +207,7 @@ ngx_http_tbucket_sqlite_stop(ngx_http_tbucket_store_t *store,
     sq = store->data;
 
     for (i = 0; i < sq->nzones; i++) {
-        ngx_gw_leader_resign(&sq->zones[i].zone->shared->rows.leader);
+        ngx_gw_leader_resign(&sq->zones[i].zone->shared->rows->leader);
     }
 
     if (!sq->sync.busy) {
@@ -286,7 +297,7 @@ ngx_http_tbucket_sqlite_leads(ngx_http_tbucket_sqlite_t *sq)
     ngx_uint_t  i;
 
     for (i = 0; i < sq->nzones; i++) {
-        if (!ngx_gw_leader_claim(&sq->zones[i].zone->shared->rows.leader,
+        if (!ngx_gw_leader_claim(&sq->zones[i].zone->shared->rows->leader,
                                NGX_HTTP_TBUCKET_SQLITE_TERM))
         {
             return 0;
