@@ -97,7 +97,7 @@ SUITE_ENV =	TEST_NGINX_BINARY=$(SUITE_NGINX) TEST_NGINX_RANDOMIZE=1 \
 
 .DELETE_ON_ERROR:
 .PHONY:		help deps build modules configured demo test unit simulate \
-		race suite chaos probe asan asan-unit valgrind coverage fuzz bench \
+		race suite transports chaos probe asan asan-unit valgrind coverage fuzz bench \
 		lint format install package clean FORCE
 
 help:		# what there is
@@ -148,6 +148,7 @@ test:		# unit tests, ThreadSanitizer stress and the nginx suite
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory suite
+	@$(MAKE) --no-print-directory transports
 
 # The nginx suite.  Our t/lib/Test/Nginx stands in for Test::Nginx from CPAN
 # where that is not installed.
@@ -159,6 +160,14 @@ suite: modules probe
 	@$(SUITE_ENV) prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
 	    $$(perl -MTest::Nginx::Socket -e 1 2>/dev/null \
 	       || echo -I$(TOP)/t/lib) $(TESTS)
+
+# The store's main file once more for each way to Redis.
+
+transports:	# the Redis store over TLS, sockets, Sentinel, a cluster
+	@for way in tls unix sentinel cluster; do \
+	    TEST_REDIS=$$way $(MAKE) --no-print-directory suite \
+	        TESTS=t/tbucket/store_redis.t || exit 1; \
+	done
 
 chaos:		# everything at once, for CHAOS_SECONDS=600
 chaos:

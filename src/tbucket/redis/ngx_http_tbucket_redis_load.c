@@ -129,11 +129,13 @@ ngx_http_tbucket_redis_away(ngx_http_tbucket_redis_t *redis,
 {
     ngx_uint_t  i;
 
-    ngx_log_error(NGX_LOG_ERR, redis->log, 0,
-                  "tbucket_store: redis %V is unreachable: %s",
-                  &redis->conf.name, reason);
-
-    redis->zones[0].mirror->lost = 1;
+    if (!atomic_exchange_explicit(&redis->zones[0].mirror->lost, 1,
+                                  memory_order_relaxed))
+    {
+        ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                      "tbucket_store: redis %V is unreachable: %s",
+                      &redis->conf.name, reason);
+    }
 
     for (i = 0; i < redis->nzones; i++) {
         ngx_http_tbucket_store_down(redis->zones[i].zone, 1);
@@ -215,6 +217,7 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
         }
 
         mirror->store = rz->redis->identity;
+        atomic_store_explicit(&mirror->lost, 0, memory_order_relaxed);
         mirror->epoch[0] = '\0';
         mirror->position.ms = 0;
         mirror->position.seq = 0;

@@ -190,7 +190,11 @@ ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
 {
     rz->stream = ngx_gw_redis_create(cycle->pool, &rz->redis->conf,
                                      cycle->log);
-    if (rz->stream == NULL) {
+
+    if (rz->stream == NULL
+        || ngx_gw_redis_use(rz->stream, &rz->clients) != NGX_OK
+        || ngx_gw_redis_use(rz->redis->command, &rz->clients) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -21,6 +21,10 @@ Gateway::Redis - a real redis-server, or a sentinel
 
 =head1 DESCRIPTION
 
+TEST_REDIS in the environment says how the C<url> of a server that is no
+replica leads there: C<tls>, C<unix>, C<sentinel>, or C<cluster> (of one
+node).  Where a test wants what that way cannot do, it is TCP as ever.
+
 C<command> dies with Redis' text when Redis answers with an error.  Other
 options are settings of redis.conf: C<redis(maxmemory =E<gt> '1mb')>.
 
@@ -32,6 +36,7 @@ use warnings;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 
+use Gateway::Certs;
 use Gateway::Process qw(alive finish free_port spawn temp_dir wait_exit
                         wait_for);
 
@@ -64,10 +69,48 @@ sub start
     $setting{unixsocket} = $self->{path} if $self->{path};
     $setting{replicaof} = '127.0.0.1 ' . $master->port if $master;
 
+    my $way = $ENV{TEST_REDIS} // '';
+    $way = '' if $master || $self->{path}
+        || grep { /^(?:tls|cluster)-/ } keys %option;
+
+    $self->by_tls(\%setting) if $way eq 'tls';
+    $self->{path_too} = $setting{unixsocket} = "$self->{dir}/redis.sock"
+        if $way eq 'unix' && !defined $self->{password};
+    @setting{qw(cluster-enabled cluster-port)} = ('yes', free_port())
+        if $way eq 'cluster';
+
     $self->write_settings(\%setting);
     $self->start_again;
 
+    if ($way eq 'cluster') {
+        $self->command('CLUSTER', 'ADDSLOTSRANGE', 0, 16383);
+        wait_for(sub { $self->command('CLUSTER', 'INFO')
+                       =~ /cluster_state:ok/ });
+        $self->{scheme} = 'redis+cluster';
+    }
+
+    $self->{sentinel_of} = $class->start_sentinel(master => $self)
+        if $way eq 'sentinel';
+
     return $self;
+}
+
+
+# Speaks TLS on a port besides.
+
+sub by_tls
+{
+    my ($self, $setting) = @_;
+
+    state $ca = Gateway::Certs->new;
+    state @cert = $ca->issue('redis', 'IP:127.0.0.1');
+
+    $self->{tls} = free_port();
+    $self->{ca} = $ca->file;
+
+    @$setting{qw(tls-port tls-cert-file tls-key-file tls-ca-cert-file
+                 tls-auth-clients)}
+        = ($self->{tls}, @cert, $ca->file, 'no');
 }
 
 
@@ -125,8 +168,11 @@ sub start_again
                          "$self->{dir}/redis.conf",
                          $self->{sentinel} ? '--sentinel' : ());
 
+    my $path = $self->{path} // $self->{path_too};
+
     wait_for(sub { !alive($self->{pid})
-                   || eval { $self->command('PING') } });
+                   || (eval { $self->command('PING') }
+                       && (!$path || -S $path)) });
 
     die "redis-server does not start, see $out\n" if !alive($self->{pid});
 }
@@ -144,8 +190,14 @@ sub url
 
     my $user = defined $self->{password} ? ":$self->{password}@" : '';
 
-    return $self->{path} ? "redis+unix:$self->{path}"
-                         : "redis://${user}127.0.0.1:$self->{port}";
+    return "redis+unix:" . ($self->{path} // $self->{path_too})
+        if $self->{path} || $self->{path_too};
+    return "rediss://${user}127.0.0.1:$self->{tls} tls_ca=$self->{ca}"
+        if $self->{tls};
+    return "redis+sentinel://${user}127.0.0.1:$self->{sentinel_of}{port}"
+           . '/mymaster' if $self->{sentinel_of};
+
+    return ($self->{scheme} // 'redis') . "://${user}127.0.0.1:$self->{port}";
 }
 
 

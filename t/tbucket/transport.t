@@ -1,0 +1,358 @@
+# The ways to a Redis: TLS with all that may be wrong about it, Sentinels
+# with a password and names, a cluster whose slots and masters move.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Clients;
+use Gateway;
+use Gateway::Certs;
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+
+sub text
+{
+    my ($url, %o) = @_;
+
+    my $timeout = $o{timeout} // '1s';
+    my $store = $o{store} // '';
+    my $zones = $o{zones}
+        // "tbucket_zone \$http_x_api_key zone=clients:1m rate=1r/s;";
+
+    return <<"END";
+        $zones
+        tbucket_store $url interval=500ms timeout=$timeout $store;
+        server {
+            listen 127.0.0.1:%%PORT%%;
+            location /clients { tbucket_api zone=clients write=on; }
+            location /metrics { tbucket_metrics; }
+            location / { tbucket zone=clients; }
+            @{[ $o{server} // '' ]}
+        }
+END
+}
+
+
+sub start { return gateway(text(@_), workers => 2) }
+
+sub key { return "tbucket:{clients}:$_[0]" }
+
+
+# A Redis that speaks TLS besides, with a certificate of that CA.
+
+sub tls_redis
+{
+    my ($ca, $name, $san, %option) = @_;
+
+    my %issue = map { $_ => delete $option{$_} } grep { exists $option{$_} }
+                qw(expired);
+    my ($cert, $key) = $ca->issue($name, $san, %issue);
+    my $port = free_port();
+    my $r = redis('tls-port' => $port, 'tls-cert-file' => $cert,
+                  'tls-key-file' => $key, 'tls-ca-cert-file' => $ca->file,
+                  'tls-auth-clients' => 'no', %option);
+
+    return ($r, $port);
+}
+
+
+# The reason why it cannot be reached, as the log has it.
+
+sub reason
+{
+    my ($url, %o) = @_;
+
+    my $g = start($url, %o);
+    my ($line) = $g->wait_log(qr/is unreachable: .*/) =~
+        /is unreachable: ([^\n]*)/;
+    is(put($g, 'a', 1, 1), 503, 'a write is refused');
+    sleep(1);
+    my $n = () = $g->log =~ /\[error\].* is unreachable/g;
+    is($n, 1, 'with one line in the log') or diag($g->log);
+    is($g->quit, 0, 'a graceful stop ends');
+
+    return $line;
+}
+
+
+subtest 'TLS' => sub {
+    my $ca = Gateway::Certs->new;
+    my ($r, $port) = tls_redis($ca, 'redis', 'IP:127.0.0.1,DNS:redis.test');
+    my $tls = "tls_ca=" . $ca->file;
+
+    for my $url ("rediss://127.0.0.1:$port $tls",
+                 "rediss://localhost:$port/2 $tls tls_name=redis.test",
+                 "rediss://localhost:$port tls_verify=off")
+    {
+        my $g = start($url);
+        ok(wait_for(sub { put($g, 'a', 5, 1) =~ /^20/ }), "a write: $url");
+        $r->command('SELECT', $url =~ m{/2 } ? 2 : 0);
+        ok($r->command('HGET', key('clients'), 'a'), 'is there');
+        ok(wait_for(sub { $r->command('HSET', key('clients'), 'b',
+                              '{"capacity":3,"rate_per_sec":0.001}');
+                          client_of($g, 'b') }), 'one by hand is here');
+        $g->stop;
+        $g->start;
+        ok(client_of($g, 'b'), 'as it is after a start');
+        is(() = $g->log =~ /\[warn\].*tls_verify=off/g,
+           $url =~ /off/ ? 2 : 0, 'what is not verified is told');
+        is($g->quit, 0, 'a graceful stop ends');
+        unlike($g->log, qr/alert|exited on signal/, 'cleanly');
+    }
+};
+
+subtest 'what is wrong about TLS is told' => sub {
+    my $ca = Gateway::Certs->new;
+    my $tls = "tls_ca=" . $ca->file;
+
+    my ($r, $port) = tls_redis($ca, 'redis', 'DNS:redis.test');
+    like(reason("rediss://127.0.0.1:$port $tls"),
+         qr/certificate is for another name than/, 'an address');
+    like(reason("rediss://127.0.0.1:$port $tls tls_name=other.test"),
+         qr/certificate is for another name than "other.test"/, 'a name');
+    like(reason("rediss://127.0.0.1:$port tls_name=redis.test"),
+         qr/issuer of the server's certificate is unknown/, 'an issuer');
+    like(reason("redis://127.0.0.1:$port"),
+         qr/closed the connection|reset|makes no sense|Protocol error/i,
+         'a client without');
+    like(reason('rediss://127.0.0.1:' . $r->port . " $tls"),
+         qr/TLS handshake (?:failed|timed out)/, 'a server without');
+
+    ($r, $port) = tls_redis($ca, 'redis', 'DNS:redis.test', expired => 1);
+    like(reason("rediss://127.0.0.1:$port $tls tls_name=redis.test"),
+         qr/certificate has expired/, 'one that has expired');
+};
+
+subtest 'client certificates' => sub {
+    my $ca = Gateway::Certs->new;
+    my ($r, $port) = tls_redis($ca, 'redis', 'IP:127.0.0.1',
+                               'tls-auth-clients' => 'yes');
+    my ($cert, $key) = $ca->issue('gateway', 'DNS:gateway');
+    my $url = "rediss://127.0.0.1:$port tls_ca=" . $ca->file;
+
+    like(reason($url), qr/TLS.*certificate required|closed|reset/i,
+         'are missed');
+
+    my $g = start("$url tls_cert=$cert tls_key=$key");
+    ok(wait_for(sub { put($g, 'a', 5, 1) =~ /^20/ }), 'are shown');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'a server that hangs in the handshake holds nobody up' => sub {
+    my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64);
+    my $url = 'rediss://127.0.0.1:' . $s->sockport . ' tls_verify=off';
+    my $begin = time;
+    my $g = start($url, timeout => '500ms');
+    cmp_ok(time - $begin, '<', 5, 'nginx starts');
+    ok($g->wait_log(qr/is unreachable: TLS handshake timed out/), 'told');
+    my $was = time;
+    is(put($g, 'a', 1, 1), 503, 'a write is refused');
+    cmp_ok(time - $was, '<', 1, 'at once');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'a wrong parameter is refused' => sub {
+    for my $case (['redis://h tls_ca=/x', 'need "rediss"'],
+                  ['rediss://h tls_cert=/x', 'need each other'],
+                  ['rediss://h tls_verify=no', '"tls_verify" must be "on"'],
+                  ['rediss://h tls_ca=/nonexistent', 'No such file'],
+                  ['redis://h sentinel_user=a', '"sentinel_user" needs'],
+                  ['redis://h sentinel_password_file=/dev/null',
+                   'needs "redis+sentinel://"'],
+                  ['rediss://h tls_ca=', 'the value of "tls_ca" is empty'],
+                  ['rediss://h tls_ca=a tls_ca=b', 'duplicate "tls_ca"'],
+                  ['redis+cluster://h/1', 'no databases but 0'],
+                  ['redis://h tls=on', 'invalid parameter "tls=on"'])
+    {
+        my ($url, $want) = @$case;
+        my ($code, $err) = check(text($url));
+        isnt($code, 0, "$url: refused");
+        like($err, qr/\[emerg\].*\Q$want\E/, 'with the reason');
+    }
+};
+
+subtest 'a name that leads nowhere' => sub {
+    my $begin = time;
+    my $g = start('redis://name.invalid');
+    cmp_ok(time - $begin, '<', 8, 'nginx starts');
+    like($g->log, qr/host "name.invalid" could not be resolved/,
+         'with a line that has the name');
+    is(put($g, 'a', 1, 1), 503, 'a write is refused');
+    ok($g->reload, 'a reload is done');
+    sleep(1);
+    is(() = $g->log =~ /\[error\].*name.invalid.*unreachable/g, 1,
+       'and no further line') or diag($g->log);
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'a password that is changed needs no reload' => sub {
+    my $r = redis(password => 'one');
+    my $file = $r->dir . '/password';
+    my $write = sub { open(my $out, '>', $file) or die $!;
+                      print $out "$_[0]\n"; close($out) };
+    $write->('one');
+    my $g = start('redis://127.0.0.1:' . $r->port . " password_file=$file");
+    is(put($g, 'a', 1, 1), 201, 'a write');
+
+    $r->command('CONFIG', 'SET', 'requirepass', 'two');
+    $write->('two');
+    $r->command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    ok(wait_for(sub { put($g, 'b', 1, 1) == 201 }), 'another one');
+    unlike($g->log, qr/WRONGPASS/, 'with the new password');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'Sentinels have passwords of their own, and announce names' => sub {
+    my $r = redis(password => 'data');
+    my $s = sentinel(master => $r, name => 'm', password => 'guard',
+                     'sentinel resolve-hostnames' => 'yes',
+                     'sentinel announce-hostnames' => 'yes');
+    my $file = $r->dir . '/guard';
+    open(my $out, '>', $file) or die $!;
+    print $out "guard\n";
+    close($out);
+
+    my $url = "redis+sentinel://:data\@localhost:@{[$s->port]}/m";
+    like(reason($url), qr/NOAUTH/, 'without the password');
+
+    my $g = start("$url sentinel_password_file=$file");
+    ok(wait_for(sub { put($g, 'a', 1, 1) =~ /^20/ }), 'with it');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+
+# Three masters and their replicas; the first call of the result is a command
+# to whom the slot of the zone is.
+
+sub cluster
+{
+    my (%option) = @_;
+
+    my @r = map { redis('cluster-enabled' => 'yes',
+                        'cluster-port' => free_port(),
+                        'cluster-node-timeout' => 1500, %option) } 1 .. 6;
+    my $out = $r[0]->dir . '/create';
+    my $port = $r[0]->port;
+
+    system('redis-cli --cluster create '
+           . join(' ', map { '127.0.0.1:' . $_->port } @r)
+           . " --cluster-replicas 1 --cluster-yes >$out 2>&1") == 0
+        or die "redis-cli failed, see $out\n";
+
+    wait_for(sub {
+        3 == grep { $_->command('CLUSTER', 'INFO') =~ /cluster_state:ok/
+                    && @{ $_->command('ROLE')->[2] // [] } == 1 }
+             grep { $_->command('ROLE')->[0] eq 'master' } @r
+    }, 30) or die "the cluster does not come up\n";
+
+    return @r;
+}
+
+# Who serves a slot, who does not, and the master's replica.
+
+sub master_of
+{
+    my ($slot, @r) = @_;
+
+    my (@other, $master);
+
+    for my $r (@r) {
+        next if (eval { $r->command('ROLE')->[0] } // '') ne 'master';
+        my ($own) = grep { /myself/ }
+                    split /\n/, $r->command('CLUSTER', 'NODES');
+        my @range = (split ' ', $own)[8 .. 30];
+        if (grep { defined && /^(\d+)(?:-(\d+))?$/ && $1 <= $slot
+                   && $slot <= ($2 // $1) } @range)
+        {
+            $master = $r;
+        } else {
+            push @other, $r;
+        }
+    }
+
+    return ($master, @other);
+}
+
+sub move_slot
+{
+    my ($slot, $from, $to) = @_;
+
+    my ($a, $b) = map { $_->command('CLUSTER', 'MYID') } $from, $to;
+
+    $to->command('CLUSTER', 'SETSLOT', $slot, 'IMPORTING', $a);
+    $from->command('CLUSTER', 'SETSLOT', $slot, 'MIGRATING', $b);
+    while (my @keys = @{ $from->command('CLUSTER', 'GETKEYSINSLOT', $slot,
+                                        10) })
+    {
+        $from->command('MIGRATE', '127.0.0.1', $to->port, $_, 0, 5000)
+            for @keys;
+    }
+    $_->command('CLUSTER', 'SETSLOT', $slot, 'NODE', $b) for $to, $from;
+}
+
+subtest 'a cluster, whose slots and masters move' => sub {
+    my @r = cluster();
+    my $slot = $r[0]->command('CLUSTER', 'KEYSLOT', key('clients'));
+    my ($master, @other) = master_of($slot, @r);
+    my $url = 'redis+cluster://' . join(',', map { '127.0.0.1:' . $_->port }
+                                        @other);
+
+    # the seeds are others, so that everything has to be found
+
+    my $g = start($url);
+    is(put($g, 'a', 5, 0.001), 201, 'a write');
+    ok($master->command('HGET', key('clients'), 'a'), 'is at its master');
+    is(admitted($g, 'a', 10), 5, 'limits');
+
+    my $h = start($url, store => 'node=h');
+    ok(client_of($h, 'a'), 'another gateway has read it at its start');
+    is(put($g, 'b', 6, 1), 201, 'a further write');
+    ok(wait_for(sub { client_of($h, 'b') }), 'comes through the stream');
+
+    # a slot that moves, there and back, while the API writes
+
+    my $writer = fork() // die "fork: $!\n";
+    if ($writer == 0) {
+        my $bad = 0;
+        for my $n (1 .. 400) {
+            my $code = put($g, "w$n", 1, 1);
+            if ($code != 201) { $bad++; warn "w$n: $code\n" }
+            sleep(0.01);
+        }
+        POSIX::_exit($bad > 200 ? 200 : $bad);
+    }
+
+    for my $round (1 .. 3) {
+        sleep(0.3);
+        my ($from, $to) = master_of($slot, @r);
+        move_slot($slot, $from, $to);
+    }
+    waitpid($writer, 0);
+    is($? >> 8, 0, 'no write is lost to a slot that moves');
+    ok(wait_for(sub { keys %{ registered($h) } == 402 }),
+       'all are at the other gateway');
+    unlike($g->log . $h->log, qr/\[error\].*(?:redis|tbucket_store)/, 'nobody complains')
+        or diag($g->log);
+
+    # a master that dies
+
+    ($master) = master_of($slot, @r);
+    $master->kill;
+    my $died = time;
+    ok(wait_for(sub { put($g, 'after', 9, 1) == 201 }, 30),
+       sprintf('a new master takes writes after %.1f s', time - $died));
+    ok(wait_for(sub { client_of($h, 'after') }), 'and tells the others');
+    cmp_ok(scalar(keys %{ registered($g) }), '==', 403, 'none is lost');
+    ok(wait_for(sub { put($g, "again$_", 9, 1) == 201 }), 'writes go on')
+        for 1 .. 5;
+
+    is($_->quit, 0, 'a graceful stop ends') for $g, $h;
+    unlike($g->log . $h->log, qr/alert|exited on signal/, 'cleanly');
+};
+
+done_testing();
