@@ -1,7 +1,8 @@
 
 /*
- * What differs between the versions of nginx that we build with.  Nowhere
- * else is nginx_version asked for.
+ * What differs between the versions of nginx that we build with, and what
+ * rests on how nginx does something inside.  Nowhere else is nginx_version
+ * asked for.
  */
 
 
@@ -11,6 +12,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_http.h>
 
 
 /* A header that ngx_list_push() made; since 1.23.0 equal ones are linked. */
@@ -83,6 +85,63 @@ ngx_gw_keepalive_is_set(ngx_module_t **modules, void **srv_conf)
 #else
 #define ngx_gw_keepalive_given(cf, us)  1
 #endif
+
+
+/*
+ * Whether the variable of that index is a header of requests and nothing else,
+ * and then the name of it as the variable has it, with "_" for "-".  For
+ * init_module, once all variables are known.
+ *
+ * A variable that nginx has found through the prefix "http_" has its own name
+ * for data.  With another prefix that is longer it would be something else,
+ * and where headers may have underscores it could be either of two.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_gw_variable_is_header(ngx_cycle_t *cycle, ngx_uint_t index,
+    ngx_str_t *name)
+{
+    ngx_uint_t                   n;
+    ngx_http_variable_t         *v, *prefix;
+    ngx_http_core_srv_conf_t   **cscf;
+    ngx_http_core_main_conf_t   *cmcf;
+
+    static ngx_str_t  http = ngx_string("http_");
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    v = cmcf->variables.elts;
+    v += index;
+
+    if (v->data != (uintptr_t) &v->name || v->name.len <= http.len
+        || ngx_strncmp(v->name.data, http.data, http.len) != 0)
+    {
+        return 0;
+    }
+
+    prefix = cmcf->prefix_variables.elts;
+
+    for (n = 0; n < cmcf->prefix_variables.nelts; n++) {
+        if (prefix[n].name.len > http.len
+            && ngx_strncmp(prefix[n].name.data, http.data, http.len) == 0)
+        {
+            return 0;
+        }
+    }
+
+    cscf = cmcf->servers.elts;
+
+    for (n = 0; n < cmcf->servers.nelts; n++) {
+        if (cscf[n]->underscores_in_headers) {
+            return 0;
+        }
+    }
+
+    name->len = v->name.len - http.len;
+    name->data = v->name.data + http.len;
+
+    return 1;
+}
 
 
 /*

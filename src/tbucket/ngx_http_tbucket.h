@@ -295,6 +295,11 @@ ngx_int_t ngx_http_tbucket_key_finish(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_tbucket_key_variable(ngx_http_request_t *r,
     ngx_http_tbucket_key_t *key, ngx_str_t *value);
 
+/* The value of $tbucket_addr in bytes of r->pool or the connection. */
+
+ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
+    ngx_str_t *addr);
+
 
 /* ngx_http_tbucket_zone.c: the shared memory of a zone over its life */
 
@@ -341,11 +346,6 @@ uint64_t ngx_http_tbucket_usec(void);
 
 ngx_int_t ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx);
-
-/* The value of $tbucket_addr in bytes of r->pool or the connection. */
-
-ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
-    ngx_str_t *addr);
 
 
 /* ngx_http_tbucket_reply.c: what the client and the log get to see */

@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 118;
+plan tests => 139;
 
 no_long_string();
 log_level('info');
@@ -300,3 +300,52 @@ X-From: ff01:db8:1:ffff:3:4:5:7
 ["GET /a/?key=1", "GET /b/?key=1", "GET /a/?key=1", "GET /b/?key=1"]
 --- error_code eval
 [200, 200, 429, 429]
+
+
+
+=== TEST 21: a key that is a header is what its variable says
+--- http_config
+    tbucket_zone $http_x_key zone=z:1m rate=100r/s;
+    map "$tbucket_client|$http_x_key" $same { ~^(.+)\|\1$ yes; default no; }
+--- config
+    tbucket zone=z;
+    add_header Same $same;
+--- request eval
+["GET /", "GET /", "GET /", "GET /", "GET /"]
+--- more_headers eval
+["X-Key: a", "x-KEY: b", "X-Key: a\nX-Key: b", "X-Keys: a\nX-Key: b",
+ "X_Key: a\nX-Key: b"]
+--- response_headers eval
+[("Same: yes") x 5]
+
+
+
+=== TEST 22: likewise where headers may have underscores
+--- http_config
+    tbucket_zone $http_x_key zone=z:1m rate=100r/s;
+    map "$tbucket_client|$http_x_key" $same { ~^(.+)\|\1$ yes; default no; }
+--- config
+    underscores_in_headers on;
+    tbucket zone=z;
+    add_header Same $same;
+--- request eval
+["GET /", "GET /", "GET /", "GET /"]
+--- more_headers eval
+["X-Key: a", "X_Key: a", "X_Key: a\nX-Key: b", "X-Key: a\nX_Key: b"]
+--- response_headers eval
+[("Same: yes") x 4]
+
+
+
+=== TEST 23: a variable named like that of a header is not one
+--- http_config
+    map $arg_key $http_x_key { default $arg_key; }
+    tbucket_zone $http_x_key zone=z:1m rate=1r/m;
+--- config
+    tbucket zone=z;
+--- request eval
+["GET /?key=1", "GET /?key=1", "GET /?key=2"]
+--- more_headers eval
+["X-Key: a", "X-Key: b", "X-Key: b"]
+--- error_code eval
+[200, 429, 200]

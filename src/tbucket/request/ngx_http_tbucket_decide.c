@@ -451,35 +451,3 @@ ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run)
 
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
-
-
-ngx_int_t
-ngx_http_tbucket_client_addr(ngx_http_request_t *r, ngx_str_t *addr)
-{
-#if (NGX_HAVE_INET6)
-
-    u_char                       *p;
-    struct sockaddr_in6          *sin6;
-    ngx_http_tbucket_loc_conf_t  *lcf;
-
-    if (r->connection->sockaddr->sa_family == AF_INET6) {
-        lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
-        sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
-
-        p = ngx_pnalloc(r->pool, GW_ADDR_TEXT_MAX);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        addr->data = p;
-        addr->len = gw_addr_print(sin6->sin6_addr.s6_addr, 16,
-                                  (unsigned) lcf->ipv6_prefix, (char *) p);
-        return NGX_OK;
-    }
-
-#endif
-
-    *addr = r->connection->addr_text;
-
-    return NGX_OK;
-}

@@ -5,7 +5,8 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/core/text/gw_addr.h"
 
 
 static size_t ngx_http_tbucket_name_len(ngx_str_t *text, size_t begin);
@@ -180,72 +181,27 @@ ngx_http_tbucket_is_variable(ngx_str_t *name)
 }
 
 
-/*
- * A variable that was found through the prefix "http_" has its own name for
- * data.  With another prefix that is longer it would be something else, and
- * where headers may have underscores it could be either of two.
- */
-
 ngx_int_t
 ngx_http_tbucket_key_finish(ngx_cycle_t *cycle, ngx_http_tbucket_key_t *key)
 {
-    size_t                       i;
-    ngx_str_t                   *prefix;
-    ngx_uint_t                   n;
-    ngx_http_variable_t         *v, *pv;
-    ngx_http_core_srv_conf_t   **cscf;
-    ngx_http_core_main_conf_t   *cmcf;
+    size_t     i;
+    ngx_str_t  name;
 
-    static ngx_str_t  http = ngx_string("http_");
-
-    if (key->index < 0) {
-        return NGX_OK;
-    }
-
-    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
-
-    v = cmcf->variables.elts;
-    v += key->index;
-
-    if (v->data != (uintptr_t) &v->name || v->name.len <= http.len
-        || ngx_strncmp(v->name.data, http.data, http.len) != 0)
+    if (key->index < 0
+        || !ngx_gw_variable_is_header(cycle, (ngx_uint_t) key->index, &name))
     {
         return NGX_OK;
     }
 
-    pv = cmcf->prefix_variables.elts;
-
-    for (n = 0; n < cmcf->prefix_variables.nelts; n++) {
-        prefix = &pv[n].name;
-
-        if (prefix->len > http.len
-            && ngx_strncmp(prefix->data, http.data, http.len) == 0)
-        {
-            return NGX_OK;
-        }
-    }
-
-    cscf = cmcf->servers.elts;
-
-    for (n = 0; n < cmcf->servers.nelts; n++) {
-        if (cscf[n]->underscores_in_headers) {
-            return NGX_OK;
-        }
-    }
-
-    key->header.data = ngx_pnalloc(cycle->pool, v->name.len - http.len);
+    key->header.data = ngx_pnalloc(cycle->pool, name.len);
     if (key->header.data == NULL) {
         return NGX_ERROR;
     }
 
-    key->header.len = v->name.len - http.len;
+    key->header.len = name.len;
 
-    for (i = 0; i < key->header.len; i++) {
-        key->header.data[i] = v->name.data[http.len + i];
-
-        if (key->header.data[i] == '_') {
-            key->header.data[i] = '-';
-        }
+    for (i = 0; i < name.len; i++) {
+        key->header.data[i] = name.data[i] == '_' ? '-' : name.data[i];
     }
 
     key->hash = ngx_hash_key(key->header.data, key->header.len);
@@ -324,4 +280,36 @@ ngx_http_tbucket_binary_addr(ngx_connection_t *c, ngx_str_t *value)
         *value = c->addr_text;
         break;
     }
+}
+
+
+ngx_int_t
+ngx_http_tbucket_client_addr(ngx_http_request_t *r, ngx_str_t *addr)
+{
+#if (NGX_HAVE_INET6)
+
+    u_char                       *p;
+    struct sockaddr_in6          *sin6;
+    ngx_http_tbucket_loc_conf_t  *lcf;
+
+    if (r->connection->sockaddr->sa_family == AF_INET6) {
+        lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
+        sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
+
+        p = ngx_pnalloc(r->pool, GW_ADDR_TEXT_MAX);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        addr->data = p;
+        addr->len = gw_addr_print(sin6->sin6_addr.s6_addr, 16,
+                                  (unsigned) lcf->ipv6_prefix, (char *) p);
+        return NGX_OK;
+    }
+
+#endif
+
+    *addr = r->connection->addr_text;
+
+    return NGX_OK;
 }
