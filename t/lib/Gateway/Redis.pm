@@ -172,7 +172,10 @@ sub start_again
 
     wait_for(sub { !alive($self->{pid})
                    || (eval { $self->command('PING') }
-                       && (!$path || -S $path)) });
+                       && (!$path || -S $path)
+                       && (!$self->{scheme}
+                           || $self->command('CLUSTER', 'INFO')
+                              =~ /cluster_state:ok/)) });
 
     die "redis-server does not start, see $out\n" if !alive($self->{pid});
 }
