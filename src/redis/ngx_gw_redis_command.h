@@ -9,8 +9,8 @@
 #define NGX_GW_REDIS_COMMAND_H
 
 
-#include "src/core/text/gw_redis_cluster.h"
 #include "src/redis/ngx_gw_redis_server.h"
+#include "src/core/text/gw_redis_cluster.h"
 
 
 /* room for "..., the outcome is unknown" */

@@ -9,8 +9,8 @@
 #define NGX_GW_REDIS_SEEK_H
 
 
-#include "src/core/text/gw_redis_cluster.h"
 #include "src/redis/ngx_gw_redis_server.h"
+#include "src/core/text/gw_redis_cluster.h"
 
 
 /* nodes of a cluster that are asked besides the seeds */

@@ -8,6 +8,8 @@
  */
 
 
+#include "src/tbucket/clients/ngx_http_tbucket_write.h"
+
 #include "src/core/limit/tb_client.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_body.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
