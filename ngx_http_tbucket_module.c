@@ -10,7 +10,16 @@
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
+#include "src/tbucket/ngx_http_tbucket_conf.h"
+#include "src/tbucket/ngx_http_tbucket_metrics.h"
+#include "src/tbucket/ngx_http_tbucket_refill.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
+#include "src/tbucket/ngx_http_tbucket_zone.h"
+#include "src/tbucket/request/ngx_http_tbucket_ctx.h"
+#include "src/tbucket/request/ngx_http_tbucket_decide.h"
+#include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_reply.h"
+#include "src/tbucket/request/ngx_http_tbucket_vars.h"
 
 
 static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);

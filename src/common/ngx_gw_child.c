@@ -7,6 +7,7 @@
 
 #include "src/common/ngx_gw_child.h"
 
+#include "src/common/ngx_gw_clock.h"
 #include <ngx_channel.h>
 
 #include <grp.h>
@@ -35,7 +36,6 @@ static ngx_int_t ngx_gw_child_wait(ngx_gw_child_t *child, ngx_pid_t pid,
 static ngx_int_t ngx_gw_child_answer(ngx_gw_child_t *child, ngx_socket_t s);
 static void ngx_gw_child_reap(ngx_pid_t pid);
 static void ngx_gw_child_unlock(ngx_cycle_t *cycle, ngx_pid_t pid);
-static ngx_msec_t ngx_gw_child_now(void);
 
 
 ngx_int_t
@@ -244,7 +244,7 @@ ngx_gw_child_wait(ngx_gw_child_t *child, ngx_pid_t pid, ngx_socket_t s,
 
     rc = NGX_ABORT;
     last = 0;
-    since = ngx_gw_child_now();
+    since = ngx_gw_usec() / 1000;
 
     for ( ;; ) {
         n = poll(&pfd, 1, NGX_GW_CHILD_POLL);
@@ -258,11 +258,11 @@ ngx_gw_child_wait(ngx_gw_child_t *child, ngx_pid_t pid, ngx_socket_t s,
 
         if (seen != last) {
             last = seen;
-            since = ngx_gw_child_now();
+            since = ngx_gw_usec() / 1000;
             continue;
         }
 
-        if (ngx_gw_child_now() - since >= NGX_GW_CHILD_SILENCE) {
+        if (ngx_gw_usec() / 1000 - since >= NGX_GW_CHILD_SILENCE) {
             ngx_log_error(ngx_gw_child_level(), child->cycle->log, 0,
                           "%s: the disk has not answered for %d seconds",
                           child->name, NGX_GW_CHILD_SILENCE / 1000);
@@ -368,15 +368,4 @@ ngx_gw_child_alive(void)
         (void) atomic_fetch_add_explicit(ngx_gw_child_signs, 1,
                                          memory_order_relaxed);
     }
-}
-
-
-static ngx_msec_t
-ngx_gw_child_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

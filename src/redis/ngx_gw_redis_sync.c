@@ -7,6 +7,7 @@
 
 
 #include "src/redis/ngx_gw_redis_sync.h"
+#include "src/common/ngx_gw_clock.h"
 #include "src/core/text/gw_redis_cluster.h"
 #include "src/redis/ngx_gw_redis_name.h"
 
@@ -34,7 +35,6 @@ static ngx_int_t ngx_gw_redis_sync_wait(ngx_gw_redis_sync_t *sync,
     short events);
 static ngx_int_t ngx_gw_redis_sync_failed(ngx_gw_redis_sync_t *sync,
     const char *reason);
-static uint64_t ngx_gw_redis_sync_now(void);
 
 
 ngx_int_t
@@ -48,7 +48,7 @@ ngx_gw_redis_sync_open(ngx_gw_redis_sync_t *sync, ngx_gw_redis_conf_t *conf,
 
     sync->conf = conf;
     sync->log = ngx_cycle->log;
-    sync->end = ngx_gw_redis_sync_now() + limit;
+    sync->end = ngx_gw_usec() / 1000 + limit;
 
     for (i = 0; i < conf->nhosts; i++) {
 
@@ -78,7 +78,7 @@ ngx_gw_redis_sync_open(ngx_gw_redis_sync_t *sync, ngx_gw_redis_conf_t *conf,
             return NGX_OK;
         }
 
-        if (ngx_gw_redis_sync_now() >= sync->end) {
+        if (ngx_gw_usec() / 1000 >= sync->end) {
             break;
         }
     }
@@ -163,7 +163,7 @@ ngx_gw_redis_sync_connect(ngx_gw_redis_sync_t *sync,
             return NGX_OK;
         }
 
-        if (ngx_gw_redis_sync_now() >= sync->end) {
+        if (ngx_gw_usec() / 1000 >= sync->end) {
             break;
         }
     }
@@ -408,7 +408,7 @@ ngx_gw_redis_sync_receive(ngx_gw_redis_sync_t *sync)
 static void
 ngx_gw_redis_sync_begin(ngx_gw_redis_sync_t *sync)
 {
-    sync->deadline = ngx_min(ngx_gw_redis_sync_now() + sync->conf->timeout,
+    sync->deadline = ngx_min(ngx_gw_usec() / 1000 + sync->conf->timeout,
                              sync->end);
 }
 
@@ -418,7 +418,7 @@ ngx_gw_redis_sync_left(ngx_gw_redis_sync_t *sync)
 {
     uint64_t  now;
 
-    now = ngx_gw_redis_sync_now();
+    now = ngx_gw_usec() / 1000;
 
     return now < sync->deadline ? (ngx_msec_t) (sync->deadline - now) : 0;
 }
@@ -478,15 +478,4 @@ ngx_gw_redis_sync_failed(ngx_gw_redis_sync_t *sync, const char *reason)
     ngx_gw_redis_sync_close(sync);
 
     return NGX_ERROR;
-}
-
-
-static uint64_t
-ngx_gw_redis_sync_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
 }

@@ -5,10 +5,14 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_conf.h"
+
 #include "src/common/ngx_gw_param.h"
 #include "src/core/limit/tb_text.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_zone.h"
+#include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 
 typedef struct {

@@ -4,6 +4,9 @@
  */
 
 
+#include "src/tbucket/ngx_http_tbucket_metrics.h"
+
+#include "src/common/ngx_gw_clock.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
@@ -127,14 +130,14 @@ ngx_http_tbucket_metrics_step(ngx_gw_task_t *task)
 
     m = (ngx_http_tbucket_metrics_t *) task;
     zones = m->mcf->zones.elts;
-    until = ngx_http_tbucket_usec() + NGX_GW_TASK_TIME;
+    until = ngx_gw_usec() + NGX_GW_TASK_TIME;
 
     while (m->zone < m->mcf->zones.nelts) {
         table = zones[m->zone]->shared->table;
 
         while (tb_table_each(table, &m->slot, &n)) {
 
-            if (ngx_http_tbucket_usec() > until) {
+            if (ngx_gw_usec() > until) {
                 ngx_gw_task_again(task);
                 return;
             }

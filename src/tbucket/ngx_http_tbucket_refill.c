@@ -6,6 +6,9 @@
  */
 
 
+#include "src/tbucket/ngx_http_tbucket_refill.h"
+
+#include "src/common/ngx_gw_clock.h"
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
@@ -73,7 +76,7 @@ ngx_http_tbucket_tick(ngx_event_t *ev)
     }
 
     zones = mcf->zones.elts;
-    now = ngx_http_tbucket_usec();
+    now = ngx_gw_usec();
 
     for (i = 0; i < mcf->zones.nelts; i++) {
 
@@ -144,18 +147,7 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
         i += n;
 
-    } while (ngx_http_tbucket_usec() < until);
+    } while (ngx_gw_usec() < until);
 
     atomic_store_explicit(&shared->cursor, i, memory_order_relaxed);
-}
-
-
-uint64_t
-ngx_http_tbucket_usec(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
 }

@@ -5,10 +5,12 @@
  */
 
 
-#include "src/tbucket/ngx_http_tbucket_source.h"
-#include "src/tbucket/ngx_http_tbucket_store_conf.h"
+#include "src/tbucket/ngx_http_tbucket_zone.h"
 
 #include <sys/random.h>
+
+#include "src/tbucket/ngx_http_tbucket_source.h"
+#include "src/tbucket/ngx_http_tbucket_store_conf.h"
 
 
 /*

@@ -12,6 +12,7 @@
 
 #include "src/lb/upstream/ngx_http_lb_build.h"
 
+#include "src/common/ngx_gw_clock.h"
 #include "src/common/ngx_gw_leader.h"
 #include "src/core/balance/lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
@@ -61,7 +62,6 @@ static ngx_uint_t ngx_http_lb_build_spent(void);
 static ngx_uint_t ngx_http_lb_build_go_on(void);
 static void ngx_http_lb_build_over(ngx_http_lb_srv_conf_t *lcf);
 static ngx_int_t ngx_http_lb_build_room(lb_roster_t *roster);
-static uint64_t ngx_http_lb_build_clock(void);
 
 #define ngx_http_lb_build_leader(lcf)                                       \
     ((ngx_gw_leader_t *) &(lcf)->roster->builder)
@@ -152,7 +152,7 @@ ngx_http_lb_build_run(void)
 
     if (builder->spent < builder->allowed) {
         builder->before = builder->spent;
-        builder->began = ngx_http_lb_build_clock();
+        builder->began = ngx_gw_usec();
     }
 
     next = ngx_http_lb_build_all();
@@ -219,7 +219,7 @@ ngx_http_lb_build_spent(void)
     builder = &ngx_http_lb_builder;
 
     if (builder->spent < builder->allowed) {
-        builder->spent = builder->before + ngx_http_lb_build_clock()
+        builder->spent = builder->before + ngx_gw_usec()
                          - builder->began;
     }
 
@@ -353,15 +353,4 @@ ngx_http_lb_build_room(lb_roster_t *roster)
     builder->size = size;
 
     return NGX_OK;
-}
-
-
-static uint64_t
-ngx_http_lb_build_clock(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
 }

@@ -7,6 +7,7 @@
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
+#include "src/common/ngx_gw_clock.h"
 #include "src/common/ngx_gw_task.h"
 #include "src/core/text/gw_piece.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
@@ -145,7 +146,7 @@ ngx_http_tbucket_list_step(ngx_gw_task_t *task)
     ngx_http_tbucket_list_t  *list;
 
     list = (ngx_http_tbucket_list_t *) task;
-    until = ngx_http_tbucket_usec() + NGX_GW_TASK_TIME;
+    until = ngx_gw_usec() + NGX_GW_TASK_TIME;
 
     do {
         rc = list->left ? ngx_http_tbucket_list_some(list)
@@ -156,7 +157,7 @@ ngx_http_tbucket_list_step(ngx_gw_task_t *task)
             return;
         }
 
-    } while (ngx_http_tbucket_usec() < until);
+    } while (ngx_gw_usec() < until);
 
     ngx_gw_task_again(task);
 }

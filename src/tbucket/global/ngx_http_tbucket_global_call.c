@@ -8,6 +8,7 @@
 
 
 #include "src/tbucket/global/ngx_http_tbucket_global_call.h"
+#include "src/common/ngx_gw_clock.h"
 #include "src/core/limit/tb_take.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_join.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_round.h"
@@ -255,7 +256,7 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
     ngx_http_tbucket_global_t  *g;
 
     g = a->global;
-    now = ngx_http_tbucket_usec();
+    now = ngx_gw_usec();
 
     if (!a->rz->leader) {
         now -= NGX_HTTP_TBUCKET_GLOBAL_YIELD;
@@ -340,7 +341,7 @@ ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a)
 
     a->busy = 1;
     a->calls++;
-    a->sent = ngx_http_tbucket_usec();
+    a->sent = ngx_gw_usec();
 
     (void) atomic_fetch_add(&a->global->calls, 1);
     tb_node_called(&a->global->turn, atomic_load(&a->global->n), a->sent);
@@ -380,7 +381,7 @@ ngx_http_tbucket_global_on_reply(ngx_gw_redis_t *link, redisReply *reply,
         && tb_lease_read((unsigned char *) reply->str, (size_t) reply->len,
                          (uint32_t) a->n, &r, a->answers))
     {
-        a->rtt = (a->rtt * 7 + ngx_http_tbucket_usec() - a->sent) / 8;
+        a->rtt = (a->rtt * 7 + ngx_gw_usec() - a->sent) / 8;
 
         if (a->n > 0) {
             atomic_store_explicit(&a->global->refused, 0,

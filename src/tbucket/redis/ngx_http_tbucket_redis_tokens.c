@@ -11,6 +11,7 @@
 #include <ngx_core.h>
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
+#include "src/common/ngx_gw_clock.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
@@ -98,7 +99,7 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         }
     }
 
-    if (!ngx_http_tbucket_redis_gather(rz, ngx_http_tbucket_usec()
+    if (!ngx_http_tbucket_redis_gather(rz, ngx_gw_usec()
                                            + NGX_HTTP_TBUCKET_REDIS_GATHER))
     {
         return;
@@ -166,7 +167,7 @@ ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
 
     while (tb_table_each(table, &save->slot, &n)) {
 
-        if (ngx_http_tbucket_usec() > until) {
+        if (ngx_gw_usec() > until) {
             return 0;
         }
 

@@ -5,11 +5,13 @@
  */
 
 
-#include "src/tbucket/request/ngx_http_tbucket_key.h"
-#include "src/core/text/gw_addr.h"
+#include "src/tbucket/request/ngx_http_tbucket_decide.h"
+
 #include "src/core/limit/tb_take.h"
 #include "src/core/limit/tb_text.h"
+#include "src/core/text/gw_addr.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
+#include "src/tbucket/request/ngx_http_tbucket_key.h"
 
 
 static ngx_gw_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,

@@ -6,6 +6,7 @@
 
 
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
+
 #include "src/core/text/gw_addr.h"
 
 

@@ -1,6 +1,7 @@
 
 /*
- * The key of a request that is one header, for its caller to inline.
+ * Keys: the values that say whose bucket a request is charged to.  One that
+ * is a header is read inline.
  */
 
 
@@ -9,6 +10,34 @@
 
 
 #include "src/tbucket/ngx_http_tbucket.h"
+
+
+ngx_int_t ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_tbucket_key_t *key);
+
+/*
+ * Warns of variables in the text, a key or a cost (what), that only the access
+ * modules, the request's body or its response give a value to.
+ */
+
+void ngx_http_tbucket_warn_late(ngx_conf_t *cf, const char *what,
+    ngx_str_t *text);
+
+/* For init_module, once all variables are known. */
+
+ngx_int_t ngx_http_tbucket_key_finish(ngx_cycle_t *cycle,
+    ngx_http_tbucket_key_t *key);
+
+/* As ngx_http_tbucket_key_value(), any key. */
+
+ngx_int_t ngx_http_tbucket_key_variable(ngx_http_request_t *r,
+    ngx_http_tbucket_key_t *key, ngx_str_t *value);
+
+
+/* The value of $tbucket_addr in bytes of r->pool or the connection. */
+
+ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
+    ngx_str_t *addr);
 
 
 /*

@@ -5,11 +5,11 @@
  */
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
+#include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 #include "src/core/text/gw_digits.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
+#include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 
 
 /* digits of a number of tokens */

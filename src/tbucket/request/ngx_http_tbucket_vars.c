@@ -1,10 +1,15 @@
 
 /*
- * The variables of the limiter, and where a request keeps what they show.
+ * The variables of the limiter.
  */
 
 
+#include "src/tbucket/request/ngx_http_tbucket_vars.h"
+
 #include "src/tbucket/ngx_http_tbucket_source.h"
+#include "src/tbucket/request/ngx_http_tbucket_ctx.h"
+#include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 
 typedef enum {
@@ -82,28 +87,6 @@ ngx_http_tbucket_add_variables(ngx_conf_t *cf)
     }
 
     return NGX_OK;
-}
-
-
-ngx_http_tbucket_ctx_t *
-ngx_http_tbucket_find_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t  *cln;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_tbucket_cleanup) {
-            return cln->data;
-        }
-    }
-
-    return NULL;
-}
-
-
-void
-ngx_http_tbucket_cleanup(void *data)
-{
-    return;
 }
 
 

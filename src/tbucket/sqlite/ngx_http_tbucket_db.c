@@ -6,6 +6,7 @@
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
 
+#include "src/common/ngx_gw_clock.h"
 #include <time.h>
 
 
@@ -34,7 +35,6 @@ static ngx_int_t ngx_http_tbucket_db_wal(ngx_http_tbucket_db_t *db);
 static ngx_int_t ngx_http_tbucket_db_prepare(ngx_http_tbucket_db_t *db);
 static ngx_int_t ngx_http_tbucket_db_open_lock(ngx_http_tbucket_db_t *db);
 static int ngx_http_tbucket_db_busy(void *data, int count);
-static uint64_t ngx_http_tbucket_db_clock(void);
 static ngx_int_t ngx_http_tbucket_db_error(ngx_http_tbucket_db_t *db,
     const char *path, ngx_err_t err, const char *reason);
 
@@ -163,7 +163,7 @@ ngx_int_t
 ngx_http_tbucket_db_open(ngx_http_tbucket_db_t *db, ngx_msec_t timeout)
 {
     db->error[0] = '\0';
-    db->deadline = ngx_http_tbucket_db_clock() + (uint64_t) timeout * 1000;
+    db->deadline = ngx_gw_usec() + (uint64_t) timeout * 1000;
 
     if (db->handle != NULL) {
 
@@ -540,7 +540,7 @@ ngx_http_tbucket_db_lock(ngx_http_tbucket_db_t *db,
             return NGX_BUSY;
         }
 
-        if (ngx_http_tbucket_db_clock() > db->deadline) {
+        if (ngx_gw_usec() > db->deadline) {
             (void) ngx_http_tbucket_db_error(db, db->lock_path, 0,
                                              "is locked by another process");
             return NGX_BUSY;
@@ -669,24 +669,13 @@ ngx_http_tbucket_db_busy(void *data, int count)
 
     (void) count;
 
-    if (ngx_http_tbucket_db_clock() > db->deadline) {
+    if (ngx_gw_usec() > db->deadline) {
         return 0;
     }
 
     (void) usleep(NGX_HTTP_TBUCKET_DB_POLL);
 
     return 1;
-}
-
-
-static uint64_t
-ngx_http_tbucket_db_clock(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
 }
 
 

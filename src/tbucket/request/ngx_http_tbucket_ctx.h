@@ -1,0 +1,39 @@
+
+/*
+ * Where a request keeps what came of its decision.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_CTX_H
+#define NGX_HTTP_TBUCKET_CTX_H
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/* The request's context after an internal redirect, or NULL. */
+
+ngx_http_tbucket_ctx_t *ngx_http_tbucket_find_ctx(ngx_http_request_t *r);
+
+/* Tells a context from other clean-ups, and does nothing. */
+
+void ngx_http_tbucket_cleanup(void *data);
+
+/* The request's context, or NULL. */
+
+static ngx_inline ngx_http_tbucket_ctx_t *
+ngx_http_tbucket_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_tbucket_module);
+
+    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+        return ngx_http_tbucket_find_ctx(r);
+    }
+
+    return ctx;
+}
+
+
+#endif /* NGX_HTTP_TBUCKET_CTX_H */

@@ -1,0 +1,54 @@
+
+/*
+ * What the client and the log get to see.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_REPLY_H
+#define NGX_HTTP_TBUCKET_REPLY_H
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/* Adds the headers of limited requests to every response there is. */
+
+void ngx_http_tbucket_init_header_filter(void);
+
+/* Logs the refusal at the level, with the client as a hash. */
+
+void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t level);
+
+/*
+ * Ends the request with the status: through error_page if one is set for
+ * it, else with a body of that form (_BODY_*), or with the status of gRPC if
+ * that is what the client speaks.  The request must not be used afterwards.
+ */
+
+void ngx_http_tbucket_refuse(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status, ngx_uint_t form);
+
+/* Whole seconds for a header, rounded up, at least 1; _NEVER as it is. */
+
+uint64_t ngx_http_tbucket_seconds(uint64_t ms);
+
+/*
+ * Seconds until the next token, with that left (µtok), or until a refused
+ * request would pass; it may be _NEVER, for which headers have no number.
+ */
+
+uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx,
+    uint64_t left);
+
+/* The RateLimit-Policy value of a zone; an empty string without memory. */
+
+ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool,
+    ngx_http_tbucket_zone_t *zone);
+
+/* The RateLimit value up to the number of tokens that remain; likewise. */
+
+ngx_str_t ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone);
+
+
+#endif /* NGX_HTTP_TBUCKET_REPLY_H */
