@@ -2,14 +2,14 @@
 /*
  * Zones of scope=global, whose tokens are leased from Redis.
  *
- *     _lease.c          leases in shared memory, beside the table
- *     _global_take.c    requests that find too few tokens
- *     _global_wait.c    those that wait for a lease
- *     _global_round.c   what goes into a call to Redis
- *     _global_join.c    becoming known to Redis, and the end
- *     _global_call.c    calls, their replies, and how often a node calls
- *     _global_client.c  one bucket's tokens, for the clients API
- *     _global.c         all of it as a source
+ *     _lease          leases in shared memory, beside the table
+ *     _global_take    requests that find too few tokens
+ *     _global_wait    those that wait for a lease
+ *     _global_round   what goes into a call to Redis
+ *     _global_join    becoming known to Redis, and the end
+ *     _global_call    calls, their replies, and how often a node calls
+ *     _global_client  one bucket's tokens, for the clients API
+ *     _global         all of it as a source
  *
  * A decision that finds enough tokens in its bucket needs none of this.
  */
@@ -53,7 +53,7 @@ typedef struct {
     ngx_queue_t                   waiters;
     tb_hash_t                     hash;
     uint32_t                      answered;  /* as of the lease, then */
-    ngx_msec_t                    told;      /* when; see _turn.c */
+    ngx_msec_t                    told;      /* when */
     unsigned                      queued:1;
 } ngx_http_tbucket_asker_t;
 
