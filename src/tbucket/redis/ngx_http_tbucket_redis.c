@@ -5,11 +5,11 @@
  * makes a header of (tools/embed).
  */
 
+#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
 
 #include <ngx_sha1.h>
 
 #include "ngx_gw_scripts.h"
-#include "src/tbucket/redis/ngx_http_tbucket_redis.h"
 
 
 static const ngx_str_t  ngx_http_tbucket_scripts[] = {

@@ -5,9 +5,9 @@
  * It is told once, shown by the metrics, and not asked for at once again.
  */
 
+#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 #include "src/core/text/gw_redis_reason.h"
-#include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 
