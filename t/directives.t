@@ -17,7 +17,8 @@ my $code = join("\n", map { Gateway::slurp($_) }
 
 # those that both modules have
 
-my $common = Gateway::slurp("$top/src/common/ngx_gw_api.c");
+my $common = join("\n", map { Gateway::slurp("$top/src/$_") }
+                        'common/ngx_gw_api.c', 'redis/ngx_gw_redis_conf.c');
 
 my %context = (MAIN => 'http', SRV => 'server', LOC => 'location',
                UPS => 'upstream');
@@ -65,7 +66,9 @@ subtest 'every directive is documented, with its contexts' => sub {
 subtest 'every parameter is documented' => sub {
     my %in_code = map { $_ => 1 } grep { defined }
                   "$code$common" =~ /(?:ngx_string\(|,\s)"([a-z_]+)="
-                                    |_is\([^,]+,\s+"([a-z_]+)=/gx;
+                                    |_is\([^,]+,\s+"([a-z_]+)=
+                                    |\{\ ngx_string\("([a-z_]+)"\),\s+
+                                     offsetof\(ngx_gw_redis_params_t/gx;
     my %in_docs = map { $_ => 1 } map { $_->{syntax} =~ /\b([a-z_]+)=/g }
                   values %docs;
 

@@ -218,3 +218,49 @@ ngx_gw_api_path(ngx_http_request_t *r, ngx_str_t *rest)
 
     return rest->len ? NGX_OK : NGX_DECLINED;
 }
+
+
+ngx_int_t
+ngx_gw_api_args(ngx_http_request_t *r, const char *const *names,
+    ngx_str_t *other)
+{
+    u_char      *p, *last, *end, *equal;
+    uint32_t     seen;
+    ngx_uint_t   i;
+
+    seen = 0;
+    last = r->args.data + r->args.len;
+
+    for (p = r->args.data; p < last; p = end + 1) {
+        end = ngx_strlchr(p, last, '&');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        if (end == p) {
+            continue;
+        }
+
+        equal = ngx_strlchr(p, end, '=');
+
+        other->data = p;
+        other->len = (equal ? equal : end) - p;
+
+        for (i = 0; names[i] != NULL; i++) {
+            if (ngx_strlen(names[i]) == other->len
+                && ngx_strncmp(names[i], p, other->len) == 0)
+            {
+                break;
+            }
+        }
+
+        if (names[i] == NULL || (seen & (1u << i))) {
+            return NGX_DECLINED;
+        }
+
+        seen |= 1u << i;
+    }
+
+    return NGX_OK;
+}

@@ -5,7 +5,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 192;
+plan tests => 200;
 
 no_long_string();
 log_level('info');
@@ -422,3 +422,15 @@ qr/\[emerg\] .*"\/dev\/null", the state file of upstream "u", is not a file of a
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*invalid value "1" of "write" in "lb_api", it must be "on" or "off" in .*nginx\.conf:\d+/
+
+
+
+=== TEST 33: arguments are not known
+--- request eval
+["GET /upstreams?x=1", "GET /upstreams/u?limit=2", "GET /upstreams/u/servers/1?",
+ "POST /upstreams/u/servers?force=1\n$::new"]
+--- error_code eval
+[400, 400, 200, 400]
+--- response_body_like eval
+['argument \\\\"x\\\\" is unknown', 'argument \\\\"limit\\\\" is unknown',
+ '"id":1,', 'argument \\\\"force\\\\" is unknown']

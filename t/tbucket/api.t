@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 284;
+plan tests => 304;
 
 no_long_string();
 log_level('info');
@@ -453,10 +453,13 @@ Location: /my%20clients/user1
 --- config
     location /clients {
         tbucket_api zone=z write=on;
-        if ($arg_tag) { set $tag 1; }
+        if ($http_x_tag) { set $tag 1; }
     }
+--- more_headers
+Content-Type: application/json
+X-Tag: 1
 --- request eval
-["POST /clients?tag=1\n$::user1", "GET /clients/user1"]
+["POST /clients\n$::user1", "GET /clients/user1"]
 --- error_code eval
 [201, 200]
 
@@ -552,7 +555,7 @@ qr/\[emerg\] .*unknown zone "nosuch" in "tbucket_api": no "tbucket_zone" declare
     location /clients { tbucket_api write=on; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*"tbucket_api" directive must have "zone" parameter in .*:\d+/
+qr/\[emerg\] .*"tbucket_api" must have "zone" parameter in .*:\d+/
 
 
 
@@ -669,3 +672,22 @@ qr/\[emerg\] .*invalid value "yes" of "write" in "tbucket_api", it must be "on" 
 --- must_die
 --- error_log eval
 qr/\[emerg\] .*invalid number of arguments in "tbucket_api" directive in .*:\d+/
+
+
+
+=== TEST 49: arguments that are not known, or given twice, and hashes
+--- request eval
+["GET /clients?page=1", "GET /clients?limit=1&limit=2", "GET /clients/a?limit=1",
+ "PUT /clients/a?force\n{}", "POST /clients?limit=1\n$::user1",
+ "GET /clients?client_id=a&hash=1", "GET /clients?hash=12",
+ "GET /clients?hash=0000000000000000", "GET /clients?hash=ffffffffffffffff",
+ "GET /clients?&limit=1&"]
+--- error_code eval
+[400, 400, 400, 400, 400, 400, 400, 404, 404, 200]
+--- response_body_like eval
+['argument \\\\"page\\\\" is unknown here, or given twice',
+ 'argument \\\\"limit\\\\"', 'argument \\\\"limit\\\\"',
+ 'argument \\\\"force\\\\"', 'argument \\\\"limit\\\\"',
+ 'argument \\\\"hash\\\\"',
+ 'hash is \\\\"12\\\\", must be 16 hexadecimal digits',
+ ('no registered client has the hash') x 2, '"clients":\[\]']

@@ -28,7 +28,11 @@ sub config
         listen 127.0.0.1:%%PORT%%;
         client_max_body_size 20m;
         keepalive_requests 1000000;
-        location / { tbucket zone=z; try_files /none =204; }
+        location / {
+            tbucket zone=z;
+            add_header X-Hash \$tbucket_client_hash always;
+            try_files /none =204;
+        }
         location /clients { tbucket_api zone=z write=on; }
     }
 END
@@ -429,6 +433,28 @@ subtest 'without a master process' => sub {
     is(api($g, 'PUT', '/clients/a', limits(5, 0.001))->{code}, 201,
        'written');
     is(api($g, 'GET', '/clients/a')->{json}{capacity}, 5, 'and read');
+};
+
+subtest 'a hash in a log leads to its client' => sub {
+    my $g = gateway(config());
+
+    api($g, 'PUT', "/clients/c$_", limits(5, 0.001)) for 1 .. 200;
+
+    for my $id (qw(c1 c77 c200)) {
+        my $hash = request($g, 'GET', '/',
+                           headers => { 'X-API-Key' => $id })->{headers}{'x-hash'};
+
+        is(api($g, 'GET', "/clients?hash=$hash")->{json}{client_id}, $id,
+           "that of $id");
+        is_deeply([sort keys %{ api($g, 'GET', '/clients?hash=' . uc $hash)->{json} }],
+                  [sort keys %{ api($g, 'GET', "/clients/$id")->{json} }],
+                  'shown as by its id');
+    }
+
+    my $hash = request($g, 'GET', '/',
+                       headers => { 'X-API-Key' => 'no' })->{headers}{'x-hash'};
+    is(api($g, 'GET', "/clients?hash=$hash")->{code}, 404,
+       'that of an unregistered one does not');
 };
 
 done_testing();

@@ -72,6 +72,7 @@ my @asked = (
     ['get /clients', 200, '/clients?limit=1'],
     ['get /clients', 400, '/clients?limit=0'],
     ['get /clients', 400, '/clients?cursor=x'],
+    ['get /clients', 404, '/clients?hash=0000000000000001'],
     ['post /clients', 201, '/clients', $client->('user1')],
     ['post /clients', 409, '/clients', $client->('user1')],
     ['post /clients', 400, '/clients', '{}'],

@@ -131,3 +131,29 @@ gw_hex(char c)
 
     return (lower >= 'a' && lower <= 'f') ? lower - 'a' + 10 : -1;
 }
+
+
+bool
+gw_hex64(const char *text, size_t len, uint64_t *number)
+{
+    int     digit;
+    size_t  i;
+
+    if (len != 16) {
+        return false;
+    }
+
+    *number = 0;
+
+    for (i = 0; i < len; i++) {
+        digit = gw_hex(text[i]);
+
+        if (digit < 0) {
+            return false;
+        }
+
+        *number = *number << 4 | (unsigned) digit;
+    }
+
+    return true;
+}

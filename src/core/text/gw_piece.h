@@ -8,7 +8,9 @@
 #define GW_PIECE_H
 
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 
 /* [start, end); both may be NULL if it is empty. */
@@ -56,6 +58,10 @@ gw_piece_status_t gw_piece_decode(gw_piece_t piece, char *dst, size_t max,
 /* The value of a hexadecimal digit, or -1. */
 
 int gw_hex(char c);
+
+/* Reads a number of exactly 16 hexadecimal digits; false if it is not one. */
+
+bool gw_hex64(const char *text, size_t len, uint64_t *number);
 
 
 #endif /* GW_PIECE_H */

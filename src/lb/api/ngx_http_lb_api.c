@@ -93,14 +93,22 @@ ngx_http_lb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static ngx_int_t
 ngx_http_lb_api_handler(ngx_http_request_t *r)
 {
+    ngx_str_t                arg;
     ngx_http_lb_where_t      where;
     ngx_http_lb_loc_conf_t  *llcf;
+
+    static const char *const  none = NULL;
 
     if (ngx_gw_api_headers(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_lb_upstream_module);
+
+    if (ngx_gw_api_args(r, &none, &arg) != NGX_OK) {
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                                 "argument \"%V\" is unknown", &arg);
+    }
 
     ngx_http_lb_api_where(r, &where);
 

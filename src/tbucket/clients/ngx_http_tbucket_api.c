@@ -9,6 +9,7 @@
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/core/text/gw_id.h"
+#include "src/core/text/gw_piece.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/tbucket/clients/ngx_http_tbucket_write.h"
@@ -17,6 +18,8 @@
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_api_id(ngx_http_request_t *r,
     ngx_str_t *id, gw_id_status_t *status);
+static ngx_int_t ngx_http_tbucket_api_hash(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *hex);
 static ngx_int_t ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api);
 static ngx_int_t ngx_http_tbucket_api_item(ngx_http_request_t *r,
@@ -33,6 +36,17 @@ static const ngx_gw_param_t  ngx_http_tbucket_api_params[] = {
       .words = ngx_gw_param_switch },
 
     { .name = ngx_null_string }
+};
+
+
+/* The arguments of requests about one client, and about all of them. */
+
+static const char *const  ngx_http_tbucket_api_item_args[] = {
+    "client_id", NULL
+};
+
+static const char *const  ngx_http_tbucket_api_list_args[] = {
+    "limit", "cursor", "hash", NULL
 };
 
 
@@ -77,7 +91,7 @@ static ngx_int_t
 ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 {
     ngx_int_t                     rc;
-    ngx_str_t                     id;
+    ngx_str_t                     id, arg;
     gw_id_status_t                status;
     ngx_http_tbucket_loc_conf_t  *lcf;
 
@@ -92,9 +106,23 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
     switch (rc) {
 
     case NGX_OK:
+        if (ngx_gw_api_args(r, ngx_http_tbucket_api_item_args, &arg)
+            != NGX_OK)
+        {
+            break;
+        }
+
         return ngx_http_tbucket_api_item(r, lcf->api, &id);
 
     case NGX_DONE:
+        if (ngx_gw_api_args(r, (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+                               ? ngx_http_tbucket_api_list_args
+                               : &ngx_http_tbucket_api_item_args[1], &arg)
+            != NGX_OK)
+        {
+            break;
+        }
+
         return ngx_http_tbucket_api_collection(r, lcf->api);
 
     case NGX_DECLINED:
@@ -113,6 +141,10 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
     default:
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                             "argument \"%V\" is unknown here, or given twice",
+                             &arg);
 }
 
 
@@ -167,7 +199,16 @@ static ngx_int_t
 ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api)
 {
+    ngx_str_t  hex;
+
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+
+        if (ngx_http_arg(r, (u_char *) "hash", sizeof("hash") - 1, &hex)
+            == NGX_OK)
+        {
+            return ngx_http_tbucket_api_hash(r, api->zone, &hex);
+        }
+
         return ngx_http_tbucket_list(r, api->zone);
     }
 
@@ -180,6 +221,35 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     }
 
     return ngx_gw_json_not_allowed(r, "GET, HEAD, POST");
+}
+
+
+/* The registered client with that $tbucket_client_hash. */
+
+static ngx_int_t
+ngx_http_tbucket_api_hash(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *hex)
+{
+    uint64_t   lo;
+    ngx_str_t  id;
+
+    if (!gw_hex64((char *) hex->data, hex->len, &lo)) {
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                                 "hash is \"%V\", must be 16 hexadecimal "
+                                 "digits", hex);
+    }
+
+    id.data = ngx_pnalloc(r->pool, GW_ID_MAX);
+    if (id.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_tbucket_client_of_hash(zone, lo, &id) != NGX_OK) {
+        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
+                                 "no registered client has the hash %V", hex);
+    }
+
+    return ngx_http_tbucket_show(r, zone, &id);
 }
 
 

@@ -33,8 +33,6 @@ typedef struct {
 
 static ngx_int_t ngx_http_tbucket_list_args(ngx_http_request_t *r,
     ngx_http_tbucket_list_t *list);
-static ngx_int_t ngx_http_tbucket_list_cursor(ngx_str_t *arg,
-    uint64_t *cursor);
 static void ngx_http_tbucket_list_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_tbucket_list_some(ngx_http_tbucket_list_t *list);
 static ngx_int_t ngx_http_tbucket_list_more(ngx_http_tbucket_list_t *list);
@@ -101,7 +99,7 @@ ngx_http_tbucket_list_args(ngx_http_request_t *r,
     }
 
     if (ngx_http_arg(r, (u_char *) "cursor", 6, &arg) == NGX_OK
-        && ngx_http_tbucket_list_cursor(&arg, &list->after) != NGX_OK)
+        && !gw_hex64((char *) arg.data, arg.len, &list->after))
     {
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
                                  "cursor is \"%V\", must be the \"next\" of "
@@ -109,32 +107,6 @@ ngx_http_tbucket_list_args(ngx_http_request_t *r,
     }
 
     return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_list_cursor(ngx_str_t *arg, uint64_t *cursor)
-{
-    int     digit;
-    size_t  i;
-
-    if (arg->len != 16) {
-        return NGX_ERROR;
-    }
-
-    *cursor = 0;
-
-    for (i = 0; i < 16; i++) {
-        digit = gw_hex((char) arg->data[i]);
-
-        if (digit < 0) {
-            return NGX_ERROR;
-        }
-
-        *cursor = *cursor << 4 | (unsigned) digit;
-    }
-
-    return NGX_OK;
 }
 
 

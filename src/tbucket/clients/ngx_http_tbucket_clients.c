@@ -166,6 +166,39 @@ ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone, uint64_t *after,
 }
 
 
+ngx_int_t
+ngx_http_tbucket_client_of_hash(ngx_http_tbucket_zone_t *zone, uint64_t lo,
+    ngx_str_t *id)
+{
+    bool                 found;
+    uint32_t             budget;
+    tb_registry_entry_t  entry;
+
+    /* no client has the hash 0 */
+
+    if (lo == 0) {
+        return NGX_DECLINED;
+    }
+
+    budget = 1;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    found = tb_registry_next(zone->shared->registry, lo - 1, &budget, &entry);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (!found || entry.hash.lo != lo) {
+        return NGX_DECLINED;
+    }
+
+    id->len = entry.len;
+    ngx_memcpy(id->data, entry.id, entry.len);
+
+    return NGX_OK;
+}
+
+
 void
 ngx_http_tbucket_clients_mend(ngx_http_tbucket_zone_t *zone)
 {

@@ -81,6 +81,14 @@ ngx_int_t ngx_http_tbucket_client_list(ngx_http_tbucket_zone_t *zone,
     uint64_t *after, ngx_http_tbucket_client_t *clients, ngx_uint_t *n);
 
 /*
+ * The id of the registered client whose hash.lo is lo, put into GW_ID_MAX bytes
+ * at id->data: NGX_OK or NGX_DECLINED.  Takes the mutex.
+ */
+
+ngx_int_t ngx_http_tbucket_client_of_hash(ngx_http_tbucket_zone_t *zone,
+    uint64_t lo, ngx_str_t *id);
+
+/*
  * Brings registry and table in line for the client that a worker was at
  * when it died, if one did.  Costs one load if not; else takes the mutex.
  * For the refill ticker.

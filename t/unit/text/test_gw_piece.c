@@ -105,6 +105,26 @@ decoding_stays_within_its_room(void **state)
 }
 
 
+static void
+a_number_of_sixteen_hexadecimal_digits(void **state)
+{
+    uint64_t  n;
+
+    (void) state;
+
+    assert_true(gw_hex64("0123456789abCDEF", 16, &n));
+    assert_true(n == UINT64_C(0x0123456789abcdef));
+    assert_true(gw_hex64("ffffffffffffffff", 16, &n));
+    assert_true(n == UINT64_MAX);
+
+    assert_false(gw_hex64("0123456789abcdef", 15, &n));
+    assert_false(gw_hex64("0123456789abcdef0", 17, &n));
+    assert_false(gw_hex64("0123456789abcdeg", 16, &n));
+    assert_false(gw_hex64("-123456789abcdef", 16, &n));
+    assert_false(gw_hex64("", 0, &n));
+}
+
+
 int
 main(void)
 {
@@ -112,7 +132,8 @@ main(void)
         cmocka_unit_test(a_prefix_is_taken_off_if_it_is_there),
         cmocka_unit_test(what_is_not_found_is_at_the_end),
         cmocka_unit_test(numbers_are_digits_within_a_maximum),
-        cmocka_unit_test(decoding_stays_within_its_room)
+        cmocka_unit_test(decoding_stays_within_its_room),
+        cmocka_unit_test(a_number_of_sixteen_hexadecimal_digits)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

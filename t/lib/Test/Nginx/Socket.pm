@@ -400,7 +400,17 @@ sub check_logs
 
     check_grep($block, \@error, $repeated);
     check_log($block, 'error', \@error, $repeated);
-    check_log($block, 'access', [split /^/, $nginx->access_log], $repeated)
+
+    # a request is logged after its response
+
+    my @access;
+    my @wanted = patterns($block->access_log);
+    Gateway::wait_for(sub {
+        @access = split /^/, $nginx->access_log;
+        return !grep { my $pattern = $_;
+                       !grep { matches($_, $pattern) } @access } @wanted;
+    }, 5);
+    check_log($block, 'access', \@access, $repeated)
         if !defined $block->ignore_response;
 }
 
