@@ -47,7 +47,7 @@ struct ngx_gw_task_s {
 /* What a task, or another part by that name, is in. */
 
 #define ngx_gw_task_data(task, type, field)                                  \
-    ((type *) ((u_char *) (task) - offsetof(type, field)))
+    ((type *) ((u_char *) task - offsetof(type, field)))
 
 
 /*

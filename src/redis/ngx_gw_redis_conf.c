@@ -267,11 +267,11 @@ ngx_gw_redis_conf_threads(ngx_conf_t *cf, ngx_gw_redis_conf_t *conf)
 {
     ngx_uint_t  i, named;
 
-    named = 0;
-
 #if (NGX_THREADS)
     named = (conf->kind == GW_REDIS_SENTINEL
              || conf->kind == GW_REDIS_CLUSTER);
+#else
+    named = 0;
 #endif
 
     for (i = 0; i < conf->nhosts; i++) {

@@ -248,7 +248,8 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     /* the memory of the two scopes is not alike */
 
     old = ngx_http_tbucket_old_zone(zone);
-    shm_zone->noreuse = (old != NULL && (old->source == NULL) != (zone->source == NULL));
+    shm_zone->noreuse = (old != NULL && (old->source == NULL)
+                                        != (zone->source == NULL));
 
     shm_zone->data = zone;
     shm_zone->init = ngx_http_tbucket_init_zone;

@@ -48,7 +48,7 @@ lb_candidate_two(lb_roster_t *roster, const lb_view_t *view,
     length = view->order_length;
     step = lb_draw(ask->random, length);
 
-    for (i = 0; ; i++) {
+    for (i = 0;; i++) {
         found[0] = atomic_load_explicit(&view->order[step],
                                         memory_order_acquire);
 

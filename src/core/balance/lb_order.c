@@ -59,7 +59,7 @@ lb_order_next(lb_order_t *order)
     order->step++;
 
     most = INT64_MIN;
-    best = NULL;
+    best = order->group;
     best_position = 0;
 
     for (i = 0; i < order->ngroups; i++) {

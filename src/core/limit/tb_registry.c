@@ -44,6 +44,22 @@ tb_cell(const tb_registry_t *reg, uint32_t n)
 }
 
 
+/* What a link of a chain leads to, and where it is to lead: 0, nowhere. */
+
+static inline uint32_t
+tb_cell_linked(const _Atomic uint32_t *link)
+{
+    return atomic_load_explicit(link, memory_order_relaxed);
+}
+
+
+static inline void
+tb_cell_link(_Atomic uint32_t *link, uint32_t n)
+{
+    atomic_store_explicit(link, n, memory_order_release);
+}
+
+
 static _Atomic uint32_t *tb_registry_head(const tb_registry_t *reg,
     uint32_t i);
 static uint32_t tb_registry_chain(const tb_registry_t *reg, uint64_t lo);
@@ -103,7 +119,7 @@ tb_registry_set(tb_registry_t *reg, const tb_hash_t *h, const void *id,
     place = tb_registry_place(reg, h, &found);
 
     if (found) {
-        cell = tb_cell(reg, atomic_load_explicit(place, memory_order_relaxed));
+        cell = tb_cell(reg, tb_cell_linked(place));
         atomic_store_explicit(&cell->limits, limits, memory_order_release);
 
         return TB_REGISTRY_CHANGED;
@@ -123,8 +139,8 @@ tb_registry_set(tb_registry_t *reg, const tb_hash_t *h, const void *id,
     tb_cell_write_id(reg, cell, id, len);
 
     atomic_store_explicit(&cell->limits, limits, memory_order_release);
-    atomic_store_explicit(&cell->next, atomic_load_explicit(place, memory_order_relaxed), memory_order_release);
-    atomic_store_explicit(place, n, memory_order_release);
+    tb_cell_link(&cell->next, tb_cell_linked(place));
+    tb_cell_link(place, n);
 
     atomic_fetch_add_explicit(&reg->entries, 1, memory_order_release);
 
@@ -145,9 +161,9 @@ tb_registry_remove(tb_registry_t *reg, const tb_hash_t *h)
         return false;
     }
 
-    n = atomic_load_explicit(place, memory_order_relaxed);
+    n = tb_cell_linked(place);
 
-    atomic_store_explicit(place, atomic_load_explicit(&tb_cell(reg, n)->next, memory_order_relaxed), memory_order_release);
+    tb_cell_link(place, tb_cell_linked(&tb_cell(reg, n)->next));
 
     atomic_fetch_sub_explicit(&reg->entries, 1, memory_order_release);
 
@@ -167,7 +183,7 @@ tb_registry_find(const tb_registry_t *reg, const tb_hash_t *h,
     place = tb_registry_place(reg, h, &found);
 
     if (found && entry != NULL) {
-        tb_cell_read(reg, tb_cell(reg, atomic_load_explicit(place, memory_order_relaxed)), entry);
+        tb_cell_read(reg, tb_cell(reg, tb_cell_linked(place)), entry);
     }
 
     return found;
@@ -183,8 +199,7 @@ tb_registry_next(const tb_registry_t *reg, uint64_t after, uint32_t *budget,
 
     for (i = tb_registry_chain(reg, after); i < reg->nheads; i++) {
 
-        n = atomic_load_explicit(tb_registry_head(reg, i),
-                                 memory_order_relaxed);
+        n = tb_cell_linked(tb_registry_head(reg, i));
 
         while (n != 0) {
             cell = tb_cell(reg, n);
@@ -194,7 +209,7 @@ tb_registry_next(const tb_registry_t *reg, uint64_t after, uint32_t *budget,
                 return true;
             }
 
-            n = atomic_load_explicit(&cell->next, memory_order_relaxed);
+            n = tb_cell_linked(&cell->next);
         }
 
         if (*budget == 0) {
@@ -298,7 +313,7 @@ tb_registry_place(const tb_registry_t *reg, const tb_hash_t *h, bool *found)
     place = tb_registry_head(reg, tb_registry_chain(reg, h->lo));
 
     for ( ;; ) {
-        n = atomic_load_explicit(place, memory_order_relaxed);
+        n = tb_cell_linked(place);
 
         if (n == 0) {
             return place;
@@ -339,9 +354,9 @@ tb_cell_alloc(tb_registry_t *reg, size_t n)
         got = atomic_load_explicit(&reg->free, memory_order_relaxed);
 
         if (got != 0) {
-            atomic_store_explicit(&reg->free,
-                         atomic_load_explicit(&tb_cell(reg, got)->next, memory_order_relaxed), memory_order_release);
-            atomic_fetch_sub_explicit(&reg->free_count, 1, memory_order_release);
+            tb_cell_link(&reg->free, tb_cell_linked(&tb_cell(reg, got)->next));
+            atomic_fetch_sub_explicit(&reg->free_count, 1,
+                                      memory_order_release);
 
         } else if (used < reg->ncells) {
             got = ++used;
@@ -356,7 +371,7 @@ tb_cell_alloc(tb_registry_t *reg, size_t n)
             return 0;
         }
 
-        atomic_store_explicit(&tb_cell(reg, got)->next, first, memory_order_release);
+        tb_cell_link(&tb_cell(reg, got)->next, first);
         first = got;
     }
 
@@ -377,8 +392,8 @@ tb_cell_free(tb_registry_t *reg, uint32_t n)
     more = cell->more;
 
     for ( ;; ) {
-        atomic_store_explicit(&cell->next, atomic_load_explicit(&reg->free, memory_order_relaxed), memory_order_release);
-        atomic_store_explicit(&reg->free, n, memory_order_release);
+        tb_cell_link(&cell->next, tb_cell_linked(&reg->free));
+        tb_cell_link(&reg->free, n);
         atomic_fetch_add_explicit(&reg->free_count, 1, memory_order_release);
 
         if (more == 0) {
@@ -403,7 +418,7 @@ tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell, const char *id,
     uint32_t         n, next;
     tb_cell_more_t  *rest;
 
-    n = atomic_load_explicit(&cell->next, memory_order_relaxed);
+    n = tb_cell_linked(&cell->next);
 
     part = len < TB_CELL_FIRST ? len : TB_CELL_FIRST;
 
@@ -416,7 +431,7 @@ tb_cell_write_id(const tb_registry_t *reg, tb_cell_t *cell, const char *id,
         len -= part;
         part = len < TB_CELL_MORE ? len : TB_CELL_MORE;
 
-        next = atomic_load_explicit(&tb_cell(reg, n)->next, memory_order_relaxed);
+        next = tb_cell_linked(&tb_cell(reg, n)->next);
 
         rest = (tb_cell_more_t *) tb_cell(reg, n);
         rest->more = next;

@@ -24,9 +24,9 @@
  *
  * All functions: the caller holds the lock of the zone, so that loads need no
  * order; stores are in the order of the program (release), as a caller may be
- * killed between any two.  An entry is put in and taken out by one store.  A caller that dies may leave up to five cells
- * in no chain and on no list, and the counts off by as much; nothing else is
- * affected.
+ * killed between any two.  An entry is put in and taken out by one store.  A
+ * caller that dies may leave up to five cells in no chain and on no list, and
+ * the counts off by as much; nothing else is affected.
  */
 
 

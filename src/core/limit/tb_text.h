@@ -49,8 +49,8 @@ tb_text_status_t tb_text_capacity(const char *text, size_t len,
 
 /*
  * A number: 0, or TB_COST_MIN .. TB_COST_MAX once it is in µtok of the table,
- * what *cost is set to.  What is less than one of these counts as one more.  TB_TEXT_LARGE, with *cost the end of the range, for
- * a larger one.
+ * what *cost is set to.  What is less than one of these counts as one more.
+ * TB_TEXT_LARGE, with *cost the end of the range, for a larger one.
  */
 
 tb_text_status_t tb_text_cost(const char *text, size_t len, uint32_t unit,

@@ -185,7 +185,8 @@ tb_usage_is_text(const tb_usage_t *u, const char *p, const char *next,
         return false;
     }
 
-    return next - p >= 6 && next + 1 < end && (next[1] == '\n' || next[1] == '\r')
+    return next - p >= 6 && next + 1 < end
+           && (next[1] == '\n' || next[1] == '\r')
            && !tb_usage_names_it(p, next);
 }
 

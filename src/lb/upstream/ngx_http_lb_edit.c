@@ -370,6 +370,7 @@ static void
 ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
 {
     ngx_queue_t          *q;
+    ngx_http_lb_edit_t   *edit;
     ngx_http_lb_state_t  *state;
 
     state = lcf->state;
@@ -381,9 +382,10 @@ ngx_http_lb_edit_next(ngx_http_lb_srv_conf_t *lcf)
         q = ngx_queue_head(&state->waiting);
         ngx_queue_remove(q);
 
-        state->edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
+        edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
 
-        ngx_http_lb_edit_run(state->edit);
+        state->edit = edit;
+        ngx_http_lb_edit_run(edit);
     }
 
     if (!ngx_queue_empty(&state->waiting) && !state->event.timer_set) {

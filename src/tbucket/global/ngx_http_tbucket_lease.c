@@ -1,7 +1,8 @@
 
 /*
  * Leases in shared memory.  A lease says itself whose it is, so that a slot
- * which gets another owner, by whatever way, is noticed by who looks at it next.
+ * which gets another owner, by whatever way, is noticed by who looks at it
+ * next.
  *
  * While there are no leases, words refill by the clock, with the node's share,
  * or with all of the limit where there is no other node.  Tokens are added

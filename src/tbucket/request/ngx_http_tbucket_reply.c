@@ -185,15 +185,21 @@ static ngx_int_t
 ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
+    uint64_t   wait;
+    ngx_int_t  rc;
+
+    wait = ctx->charge.wait;
+
     if (ctx->status == NGX_HTTP_TBUCKET_REJECTED
-        && ctx->charge.wait != NGX_HTTP_TBUCKET_NEVER
-        && !ctx->grpc
-        && ngx_http_tbucket_add_number(r,
-                                       ngx_http_tbucket_name("Retry-After"),
-                                       ngx_http_tbucket_seconds(ctx->charge.wait))
-           != NGX_OK)
+        && wait != NGX_HTTP_TBUCKET_NEVER
+        && !ctx->grpc)
     {
-        return NGX_ERROR;
+        rc = ngx_http_tbucket_add_number(r,
+                                         ngx_http_tbucket_name("Retry-After"),
+                                         ngx_http_tbucket_seconds(wait));
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     switch (ctx->headers) {

@@ -102,7 +102,6 @@ what_was_not_spent_is_gone_after_a_window(void **state)
     assert_true(lb_budget_allows(&spent, &budget, now + 800));
     assert_false(lb_budget_allows(&spent, &budget, now + 2000));
     assert_false(lb_budget_allows(&spent, &budget, now + 200000000));
-
 }
 
 

@@ -117,7 +117,8 @@ test_capacity_is_a_whole_number_in_range(void **state)
     for (i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         capacity = 77;
 
-        if (tb_text_capacity(examples[i].text, strlen(examples[i].text), 1, &capacity)
+        if (tb_text_capacity(examples[i].text, strlen(examples[i].text), 1,
+                             &capacity)
             != examples[i].status)
         {
             fail_msg("\"%s\": the other status", examples[i].text);
