@@ -91,8 +91,8 @@ typedef uint64_t  tb_limits_t;
  * In force: all tokens come with a new window, and the rate is since when
  * this one has been in force, in ms mod 2^40 (tb_window.h); time earns nothing,
  * since tokens are leased (tb_lease.h); or since they are places for requests
- * in flight: then the capacity is TB_CAPACITY_MAX whatever the limit, which is in
- * the rate, and what is missing to it is in use, also when limits change.
+ * in flight: then the capacity is TB_CAPACITY_MAX whatever the limit, which is
+ * in the rate, and what is missing to it is in use, also when limits change.
  */
 #define TB_LIMITS_WINDOW      UINT64_C(2)
 #define TB_LIMITS_LEASED      UINT64_C(4)
