@@ -48,12 +48,14 @@ END
 
 sub text
 {
-    my ($method, $uri, $body) = @_;
+    my ($method, $uri, $body, $agent) = @_;
 
-    $body //= '';
+    $body  //= '';
+    $agent //= 'none';
 
-    return "$method $uri HTTP/1.1\r\nHost: a\r\nContent-Length: "
-           . length($body) . "\r\nContent-Type: application/json\r\n\r\n$body";
+    return "$method $uri HTTP/1.1\r\nHost: a\r\nUser-Agent: $agent\r\n"
+           . 'Content-Length: ' . length($body)
+           . "\r\nContent-Type: application/json\r\n\r\n$body";
 }
 
 
@@ -175,7 +177,7 @@ sub first
     my ($g, $n, $uri, $body) = @_;
 
     my ($large, $small) = map { client($g) } 1 .. 2;
-    my $text = text('POST', "$uri?n=$n", $body);
+    my $text = text('POST', $uri, $body, "n$n");
 
     $large->send(substr($text, 0, -1));
     $small->send(text('GET', '/'));
@@ -189,13 +191,13 @@ sub first
     });
 
     $large->send(substr($text, -1));
-    $small->send(text('GET', "/?n=$n"));
+    $small->send(text('GET', '/', '', "n$n"));
 
     is($large->response->{code}, 400, "$uri: the large one is answered");
 
     my @methods;
     wait_for(sub {
-        @methods = $g->access_log =~ m{"(\w+) \S*\?n=$n }g;
+        @methods = $g->access_log =~ m{"(\w+) /[^"]*" \d+ \d+ "-" "n$n"}g;
         return @methods == 2;
     });
 
