@@ -579,6 +579,8 @@ sub alone
     ok(wait_for(sub { figure($g, 'degraded_seconds_total') > 0 }),
        "$name: counts as time on its own");
     unlike($g->log, qr/\[alert\]|exited on signal/, "$name: nothing breaks");
+
+    return $g;
 }
 
 
@@ -611,13 +613,16 @@ END
         return gateway($text, workers => 2, log_level => 'notice');
     };
 
-    alone($start->('redis://127.0.0.1:' . free_port()), 'nobody there');
-    alone($start->('redis://few:pw@127.0.0.1:' . $r->port), 'no rights');
-    alone($start->('redis://less:pw@127.0.0.1:' . $r->port), 'no command');
-    alone($start->($replica), 'a replica');
+    # each is gone before the next one, so that it does not join it
+
+    alone($start->('redis://127.0.0.1:' . free_port()), 'nobody there')->stop;
+    alone($start->('redis://few:pw@127.0.0.1:' . $r->port), 'no rights')->stop;
+    alone($start->('redis://less:pw@127.0.0.1:' . $r->port),
+          'no command')->stop;
+    alone($start->($replica), 'a replica')->stop;
 
     $r->command(qw(CONFIG SET min-replicas-to-write 5));
-    alone($start->($r), 'too few replicas');
+    alone($start->($r), 'too few replicas')->stop;
     $r->command(qw(CONFIG SET min-replicas-to-write 0));
 
     $r->command(qw(CONFIG SET maxmemory 1));
