@@ -41,14 +41,6 @@ ngx_gw_leader_seize(ngx_gw_leader_t *leader, ngx_msec_t term)
 }
 
 
-ngx_uint_t
-ngx_gw_leader_is_absent(ngx_gw_leader_t *leader)
-{
-    return !ngx_gw_leader_is_present(atomic_load_explicit(&leader->word,
-                                                      memory_order_acquire));
-}
-
-
 void
 ngx_gw_leader_resign(ngx_gw_leader_t *leader)
 {

@@ -39,10 +39,6 @@ ngx_uint_t ngx_gw_leader_claim(ngx_gw_leader_t *leader, ngx_msec_t term);
 
 void ngx_gw_leader_seize(ngx_gw_leader_t *leader, ngx_msec_t term);
 
-/* Whether there is no leader, this process included. */
-
-ngx_uint_t ngx_gw_leader_is_absent(ngx_gw_leader_t *leader);
-
 /* Ends the term if this process is the leader. */
 
 void ngx_gw_leader_resign(ngx_gw_leader_t *leader);

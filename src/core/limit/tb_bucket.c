@@ -190,26 +190,22 @@ tb_bucket_next(tb_limits_t limits, int64_t left)
 uint64_t
 tb_bucket_spend_time(tb_limits_t limits, uint64_t tokens)
 {
-    uint64_t  rate;
+    uint64_t  ms;
 
-    rate = tb_limits_rate(limits);
+    ms = tb_limits_time(limits, tokens * TB_TOKEN);
 
-    if (rate == 0) {
-        return UINT64_MAX;
+    if (ms == UINT64_MAX) {
+        return ms;
     }
 
-    return tokens == 0 ? 1 : (tokens * TB_STEPS_A_SECOND + rate - 1) / rate;
+    return ms > 1000 ? (ms + 999) / 1000 : 1;
 }
 
 
 uint64_t
 tb_bucket_window(tb_limits_t limits)
 {
-    uint64_t  ms;
-
-    ms = tb_limits_time(limits, tb_limits_full(limits));
-
-    return ms == UINT64_MAX ? ms : (ms + 999) / 1000;
+    return tb_bucket_spend_time(limits, tb_limits_capacity(limits));
 }
 
 

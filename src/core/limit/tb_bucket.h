@@ -422,8 +422,8 @@ uint64_t tb_limits_time(tb_limits_t limits, uint64_t tokens);
 
 /*
  * Seconds in which a client that uses so many tokens (whole ones, at most the
- * capacity) stays within the rate, rounded up; at least 1, UINT64_MAX if the
- * rate is 0.
+ * capacity) stays within the rate, rounded up; at least 1, UINT64_MAX if time
+ * earns nothing.
  */
 
 uint64_t tb_bucket_spend_time(tb_limits_t limits, uint64_t tokens);

@@ -553,6 +553,10 @@ test_who_spends_what_is_left_in_time_stays_within_the_rate(void **state)
 
     assert_true(tb_bucket_spend_time(tb_limits(9, R_SECOND, 0), 0) == 1);
     assert_true(tb_bucket_spend_time(tb_limits(9, 0, 0), 3) == UINT64_MAX);
+    assert_true(tb_bucket_spend_time(tb_limits(9, 7, TB_LIMITS_WINDOW), 3)
+                == UINT64_MAX);
+    assert_true(tb_bucket_spend_time(tb_limits(9, 7, TB_LIMITS_PLACES), 3)
+                == UINT64_MAX);
 }
 
 
