@@ -21,6 +21,7 @@
 #include "src/core/limit/tb_registry.h"
 #include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_table_sweep.h"
+#include "src/core/limit/tb_window.h"
 
 
 #define NGX_HTTP_TBUCKET_HEADERS_OFF     0
@@ -78,7 +79,11 @@ typedef struct {
     /* written once, before the first worker of the first cycle starts */
     uint8_t                      secret[TB_SECRET_SIZE];
     tb_table_t                  *table;
+    tb_plans_t                  *plans;     /* of the table */
     tb_registry_t               *registry;
+
+    /* which window of a quota is in force; any worker, see tb_window.h */
+    _Atomic uint64_t             window;
 
     /* who runs the refill ticker; the rest of the group is the holder's */
     _Alignas(64) ngx_gw_leader_t  refill;
@@ -127,13 +132,40 @@ typedef struct {
 } ngx_http_tbucket_key_t;
 
 
+/* What a zone limits. */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_RATE = 0,
+    NGX_HTTP_TBUCKET_QUOTA,
+    NGX_HTTP_TBUCKET_INFLIGHT
+} ngx_http_tbucket_kind_e;
+
+
+/* Of a zone with a quota. */
+
+typedef struct {
+    tb_period_t                  period;
+    tb_tz_t                      tz;
+
+    /* this worker's: the window that its clock was in last, s since 1970 */
+    _Atomic int64_t              begin;
+    _Atomic int64_t              end;
+} ngx_http_tbucket_quota_t;
+
+
 /* A zone as this cycle's configuration has it. */
 
 typedef struct {
     ngx_str_t                    name;
     ngx_http_tbucket_key_t       key;
     ngx_http_tbucket_key_t       fallback;
-    tb_limits_t                  limits;    /* of unregistered clients */
+    ngx_http_tbucket_kind_e      kind;
+    uint32_t                     unit;      /* single units in a token */
+    ngx_flag_t                   known;     /* registered clients only */
+    tb_limits_t                  limits;    /* of unregistered clients; those
+                                               of a quota in any window: see
+                                               ngx_http_tbucket_limits() */
+    ngx_http_tbucket_quota_t     quota;
     ngx_str_t                    policy;    /* RateLimit-Policy for these */
     ngx_str_t                    remaining; /* RateLimit, up to the number */
     ngx_flag_t                   has_fallback;

@@ -10,6 +10,7 @@
 #include "src/common/ngx_gw_param.h"
 #include "src/core/limit/tb_text.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_zone.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
@@ -18,18 +19,29 @@
 typedef struct {
     ngx_str_t    name;
     size_t       size;
-    uint64_t     rate;
-    uint32_t     capacity;
+    ngx_str_t    rate;
+    ngx_str_t    capacity;
+    ngx_str_t    quota;
+    ngx_str_t    tz;
+    uint32_t     inflight;
+    uint32_t     unit;
     ngx_str_t   *key;
     ngx_str_t    fallback;
+    ngx_flag_t   known;
     ngx_flag_t   global;
 } ngx_http_tbucket_zone_args_t;
 
 
 static ngx_int_t ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *value,
     void *conf);
-static ngx_int_t ngx_http_tbucket_rate_arg(ngx_conf_t *cf, ngx_str_t *value,
-    void *conf);
+static ngx_int_t ngx_http_tbucket_zone_limits(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_zone_goes(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_args_t *args);
+static ngx_int_t ngx_http_tbucket_zone_rate(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_zone_quota(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone);
 static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
 static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
@@ -50,24 +62,50 @@ static const ngx_conf_enum_t  ngx_http_tbucket_scopes[] = {
 };
 
 
+static const ngx_conf_enum_t  ngx_http_tbucket_known[] = {
+    { ngx_string("required"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
 static const ngx_gw_param_t  ngx_http_tbucket_zone_params[] = {
 
     { .name = ngx_string("zone="), .kind = NGX_GW_PARAM_OWN,
       ngx_gw_param_field(ngx_http_tbucket_zone_args_t, name),
       .set = ngx_http_tbucket_zone_arg, .required = 1 },
 
-    { .name = ngx_string("rate="), .kind = NGX_GW_PARAM_OWN,
+    { .name = ngx_string("rate="), .kind = NGX_GW_PARAM_STRING,
       ngx_gw_param_field(ngx_http_tbucket_zone_args_t, rate),
-      .set = ngx_http_tbucket_rate_arg, .required = 1,
       .allowed = "a number followed by r/s, r/m, r/h or r/d, from 1r/d to "
                  "1000000r/s" },
 
-    { .name = ngx_string("capacity="), .kind = NGX_GW_PARAM_NUMBER,
+    { .name = ngx_string("capacity="), .kind = NGX_GW_PARAM_STRING,
       ngx_gw_param_field(ngx_http_tbucket_zone_args_t, capacity),
+      .allowed = "from 1 to 1000000" },
+
+    { .name = ngx_string("quota="), .kind = NGX_GW_PARAM_STRING,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, quota),
+      .allowed = "a number from 1 to 1000000, followed by /hour, /day, "
+                 "/week or /month" },
+
+    { .name = ngx_string("tz="), .kind = NGX_GW_PARAM_STRING,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, tz),
+      .allowed = "a time zone such as \"Europe/Berlin\"" },
+
+    { .name = ngx_string("inflight="), .kind = NGX_GW_PARAM_NUMBER,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, inflight),
       .min = 1, .max = TB_CAPACITY_MAX },
 
     { .name = ngx_string("fallback="), .kind = NGX_GW_PARAM_STRING,
       ngx_gw_param_field(ngx_http_tbucket_zone_args_t, fallback) },
+
+    { .name = ngx_string("known="), .kind = NGX_GW_PARAM_WORD,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, known),
+      .words = ngx_http_tbucket_known },
+
+    { .name = ngx_string("unit="), .kind = NGX_GW_PARAM_NUMBER,
+      ngx_gw_param_field(ngx_http_tbucket_zone_args_t, unit),
+      .min = 1, .max = TB_UNIT_MAX },
 
     { .name = ngx_string("scope="), .kind = NGX_GW_PARAM_WORD,
       ngx_gw_param_field(ngx_http_tbucket_zone_args_t, global),
@@ -112,10 +150,6 @@ ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
-    }
-
-    if (args.capacity == 0) {
-        args.capacity = tb_rate_capacity(args.rate);
     }
 
     return ngx_http_tbucket_add_zone(cf, conf, &args);
@@ -174,13 +208,144 @@ ngx_http_tbucket_zone_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 }
 
 
-static ngx_int_t
-ngx_http_tbucket_rate_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
-{
-    ngx_http_tbucket_zone_args_t  *args = conf;
+/* What the zone limits, once all parameters are known. */
 
-    return tb_text_rate((char *) value->data, value->len, 1, &args->rate)
-           == TB_TEXT_OK ? NGX_OK : NGX_DECLINED;
+static ngx_int_t
+ngx_http_tbucket_zone_limits(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone)
+{
+    if (ngx_http_tbucket_zone_goes(cf, args) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    zone->unit = args->unit ? args->unit : 1;
+
+    if (args->quota.len) {
+        zone->kind = NGX_HTTP_TBUCKET_QUOTA;
+        return ngx_http_tbucket_zone_quota(cf, args, zone);
+    }
+
+    if (args->inflight) {
+        zone->kind = NGX_HTTP_TBUCKET_INFLIGHT;
+        zone->limits = tb_limits(TB_CAPACITY_MAX, args->inflight,
+                                 TB_LIMITS_PLACES);
+        return NGX_OK;
+    }
+
+    return ngx_http_tbucket_zone_rate(cf, args, zone);
+}
+
+
+/* One limit, and what goes with that. */
+
+static ngx_int_t
+ngx_http_tbucket_zone_goes(ngx_conf_t *cf, ngx_http_tbucket_zone_args_t *args)
+{
+    const char  *name, *with;
+
+    if ((args->rate.len != 0) + (args->quota.len != 0) + (args->inflight != 0)
+        != 1)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"tbucket_zone\" must have one of \"rate\", "
+                           "\"quota\" and \"inflight\" parameters");
+        return NGX_ERROR;
+    }
+
+    name = NULL;
+    with = NULL;
+
+    if (args->capacity.len && args->rate.len == 0) {
+        name = "capacity";
+        with = "\"rate\"";
+
+    } else if (args->tz.len && args->quota.len == 0) {
+        name = "tz";
+        with = "\"quota\"";
+
+    } else if (args->unit && args->inflight) {
+        name = "unit";
+        with = "\"rate\" or \"quota\"";
+
+    } else if (args->global && args->rate.len == 0) {
+        name = "scope=global";
+        with = "\"rate\"";
+    }
+
+    if (name == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%s\" in \"tbucket_zone\" goes with %s only",
+                       name, with);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_zone_rate(ngx_conf_t *cf, ngx_http_tbucket_zone_args_t *args,
+    ngx_http_tbucket_zone_t *zone)
+{
+    uint32_t  capacity, unit;
+    uint64_t  rate;
+
+    unit = zone->unit;
+
+    if (tb_text_rate((char *) args->rate.data, args->rate.len, unit, &rate)
+        != TB_TEXT_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" of \"rate\" in "
+                           "\"tbucket_zone\", it must be a number followed by "
+                           "r/s, r/m, r/h or r/d, from %uDr/d to %uDr/s",
+                           &args->rate, unit > 10 ? unit / 10 : 1,
+                           TB_CAPACITY_MAX * unit);
+        return NGX_ERROR;
+    }
+
+    capacity = tb_rate_capacity(rate);
+
+    if (args->capacity.len
+        && tb_text_capacity((char *) args->capacity.data, args->capacity.len,
+                            unit, &capacity)
+           != TB_TEXT_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" of \"capacity\" in "
+                           "\"tbucket_zone\", it must be from %uD to %uD%s",
+                           &args->capacity, unit, TB_CAPACITY_MAX * unit,
+                           unit > 1 ? ", a multiple of \"unit\"" : "");
+        return NGX_ERROR;
+    }
+
+    zone->limits = tb_limits(capacity, rate,
+                             args->global ? TB_LIMITS_LEASED : 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_zone_quota(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone)
+{
+    uint32_t  unit;
+
+    unit = zone->unit;
+
+    if (ngx_http_tbucket_quota_parse(zone, &args->quota) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" of \"quota\" in "
+                           "\"tbucket_zone\", it must be a number from %uD to "
+                           "%uD%s, followed by /hour, /day, /week or /month",
+                           &args->quota, unit, TB_CAPACITY_MAX * unit,
+                           unit > 1 ? ", a multiple of \"unit\"" : "");
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_quota_tz(cf, zone, &args->tz);
 }
 
 
@@ -220,8 +385,12 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     zone->source = args->global ? mcf->shared : NULL;
     zone->file = cf->conf_file->file.name.data;
     zone->line = cf->conf_file->line;
-    zone->limits = tb_limits(args->capacity, args->rate,
-                             args->global ? TB_LIMITS_LEASED : 0);
+    zone->known = args->known;
+
+    if (ngx_http_tbucket_zone_limits(cf, args, zone) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     zone->policy = ngx_http_tbucket_policy(cf->pool, zone);
     zone->remaining = ngx_http_tbucket_remaining(cf->pool, &zone->name);
 
@@ -242,14 +411,13 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
         }
     }
 
-
     zone->shm_zone = shm_zone;
 
-    /* the memory of the two scopes is not alike */
-
     old = ngx_http_tbucket_old_zone(zone);
-    shm_zone->noreuse = (old != NULL && (old->source == NULL)
-                                        != (zone->source == NULL));
+    shm_zone->noreuse = (old != NULL && (ngx_http_tbucket_zone_differs(zone,
+                                                                      old)
+                                         || (old->source == NULL)
+                                            != (zone->source == NULL)));
 
     shm_zone->data = zone;
     shm_zone->init = ngx_http_tbucket_init_zone;

@@ -10,6 +10,7 @@
 
 #include "src/common/ngx_gw_clock.h"
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 
@@ -100,8 +101,10 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 {
     bool                        again;
     uint32_t                    begin, i, n;
+    uint64_t                    now;
     tb_sweep_t                  seen;
     tb_table_t                 *table;
+    tb_limits_t                 limits;
     ngx_http_tbucket_shared_t  *shared;
 
     ngx_http_tbucket_clients_mend(zone);
@@ -112,6 +115,7 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
     shared = zone->shared;
     table = shared->table;
+    limits = ngx_http_tbucket_limits(zone, &now);
 
     begin = atomic_load_explicit(&shared->cursor, memory_order_relaxed);
     again = begin != 0;
@@ -135,12 +139,12 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
         ngx_memzero(&seen, sizeof(tb_sweep_t));
 
-        tb_table_tick(table, i, n, ngx_current_msec, zone->limits, &seen);
+        tb_table_tick(table, i, n, now, limits, &seen);
 
         if (seen.unclean || seen.buckets == 0) {
             ngx_shmtx_lock(&zone->shpool->mutex);
 
-            tb_table_collect(table, i, n, ngx_current_msec, zone->limits);
+            tb_table_collect(table, i, n, now, limits);
 
             ngx_shmtx_unlock(&zone->shpool->mutex);
         }

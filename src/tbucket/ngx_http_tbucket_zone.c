@@ -9,6 +9,7 @@
 
 #include <sys/random.h>
 
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
 
@@ -19,6 +20,9 @@
  */
 
 #define NGX_HTTP_TBUCKET_SMALL  (1024 * 1024)
+
+/* bytes of the zone for each plan that there is room for */
+#define NGX_HTTP_TBUCKET_PLAN_SHARE  1024
 
 /* clients that are copied with the old zone's mutex held once */
 #define NGX_HTTP_TBUCKET_COPY   64
@@ -31,6 +35,8 @@ typedef struct {
 
 
 static void ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old);
+static ngx_int_t ngx_http_tbucket_create_plans(
+    ngx_http_tbucket_zone_t *zone);
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool,
     size_t beside);
 static void ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
@@ -106,6 +112,14 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     size = ngx_http_tbucket_table_size(shpool,
                                  zone->source ? zone->source->beside : 0);
 
+    if (ngx_http_tbucket_create_plans(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* of the smallest zones, a page is for the registry */
+
+    size = ngx_min(size, (shpool->pfree - 1) * ngx_pagesize);
+
     mem = ngx_slab_alloc(shpool, size);
     if (mem == NULL) {
         return NGX_ERROR;
@@ -120,6 +134,8 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (shared->table == NULL) {
         return NGX_ERROR;
     }
+
+    tb_table_use_plans(shared->table, shared->plans);
 
     if (zone->source != NULL && zone->source->init_zone(zone) != NGX_OK) {
         return NGX_ERROR;
@@ -142,6 +158,27 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     shpool->data = shared;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_create_plans(ngx_http_tbucket_zone_t *zone)
+{
+    size_t       n;
+    tb_plans_t  *plans;
+
+    n = zone->shm_zone->shm.size / NGX_HTTP_TBUCKET_PLAN_SHARE;
+    n = ngx_min(n, TB_PLANS);
+
+    plans = ngx_slab_calloc(zone->shpool, tb_plan_size(n));
+    if (plans == NULL) {
+        return NGX_ERROR;
+    }
+
+    tb_plan_init(plans, n);
+    zone->shared->plans = plans;
 
     return NGX_OK;
 }
@@ -178,11 +215,20 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 
     if (zone->shm_zone->noreuse) {
 
-        /* the scope has changed: nginx frees what is so marked as an old
-           zone, so the mark goes to that one */
+        /* the scope or the kind has changed: nginx frees what is so marked as
+           an old zone, so the mark goes to that one */
 
         zone->shm_zone->noreuse = 0;
         old->shm_zone->noreuse = 1;
+    }
+
+    if (ngx_http_tbucket_zone_differs(zone, old)) {
+        ngx_http_tbucket_supersede(old);
+
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "tbucket: zone \"%V\" limits in another way and begins "
+                      "anew", &zone->name);
+        return;
     }
 
     ngx_time_update();
@@ -307,7 +353,8 @@ static ngx_uint_t
 ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, tb_registry_entry_t *entry)
 {
-    uint64_t        tokens;
+    uint64_t        now, tokens;
+    tb_limits_t     dflt;
     tb_result_t     bucket;
     tb_registry_t  *registry;
 
@@ -321,16 +368,18 @@ ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
     }
 
     tokens = tb_limits_full(entry->limits);
+    dflt = ngx_http_tbucket_limits(old, &now);
 
-    if (tb_table_read(old->shared->table, &entry->hash, ngx_current_msec,
-                      old->limits, &bucket)
+    if (tb_table_read(old->shared->table, &entry->hash, now, dflt, &bucket)
         == TB_PASS)
     {
         tokens = bucket.left;
     }
 
-    if (tb_table_put(zone->shared->table, &entry->hash, ngx_current_msec,
-                     zone->limits, entry->limits, tokens))
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (tb_table_put(zone->shared->table, &entry->hash, now, dflt,
+                     entry->limits, tokens))
     {
         return 1;
     }
@@ -376,21 +425,26 @@ ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
     uint64_t      now;
     tb_hash_t     h;
     tb_table_t   *to;
-    tb_limits_t   limits;
+    tb_limits_t   dflt, limits;
     tb_result_t   copy;
 
-    now = ngx_current_msec;
+    dflt = ngx_http_tbucket_limits(old, &now);
     to = zone->shared->table;
 
-    if (!tb_table_bucket(old->shared->table, i, &now, old->limits, &h,
-                         &limits, &tokens)
-        || tb_limits_is_full(limits, tokens)
-        || tb_table_read(to, &h, now, zone->limits, &copy) == TB_PASS)
+    if (!tb_table_bucket(old->shared->table, i, &now, dflt, &h, &limits,
+                         &tokens)
+        || tb_limits_is_full(limits, tokens))
     {
         return;
     }
 
-    if (tb_table_put(to, &h, now, zone->limits, 0, tokens)) {
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (tb_table_read(to, &h, now, dflt, &copy) == TB_PASS) {
+        return;
+    }
+
+    if (tb_table_put(to, &h, now, dflt, 0, tokens)) {
         buckets->kept++;
 
     } else {

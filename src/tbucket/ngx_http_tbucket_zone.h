@@ -28,5 +28,16 @@ void ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 ngx_http_tbucket_zone_t *ngx_http_tbucket_old_zone(
     ngx_http_tbucket_zone_t *zone);
 
+/* Whether what one of them holds says nothing about the other. */
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_zone_differs(ngx_http_tbucket_zone_t *a,
+    ngx_http_tbucket_zone_t *b)
+{
+    return a->kind != b->kind || a->unit != b->unit
+           || (a->kind == NGX_HTTP_TBUCKET_QUOTA
+               && a->quota.period != b->quota.period);
+}
+
 
 #endif /* NGX_HTTP_TBUCKET_ZONE_H */

@@ -15,7 +15,12 @@ refused('%s',
     'tbucket_zone all rate=1r/s;'
         => '"tbucket_zone" must have "zone" parameter',
     'tbucket_zone all zone=z:1m;'
-        => '"tbucket_zone" must have "rate" parameter',
+        => '"tbucket_zone" must have one of "rate", "quota" and "inflight" '
+           . 'parameters',
+    'tbucket_zone all zone=z:1m rate=1r/s quota=5/day;'
+        => 'must have one of "rate", "quota" and "inflight"',
+    'tbucket_zone all zone=z:1m quota=5/day inflight=5;'
+        => 'must have one of "rate", "quota" and "inflight"',
     'tbucket_zone all;'
         => 'invalid number of arguments in "tbucket_zone" directive',
     'tbucket_zone "" zone=z:1m rate=1r/s;' => 'the key is empty',
@@ -58,8 +63,21 @@ refused('tbucket_zone all zone=z:1m rate=1r/s %s;',
                                  . '"global"',
     'burst=5'                 => 'invalid parameter "burst=5" in '
                                  . '"tbucket_zone", it must be "zone=", '
-                                 . '"rate=", "capacity=", "fallback=" or '
-                                 . '"scope="',
+                                 . '"rate=", "capacity=", "quota=", "tz=", '
+                                 . '"inflight=", "fallback=", "known=", '
+                                 . '"unit=" or "scope="',
+    'known=maybe'             => 'invalid value "maybe" of "known" in '
+                                 . '"tbucket_zone", it must be "required"',
+    'known=required known=required' => 'has duplicate "known" parameter',
+    'tz=UTC'                  => '"tz" in "tbucket_zone" goes with "quota" '
+                                 . 'only',
+    map({ ("unit=$_" => qq(invalid value "$_" of "unit" in "tbucket_zone", )
+                        . 'it must be from 1 to 1000') }
+        qw(0 1001 1.5 -1 x), ''),
+    'unit=10 capacity=15'     => 'invalid value "15" of "capacity" in '
+                                 . '"tbucket_zone", it must be from 10 to '
+                                 . '10000000, a multiple of "unit"',
+    'unit=10 capacity=10000010' => 'it must be from 10 to 10000000',
     map({ ("capacity=$_" => qq(invalid value "$_" of "capacity" in )
                             . '"tbucket_zone", it must be from 1 to 1000000') }
         qw(0 1000001 1.5 -1 x 1k 99999999999999999999999), ''),
@@ -76,6 +94,53 @@ refused('tbucket_zone all zone=z:1m rate=%s;',
                  . '1000000r/s') }
         '', qw(0r/s 0.9r/d 1000001r/s 1000000.1r/s 0.00001r/s
            99999999999999999999r/s 0.03r/h)),
+);
+
+refused('tbucket_zone all zone=z:1m unit=1000 rate=%s;',
+    map { ($_ => qq(invalid value "$_" of "rate" in "tbucket_zone", it must )
+                 . 'be a number followed by r/s, r/m, r/h or r/d, from 100r/d '
+                 . 'to 1000000000r/s') }
+        qw(1000000001r/s 0r/s 1r/d)
+);
+
+# quota and inflight
+
+refused('tbucket_zone all zone=z:1m quota=%s;',
+    map({ ($_ => qq(invalid value "$_" of "quota" in "tbucket_zone", it )
+                 . 'must be a number from 1 to 1000000, followed by /hour, '
+                 . '/day, /week or /month') }
+        qw(5 5/ /day 5/year 5/days 5/Day 0/day 1000001/day -5/day 5.5/day
+           5r/d 5/day/day 99999999999999999999999/day)),
+    ''                => 'invalid value "" of "quota"',
+    '5/day capacity=5' => '"capacity" in "tbucket_zone" goes with "rate" only',
+    '5/day scope=global' => '"scope=global" in "tbucket_zone" goes with '
+                            . '"rate" only',
+    '5/day unit=10'   => 'it must be a number from 10 to 10000000, a multiple '
+                         . 'of "unit", followed by /hour',
+    '5/day quota=5/day' => 'has duplicate "quota" parameter',
+    map({ ("5/day tz=$_" => qq(invalid value "$_" of "tz" in )
+                            . '"tbucket_zone", it must be a time zone such '
+                            . 'as "Europe/Berlin"') }
+        qw(../UTC Europe//Berlin /etc/localtime Europe/ UTC%00 Europe/Ber.lin),
+        'a b' =~ s/ //r . ':'),
+    '5/day tz='        => 'invalid value "" of "tz"',
+    '5/day tz=Europe'  => '"/usr/share/zoneinfo/Europe" is no file of the tz '
+                          . 'database',
+    '5/day tz=Mars/City' => 'open() "/usr/share/zoneinfo/Mars/City" failed '
+                            . '(2: No such file or directory)',
+);
+
+refused('tbucket_zone all zone=z:1m inflight=%s;',
+    map({ ($_ => qq(invalid value "$_" of "inflight" in "tbucket_zone", it )
+                 . 'must be from 1 to 1000000') }
+        qw(0 1000001 1.5 -1 x), ''),
+    '5 inflight=5'   => 'has duplicate "inflight" parameter',
+    '5 capacity=5'   => '"capacity" in "tbucket_zone" goes with "rate" only',
+    '5 tz=UTC'       => '"tz" in "tbucket_zone" goes with "quota" only',
+    '5 unit=10'      => '"unit" in "tbucket_zone" goes with "rate" or "quota" '
+                        . 'only',
+    '5 scope=global' => '"scope=global" in "tbucket_zone" goes with "rate" '
+                        . 'only',
 );
 
 # scope=global

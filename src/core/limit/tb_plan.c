@@ -8,13 +8,15 @@
 
 
 void
-tb_plan_init(tb_plans_t *plans)
+tb_plan_init(tb_plans_t *plans, uint32_t n)
 {
-    atomic_store_explicit(&plans->limits[TB_PLAN_BLOCKED],
+    plans->n = n;
+
+    atomic_store_explicit(&plans->plan[TB_PLAN_BLOCKED].limits,
                           tb_limits(TB_CAPACITY_BLOCKED, 0, 0),
                           memory_order_relaxed);
 
-    atomic_store_explicit(&plans->limits[TB_PLAN_UNLIMITED],
+    atomic_store_explicit(&plans->plan[TB_PLAN_UNLIMITED].limits,
                           tb_limits(TB_CAPACITY_UNLIMITED, TB_RATE_MAX, 0),
                           memory_order_relaxed);
 }
@@ -25,8 +27,8 @@ tb_plan_free(const tb_plans_t *plans)
 {
     uint32_t  n;
 
-    for (n = TB_PLAN_FIRST; n < TB_PLANS; n++) {
-        if (tb_plan_get(plans, n) == 0 && plans->members[n] == 0) {
+    for (n = TB_PLAN_FIRST; n < plans->n; n++) {
+        if (tb_plan_get(plans, n) == 0 && plans->plan[n].members == 0) {
             return n;
         }
     }
@@ -38,7 +40,7 @@ tb_plan_free(const tb_plans_t *plans)
 void
 tb_plan_set(tb_plans_t *plans, uint32_t n, tb_limits_t limits)
 {
-    atomic_store_explicit(&plans->limits[n], limits & ~TB_LIMITS_FLAGS,
+    atomic_store_explicit(&plans->plan[n].limits, limits & ~TB_LIMITS_FLAGS,
                           memory_order_release);
 }
 
@@ -46,14 +48,14 @@ tb_plan_set(tb_plans_t *plans, uint32_t n, tb_limits_t limits)
 void
 tb_plan_join(tb_plans_t *plans, uint32_t n)
 {
-    plans->members[n]++;
+    plans->plan[n].members++;
 }
 
 
 void
 tb_plan_leave(tb_plans_t *plans, uint32_t n)
 {
-    plans->members[n]--;
+    plans->plan[n].members--;
 }
 
 
@@ -62,8 +64,8 @@ tb_plan_recount(tb_plans_t *plans)
 {
     uint32_t  n;
 
-    for (n = 0; n < TB_PLANS; n++) {
-        plans->members[n] = 0;
+    for (n = 0; n < plans->n; n++) {
+        plans->plan[n].members = 0;
     }
 }
 

@@ -15,6 +15,7 @@
 
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "src/core/limit/tb_bucket.h"
 
@@ -32,16 +33,34 @@
 
 typedef struct {
     /* written under the lock, read by anybody; 0: the zone's own */
-    _Atomic uint64_t  limits[TB_PLANS];
+    _Atomic uint64_t  limits;
 
     /* clients that name it; the lock */
-    uint32_t          members[TB_PLANS];
+    uint32_t          members;
+} tb_plan_t;
+
+
+typedef struct {
+    uint32_t          n;               /* that there is room for; set once */
+    tb_plan_t         plan[TB_PLANS];  /* n of these */
 } tb_plans_t;
 
 
-/* Zeroed memory becomes plans of which only those two are there. */
+/* Bytes for n plans, with those two. */
 
-void tb_plan_init(tb_plans_t *plans);
+static inline size_t
+tb_plan_size(uint32_t n)
+{
+    return offsetof(tb_plans_t, plan) + n * sizeof(tb_plan_t);
+}
+
+
+/*
+ * Zeroed memory becomes plans of which only those two are there, with room for
+ * n (TB_PLAN_FIRST .. TB_PLANS).
+ */
+
+void tb_plan_init(tb_plans_t *plans, uint32_t n);
 
 /* A number that no plan and no client has; TB_PLAN_NONE: all are taken. */
 
@@ -84,8 +103,9 @@ tb_plan_number(tb_limits_t own)
 static inline tb_limits_t
 tb_plan_get(const tb_plans_t *plans, uint32_t n)
 {
-    return n < TB_PLANS
-           ? atomic_load_explicit(&plans->limits[n], memory_order_acquire)
+    return n < plans->n
+           ? atomic_load_explicit(&plans->plan[n].limits,
+                                  memory_order_acquire)
            : 0;
 }
 

@@ -89,6 +89,20 @@ tb_window_limits(_Atomic uint64_t *current, int64_t begin, uint32_t quota,
 }
 
 
+/* A window begins in that minute, perhaps not with it. */
+
+int64_t
+tb_window_begin(const _Atomic uint64_t *current)
+{
+    uint64_t  minute;
+
+    minute = atomic_load_explicit(current, memory_order_acquire)
+             >> TB_WINDOW_BITS;
+
+    return (int64_t) (minute * 60 + 59);
+}
+
+
 /* Where clocks change by whole hours, the hours go on as before. */
 
 static void

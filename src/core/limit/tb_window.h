@@ -67,5 +67,12 @@ void tb_window(const tb_tz_t *tz, tb_period_t period, int64_t t,
 tb_limits_t tb_window_limits(_Atomic uint64_t *current, int64_t begin,
     uint32_t quota, uint64_t flags, uint64_t *now);
 
+/*
+ * An instant (s since 1970) of the window in force, in its first minute; of a
+ * table that has been used.
+ */
+
+int64_t tb_window_begin(const _Atomic uint64_t *current);
+
 
 #endif /* TB_WINDOW_H */

@@ -8,6 +8,7 @@
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 
@@ -26,9 +27,10 @@ ngx_http_tbucket_outcome_e
 ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     uint32_t capacity, uint64_t rate, uint64_t tokens)
 {
+    uint64_t                    now;
     tb_hash_t                   h;
     tb_table_t                 *table;
-    tb_limits_t                 limits;
+    tb_limits_t                 dflt, limits;
     tb_registry_t              *registry;
     tb_registry_status_t        status;
 
@@ -47,9 +49,10 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
         return NGX_HTTP_TBUCKET_NO_ROOM;
     }
 
-    if (!tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
-                             limits)
-        && !tb_table_put(table, &h, ngx_current_msec, zone->limits, limits,
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (!tb_table_set_limits(table, &h, now, dflt, limits)
+        && !tb_table_put(table, &h, now, dflt, limits,
                          tb_limits_full(limits)))
     {
         (void) tb_registry_remove(registry, &h);
@@ -60,8 +63,7 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     /* those of a source are set there */
 
     if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP && zone->source == NULL) {
-        (void) tb_table_set_tokens(table, &h, ngx_current_msec, zone->limits,
-                                   tokens);
+        (void) tb_table_set_tokens(table, &h, now, dflt, tokens);
     }
 
     ngx_http_tbucket_client_end(zone);
@@ -74,9 +76,10 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
 ngx_http_tbucket_outcome_e
 ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 {
-    uint64_t      full;
+    uint64_t      full, now;
     tb_hash_t     h;
     tb_table_t   *table;
+    tb_limits_t   dflt;
     tb_result_t   bucket;
 
     table = zone->shared->table;
@@ -91,15 +94,16 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
         return NGX_HTTP_TBUCKET_MISSING;
     }
 
-    if (tb_table_read(table, &h, ngx_current_msec, zone->limits, &bucket)
-        == TB_PASS
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (tb_table_read(table, &h, now, dflt, &bucket) == TB_PASS
         && tb_limits_is_full(bucket.limits, bucket.left))
     {
         full = (uint64_t) bucket.left;
     }
 
-    (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits, 0);
-    tb_table_forget(table, &h, ngx_current_msec, zone->limits, full);
+    (void) tb_table_set_limits(table, &h, now, dflt, 0);
+    tb_table_forget(table, &h, now, dflt, full);
 
     ngx_http_tbucket_client_end(zone);
 
@@ -111,6 +115,7 @@ ngx_int_t
 ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     ngx_http_tbucket_client_t *client)
 {
+    uint64_t   now;
     tb_hash_t  h;
 
     h = tb_hash(id->data, id->len, zone->shared->secret);
@@ -132,7 +137,7 @@ ngx_http_tbucket_client_get(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     }
 
     client->entry.hash = h;
-    client->entry.limits = zone->limits;
+    client->entry.limits = ngx_http_tbucket_limits(zone, &now);
     client->entry.len = id->len;
     ngx_memcpy(client->entry.id, id->data, id->len);
 
@@ -243,11 +248,14 @@ ngx_http_tbucket_client_end(ngx_http_tbucket_zone_t *zone)
 static void
 ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone)
 {
+    uint64_t              now;
     tb_hash_t             h;
     tb_table_t           *table;
+    tb_limits_t           dflt;
     tb_registry_entry_t   entry;
 
     table = zone->shared->table;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     h.lo = atomic_load_explicit(&zone->shared->edited_lo,
                                 memory_order_acquire);
@@ -259,14 +267,11 @@ ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone)
     }
 
     if (!tb_registry_find(zone->shared->registry, &h, &entry)) {
-        (void) tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
-                                   0);
+        (void) tb_table_set_limits(table, &h, now, dflt, 0);
 
-    } else if (!tb_table_set_limits(table, &h, ngx_current_msec, zone->limits,
-                                    entry.limits))
-    {
-        (void) tb_table_put(table, &h, ngx_current_msec, zone->limits,
-                            entry.limits, tb_limits_full(entry.limits));
+    } else if (!tb_table_set_limits(table, &h, now, dflt, entry.limits)) {
+        (void) tb_table_put(table, &h, now, dflt, entry.limits,
+                            tb_limits_full(entry.limits));
     }
 
     ngx_http_tbucket_client_end(zone);
@@ -279,10 +284,14 @@ static ngx_int_t
 ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_client_t *client)
 {
+    uint64_t     now;
+    tb_limits_t  dflt;
     tb_result_t  bucket;
 
-    if (tb_table_read(zone->shared->table, &client->entry.hash,
-                      ngx_current_msec, zone->limits, &bucket)
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (tb_table_read(zone->shared->table, &client->entry.hash, now, dflt,
+                      &bucket)
         != TB_PASS)
     {
         client->tokens = tb_limits_full(client->entry.limits);

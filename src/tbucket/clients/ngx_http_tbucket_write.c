@@ -14,6 +14,7 @@
 #include "src/tbucket/clients/ngx_http_tbucket_api_body.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 
@@ -401,21 +402,23 @@ ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write)
 static void
 ngx_http_tbucket_write_touch(ngx_http_tbucket_write_t *write)
 {
+    uint64_t                    now;
     tb_hash_t                   h;
     ngx_uint_t                  i;
+    tb_limits_t                 dflt;
     tb_result_t                 bucket;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_change_t  *change;
 
     zone = write->zone;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     for (i = 0; i < write->n; i++) {
         change = &write->changes[i];
 
         h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
 
-        (void) tb_table_read(zone->shared->table, &h, ngx_current_msec,
-                             zone->limits, &bucket);
+        (void) tb_table_read(zone->shared->table, &h, now, dflt, &bucket);
     }
 }
 
@@ -485,6 +488,8 @@ static ngx_int_t
 ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
     ngx_http_tbucket_change_t *change, tb_hash_t *h)
 {
+    uint64_t                    now;
+    tb_limits_t                 dflt;
     ngx_http_tbucket_shared_t  *shared;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
@@ -494,12 +499,12 @@ ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
     }
 
     shared = write->zone->shared;
+    dflt = ngx_http_tbucket_limits(write->zone, &now);
 
     write->cells += tb_registry_cells(change->id.len);
 
     if (write->cells <= tb_registry_room(shared->registry)
-        && tb_table_has_room(shared->table, h, ngx_current_msec,
-                             write->zone->limits))
+        && tb_table_has_room(shared->table, h, now, dflt))
     {
         return NGX_OK;
     }

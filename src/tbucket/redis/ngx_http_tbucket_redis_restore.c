@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 
 #include "src/core/limit/tb_tokens.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
@@ -101,11 +102,11 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
     ngx_uint_t hashes)
 {
     size_t                       i;
-    uint64_t                     left;
+    uint64_t                     left, now;
     tb_hash_t                    h;
     ngx_uint_t                   n;
     redisReply                  *value;
-    tb_limits_t                  limits, own;
+    tb_limits_t                  dflt, limits, own;
     tb_registry_entry_t          entry;
     ngx_http_tbucket_zone_t     *zone;
     ngx_http_tbucket_scratch_t  *scratch;
@@ -135,7 +136,8 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
 
         own = tb_registry_find(zone->shared->registry, &h, &entry)
               ? entry.limits : 0;
-        limits = own ? own : zone->limits;
+        dflt = ngx_http_tbucket_limits(zone, &now);
+        limits = own ? own : dflt;
 
         left = tb_tokens_credit(scratch->client.tokens, scratch->client.at,
                                 ngx_http_tbucket_redis_time(rz), limits);
@@ -143,10 +145,10 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         /* requests that are served meanwhile need no lock */
 
         if (left < tb_limits_full(limits)) {
-            n += tb_table_lower_tokens(zone->shared->table, &h,
-                                       ngx_current_msec, zone->limits, left)
-                 || tb_table_put(zone->shared->table, &h, ngx_current_msec,
-                                 zone->limits, own, left);
+            n += tb_table_lower_tokens(zone->shared->table, &h, now, dflt,
+                                       left)
+                 || tb_table_put(zone->shared->table, &h, now, dflt, own,
+                                 left);
         }
 
         ngx_shmtx_unlock(&zone->shpool->mutex);

@@ -12,6 +12,7 @@
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
 #include "src/common/ngx_gw_clock.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
@@ -159,11 +160,14 @@ ngx_uint_t
 ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
 {
     uint32_t                  n;
+    uint64_t                  now;
     tb_table_t               *table;
+    tb_limits_t               limits;
     ngx_http_tbucket_save_t  *save;
 
     save = &rz->save;
     table = rz->zone->shared->table;
+    limits = ngx_http_tbucket_limits(rz->zone, &now);
 
     while (tb_table_each(table, &save->slot, &n)) {
 
@@ -171,8 +175,8 @@ ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
             return 0;
         }
 
-        tb_emptiest_gather(&save->buckets, table, save->slot, n,
-                           ngx_current_msec, rz->zone->limits);
+        tb_emptiest_gather(&save->buckets, table, save->slot, n, now,
+                           limits);
 
         save->slot += n;
     }

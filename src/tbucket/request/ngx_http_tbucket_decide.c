@@ -10,6 +10,7 @@
 #include "src/core/limit/tb_take.h"
 #include "src/core/limit/tb_text.h"
 #include "src/core/text/gw_addr.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 
@@ -176,6 +177,8 @@ static ngx_int_t
 ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
+    uint64_t                  now;
+    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
@@ -184,9 +187,10 @@ ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *c,
         return zone->source->peek(c, ctx);
     }
 
-    c->verdict = tb_table_peek(zone->shared->table, &c->hash,
-                               ngx_current_msec, zone->limits, c->cost,
-                               &c->result);
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    c->verdict = tb_table_peek(zone->shared->table, &c->hash, now, dflt,
+                               c->cost, &c->result);
 
     return NGX_OK;
 }
@@ -212,7 +216,9 @@ ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 static ngx_int_t
 ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 {
+    uint64_t                    now;
     ngx_uint_t                  i;
+    tb_limits_t                 dflt;
     ngx_http_tbucket_charge_t  *c;
 
     for (i = 0; i < n; i++) {
@@ -240,8 +246,9 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
             continue;
         }
 
-        tb_table_give(c->zone->shared->table, &c->hash, ngx_current_msec,
-                      c->zone->limits, c->cost);
+        dflt = ngx_http_tbucket_limits(c->zone, &now);
+
+        tb_table_give(c->zone->shared->table, &c->hash, now, dflt, c->cost);
 
         c->result.left += c->cost;
     }
@@ -377,13 +384,15 @@ static ngx_gw_inline ngx_int_t
 ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
+    uint64_t                  now;
+    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
-    c->verdict = tb_table_take_first(zone->shared->table, &c->hash,
-                                     ngx_current_msec, zone->limits, c->cost,
-                                     &c->result);
+    c->verdict = tb_table_take_first(zone->shared->table, &c->hash, now,
+                                     dflt, c->cost, &c->result);
 
     if (c->verdict == TB_PASS
         || (c->verdict == TB_REFUSE && zone->source == NULL))
@@ -401,7 +410,9 @@ static ngx_int_t
 ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
+    uint64_t                  now;
     tb_table_t               *table;
+    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
@@ -411,14 +422,16 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
         return zone->source->take(c, ctx);
     }
 
-    c->verdict = tb_table_take(table, &c->hash, ngx_current_msec,
-                               zone->limits, c->cost, &c->result);
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    c->verdict = tb_table_take(table, &c->hash, now, dflt, c->cost,
+                               &c->result);
 
     if (c->verdict == TB_ABSENT) {
         ngx_shmtx_lock(&zone->shpool->mutex);
 
-        c->verdict = tb_table_insert(table, &c->hash, ngx_current_msec,
-                                     zone->limits, c->cost, &c->result);
+        c->verdict = tb_table_insert(table, &c->hash, now, dflt, c->cost,
+                                     &c->result);
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
     }

@@ -10,6 +10,7 @@
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
 #include "src/core/limit/tb_tokens.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
 
@@ -289,12 +290,13 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     tb_hash_t    h;
     tb_word_t    word;
     tb_table_t  *table;
-    tb_limits_t  limits;
+    tb_limits_t  dflt, limits;
 
-    now = s->now;
+    dflt = ngx_http_tbucket_limits(zone, &now);
+    now = ngx_max(now, s->now);
     table = zone->shared->table;
 
-    if (!tb_table_bucket(table, i, &now, zone->limits, &h, &limits, &tokens)
+    if (!tb_table_bucket(table, i, &now, dflt, &h, &limits, &tokens)
         || tb_limits_is_full(limits, tokens))
     {
         return;
@@ -504,23 +506,24 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
     const tb_hash_t *h, int64_t tokens, uint64_t at)
 {
     ngx_uint_t           rc;
-    tb_limits_t          limits, own;
+    uint64_t             now;
+    tb_limits_t          dflt, limits, own;
     tb_registry_entry_t  entry;
 
     rc = 1;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     own = tb_registry_find(zone->shared->registry, h, &entry)
           ? entry.limits : 0;
-    limits = own ? own : zone->limits;
+    limits = own ? own : dflt;
 
     tokens = tb_tokens_credit(tokens, at, ngx_http_tbucket_follow_clock(NULL),
                               limits);
 
     if (own || !tb_limits_is_full(limits, tokens)) {
-        rc = tb_table_put(zone->shared->table, h, ngx_current_msec,
-                          zone->limits, own, tokens);
+        rc = tb_table_put(zone->shared->table, h, now, dflt, own, tokens);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);

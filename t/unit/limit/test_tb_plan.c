@@ -38,7 +38,7 @@ create(void)
     memset(&zone, 0, sizeof(zone));
 
     t = tb_table_create(zone.table, sizeof(zone.table));
-    tb_plan_init(&zone.plans);
+    tb_plan_init(&zone.plans, TB_PLANS);
     tb_table_use_plans(t, &zone.plans);
 
     return t;

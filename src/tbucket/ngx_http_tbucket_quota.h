@@ -1,0 +1,65 @@
+
+/*
+ * The default limits of a zone at a time.  Those of a quota depend on the
+ * calendar's window; what is here of windows is where zone and time come
+ * from, and the rest is in tb_window.h.
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_QUOTA_H
+#define NGX_HTTP_TBUCKET_QUOTA_H
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/*
+ * "N/day" and the like, for a zone whose unit is known: sets the limits and
+ * the period.  NGX_OK or NGX_DECLINED.
+ */
+
+ngx_int_t ngx_http_tbucket_quota_parse(ngx_http_tbucket_zone_t *zone,
+    ngx_str_t *value);
+
+/*
+ * Reads the time zone of that name; an empty one is UTC.  NGX_OK, or NGX_ERROR
+ * after a line in the log.
+ */
+
+ngx_int_t ngx_http_tbucket_quota_tz(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *name);
+
+/* ngx_http_tbucket_limits() of a zone with a quota. */
+
+tb_limits_t ngx_http_tbucket_quota_limits(ngx_http_tbucket_zone_t *zone,
+    uint64_t *now);
+
+/* The window in force. */
+
+void ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
+    tb_window_t *window);
+
+/* Milliseconds until a new window is in force, at least 1. */
+
+uint64_t ngx_http_tbucket_quota_left(ngx_http_tbucket_zone_t *zone);
+
+
+/*
+ * The limits in force now of clients without own ones, for all functions of
+ * the zone's table; *now is set to the time to use with them.
+ */
+
+static ngx_inline tb_limits_t
+ngx_http_tbucket_limits(ngx_http_tbucket_zone_t *zone, uint64_t *now)
+{
+    *now = ngx_current_msec;
+
+    if (zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+        return ngx_http_tbucket_quota_limits(zone, now);
+    }
+
+    return zone->limits;
+}
+
+
+#endif /* NGX_HTTP_TBUCKET_QUOTA_H */
