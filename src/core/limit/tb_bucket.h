@@ -251,7 +251,14 @@ tb_limits_renewed(tb_limits_t limits, uint64_t now, uint64_t age,
         return tokens;
     }
 
-    return (limits & TB_LIMITS_LEASED) ? 0 : (int64_t) tb_limits_full(limits);
+    if (limits & TB_LIMITS_LEASED) {
+        return 0;
+    }
+
+    /* limits that stand for others are more than a word holds */
+
+    return tb_limits_capacity(limits) < TB_CAPACITY_MAX
+           ? (int64_t) tb_limits_full(limits) : (int64_t) TB_COST_MAX;
 }
 
 

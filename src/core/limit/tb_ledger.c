@@ -12,16 +12,21 @@
 #define TB_LEDGER_LOOKS  100
 
 
-/* The overflow bucket in entries; no other hash is thought to be this one. */
+/* The overflow bucket in rows; no other hash is thought to be this one. */
 
 static const tb_hash_t  tb_ledger_overflow = { 1, 0 };
 
 
 static bool tb_ledger_find(tb_ledger_own_t *own);
+static tb_verdict_t tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t,
+    uint64_t now, tb_limits_t dflt, tb_result_t *result, uint32_t *entry);
+static void tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t,
+    tb_ledger_row_t *from, uint32_t n, uint64_t now, tb_limits_t dflt);
 static void tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h);
 static void tb_ledger_end(tb_ledger_row_t *row);
 static void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
 static bool tb_ledger_is_overflow(const tb_hash_t *h);
+static void tb_ledger_add_shared(tb_ledger_row_t *row, uint32_t n);
 static void tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t,
     tb_ledger_entry_t *e, uint64_t now, tb_limits_t dflt);
 static bool tb_ledger_recount(tb_ledger_t *l, tb_table_t *t,
@@ -86,7 +91,7 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
     *entry = TB_LEDGER_NONE;
 
     if (own->free == TB_LEDGER_NONE && !tb_ledger_find(own)) {
-        return TB_REFUSE;
+        return tb_ledger_share(own, t, now, dflt, result, entry);
     }
 
     row = tb_ledger_row(own->ledger, own->row);
@@ -96,12 +101,15 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
     verdict = locked ? tb_table_insert(t, h, now, dflt, TB_TOKEN, result)
                      : tb_table_take(t, h, now, dflt, TB_TOKEN, result);
 
-    if (verdict == TB_PASS) {
+    if (verdict == TB_PASS && result->slot == NULL) {
+        *entry = TB_LEDGER_SHARED;
+        tb_ledger_add_shared(row, 1);
+
+    } else if (verdict == TB_PASS) {
         *entry = own->free;
         own->free = own->next[*entry];
 
-        tb_ledger_enter(tb_ledger_entry(own->ledger, *entry),
-                        result->slot ? h : &tb_ledger_overflow);
+        tb_ledger_enter(tb_ledger_entry(own->ledger, *entry), h);
     }
 
     tb_ledger_end(row);
@@ -114,6 +122,12 @@ void
 tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
     uint64_t now, tb_limits_t dflt)
 {
+    if (entry == TB_LEDGER_SHARED) {
+        tb_ledger_unshare(own, t, tb_ledger_row(own->ledger, own->row), 1,
+                          now, dflt);
+        return;
+    }
+
     tb_ledger_give(own, t, tb_ledger_entry(own->ledger, entry), now, dflt);
 
     own->next[entry] = own->free;
@@ -157,6 +171,11 @@ tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
     row = tb_ledger_row(l, dead);
 
     atomic_store_explicit(&row->dead, 1, memory_order_release);
+
+    tb_ledger_unshare(own, t, row,
+                      atomic_load_explicit(&row->shared,
+                                           memory_order_relaxed),
+                      now, dflt);
 
     for ( /* void */ ; *at < l->nblocks && n > 0; (*at)++, n--) {
 
@@ -221,6 +240,11 @@ tb_ledger_count(tb_ledger_t *l, const tb_hash_t *h)
     tb_ledger_entry_t  *e;
 
     n = 0;
+
+    for (i = 0; i < l->nrows && tb_ledger_is_overflow(h); i++) {
+        n += atomic_load_explicit(&tb_ledger_row(l, i)->shared,
+                                  memory_order_acquire);
+    }
 
     for (b = 0; b < l->nblocks; b++) {
 
@@ -320,6 +344,63 @@ tb_ledger_is_overflow(const tb_hash_t *h)
 }
 
 
+static void
+tb_ledger_add_shared(tb_ledger_row_t *row, uint32_t n)
+{
+    n += atomic_load_explicit(&row->shared, memory_order_relaxed);
+
+    atomic_store_explicit(&row->shared, n, memory_order_release);
+}
+
+
+/* Takes a place of the overflow bucket, for want of an entry. */
+
+static tb_verdict_t
+tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t, uint64_t now,
+    tb_limits_t dflt, tb_result_t *result, uint32_t *entry)
+{
+    tb_verdict_t      verdict;
+    tb_ledger_row_t  *row;
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    tb_ledger_begin(row, &tb_ledger_overflow);
+
+    verdict = tb_table_take_overflow(t, now, dflt, TB_TOKEN, result, true);
+    result->slot = NULL;
+
+    if (verdict == TB_PASS) {
+        *entry = TB_LEDGER_SHARED;
+        tb_ledger_add_shared(row, 1);
+    }
+
+    tb_ledger_end(row);
+
+    return verdict;
+}
+
+
+/* Gives back n places of a row, as a change of the caller's. */
+
+static void
+tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_row_t *from,
+    uint32_t n, uint64_t now, tb_limits_t dflt)
+{
+    tb_ledger_row_t  *row;
+
+    if (n == 0) {
+        return;
+    }
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    tb_ledger_begin(row, &tb_ledger_overflow);
+    tb_ledger_add_shared(from, -n);
+    tb_table_give_overflow(t, now, dflt, n * TB_TOKEN);
+    tb_ledger_end(row);
+}
+
+
 /* Frees the entry and gives its place back, as a change of the caller's. */
 
 static void
@@ -338,12 +419,7 @@ tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_entry_t *e,
 
     atomic_store_explicit(&e->lo, 0, memory_order_release);
 
-    if (tb_ledger_is_overflow(&h)) {
-        tb_table_give_overflow(t, now, dflt, TB_TOKEN);
-
-    } else {
-        (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
-    }
+    (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
 
     tb_ledger_end(row);
 }

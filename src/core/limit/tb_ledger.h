@@ -10,6 +10,9 @@
  *     blocks    of entries, which a process claims when it has no free one
  *     entries   one a request: the hash of the bucket, 0: free
  *
+ * Requests that share the overflow bucket have no entries; their number is in
+ * the row.  Where no entry is free a request becomes one of them.
+ *
  * Rows, but for owner and dead, and the entries of a block are written by
  * their owner alone.  Who settles for a dead one gives back entry by entry, as
  * changes of its own row; only of the bucket that the dead one was just
@@ -26,6 +29,7 @@
 
 #define TB_LEDGER_BLOCK  64        /* entries */
 #define TB_LEDGER_NONE   UINT32_MAX
+#define TB_LEDGER_SHARED (UINT32_MAX - 1)
 
 
 typedef struct {
@@ -36,6 +40,7 @@ typedef struct {
     _Atomic uint32_t   change;     /* one up before and after each change */
     _Atomic uint64_t   lo;         /* of the last change */
     _Atomic uint64_t   hi;
+    _Atomic uint32_t   shared;     /* places of the overflow bucket */
 } tb_ledger_row_t;
 
 
@@ -84,8 +89,7 @@ bool tb_ledger_claim(tb_ledger_t *l, tb_ledger_own_t *own, uint32_t owner,
 /*
  * The decision for a request that is to be in flight: tb_table_take(), or if
  * locked tb_table_insert(), of one place.  TB_PASS: *entry is what
- * tb_ledger_return() gives back.  TB_REFUSE: also where no entry is free;
- * then *entry is TB_LEDGER_NONE and *result is not set.
+ * tb_ledger_return() gives back; else TB_LEDGER_NONE.
  */
 
 tb_verdict_t tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t,

@@ -17,7 +17,7 @@ tb_plan_init(tb_plans_t *plans, uint32_t n)
                           memory_order_relaxed);
 
     atomic_store_explicit(&plans->plan[TB_PLAN_UNLIMITED].limits,
-                          tb_limits(TB_CAPACITY_UNLIMITED, TB_RATE_MAX, 0),
+                          tb_limits(TB_CAPACITY_UNLIMITED, 0, 0),
                           memory_order_relaxed);
 }
 

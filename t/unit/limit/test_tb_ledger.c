@@ -175,7 +175,7 @@ test_places_are_taken_up_to_the_limit_and_come_back(void **state)
 
 
 static void
-test_full_ledger_takes_nothing(void **state)
+test_full_ledger_shares_the_overflow_bucket(void **state)
 {
     uint32_t  entry, i, last;
 
@@ -202,8 +202,24 @@ test_full_ledger_takes_nothing(void **state)
                               zone.dying.row + 1, memory_order_relaxed);
     }
 
-    assert_true(take(&zone.living, 9, &entry) == TB_REFUSE);
-    assert_int_equal(in_use(9), 0);
+    for (i = 0; i < 4; i++) {
+        assert_true(take(&zone.living, 9 + i, &entry)
+                    == (i < 3 ? TB_PASS : TB_REFUSE));
+        assert_true(entry == (i < 3 ? TB_LEDGER_SHARED : TB_LEDGER_NONE));
+        assert_int_equal(in_use(9 + i), 0);
+    }
+
+    assert_int_equal(overflow_in_use(), 3);
+
+    give(&zone.living, TB_LEDGER_SHARED);
+    assert_int_equal(overflow_in_use(), 2);
+    assert_true(take(&zone.living, 9, &entry) == TB_PASS);
+
+    for (i = 0; i < 3; i++) {
+        give(&zone.living, TB_LEDGER_SHARED);
+    }
+
+    assert_int_equal(overflow_in_use(), 0);
 
     settle(zone.dying.row);
     assert_true(take(&zone.living, 9, &entry) == TB_PASS);
@@ -239,6 +255,7 @@ work(void *data)
     (void) take(&zone.dying, 1, &entry[4]);
     give(&zone.dying, entry[3]);
     give(&zone.dying, entry[1]);
+    (void) take(&zone.dying, 51, &entry[3]);
 }
 
 
@@ -424,7 +441,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_places_are_taken_up_to_the_limit_and_come_back),
-        cmocka_unit_test(test_full_ledger_takes_nothing),
+        cmocka_unit_test(test_full_ledger_shares_the_overflow_bucket),
         cmocka_unit_test(
             test_process_killed_at_any_change_leaves_right_counts),
         cmocka_unit_test(test_who_dies_while_settling_is_settled_for)
