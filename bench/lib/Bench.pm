@@ -14,9 +14,9 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(ask backend child contents count counted exchange
+our @EXPORT_OK = qw(ask backend call child contents count counted exchange
                     free_port gateway get instructions module passes profiled
-                    put redis refused servers stop total watched);
+                    put reconnect redis refused servers stop total watched);
 
 use constant BATCH => 50;
 
@@ -309,11 +309,12 @@ sub get {
 
 sub put {
     my ($url, $json) = @_;
-    my $answer = call('PUT', $url, $json);
 
-    die "PUT $url: $answer\n" if $answer !~ m{\AHTTP/1\.[01] 20};
+    call('PUT', $url, $json);
 }
 
+
+# What a request with a JSON text is answered, which has to succeed.
 
 sub call {
     my ($method, $url, $body) = @_;
@@ -325,7 +326,25 @@ sub call {
         . "Content-Type: application/json\r\n"
         . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
 
-    return <$sock> // '';
+    my $answer = <$sock> // '';
+
+    die "$method $url: $answer\n" if $answer !~ m{\AHTTP/1\.[01] 20};
+
+    return $answer;
+}
+
+
+# Has the requests to come sent from another address.
+
+sub reconnect {
+    my ($self, $address) = @_;
+
+    close $self->{socket};
+
+    $self->{socket} = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                            PeerPort => $self->{port},
+                                            LocalAddr => $address)
+        or die "$address: $!\n";
 }
 
 

@@ -273,4 +273,24 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 }
 
 
+/*
+ * tb_table_is_registered(), which is asked only where most registered clients
+ * are not found.
+ */
+
+static inline bool
+tb_table_is_client(const tb_table_t *t, const tb_hash_t *h)
+{
+    tb_slot_t    *slot;
+    tb_word_t     word;
+    tb_limits_t   limits;
+
+    slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
+
+    return (tb_slot_read(t, slot, h, 0, &word, &limits)
+            && (limits & TB_LIMITS_REGISTERED))
+           || tb_table_is_registered(t, h);
+}
+
+
 #endif /* TB_TAKE_H */

@@ -19,16 +19,7 @@ gw_addr_is_spelled(const char *text, size_t len)
     size_t   n;
     uint8_t  addr[16];
 
-    if (len == 0) {
-        return false;
-    }
-
-    /* all of them begin so, and nearly all keys are told apart here */
-
-    if (text[0] != '[' && text[0] != ':'
-        && memchr(text, '.', len) == NULL
-        && memchr(text, ':', len) == NULL)
-    {
+    if (!gw_addr_begins(text, len)) {
         return false;
     }
 

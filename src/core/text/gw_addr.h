@@ -28,6 +28,35 @@
 bool gw_addr_is_spelled(const char *text, size_t len);
 
 /*
+ * Whether text begins as each of these does: with a bracket, or with at most
+ * four hexadecimal digits before a dot or a colon.  Nearly all keys do not.
+ */
+
+static inline bool
+gw_addr_begins(const char *text, size_t len)
+{
+    char    c;
+    size_t  i;
+
+    for (i = 0; i < len && i < 5; i++) {
+        c = text[i];
+
+        if (c == '.' || c == ':') {
+            return true;
+        }
+
+        if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a'
+                                         && (c | 0x20) <= 'f'))
+        {
+            return c == '[' && i == 0;
+        }
+    }
+
+    return false;
+}
+
+
+/*
  * The bucket id of an address: IPv4 as "192.0.2.1"; IPv6 cut to prefix bits
  * (1 .. 128) as "2001:db8:1:2::/64", RFC 5952 spelling; an IPv6 address
  * that stands for an IPv4 one, mapped or of NAT64 (64:ff9b::/96, RFC 6052),

@@ -344,9 +344,10 @@ ngx_http_tbucket_fall_back(ngx_http_request_t *r,
     shared = zone->shared;
 
     if (rc == NGX_OK
-        && !gw_addr_is_spelled((char *) charge->client.data,
-                               charge->client.len)
-        && tb_table_is_registered(shared->table, &charge->hash))
+        && tb_table_is_client(shared->table, &charge->hash)
+        && !(gw_addr_begins((char *) charge->client.data, charge->client.len)
+             && gw_addr_is_spelled((char *) charge->client.data,
+                                   charge->client.len)))
     {
         return NGX_OK;
     }
