@@ -13,13 +13,16 @@ CLANG ?=	clang
 CFLAGS ?=
 PORT ?=		8080
 ADMIN_PORT ?=	8081
-PROVE_JOBS ?=	1
 FUZZ_SECONDS ?=	600
 CHAOS_SECONDS ?= 600
 SEEDS ?=	10000
 PROVE_FLAGS ?=
 TESTS ?=	$(sort $(wildcard t/*.t t/*/*.t))
 JOBS :=		$(shell nproc 2>/dev/null || echo 1)
+
+# Files of the suite run side by side where each can have a network of its own.
+
+PROVE_JOBS ?=	$(shell tools/alone && echo $(JOBS) || echo 1)
 
 TOP :=		$(CURDIR)
 OUT :=		$(TOP)/build
@@ -38,7 +41,7 @@ DEPS_DEMO =	python3-minimal libpython3-stdlib
 DEPS_UNIT =	libcmocka-dev liblua5.1-0-dev libpython3-stdlib python3-minimal \
 		redis-server tzdata
 DEPS_RACE =	clang libclang-rt-dev
-DEPS_SUITE =	perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
+DEPS_SUITE =	iproute2 perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
 		libfaketime openssl prometheus redis-server redis-sentinel \
 		sqlite3 curl chromium fonts-dejavu-core \
 		$(if $(shell command -v npm),,nodejs npm)
@@ -150,25 +153,29 @@ test:		# unit tests, ThreadSanitizer stress and the nginx suite
 	@$(MAKE) --no-print-directory suite
 	@$(MAKE) --no-print-directory transports
 
-# The nginx suite.  Our t/lib/Test/Nginx stands in for Test::Nginx from CPAN
-# where that is not installed.
+# Our t/lib/Test/Nginx stands in for Test::Nginx from CPAN where that is not
+# installed.
+
+PROVE =		env $(SUITE_ENV) PERL5LIB=$(shell \
+		perl -MTest::Nginx::Socket -e 1 2>/dev/null || echo $(TOP)/t/lib) \
+		prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
+		--exec '$(TOP)/tools/alone perl'
 
 suite:		# the nginx suite only
 suite: modules probe
 	$(need) $(DEPS_SUITE)
 	@$(TOP)/tools/browser $(OUT)/browser
-	@$(SUITE_ENV) prove -j$(PROVE_JOBS) --timer $(PROVE_FLAGS) \
-	    $$(perl -MTest::Nginx::Socket -e 1 2>/dev/null \
-	       || echo -I$(TOP)/t/lib) $(TESTS)
+	@$(PROVE) $(TESTS)
 
 # The main file of the store once more for each way to one server; a cluster,
 # which has no databases and is down for moments, is that of transport.t.
 
 transports:	# the Redis store over TLS, sockets, Sentinel
-	@for way in tls unix sentinel; do \
-	    TEST_REDIS=$$way $(MAKE) --no-print-directory suite \
-	        TESTS=t/tbucket/store_redis.t || exit 1; \
-	done
+transports: modules probe
+	$(need) $(DEPS_SUITE)
+	@printf '%s\n' tls unix sentinel \
+	    | xargs -P $(PROVE_JOBS) -I WAY env TEST_REDIS=WAY \
+	        $(PROVE) t/tbucket/store_redis.t
 
 chaos:		# everything at once, for CHAOS_SECONDS=600
 chaos:
@@ -229,7 +236,7 @@ $(eval $(call programs,unit-asan,$(CC),$(OPT_sanitize),$(UNITS)))
 $(eval $(call programs,unit-coverage,$(CC),$(OPT_coverage),$(UNITS)))
 $(eval $(call programs,race,$(CLANG),-O1 -fsanitize=thread,$(RACES)))
 
-run =		@$(TOP)/tools/run-programs
+run =		@JOBS=$(JOBS) $(TOP)/tools/run-programs
 
 unit:		# unit tests of src/core
 	$(need) $(DEPS_BUILD) $(DEPS_UNIT)
