@@ -70,6 +70,7 @@ lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot)
             atomic_store(load->used, i + 1);
         }
 
+        atomic_store(&row->dead, 0);
         atomic_store(&row->slot, slot);
         atomic_store(&row->owner, owner);
 
@@ -146,6 +147,8 @@ lb_load_settle(const lb_load_t *load, lb_row_t *dead)
     _Atomic uint32_t  *held;
 
     held = lb_load_counters(dead);
+
+    atomic_store(&dead->dead, 1);
 
     for (i = 0; i < load->capacity; i++) {
 
@@ -248,7 +251,7 @@ lb_load_settle_server(const lb_load_t *load, const lb_row_t *dead,
 
 
 /*
- * Adds up the rows of all but the dead process; false if an owner changed
+ * Adds up the rows of all but the dead process; false if a living owner changed
  * its row meanwhile.  None is claimed or freed under the mutex.
  */
 
@@ -271,7 +274,7 @@ lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
 
         total = atomic_load_explicit(&row->change, memory_order_acquire);
 
-        if (total & 1) {
+        if ((total & 1) && !atomic_load(&row->dead)) {
             return false;
         }
 

@@ -12,6 +12,9 @@
  *
  * A row and its held[] are written by the owner only.  Whoever finds a dead
  * one makes active[] the sum of the others again, which is safe to repeat.
+ * Others that died in a change, and are known to be dead, count with what
+ * their held[] says: that is final, and what active[] had of them beside it
+ * goes with the same sum.
  */
 
 
@@ -35,6 +38,7 @@ typedef struct {
     _Atomic uint32_t   slot;       /* the owner's process slot */
     _Atomic uint32_t   change;     /* one up before and after each change */
     _Atomic uint32_t   index;      /* the server of the last change */
+    _Atomic uint32_t   dead;       /* the owner changes nothing more; mutex */
     uint64_t           held;       /* offset of held[] from the row */
 } lb_row_t;
 

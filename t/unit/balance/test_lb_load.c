@@ -121,6 +121,49 @@ rows_are_claimed_once_and_come_back(void **state)
 }
 
 
+/*
+ * Each of them has added to active[] what is not in its held[] yet, of the
+ * same server: what is left of both is what a living process holds.
+ */
+
+static void
+two_that_died_in_a_change_do_not_wait_for_each_other(void **state)
+{
+    lb_row_t     *a, *b, *c;
+    lb_load_t     load;
+    lb_roster_t  *roster;
+
+    (void) state;
+
+    roster = lb_fixture_roster(8, 3);
+    load = lb_roster_load(roster);
+
+    a = lb_load_claim(&load, 10, 0);
+    b = lb_load_claim(&load, 11, 1);
+    c = lb_load_claim(&load, 12, 2);
+
+    assert_true(lb_load_take(&load, a, 1, 0));
+    assert_true(lb_load_take(&load, b, 1, 0));
+    assert_true(lb_load_take(&load, c, 1, 0));
+
+    atomic_store(&a->index, 1);
+    atomic_store(&b->index, 1);
+    atomic_fetch_add(&a->change, 1);
+    atomic_fetch_add(&b->change, 1);
+    atomic_fetch_add(&load.active[1], 2);
+
+    assert_false(lb_load_settle(&load, a));
+    assert_true(lb_load_settle(&load, b));
+    assert_true(lb_load_settle(&load, a));
+
+    assert_int_equal(lb_load_active(&load, 1), 1);
+    assert_non_null(lb_load_claim(&load, 13, 3));
+    assert_non_null(lb_load_claim(&load, 14, 4));
+
+    free(roster);
+}
+
+
 static void
 a_process_caught_in_a_change_puts_settling_off(void **state)
 {
@@ -267,6 +310,7 @@ main(void)
         cmocka_unit_test(a_server_counts_what_it_is_given),
         cmocka_unit_test(a_full_server_takes_no_more),
         cmocka_unit_test(rows_are_claimed_once_and_come_back),
+        cmocka_unit_test(two_that_died_in_a_change_do_not_wait_for_each_other),
         cmocka_unit_test(a_process_caught_in_a_change_puts_settling_off),
         cmocka_unit_test(
                      a_process_killed_at_any_instruction_leaves_right_counts),
