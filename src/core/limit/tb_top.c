@@ -10,17 +10,20 @@
 #include "src/core/limit/tb_top.h"
 
 
-static uint32_t tb_top_find(const tb_top_t *top, const tb_hash_t *h);
-static void tb_top_replace(tb_top_t *top, uint32_t n, const tb_hash_t *h,
-    const void *id, size_t len);
+/* counters that are asked for their id by one that has none */
+#define TB_TOP_ASKED  16
+
+
+static uint32_t tb_top_find(const tb_top_t *top, uint64_t lo);
+static uint32_t tb_top_replace(tb_top_t *top, uint64_t lo);
+static void tb_top_keep_id(tb_top_t *top, tb_top_counter_t *c,
+    const char *id, size_t len);
 static void tb_top_index_add(tb_top_t *top, uint32_t n);
 static void tb_top_index_remove(tb_top_t *top, uint32_t n);
 static void tb_top_down(tb_top_t *top, uint32_t place);
 static void tb_top_up(tb_top_t *top, uint32_t place);
 static void tb_top_put(tb_top_t *top, uint32_t place, uint16_t n);
-static uint64_t tb_top_value(const tb_top_t *top, uint32_t place);
-static bool tb_top_read_one(const tb_top_counter_t *c, tb_top_row_t *row);
-static int tb_top_by_hash(const void *a, const void *b);
+static uint32_t tb_top_value(const tb_top_t *top, uint32_t place);
 static int tb_top_by_count(const void *a, const void *b);
 
 
@@ -31,10 +34,17 @@ tb_top_counters(const tb_top_t *top)
 }
 
 
+static inline tb_top_chunk_t *
+tb_top_chunks(const tb_top_t *top)
+{
+    return (tb_top_chunk_t *) (tb_top_counters(top) + top->size);
+}
+
+
 static inline uint16_t *
 tb_top_heap(const tb_top_t *top)
 {
-    return (uint16_t *) (tb_top_counters(top) + top->size);
+    return (uint16_t *) (tb_top_chunks(top) + top->nchunks);
 }
 
 
@@ -52,78 +62,91 @@ tb_top_index(const tb_top_t *top)
 }
 
 
-static inline uint64_t
-tb_top_load(const _Atomic uint64_t *place)
-{
-    return atomic_load_explicit(place, memory_order_relaxed);
-}
-
-
-static inline void
-tb_top_store(_Atomic uint64_t *place, uint64_t value)
-{
-    atomic_store_explicit(place, value, memory_order_relaxed);
-}
-
-
-/* Where the index has a hash at first. */
+/* Where the index has a hash at first, and what comes after a place. */
 
 static inline uint32_t
-tb_top_begin(const tb_top_t *top, uint64_t hi)
+tb_top_begin(const tb_top_t *top, uint64_t lo)
 {
-    return (uint32_t) ((hi & UINT32_MAX) * (2 * top->size) >> 32);
+    return (uint32_t) ((lo & UINT32_MAX) * (2 * top->size) >> 32);
+}
+
+
+static inline uint32_t
+tb_top_next(const tb_top_t *top, uint32_t i)
+{
+    return i + 1 < 2 * top->size ? i + 1 : 0;
+}
+
+
+static inline uint32_t
+tb_top_sum(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }
 
 
 size_t
-tb_top_size(uint32_t size)
+tb_top_size(uint32_t size, uint32_t nchunks)
 {
     return sizeof(tb_top_t) + size * (sizeof(tb_top_counter_t)
-                                      + 4 * sizeof(uint16_t));
+                                      + 4 * sizeof(uint16_t))
+           + nchunks * sizeof(tb_top_chunk_t);
 }
 
 
 tb_top_t *
-tb_top_init(void *mem, uint32_t size)
+tb_top_init(void *mem, uint32_t size, uint32_t nchunks)
 {
     tb_top_t  *top;
 
-    top = memset(mem, 0, tb_top_size(size));
+    top = memset(mem, 0, tb_top_size(size, nchunks));
+
     top->size = size;
+    top->nchunks = nchunks;
+
+    tb_top_ids_init(&top->ids, tb_top_chunks(top), (uint16_t) nchunks);
 
     return top;
 }
 
 
 void
-tb_top_count(tb_top_t *top, const tb_hash_t *h, const void *id, size_t len,
-    uint64_t weight)
+tb_top_count(tb_top_t *top, uint64_t lo, const char *id, size_t len,
+    uint32_t weight)
 {
     uint32_t           n;
     tb_top_counter_t  *c;
 
-    n = tb_top_find(top, h);
+    n = tb_top_find(top, lo);
 
     if (n == top->size) {
-
-        if (top->used < top->size) {
-            n = top->used++;
-            tb_top_put(top, n, (uint16_t) n);
-
-        } else {
-            n = tb_top_heap(top)[0];
-            tb_top_index_remove(top, n);
-        }
-
-        tb_top_replace(top, n, h, id, len);
-        tb_top_index_add(top, n);
+        n = tb_top_replace(top, lo);
     }
 
     c = &tb_top_counters(top)[n];
-    tb_top_store(&c->count, tb_top_load(&c->count) + weight);
+    c->count = tb_top_sum(c->count, weight);
+
+    if (c->id.chunk == 0) {
+        tb_top_keep_id(top, c, id, len < TB_TOP_ID ? len : TB_TOP_ID);
+    }
 
     tb_top_up(top, tb_top_places(top)[n]);
     tb_top_down(top, tb_top_places(top)[n]);
+}
+
+
+void
+tb_top_beside(tb_top_t *top, uint64_t lo, uint32_t weight)
+{
+    uint32_t           n;
+    tb_top_counter_t  *c;
+
+    n = tb_top_find(top, lo);
+
+    if (n < top->size) {
+        c = &tb_top_counters(top)[n];
+        c->beside = tb_top_sum(c->beside, weight);
+    }
 }
 
 
@@ -136,8 +159,9 @@ tb_top_halve(tb_top_t *top)
     for (n = 0; n < top->used; n++) {
         c = &tb_top_counters(top)[n];
 
-        tb_top_store(&c->count, tb_top_load(&c->count) / 2);
-        tb_top_store(&c->error, tb_top_load(&c->error) / 2);
+        c->count /= 2;
+        c->error /= 2;
+        c->beside /= 2;
     }
 }
 
@@ -145,81 +169,56 @@ tb_top_halve(tb_top_t *top)
 size_t
 tb_top_read(const tb_top_t *top, tb_top_row_t *rows, size_t n)
 {
-    uint32_t  i;
+    uint32_t           i;
+    tb_top_counter_t  *c;
 
-    for (i = 0; i < top->size; i++) {
-        n += tb_top_read_one(&tb_top_counters(top)[i], &rows[n]);
+    for (i = 0; i < top->used; i++) {
+        c = &tb_top_counters(top)[i];
+
+        if (c->count != 0) {
+            rows[n].lo = c->lo;
+            rows[n].count = c->count;
+            rows[n].error = c->error;
+            rows[n].beside = c->beside;
+            n++;
+        }
     }
 
     return n;
 }
 
 
-size_t
-tb_top_merge(tb_top_row_t *rows, size_t n)
+void
+tb_top_sort(tb_top_row_t *rows, size_t n)
 {
-    size_t  i, k;
-
-    qsort(rows, n, sizeof(rows[0]), tb_top_by_hash);
-
-    for (i = 0, k = 0; i < n; i++) {
-
-        if (k > 0 && rows[k - 1].hash.lo == rows[i].hash.lo
-            && rows[k - 1].hash.hi == rows[i].hash.hi)
-        {
-            rows[k - 1].count += rows[i].count;
-            rows[k - 1].error += rows[i].error;
-
-        } else {
-            rows[k++] = rows[i];
-        }
-    }
-
-    qsort(rows, k, sizeof(rows[0]), tb_top_by_count);
-
-    return k;
+    qsort(rows, n, sizeof(rows[0]), tb_top_by_count);
 }
 
 
 size_t
-tb_top_id(const tb_top_row_t *row, char *id)
+tb_top_id(const tb_top_t *top, uint64_t lo, char *id)
 {
-    uint32_t      i;
-    uint64_t      words[TB_TOP_WORDS];
-    tb_top_row_t  again;
+    uint32_t  n;
 
-    for (i = 0; i < TB_TOP_WORDS; i++) {
-        words[i] = tb_top_load(&row->counter->id[i]);
-    }
+    n = tb_top_find(top, lo);
 
-    atomic_thread_fence(memory_order_acquire);
-
-    if (!tb_top_read_one(row->counter, &again)
-        || again.hash.lo != row->hash.lo || again.hash.hi != row->hash.hi)
-    {
-        return SIZE_MAX;
-    }
-
-    memcpy(id, (unsigned char *) words + 1, TB_TOP_ID);
-
-    return *(unsigned char *) words;
+    return n < top->size ? tb_top_ids_read(tb_top_chunks(top),
+                                           &tb_top_counters(top)[n].id, id)
+                         : 0;
 }
 
 
 /* The number of the key's counter, or size. */
 
 static uint32_t
-tb_top_find(const tb_top_t *top, const tb_hash_t *h)
+tb_top_find(const tb_top_t *top, uint64_t lo)
 {
-    uint32_t           i, n;
-    tb_top_counter_t  *c;
+    uint32_t  i, n;
 
-    for (i = tb_top_begin(top, h->hi); (n = tb_top_index(top)[i]) != 0;
-         i = i + 1 < 2 * top->size ? i + 1 : 0)
+    for (i = tb_top_begin(top, lo); (n = tb_top_index(top)[i]) != 0;
+         i = tb_top_next(top, i))
     {
-        c = &tb_top_counters(top)[n - 1];
-
-        if (tb_top_load(&c->lo) == h->lo && tb_top_load(&c->hi) == h->hi) {
+        if (tb_top_counters(top)[n - 1].lo == lo) {
             return n - 1;
         }
     }
@@ -228,37 +227,62 @@ tb_top_find(const tb_top_t *top, const tb_hash_t *h)
 }
 
 
-/* The counter becomes that key's, and its count what it may be too high. */
+/*
+ * A counter for a key that has none: a new one, or the least one, whose count
+ * is what the key's may be too high by.
+ */
 
-static void
-tb_top_replace(tb_top_t *top, uint32_t n, const tb_hash_t *h,
-    const void *id, size_t len)
+static uint32_t
+tb_top_replace(tb_top_t *top, uint64_t lo)
 {
-    uint32_t           i, version;
-    uint64_t           words[TB_TOP_WORDS];
+    uint32_t           n;
     tb_top_counter_t  *c;
 
-    len = len < TB_TOP_ID ? len : TB_TOP_ID;
+    if (top->used < top->size) {
+        n = top->used++;
+        tb_top_put(top, n, (uint16_t) n);
 
-    memset(words, 0, sizeof(words));
-    *(unsigned char *) words = (unsigned char) len;
-    memcpy((unsigned char *) words + 1, id, len);
-
-    c = &tb_top_counters(top)[n];
-    version = atomic_load_explicit(&c->version, memory_order_relaxed);
-
-    atomic_store_explicit(&c->version, version + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-
-    tb_top_store(&c->lo, h->lo);
-    tb_top_store(&c->hi, h->hi);
-    tb_top_store(&c->error, tb_top_load(&c->count));
-
-    for (i = 0; i < TB_TOP_WORDS; i++) {
-        tb_top_store(&c->id[i], words[i]);
+    } else {
+        n = tb_top_heap(top)[0];
+        tb_top_index_remove(top, n);
     }
 
-    atomic_store_explicit(&c->version, version + 2, memory_order_release);
+    c = &tb_top_counters(top)[n];
+
+    c->lo = lo;
+    c->error = c->count;
+    c->beside = 0;
+    tb_top_ids_drop(&top->ids, tb_top_chunks(top), &c->id);
+
+    tb_top_index_add(top, n);
+
+    return n;
+}
+
+
+/* If there is no room, some of those that were seen less give theirs up. */
+
+static void
+tb_top_keep_id(tb_top_t *top, tb_top_counter_t *c, const char *id, size_t len)
+{
+    uint32_t           i;
+    tb_top_chunk_t    *chunks;
+    tb_top_counter_t  *other;
+
+    chunks = tb_top_chunks(top);
+
+    for (i = 0; i < TB_TOP_ASKED && !tb_top_ids_fits(&top->ids, len); i++) {
+        top->hand = top->hand + 1 < top->used ? top->hand + 1 : 0;
+        other = &tb_top_counters(top)[top->hand];
+
+        if (other->count - other->error < c->count - c->error) {
+            tb_top_ids_drop(&top->ids, chunks, &other->id);
+        }
+    }
+
+    if (len != 0 && tb_top_ids_fits(&top->ids, len)) {
+        c->id = tb_top_ids_keep(&top->ids, chunks, id, len);
+    }
 }
 
 
@@ -267,10 +291,10 @@ tb_top_index_add(tb_top_t *top, uint32_t n)
 {
     uint32_t  i;
 
-    i = tb_top_begin(top, tb_top_load(&tb_top_counters(top)[n].hi));
+    i = tb_top_begin(top, tb_top_counters(top)[n].lo);
 
     while (tb_top_index(top)[i] != 0) {
-        i = i + 1 < 2 * top->size ? i + 1 : 0;
+        i = tb_top_next(top, i);
     }
 
     tb_top_index(top)[i] = (uint16_t) (n + 1);
@@ -289,16 +313,16 @@ tb_top_index_remove(tb_top_t *top, uint32_t n)
     uint16_t  *index;
 
     index = tb_top_index(top);
-    i = tb_top_begin(top, tb_top_load(&tb_top_counters(top)[n].hi));
+    i = tb_top_begin(top, tb_top_counters(top)[n].lo);
 
     while (index[i] != n + 1) {
-        i = i + 1 < 2 * top->size ? i + 1 : 0;
+        i = tb_top_next(top, i);
     }
 
     index[i] = 0;
 
     for ( ;; ) {
-        i = i + 1 < 2 * top->size ? i + 1 : 0;
+        i = tb_top_next(top, i);
         moved = index[i];
 
         if (moved == 0) {
@@ -371,49 +395,10 @@ tb_top_put(tb_top_t *top, uint32_t place, uint16_t n)
 }
 
 
-static uint64_t
+static uint32_t
 tb_top_value(const tb_top_t *top, uint32_t place)
 {
-    return tb_top_load(&tb_top_counters(top)[tb_top_heap(top)[place]].count);
-}
-
-
-/* False: there is no key, or it is just being replaced. */
-
-static bool
-tb_top_read_one(const tb_top_counter_t *c, tb_top_row_t *row)
-{
-    uint32_t  version;
-
-    version = atomic_load_explicit(&c->version, memory_order_acquire);
-
-    row->hash.lo = tb_top_load(&c->lo);
-    row->hash.hi = tb_top_load(&c->hi);
-    row->error = tb_top_load(&c->error);
-    row->count = tb_top_load(&c->count);
-    row->counter = c;
-
-    atomic_thread_fence(memory_order_acquire);
-
-    return !(version & 1) && row->hash.lo != 0 && row->count != 0
-           && atomic_load_explicit(&c->version, memory_order_relaxed)
-              == version;
-}
-
-
-static int
-tb_top_by_hash(const void *a, const void *b)
-{
-    const tb_top_row_t  *x, *y;
-
-    x = a;
-    y = b;
-
-    if (x->hash.lo != y->hash.lo) {
-        return x->hash.lo < y->hash.lo ? -1 : 1;
-    }
-
-    return (x->hash.hi > y->hash.hi) - (x->hash.hi < y->hash.hi);
+    return tb_top_counters(top)[tb_top_heap(top)[place]].count;
 }
 
 

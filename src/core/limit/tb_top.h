@@ -7,9 +7,11 @@
  * more than N / n, and none of its counts is too low; how much one may be too
  * high, it says.
  *
- * A set has one writer, and any number of readers without a lock, who merge
- * several of them.  What a writer that died was about to count may be lost or
- * be half there until its successor starts the set anew.
+ * Ids take more memory than counters, and most keys are seen once: there is
+ * room for some ids, and where that runs out those of which less was seen for
+ * certain lose theirs.
+ *
+ * Plain memory: the caller sees to it that nobody else is at the set.
  */
 
 
@@ -17,38 +19,37 @@
 #define TB_TOP_H
 
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#include "src/core/limit/tb_hash.h"
+#include "src/core/limit/tb_top_ids.h"
 
 
-#define TB_TOP_ID     255          /* bytes of an id that are kept */
-#define TB_TOP_WORDS  32           /* of 8 bytes: the id's length and the id */
 #define TB_TOP_MAX    4096         /* counters in a set */
 
 
 typedef struct {
-    _Atomic uint32_t   version;    /* odd while the key is being replaced */
-    _Atomic uint64_t   lo;         /* of the key; 0: none */
-    _Atomic uint64_t   hi;
-    _Atomic uint64_t   count;
-    _Atomic uint64_t   error;      /* by which the count may be too high */
-    _Atomic uint64_t   id[TB_TOP_WORDS];
+    uint64_t           lo;         /* of the key's hash; never 0 */
+    uint32_t           count;      /* stops at its end, as the others do */
+    uint32_t           error;      /* by which the count may be too high */
+    uint32_t           beside;     /* what else came while it was in the set */
+    tb_top_id_t        id;
 } tb_top_counter_t;
 
 
-/* All of it is the writer's but the counters. */
-
 typedef struct {
+    _Alignas(8)
     uint32_t           size;
     uint32_t           used;
+    uint32_t           nchunks;
+    uint32_t           hand;       /* who is asked next to give up its id */
+    tb_top_ids_t       ids;
 
     /*
-     * What follows in memory: size counters; the heap of their numbers, the
-     * least count on top; the place of each in the heap; and 2 * size numbers
-     * by hash, plus 1, 0: free.
+     * What follows in memory: size counters; nchunks chunks of ids; the heap
+     * of the counters' numbers, the least count on top; the place of each in
+     * the heap; and 2 * size numbers by hash, plus 1, 0: free.
      */
 } tb_top_t;
 
@@ -56,53 +57,54 @@ typedef struct {
 /* A key as a reader has it. */
 
 typedef struct {
-    tb_hash_t                hash;
-    uint64_t                 count;
-    uint64_t                 error;
-    const tb_top_counter_t  *counter;    /* for its id */
+    uint64_t           lo;
+    uint32_t           count;
+    uint32_t           error;
+    uint32_t           beside;
 } tb_top_row_t;
 
 
-/* Bytes of a set of size (1 .. TB_TOP_MAX) counters. */
+/* Bytes of a set: size is 1 .. TB_TOP_MAX, chunks at most TB_TOP_CHUNKS. */
 
-size_t tb_top_size(uint32_t size);
+size_t tb_top_size(uint32_t size, uint32_t nchunks);
 
-/* Starts a set; mem: tb_top_size(size) bytes, aligned to 8.  The writer. */
+/* Starts a set; mem: tb_top_size() bytes, aligned to 8. */
 
-tb_top_t *tb_top_init(void *mem, uint32_t size);
+tb_top_t *tb_top_init(void *mem, uint32_t size, uint32_t nchunks);
 
-/* Counts weight of a key with that id.  The writer. */
+/* Counts weight of a key with that id, of which TB_TOP_ID bytes are kept. */
 
-void tb_top_count(tb_top_t *top, const tb_hash_t *h, const void *id,
-    size_t len, uint64_t weight);
+void tb_top_count(tb_top_t *top, uint64_t lo, const char *id, size_t len,
+    uint32_t weight);
+
+/* Counts weight beside, if the key is in the set. */
+
+void tb_top_beside(tb_top_t *top, uint64_t lo, uint32_t weight);
 
 /*
  * Halves all counts, so that what was long ago fades.  What comes to nothing
- * stays until its counter is needed.  The writer.
+ * stays until its counter is needed.
  */
 
 void tb_top_halve(tb_top_t *top);
 
 /*
- * Adds the keys of a set to rows of which there are n already, and returns how
- * many there are then; rows has room for all.
+ * Adds the keys of a set to rows, of which there are n already and which has
+ * room for all, and returns how many there are then.
  */
 
 size_t tb_top_read(const tb_top_t *top, tb_top_row_t *rows, size_t n);
 
-/*
- * Makes one row of those of one key, and puts the highest counts first.
- * Returns how many rows are left.
- */
+/* Puts the highest counts first. */
 
-size_t tb_top_merge(tb_top_row_t *rows, size_t n);
+void tb_top_sort(tb_top_row_t *rows, size_t n);
 
 /*
- * The id of a row: id has TB_TOP_ID bytes; its length is returned, or
- * SIZE_MAX if the counter is another key's by now.
+ * The id of a key: id has TB_TOP_ID bytes; its length is returned, or 0 if
+ * it is not kept.
  */
 
-size_t tb_top_id(const tb_top_row_t *row, char *id);
+size_t tb_top_id(const tb_top_t *top, uint64_t lo, char *id);
 
 
 #endif /* TB_TOP_H */

@@ -19,114 +19,122 @@
 
 
 #define HEAVY    100
-#define SETS     2
-#define SIZE     1024
-#define SAMPLED  64
+#define PARTS    4
+#define SIZE     510
+#define CHUNKS   287
+#define MADE_UP  10000000
 
 
-static tb_hash_t
+static uint64_t
 key(uint64_t n)
 {
-    tb_hash_t    h;
     tb_random_t  rnd = { n * 77 + 5 };
 
-    h.lo = tb_random(&rnd) | 1;
-    h.hi = tb_random(&rnd);
-
-    return h;
+    return tb_random(&rnd) | 1;
 }
 
 
 static tb_top_t *
-create(uint32_t size)
+create(uint32_t size, uint32_t nchunks)
 {
     void  *mem;
 
-    mem = malloc(tb_top_size(size));
+    mem = malloc(tb_top_size(size, nchunks));
     assert_non_null(mem);
 
-    return tb_top_init(mem, size);
+    return tb_top_init(mem, size, nchunks);
 }
 
 
 static void
-count(tb_top_t *top, uint64_t n, uint64_t weight)
+count(tb_top_t *top, uint64_t n, uint32_t weight)
 {
-    char       id[32];
-    tb_hash_t  h;
+    int   len;
+    char  id[64];
 
-    h = key(n);
-    (void) snprintf(id, sizeof(id), "key-%llu", (unsigned long long) n);
+    /* as long as a UUID */
 
-    tb_top_count(top, &h, id, strlen(id), weight);
+    len = snprintf(id, sizeof(id), "key-%032llu", (unsigned long long) n);
+
+    tb_top_count(top, key(n), id, (size_t) len, weight);
 }
 
 
-/* Made-up keys, and 100 that come as often as all of these together. */
+static long
+number_of(const tb_top_t *top, uint64_t lo)
+{
+    char    id[TB_TOP_ID + 1];
+    size_t  n;
+
+    n = tb_top_id(top, lo, id);
+    assert_true(n <= TB_TOP_ID);
+    id[n] = '\0';
+
+    return n == 0 ? -1 : atol(id + 4);
+}
+
+
+/*
+ * Made-up keys, each once, and 100 that have little more than 0.1 % of all:
+ * in as much memory as a zone has, these are all found, with their ids, and
+ * counted right to 1 / 4096 of all.
+ */
 
 static void
 test_heavy_keys_are_found_among_ten_million(void **state)
 {
-    int           i;
-    size_t        n;
-    char          id[TB_TOP_ID + 1];
-    uint64_t      made_up;
-    tb_top_t     *top[SETS];
+    long          k;
+    size_t        n, i;
+    uint32_t      made_up, all;
+    uint64_t      draw;
+    tb_top_t     *top[PARTS];
     tb_random_t   rnd = { 51 };
-    tb_top_row_t  rows[SETS * SIZE];
+    tb_top_row_t  rows[PARTS * SIZE];
 
-    static uint64_t  real[HEAVY];
+    static uint32_t  real[HEAVY];
 
     (void) state;
 
-    for (i = 0; i < SETS; i++) {
-        top[i] = create(SIZE);
+    for (i = 0; i < PARTS; i++) {
+        top[i] = create(SIZE, CHUNKS);
     }
 
-    for (made_up = 0; made_up < 10000000; made_up++) {
+    all = 0;
 
-        /* one of 64 admissions is counted, for all of them */
+    for (made_up = 0; made_up < MADE_UP; all++) {
+        draw = tb_random(&rnd) % 100000;
 
-        if (tb_random(&rnd) % SAMPLED == 0) {
-            count(top[tb_random(&rnd) % SETS], HEAVY + made_up, SAMPLED);
+        if (draw < 110 * HEAVY) {
+            draw /= 110;
+            real[draw]++;
+
+        } else {
+            draw = HEAVY + made_up++;
         }
 
-        i = (int) (tb_random(&rnd) % HEAVY);
-        real[i]++;
-
-        if (tb_random(&rnd) % SAMPLED == 0) {
-            count(top[tb_random(&rnd) % SETS], (uint64_t) i, SAMPLED);
-        }
+        count(top[key(draw) >> 62], draw, 1);
     }
 
-    n = 0;
-
-    for (i = 0; i < SETS; i++) {
+    for (i = 0, n = 0; i < PARTS; i++) {
         n = tb_top_read(top[i], rows, n);
     }
 
-    assert_int_equal(n, SETS * SIZE);
-    n = tb_top_merge(rows, n);
+    assert_int_equal(n, PARTS * SIZE);
+    tb_top_sort(rows, n);
 
     for (i = 0; i < HEAVY; i++) {
         assert_true(i == 0 || rows[i].count <= rows[i - 1].count);
+        assert_true(rows[i].error <= all / 4096);
 
-        n = tb_top_id(&rows[i], id);
-        assert_true(n <= TB_TOP_ID);
-        id[n] = '\0';
-        assert_true(strncmp(id, "key-", 4) == 0);
+        k = number_of(top[rows[i].lo >> 62], rows[i].lo);
+        assert_true(k >= 0 && k < HEAVY);
 
-        n = (size_t) atol(id + 4);
-        assert_true(n < HEAVY);
-
-        /* within what sampling and the algorithm leave open */
-
-        assert_true(rows[i].count > real[n] * 85 / 100);
-        assert_true(rows[i].count - rows[i].error < real[n] * 115 / 100);
-        real[n] = 0;
+        assert_true(rows[i].count >= real[k]);
+        assert_true(rows[i].count - rows[i].error <= real[k]);
+        real[k] = 0;
     }
 
-    for (i = 0; i < SETS; i++) {
+    for (i = 0; i < PARTS; i++) {
         free(top[i]);
     }
 }
@@ -147,29 +155,27 @@ test_counts_are_never_too_low_and_errors_true(void **state)
     (void) state;
 
     for (round = 0; round < 300; round++) {
-        top = create(1 + (uint32_t) (round % 40));
+        top = create(1 + (uint32_t) (round % 40), 10);
         memset(real, 0, sizeof(real));
         all = 0;
 
         for (i = 0; i < 3000; i++) {
             uint64_t  k = tb_random_scale(&rnd, 1, 300) - 1;
-            uint64_t  w = tb_random_in(&rnd, 1, 9);
+            uint32_t  w = (uint32_t) tb_random_in(&rnd, 1, 9);
 
             count(top, k, w);
             real[k] += w;
             all += w;
         }
 
-        n = tb_top_merge(rows, tb_top_read(top, rows, 0));
+        n = tb_top_read(top, rows, 0);
         assert_int_equal(n, top->size);
 
         for (i = 0; i < 300; i++) {
-            tb_hash_t  h = key((uint64_t) i);
-            size_t     k;
+            size_t  k;
+            long    id;
 
-            for (k = 0; k < n && (rows[k].hash.lo != h.lo
-                                  || rows[k].hash.hi != h.hi); k++)
-            {
+            for (k = 0; k < n && rows[k].lo != key((uint64_t) i); k++) {
                 /* void */
             }
 
@@ -179,6 +185,9 @@ test_counts_are_never_too_low_and_errors_true(void **state)
             } else {
                 assert_true(rows[k].count >= real[i]);
                 assert_true(rows[k].count - rows[k].error <= real[i]);
+
+                id = number_of(top, rows[k].lo);
+                assert_true(id == i || id == -1);
             }
         }
 
@@ -191,42 +200,90 @@ static void
 test_what_was_long_ago_fades(void **state)
 {
     int           i;
-    char          id[TB_TOP_ID];
     tb_top_t     *top;
-    tb_hash_t     h;
     tb_top_row_t  rows[4];
-
-    char  longest[300];
 
     (void) state;
 
-    top = create(4);
+    top = create(4, 8);
 
     count(top, 1, 1000);
+    tb_top_beside(top, key(1), 64);
     count(top, 2, 10);
+    tb_top_beside(top, key(2), 640);
+    tb_top_beside(top, key(3), 7);
 
     for (i = 0; i < 5; i++) {
         tb_top_halve(top);
     }
 
     count(top, 2, 50);
-    assert_int_equal(tb_top_merge(rows, tb_top_read(top, rows, 0)), 2);
-    assert_true(rows[0].count == 50 && rows[1].count == 31);
+    assert_int_equal(tb_top_read(top, rows, 0), 2);
+    tb_top_sort(rows, 2);
+    assert_true(rows[0].count == 50 && rows[0].beside == 20);
+    assert_true(rows[1].count == 31 && rows[1].beside == 2);
 
-    /* an id that is too long is cut, and one that has gone is not shown */
+    /* a count stays at its end */
 
-    memset(longest, 'x', sizeof(longest));
-    h = key(3);
-    tb_top_count(top, &h, longest, sizeof(longest), 99);
-    assert_int_equal(tb_top_merge(rows, tb_top_read(top, rows, 0)), 3);
-    assert_int_equal(tb_top_id(&rows[0], id), TB_TOP_ID);
-    assert_memory_equal(id, longest, TB_TOP_ID);
+    count(top, 2, UINT32_MAX - 20);
+    assert_int_equal(tb_top_read(top, rows, 0), 2);
+    tb_top_sort(rows, 2);
+    assert_true(rows[0].count == UINT32_MAX);
 
-    for (i = 10; i < 20; i++) {
-        count(top, (uint64_t) i, 1000);
+    free(top);
+}
+
+
+/* Ids are of any length and bytes, and who was seen more gets the room. */
+
+static void
+test_ids_are_kept_of_those_that_count(void **state)
+{
+    int        i;
+    char       id[TB_TOP_ID], longest[300];
+    size_t     kept, len;
+    tb_top_t  *top;
+
+    (void) state;
+
+    for (i = 0; i < (int) sizeof(longest); i++) {
+        longest[i] = (char) (i * 7);
     }
 
-    assert_true(tb_top_id(&rows[0], id) == SIZE_MAX);
+    top = create(8, 9);
+
+    for (len = 1; len <= sizeof(longest); len++) {
+        tb_top_count(top, key(len), longest, len, 1 + (uint32_t) len);
+
+        kept = tb_top_id(top, key(len), id);
+        assert_int_equal(kept, len < TB_TOP_ID ? len : TB_TOP_ID);
+        assert_memory_equal(id, longest, kept);
+    }
+
+    /* of those that are seen once none displaces another's */
+
+    free(top);
+    top = create(8, 9);
+
+    tb_top_count(top, key(1), longest, TB_TOP_ID, 1);
+    tb_top_count(top, key(2), "2", 1, 1);
+    assert_int_equal(tb_top_id(top, key(1), id), TB_TOP_ID);
+    assert_int_equal(tb_top_id(top, key(2), id), 0);
+
+    tb_top_count(top, key(2), "2", 1, 1);
+    assert_int_equal(tb_top_id(top, key(1), id), 0);
+    assert_int_equal(tb_top_id(top, key(2), id), 1);
+    assert_int_equal(id[0], '2');
+
+    /* what a replaced one had is free */
+
+    for (i = 3; i < 50; i++) {
+        count(top, (uint64_t) i, 3);
+    }
+
+    count(top, 49, 1);
+    assert_int_equal(tb_top_id(top, key(2), id), 0);
+    assert_int_equal(number_of(top, key(49)), 49);
 
     free(top);
 }
@@ -238,7 +295,8 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_heavy_keys_are_found_among_ten_million),
         cmocka_unit_test(test_counts_are_never_too_low_and_errors_true),
-        cmocka_unit_test(test_what_was_long_ago_fades)
+        cmocka_unit_test(test_what_was_long_ago_fades),
+        cmocka_unit_test(test_ids_are_kept_of_those_that_count)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
