@@ -107,6 +107,9 @@ typedef struct {
 
     /* of scope=global; see ngx_http_tbucket_global.h; else NULL */
     struct ngx_http_tbucket_global_s  *global;
+
+    /* who is refused most; NULL: the zone is too small for that */
+    struct ngx_http_tbucket_top_s     *top;
 } ngx_http_tbucket_shared_t;
 
 
@@ -275,6 +278,7 @@ typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
 typedef struct ngx_http_tbucket_ask_s  ngx_http_tbucket_ask_t;
 typedef struct ngx_http_tbucket_source_s  ngx_http_tbucket_source_t;
 typedef struct ngx_http_tbucket_store_s  ngx_http_tbucket_store_t;
+typedef struct ngx_http_tbucket_top_s  ngx_http_tbucket_top_t;
 typedef struct ngx_http_tbucket_write_s  ngx_http_tbucket_write_t;
 typedef struct ngx_http_tbucket_rzone_s  ngx_http_tbucket_rzone_t;
 

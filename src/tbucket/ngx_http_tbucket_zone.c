@@ -12,6 +12,7 @@
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
+#include "src/tbucket/ngx_http_tbucket_top.h"
 
 
 /*
@@ -37,6 +38,7 @@ typedef struct {
 static void ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old);
 static ngx_int_t ngx_http_tbucket_create_plans(
     ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_create_top(ngx_http_tbucket_zone_t *zone);
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool,
     size_t beside);
 static void ngx_http_tbucket_copy_clients(ngx_http_tbucket_zone_t *zone,
@@ -141,6 +143,10 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    if (ngx_http_tbucket_create_top(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     size = shpool->pfree * ngx_pagesize;
 
     mem = ngx_slab_alloc(shpool, size);
@@ -179,6 +185,31 @@ ngx_http_tbucket_create_plans(ngx_http_tbucket_zone_t *zone)
 
     tb_plan_init(plans, n);
     zone->shared->plans = plans;
+
+    return NGX_OK;
+}
+
+
+/* From the registry's part: the table's is what users have to rely on. */
+
+static ngx_int_t
+ngx_http_tbucket_create_top(ngx_http_tbucket_zone_t *zone)
+{
+    void    *mem;
+    size_t   size;
+
+    size = ngx_http_tbucket_top_size(zone->shm_zone->shm.size);
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    mem = ngx_slab_alloc(zone->shpool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->shared->top = ngx_http_tbucket_top_create(mem, size);
 
     return NGX_OK;
 }

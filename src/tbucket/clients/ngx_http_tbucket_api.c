@@ -12,10 +12,13 @@
 #include "src/core/text/gw_piece.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_top.h"
 #include "src/tbucket/clients/ngx_http_tbucket_write.h"
+#include "src/tbucket/ngx_http_tbucket_top.h"
 
 
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
+static const char *const *ngx_http_tbucket_api_args(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_api_id(ngx_http_request_t *r,
     ngx_str_t *id, gw_id_status_t *status);
 static ngx_int_t ngx_http_tbucket_api_hash(ngx_http_request_t *r,
@@ -47,6 +50,10 @@ static const char *const  ngx_http_tbucket_api_item_args[] = {
 
 static const char *const  ngx_http_tbucket_api_list_args[] = {
     "limit", "cursor", "hash", NULL
+};
+
+static const char *const  ngx_http_tbucket_api_top_args[] = {
+    "top", "limit", NULL
 };
 
 
@@ -115,9 +122,7 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
         return ngx_http_tbucket_api_item(r, lcf->api, &id);
 
     case NGX_DONE:
-        if (ngx_gw_api_args(r, (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
-                               ? ngx_http_tbucket_api_list_args
-                               : &ngx_http_tbucket_api_item_args[1], &arg)
+        if (ngx_gw_api_args(r, ngx_http_tbucket_api_args(r), &arg)
             != NGX_OK)
         {
             break;
@@ -145,6 +150,23 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
     return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
                              "argument \"%V\" is unknown here, or given twice",
                              &arg);
+}
+
+
+/* The arguments that a request about no single client may have. */
+
+static const char *const *
+ngx_http_tbucket_api_args(ngx_http_request_t *r)
+{
+    ngx_str_t  arg;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return &ngx_http_tbucket_api_item_args[1];
+    }
+
+    return ngx_http_arg(r, (u_char *) "top", sizeof("top") - 1, &arg)
+           == NGX_OK
+           ? ngx_http_tbucket_api_top_args : ngx_http_tbucket_api_list_args;
 }
 
 
@@ -199,14 +221,20 @@ static ngx_int_t
 ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_http_tbucket_api_t *api)
 {
-    ngx_str_t  hex;
+    ngx_str_t  arg;
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
 
-        if (ngx_http_arg(r, (u_char *) "hash", sizeof("hash") - 1, &hex)
+        if (ngx_http_arg(r, (u_char *) "hash", sizeof("hash") - 1, &arg)
             == NGX_OK)
         {
-            return ngx_http_tbucket_api_hash(r, api->zone, &hex);
+            return ngx_http_tbucket_api_hash(r, api->zone, &arg);
+        }
+
+        if (ngx_http_arg(r, (u_char *) "top", sizeof("top") - 1, &arg)
+            == NGX_OK)
+        {
+            return ngx_http_tbucket_list_top(r, api->zone, &arg);
         }
 
         return ngx_http_tbucket_list(r, api->zone);
@@ -224,7 +252,7 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
 }
 
 
-/* The registered client with that $tbucket_client_hash. */
+/* The client with that $tbucket_client_hash: a registered or counted one. */
 
 static ngx_int_t
 ngx_http_tbucket_api_hash(ngx_http_request_t *r,
@@ -244,9 +272,13 @@ ngx_http_tbucket_api_hash(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_tbucket_client_of_hash(zone, lo, &id) != NGX_OK) {
+    if (ngx_http_tbucket_client_of_hash(zone, lo, &id) != NGX_OK
+        && (zone->shared->top == NULL
+            || ngx_http_tbucket_top_id(zone->shared->top, lo, &id) != NGX_OK))
+    {
         return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
-                                 "no registered client has the hash %V", hex);
+                                 "no registered client has the hash %V, nor "
+                                 "one of those refused or seen most", hex);
     }
 
     return ngx_http_tbucket_show(r, zone, &id);

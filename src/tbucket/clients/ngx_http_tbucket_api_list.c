@@ -80,22 +80,13 @@ static ngx_int_t
 ngx_http_tbucket_list_args(ngx_http_request_t *r,
     ngx_http_tbucket_list_t *list)
 {
-    ngx_int_t  limit;
+    ngx_int_t  rc;
     ngx_str_t  arg;
 
-    list->left = NGX_HTTP_TBUCKET_LIST_DEFAULT;
+    rc = ngx_http_tbucket_list_limit(r, &list->left);
 
-    if (ngx_http_arg(r, (u_char *) "limit", 5, &arg) == NGX_OK) {
-        limit = ngx_atoi(arg.data, arg.len);
-
-        if (limit < 1 || limit > NGX_HTTP_TBUCKET_LIST_MAX) {
-            return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
-                                     "limit is \"%V\", must be a whole number "
-                                     "from 1 to %d", &arg,
-                                     NGX_HTTP_TBUCKET_LIST_MAX);
-        }
-
-        list->left = limit;
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     if (ngx_http_arg(r, (u_char *) "cursor", 6, &arg) == NGX_OK
@@ -105,6 +96,33 @@ ngx_http_tbucket_list_args(ngx_http_request_t *r,
                                  "cursor is \"%V\", must be the \"next\" of "
                                  "a list", &arg);
     }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_list_limit(ngx_http_request_t *r, ngx_uint_t *n)
+{
+    ngx_int_t  limit;
+    ngx_str_t  arg;
+
+    *n = NGX_HTTP_TBUCKET_LIST_DEFAULT;
+
+    if (ngx_http_arg(r, (u_char *) "limit", 5, &arg) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    limit = ngx_atoi(arg.data, arg.len);
+
+    if (limit < 1 || limit > NGX_HTTP_TBUCKET_LIST_MAX) {
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                                 "limit is \"%V\", must be a whole number "
+                                 "from 1 to %d", &arg,
+                                 NGX_HTTP_TBUCKET_LIST_MAX);
+    }
+
+    *n = limit;
 
     return NGX_DECLINED;
 }

@@ -25,6 +25,8 @@ typedef struct {
 static ngx_int_t ngx_http_tbucket_show_answer(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     ngx_http_tbucket_ask_t *ask);
+static size_t ngx_http_tbucket_show_id(char *id,
+    const tb_registry_entry_t *entry);
 static void ngx_http_tbucket_show_step(ngx_gw_task_t *task);
 static void ngx_http_tbucket_show_done(ngx_http_tbucket_ask_t *ask);
 static void ngx_http_tbucket_show_gone(ngx_gw_task_t *task);
@@ -171,15 +173,46 @@ ngx_http_tbucket_show_client(ngx_gw_json_t *json,
     c.rate = tb_limits_rate(client->entry.limits);
     c.tokens = client->tokens;
 
-    c.id_len = client->entry.len;
-    ngx_memcpy(c.id, client->entry.id, c.id_len);
-    c.id[c.id_len] = '\0';
+    c.id_len = ngx_http_tbucket_show_id(c.id, &client->entry);
 
     c.registered = client->registered;
 
     (void) yajl_gen_map_open(json->gen);
     gw_member_write(json->gen, tb_client_members, &c);
     (void) yajl_gen_map_close(json->gen);
+}
+
+
+/*
+ * The id, and a NUL.  One that is not registered may be any bytes: those that
+ * are no UTF-8 are shown as U+FFFD, as far as there is room.
+ */
+
+static size_t
+ngx_http_tbucket_show_id(char *id, const tb_registry_entry_t *entry)
+{
+    int            n;
+    size_t         i, len;
+    const u_char  *p;
+
+    p = (const u_char *) entry->id;
+    len = 0;
+
+    for (i = 0; i < entry->len; i += (n > 0) ? n : 1) {
+        n = gw_utf8_sequence(p + i, entry->len - i);
+
+        if (len + (n > 0 ? n : 3) > GW_ID_MAX) {
+            break;
+        }
+
+        ngx_memcpy(id + len, n > 0 ? (const char *) p + i : "\xef\xbf\xbd",
+                   n > 0 ? n : 3);
+        len += n > 0 ? n : 3;
+    }
+
+    id[len] = '\0';
+
+    return len;
 }
 
 

@@ -12,6 +12,7 @@
 #include "src/core/text/gw_addr.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
+#include "src/tbucket/ngx_http_tbucket_top.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 
 
@@ -466,4 +467,6 @@ ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run)
               : dry_run ? &counters->dry_run : &counters->rejected;
 
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+
+    ngx_http_tbucket_top_see(charge);
 }
