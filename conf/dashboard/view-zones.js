@@ -139,7 +139,7 @@ export const draw = (matches, unwell) => {
   if (store !== null) {
     mark(word, store.up ? 'pill good' : 'pill bad');
     say(word, !store.up ? 'store fails: no changes'
-      : Number.isNaN(store.age) ? 'store up, not synced yet'
+      : Number.isNaN(store.age) ? 'no store, or not synced yet'
         : `store up, synced ${brief(store.age)} s ago`);
   }
 };

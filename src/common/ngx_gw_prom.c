@@ -58,6 +58,14 @@ ngx_gw_prom_sample(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
 
 
 void
+ngx_gw_prom_unknown(ngx_gw_prom_t *prom, const ngx_gw_prom_label_t *labels,
+    ngx_uint_t n)
+{
+    ngx_gw_prom_line(prom, "", labels, n, NULL, "NaN");
+}
+
+
+void
 ngx_gw_prom_build(ngx_gw_prom_t *prom, const char *name)
 {
     ngx_gw_prom_label_t  version = {

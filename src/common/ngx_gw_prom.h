@@ -47,6 +47,11 @@ void ngx_gw_prom_sample(ngx_gw_prom_t *prom,
     const ngx_gw_prom_label_t *labels, ngx_uint_t n, int64_t value,
     ngx_uint_t decimals);
 
+/* Likewise of a value that is not known: NaN. */
+
+void ngx_gw_prom_unknown(ngx_gw_prom_t *prom,
+    const ngx_gw_prom_label_t *labels, ngx_uint_t n);
+
 /* The metric NAME{version="..."} 1, by which versions are told apart. */
 
 void ngx_gw_prom_build(ngx_gw_prom_t *prom, const char *name);

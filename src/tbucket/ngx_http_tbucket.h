@@ -88,6 +88,8 @@ typedef struct {
     /* who runs the refill ticker; the rest of the group is the holder's */
     _Alignas(64) ngx_gw_leader_t  refill;
     _Atomic uint32_t             cursor;    /* slot the next slice begins at */
+    _Atomic uint32_t             counted;   /* buckets before the cursor */
+    _Atomic uint32_t             buckets;   /* in the last whole table */
 
     /* the client that is being changed; under the mutex; lo 0: none */
     _Alignas(64) _Atomic uint64_t  edited_lo;

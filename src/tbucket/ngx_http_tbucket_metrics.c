@@ -6,10 +6,8 @@
 
 #include "src/tbucket/ngx_http_tbucket_metrics.h"
 
-#include "src/common/ngx_gw_clock.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
-#include "src/common/ngx_gw_task.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 
@@ -27,10 +25,8 @@ typedef struct {
 
 
 typedef struct {
-    ngx_gw_task_t                  task;
+    ngx_http_request_t            *request;
     ngx_http_tbucket_main_conf_t  *mcf;
-    ngx_uint_t                     zone;       /* whose buckets are counted */
-    uint32_t                       slot;       /* that is next */
     ngx_http_tbucket_figures_t    *figures;    /* of each zone */
 } ngx_http_tbucket_metrics_t;
 
@@ -44,9 +40,6 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_tbucket_metrics_handler(ngx_http_request_t *r);
-static void ngx_http_tbucket_metrics_step(ngx_gw_task_t *task);
-static void ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone,
-    uint32_t from, uint32_t n, ngx_http_tbucket_figures_t *figures);
 static void ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_figures_t *figures);
 static ngx_int_t ngx_http_tbucket_metrics_send(
@@ -63,7 +56,8 @@ static void ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
 
 static const ngx_http_tbucket_metric_t  ngx_http_tbucket_zone_metrics[] = {
     { "tbucket_buckets", "gauge",
-      "Buckets in the table, those of registered clients included.",
+      "Buckets in the table, those of registered clients included, when the "
+      "refill ticker last came to its end.",
       offsetof(ngx_http_tbucket_figures_t, buckets) },
     { "tbucket_clients", "gauge",
       "Registered clients.",
@@ -91,90 +85,31 @@ ngx_http_tbucket_conf_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static ngx_int_t
 ngx_http_tbucket_metrics_handler(ngx_http_request_t *r)
 {
-    ngx_http_tbucket_metrics_t  *metrics;
+    ngx_uint_t                    i;
+    ngx_http_tbucket_zone_t     **zones;
+    ngx_http_tbucket_metrics_t    metrics;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_gw_json_not_allowed(r, "GET, HEAD");
     }
 
-    metrics = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_metrics_t));
-    if (metrics == NULL) {
+    metrics.request = r;
+    metrics.mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
+
+    metrics.figures = ngx_pcalloc(r->pool,
+                                  (metrics.mcf->zones.nelts + 1)
+                                  * sizeof(ngx_http_tbucket_figures_t));
+    if (metrics.figures == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    metrics->mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
+    zones = metrics.mcf->zones.elts;
 
-    metrics->figures = ngx_pcalloc(r->pool,
-                                   (metrics->mcf->zones.nelts + 1)
-                                   * sizeof(ngx_http_tbucket_figures_t));
-    if (metrics->figures == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    for (i = 0; i < metrics.mcf->zones.nelts; i++) {
+        ngx_http_tbucket_metrics_figures(zones[i], &metrics.figures[i]);
     }
 
-    metrics->task.step = ngx_http_tbucket_metrics_step;
-
-    return ngx_gw_task_run(&metrics->task, r);
-}
-
-
-/* Goes through the tables, which may be large, and then tells it all. */
-
-static void
-ngx_http_tbucket_metrics_step(ngx_gw_task_t *task)
-{
-    uint32_t                      n;
-    uint64_t                      until;
-    tb_table_t                   *table;
-    ngx_http_tbucket_zone_t     **zones;
-    ngx_http_tbucket_metrics_t   *m;
-
-    m = (ngx_http_tbucket_metrics_t *) task;
-    zones = m->mcf->zones.elts;
-    until = ngx_gw_usec() + NGX_GW_TASK_TIME;
-
-    while (m->zone < m->mcf->zones.nelts) {
-        table = zones[m->zone]->shared->table;
-
-        while (tb_table_each(table, &m->slot, &n)) {
-
-            if (ngx_gw_usec() > until) {
-                ngx_gw_task_again(task);
-                return;
-            }
-
-            ngx_http_tbucket_metrics_count(zones[m->zone], m->slot, n,
-                                           &m->figures[m->zone]);
-            m->slot += n;
-        }
-
-        ngx_http_tbucket_metrics_figures(zones[m->zone],
-                                         &m->figures[m->zone]);
-        m->zone++;
-        m->slot = 0;
-    }
-
-    ngx_gw_task_end(task, ngx_http_tbucket_metrics_send(m));
-}
-
-
-static void
-ngx_http_tbucket_metrics_count(ngx_http_tbucket_zone_t *zone, uint32_t from,
-    uint32_t n, ngx_http_tbucket_figures_t *figures)
-{
-    uint32_t     i;
-    tb_slot_t   *slot;
-    tb_table_t  *table;
-
-    table = zone->shared->table;
-
-    for (i = from; i < from + n; i++) {
-        slot = tb_table_slot(table, i);
-
-        figures->buckets +=
-            atomic_load_explicit(&slot->tag, memory_order_relaxed) != 0
-            && !tb_word_is_vacant(atomic_load_explicit(&slot->word,
-                                                       memory_order_relaxed));
-    }
+    return ngx_http_tbucket_metrics_send(&metrics);
 }
 
 
@@ -196,6 +131,8 @@ ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
                                                  memory_order_relaxed);
     }
 
+    figures->buckets = atomic_load_explicit(&zone->shared->buckets,
+                                            memory_order_relaxed);
     figures->clients = atomic_load_explicit(&zone->shared->registry->entries,
                                             memory_order_relaxed);
     figures->evictions = atomic_load_explicit(&zone->shared->table->evictions,
@@ -209,7 +146,7 @@ ngx_http_tbucket_metrics_send(ngx_http_tbucket_metrics_t *metrics)
 {
     ngx_gw_prom_t  prom;
 
-    ngx_gw_prom_init(&prom, metrics->task.request->pool);
+    ngx_gw_prom_init(&prom, metrics->request->pool);
     ngx_gw_prom_build(&prom, "tbucket_build_info");
 
     ngx_http_tbucket_metrics_requests(&prom, metrics);
@@ -217,7 +154,7 @@ ngx_http_tbucket_metrics_send(ngx_http_tbucket_metrics_t *metrics)
     ngx_http_tbucket_metrics_leases(&prom, metrics->mcf);
     ngx_http_tbucket_metrics_store(&prom, metrics->mcf);
 
-    return ngx_gw_prom_send(&prom, metrics->task.request);
+    return ngx_gw_prom_send(&prom, metrics->request);
 }
 
 
@@ -358,7 +295,10 @@ ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
 }
 
 
-/* The store as a whole: as bad as it is for the worst of the zones. */
+/*
+ * The store as a whole: as bad as it is for the worst of the zones.  One that
+ * has not agreed with it yet makes the time of all unknown.
+ */
 
 static void
 ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
@@ -366,12 +306,13 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
 {
     int64_t                            age, oldest;
     uint64_t                           synced;
-    ngx_uint_t                         down, i;
+    ngx_uint_t                         down, i, unknown;
     ngx_http_tbucket_zone_t          **zones;
     ngx_http_tbucket_lending_t         lending;
     ngx_http_tbucket_store_status_t   *status;
 
     zones = mcf->zones.elts;
+    unknown = (mcf->zones.nelts == 0);
     down = 0;
     oldest = 0;
 
@@ -386,10 +327,7 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
         }
 
         synced = atomic_load_explicit(&status->synced, memory_order_relaxed);
-
-        if (synced == 0) {
-            continue;
-        }
+        unknown |= (synced == 0);
 
         /* another worker's clock may be a little ahead */
 
@@ -403,7 +341,13 @@ ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
     ngx_gw_prom_sample(prom, NULL, 0, down ? 0 : 1, 0);
 
     ngx_gw_prom_metric(prom, "tbucket_store_sync_seconds", "gauge",
-                       "Time since shared memory and store last agreed; 0 "
-                       "without one.");
-    ngx_gw_prom_sample(prom, NULL, 0, oldest, 3);
+                       "Time since shared memory and store last agreed; NaN "
+                       "until the first time, and without a store.");
+
+    if (unknown) {
+        ngx_gw_prom_unknown(prom, NULL, 0);
+
+    } else {
+        ngx_gw_prom_sample(prom, NULL, 0, oldest, 3);
+    }
 }

@@ -101,7 +101,7 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 {
     bool                        again;
     uint32_t                    begin, i, n;
-    uint64_t                    now;
+    uint64_t                    counted, now;
     tb_sweep_t                  seen;
     tb_table_t                 *table;
     tb_limits_t                 limits;
@@ -118,11 +118,15 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
     limits = ngx_http_tbucket_limits(zone, &now);
 
     begin = atomic_load_explicit(&shared->cursor, memory_order_relaxed);
+    counted = atomic_load_explicit(&shared->counted, memory_order_relaxed);
     again = begin != 0;
     i = begin;
 
     do {
         if (!tb_table_each(table, &i, &n)) {
+            atomic_store_explicit(&shared->buckets, (uint32_t) counted,
+                                  memory_order_relaxed);
+            counted = 0;
             i = 0;
 
             if (!again) {
@@ -140,6 +144,7 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
         ngx_memzero(&seen, sizeof(tb_sweep_t));
 
         tb_table_tick(table, i, n, now, limits, &seen);
+        counted += seen.buckets;
 
         if (seen.unclean || seen.buckets == 0) {
             ngx_shmtx_lock(&zone->shpool->mutex);
@@ -153,5 +158,7 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
     } while (ngx_gw_usec() < until);
 
+    atomic_store_explicit(&shared->counted, (uint32_t) counted,
+                          memory_order_relaxed);
     atomic_store_explicit(&shared->cursor, i, memory_order_relaxed);
 }

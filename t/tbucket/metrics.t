@@ -25,7 +25,7 @@ my $g = gateway(<<'END', workers => 2);
 END
 
 
-# name{labels} -> value
+# name{labels} -> value; buckets are as of the last tick
 
 sub metrics
 {
@@ -44,6 +44,22 @@ sub requests { map { "tbucket_requests_total{zone=\"$_[0]\",result=\"$_\"}" }
 sub zones { map { "$_[0]\{zone=\"$_\"}" } qw(a b) }
 
 
+# The buckets of both zones, once they are these, or as they are.
+
+sub buckets
+{
+    my ($want) = @_;
+
+    my $got;
+    wait_for(sub {
+        $got = samples(metrics(), zones('tbucket_buckets'));
+        return $got eq $want;
+    });
+
+    return $got;
+}
+
+
 my $m = metrics();
 
 is(samples($m, requests('a'), requests('b')), '0 0 0 0 0 0', 'at first none');
@@ -51,8 +67,8 @@ is(samples($m, zones('tbucket_buckets')), '0 0', 'no buckets');
 is(samples($m, zones('tbucket_clients')), '0 0', 'no clients');
 is(samples($m, zones('tbucket_evictions_total')), '0 0', 'no evictions');
 is(samples($m, zones('tbucket_zone_bytes')), '1048576 32768', 'sizes');
-is(samples($m, 'tbucket_store_up', 'tbucket_store_sync_seconds'), '1 0',
-   'memory is always in order');
+is(samples($m, 'tbucket_store_up', 'tbucket_store_sync_seconds'), '1 NaN',
+   'memory is always in order, and never agreed with a store');
 
 load($g, '/a?key=x', requests => 5, connections => 5);
 load($g, '/a?key=y', requests => 1);
@@ -64,7 +80,7 @@ $m = metrics();
 
 is(samples($m, requests('a'), requests('b')), '4 2 4 2 0 0',
    'requests are counted by zone and result, the unlimited not');
-is(samples($m, zones('tbucket_buckets')), '2 1', 'buckets are counted');
+is(buckets('2 1'), '2 1', 'buckets are counted');
 
 request($g, 'POST', '/clients',
         headers => { 'Content-Type' => 'application/json' },
@@ -76,7 +92,7 @@ request($g, 'DELETE', '/clients/c1');
 $m = metrics();
 
 is(samples($m, zones('tbucket_clients')), '499 0', 'clients are counted');
-is(samples($m, zones('tbucket_buckets')), '501 1', 'and have buckets');
+is(buckets('501 1'), '501 1', 'and have buckets');
 
 load($g, sub { "/b?key=$_[0]" }, requests => 3000, connections => 8);
 
@@ -130,5 +146,25 @@ my $none = gateway('server { listen 127.0.0.1:%%PORT%%;
                              location / { tbucket_metrics; } }');
 like(get($none, '/')->{body}, qr/^tbucket_store_up 1$/m,
      'without a zone there is still an answer');
+
+# The time since the store agreed is known once it has done so.
+
+my $store = 'redis://127.0.0.1:' . free_port();
+my $text_of = sub { return <<"END" };
+    tbucket_zone \$arg_key zone=a:1m rate=1r/s;
+    tbucket_store $_[0];
+    server { listen 127.0.0.1:%%PORT%%; location / { tbucket_metrics; } }
+END
+
+my $away = gateway($text_of->($store));
+ok(wait_for(sub { get($away, '/')->{body} =~ /^tbucket_store_up 0$/m }),
+   'a store that is away is down');
+like(get($away, '/')->{body}, qr/^tbucket_store_sync_seconds NaN$/m,
+     'and never agreed');
+
+my $there = gateway($text_of->('sqlite:%%DIR%%/store/c.db'));
+ok(wait_for(sub {
+    get($there, '/')->{body} =~ /^tbucket_store_sync_seconds \d\.?\d*$/m
+}), 'one that is there agrees');
 
 done_testing();
