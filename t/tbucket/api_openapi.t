@@ -33,6 +33,7 @@ my $g = gateway(<<'END');
                  server localhost:9; server 127.0.0.1:8; }
     server { listen 127.0.0.1:%%PORT%%;
              location / { return 404; }
+             location /seen { tbucket zone=z; try_files /none =204; }
              location /upstreams { lb_api write=on; }
              location /clients { tbucket_api zone=z write=on; } }
     server { listen 127.0.0.1:%%PORT_readonly%%;
@@ -55,6 +56,10 @@ my $limits = '{"capacity":5,"rate_per_sec":0.5}';
                 body => $limits)->{code} == 201;
 
 
+# Somebody who is refused.
+
+request($g, 'GET', '/seen?key=refused') for 1 .. 3;
+
 my $upstream = '/upstreams/{upstream}';
 my $servers = "$upstream/servers";
 my $id = "$servers/{id}";
@@ -73,6 +78,9 @@ my @asked = (
     ['get /clients', 400, '/clients?limit=0'],
     ['get /clients', 400, '/clients?cursor=x'],
     ['get /clients', 404, '/clients?hash=0000000000000001'],
+    ['get /clients', 200, '/clients?top=rejected'],
+    ['get /clients', 200, '/clients?top=requests&limit=1000'],
+    ['get /clients', 400, '/clients?top=both'],
     ['post /clients', 201, '/clients', $client->('user1')],
     ['post /clients', 409, '/clients', $client->('user1')],
     ['post /clients', 400, '/clients', '{}'],
