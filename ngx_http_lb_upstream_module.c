@@ -22,6 +22,7 @@
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
 #include "src/lb/upstream/ngx_http_lb_line.h"
 #include "src/lb/upstream/ngx_http_lb_method.h"
+#include "src/lb/upstream/ngx_http_lb_resolve_conf.h"
 #include "src/lb/upstream/ngx_http_lb_state.h"
 #include "src/lb/upstream/ngx_http_lb_zone.h"
 
@@ -102,6 +103,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
     { ngx_string("lb_sticky"),
       NGX_HTTP_UPS_CONF|NGX_CONF_2MORE,
       ngx_http_lb_sticky,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("lb_resolve"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_lb_resolve,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -253,6 +261,7 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 #endif
 
     if (ngx_http_lb_line_init(cf, lcf) != NGX_OK
+        || ngx_http_lb_resolve_init(cf, lcf) != NGX_OK
         || ngx_http_lb_state_init(cf, lcf) != NGX_OK
         || ngx_http_lb_zone_add(cf, lcf) != NGX_OK)
     {

@@ -23,12 +23,33 @@
 #define ngx_gw_header_init(h)  ((h)->hash = 1)
 #endif
 
-/* Whether a server line has "resolve", which exists since 1.27.3. */
+/* What a server line with "resolve" has, since 1.27.3: a host. */
 
 #if (nginx_version >= 1027003 && NGX_HTTP_UPSTREAM_ZONE)
-#define ngx_gw_server_resolves(server)  ((server)->host.len != 0)
+#define ngx_gw_server_host(server)     (&(server)->host)
+#define ngx_gw_server_service(server)  (&(server)->service)
 #else
-#define ngx_gw_server_resolves(server)  0
+#define ngx_gw_server_host(server)     ((ngx_str_t *) NULL)
+#define ngx_gw_server_service(server)  ((ngx_str_t *) NULL)
+#endif
+
+/* The "resolver" of an upstream itself, which came with that, or NULL. */
+
+#if (nginx_version >= 1027003 && NGX_HTTP_UPSTREAM_ZONE)
+#define ngx_gw_upstream_resolver(us)  ((us)->resolver)
+#define ngx_gw_upstream_timeout(us)   ((us)->resolver_timeout)
+#else
+#define ngx_gw_upstream_resolver(us)  ((ngx_resolver_t *) NULL)
+#define ngx_gw_upstream_timeout(us)   NGX_CONF_UNSET_MSEC
+#endif
+
+/* Whether a server line has "drain", which exists since 1.29.6. */
+
+#if (nginx_version >= 1029006 && NGX_HTTP_UPSTREAM_STICKY)
+#define ngx_gw_server_drains(server)                                         \
+    ((server)->down == NGX_HTTP_UPSTREAM_DRAINING)
+#else
+#define ngx_gw_server_drains(server)  0
 #endif
 
 /* The "route" of a server line, which exists since 1.29.6, or NULL. */

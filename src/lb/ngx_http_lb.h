@@ -22,6 +22,7 @@
 #include "src/common/ngx_gw_api.h"
 #include "src/core/balance/lb_outlier.h"
 #include "src/core/balance/lb_candidate.h"
+#include "src/core/balance/lb_name.h"
 
 
 /* slots that are looked at with the mutex held once */
@@ -44,6 +45,8 @@ typedef struct ngx_http_lb_target_s      ngx_http_lb_target_t;
 typedef struct ngx_http_lb_state_s       ngx_http_lb_state_t;
 typedef struct ngx_http_lb_sticky_s      ngx_http_lb_sticky_t;
 typedef struct ngx_http_lb_conn_key_s    ngx_http_lb_conn_key_t;
+typedef struct ngx_http_lb_name_s        ngx_http_lb_name_t;
+typedef struct ngx_http_lb_answer_s      ngx_http_lb_answer_t;
 
 
 /* a method that "lb" knows by name */
@@ -123,6 +126,11 @@ struct ngx_http_lb_srv_conf_s {
     uint32_t                      nlines;     /* names of the state file */
     uint32_t                      configured; /* lines without those */
     uint32_t                      nservers;   /* slots that are needed */
+    ngx_array_t                  *resolve;    /* ngx_http_lb_name_t */
+    lb_name_t                    *names;      /* what the core has of them */
+    uint32_t                      nnames;
+    ngx_resolver_t               *resolver;   /* NULL: there are no names */
+    ngx_msec_t                    resolver_timeout;
     ngx_http_lb_state_t          *state;      /* NULL: no lb_state */
     ngx_http_lb_sticky_t         *sticky;     /* NULL: no lb_sticky */
 

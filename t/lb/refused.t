@@ -65,11 +65,39 @@ refused('%s',
     'upstream u { lb round_robin; }' => 'no servers are inside upstream',
 );
 
-refused('resolver 127.0.0.1:1; upstream u { lb round_robin; %s }
-         server { location / { proxy_pass http://u; } }',
-    'server localhost:1 resolve;'
-        => '"resolve" of server "localhost:1" is not supported with "lb" in '
-           . 'upstream "u"') if version() ge v1.27.3;
+# lb_resolve
+
+my $named = 'resolver 127.0.0.1:1; upstream u { lb round_robin; %s }
+             server { location / { proxy_pass http://u; } }';
+
+refused($named,
+    map({ ("lb_resolve $_;" => qr/" in "lb_resolve", it must be a host /) }
+        '127.0.0.1', '127.0.0.1:80', '[::1]:80', 'unix:/x', 'a.test:0',
+        'a.test:65536', 'a.test:x', 'a.test:80/x', ':80', '""', 'a' x 254,
+        'a.test:80 service=http'),
+    'lb_resolve;' => 'invalid number of arguments in "lb_resolve"',
+    'lb_resolve a b;' => 'invalid parameter "b" in "lb_resolve", it must be '
+                         . '"service=", "weight=", "max_conns="',
+    map({ ("lb_resolve a weight=$_;" => 'in "lb_resolve", it must be from 1 '
+                                        . 'to 2147483647') } '0', '', 'x'),
+    'lb_resolve a fail_timeout=x;' => 'it must be a time up to 2147483647',
+    map({ ("lb_resolve a service=$_;" => 'it must be from 1 to 128 letters, '
+                                         . 'digits, "-", "_" and "."') }
+        '', '"a b"', 'a' x 129),
+    'lb_resolve a weight=1 weight=2;' => '"lb_resolve" directive has '
+                                         . 'duplicate "weight" parameter',
+    'lb_resolve a; lb_resolve A;' => 'name "A" is there twice in upstream "u"',
+    'lb_resolve localhost:1; server localhost:1;'
+        => 'name "localhost:1" is there twice in upstream "u"',
+    'lb_resolve a backup;' => '1 servers, 1 of them backup, in upstream "u"',
+);
+
+refused($named =~ s/resolver 127.0.0.1:1;//r,
+    'lb_resolve a;' => 'no "resolver" in http{} to look up names of upstream '
+                       . '"u"');
+
+refused($upstream,
+    'lb_resolve a;' => '"lb_resolve" without "lb" in upstream "u"');
 
 refused($upstream,
     'lb round_robin; sticky cookie c;'

@@ -69,7 +69,8 @@ lb_adopt_clear(lb_roster_t *roster, bool merge, const uint32_t *seen,
             continue;
         }
 
-        stays = (seen[i] != 0 || (merge && !identity->from_line));
+        stays = (seen[i] != 0 || identity->resolved
+                 || (merge && !identity->from_line));
         identity->from_line = false;
 
         if (stays || !(status & LB_USED)) {
@@ -147,6 +148,10 @@ lb_adopt_lines(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen)
 
     for (k = 0; k < list->nlines; k++) {
         i = lb_adopt_find(roster, &list->lines[k], hint, seen);
+
+        if (i == LB_NONE && list->lines[k].resolved) {
+            continue;
+        }
 
         if (i == LB_NONE) {
             from = 0;

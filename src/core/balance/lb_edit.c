@@ -170,7 +170,7 @@ lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line)
     uint32_t        i, used;
     lb_identity_t  *identity;
 
-    used = atomic_load(&roster->used);
+    used = line->resolved ? 0 : atomic_load(&roster->used);
 
     for (i = 0; i < used; i++) {
         identity = lb_roster_identity(roster, i);
@@ -315,7 +315,8 @@ lb_edit_line(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
     status = lb_roster_status(roster, index);
 
     has = (status & (LB_REMOVED | LB_TOMBSTONE)) ? identity->tombstone
-                                              : identity->from_line;
+                                              : identity->from_line
+                                                || identity->resolved;
 
     if (status == 0 || !has) {
         return false;
@@ -350,6 +351,11 @@ lb_edit_names(lb_identity_t *identity, lb_entry_t *entry)
         entry->members |= LB_ENTRY_NAME;
         entry->name_length = identity->host_length;
         memcpy(entry->name, identity->host, identity->host_length);
+    }
+
+    if (identity->resolved) {
+        entry->members |= LB_ENTRY_RESOLVED;
+        entry->resolved = true;
     }
 }
 

@@ -55,6 +55,9 @@ const gw_member_t  lb_entry_members[] = {
       gw_member_field(lb_entry_t, state), .words = lb_entry_states,
       .allowed = "\"up\", \"draining\" or \"disabled\"" },
 
+    { .name = "resolved", .bit = LB_ENTRY_RESOLVED, .kind = GW_MEMBER_FLAG,
+      gw_member_field(lb_entry_t, resolved) },
+
     { .name = "timeout", .bit = LB_ENTRY_TIMEOUT,
       gw_member_field(lb_entry_t, timeout), .max = LB_ENTRY_TIME_MAX },
 
@@ -84,7 +87,7 @@ const gw_record_form_t  lb_entry_change = {
 const gw_record_form_t  lb_entry_file = {
     .table = lb_entry_members, .size = sizeof(lb_entry_t),
     .accept = LB_ENTRY_ADDRESS | LB_ENTRY_NAME | LB_ENTRY_ID
-              | LB_ENTRY_SETTINGS | LB_ENTRY_DRAIN_UNTIL,
+              | LB_ENTRY_SETTINGS | LB_ENTRY_DRAIN_UNTIL | LB_ENTRY_RESOLVED,
     .require = LB_ENTRY_ADDRESS,
     .arrays = lb_entry_arrays
 };

@@ -31,6 +31,7 @@
 #define LB_ENTRY_STATE         0x0100
 #define LB_ENTRY_TIMEOUT       0x0200
 #define LB_ENTRY_DRAIN_UNTIL   0x0400
+#define LB_ENTRY_RESOLVED      0x0800
 
 #define LB_ENTRY_SETTINGS  (LB_ENTRY_WEIGHT | LB_ENTRY_MAX_CONNS             \
                             | LB_ENTRY_MAX_FAILS | LB_ENTRY_FAIL_TIMEOUT     \
@@ -50,6 +51,7 @@ typedef struct {
     unsigned           members;      /* LB_ENTRY_ADDRESS ...: which are set */
     lb_entry_state_t   state;
     bool               backup;
+    bool               resolved;     /* it is one of the name's servers */
     uint32_t           weight;       /* 1 and up */
     uint32_t           max_conns;    /* 0: any */
     uint32_t           max_fails;    /* 0: never marked as failed */

@@ -33,6 +33,7 @@ typedef struct {
     uint32_t           max_fails;
     uint32_t           status;       /* LB_BACKUP, LB_DISABLED or 0 */
     bool               pending;      /* if new: down until a check passes */
+    bool               resolved;     /* it is of a name, see lb_name.h */
     uint64_t           id;           /* if new: its id, 0: the next one */
     uint64_t           fail_timeout; /* ms */
     uint64_t           drain_until;  /* Unix s, if it is draining; 0: ever */

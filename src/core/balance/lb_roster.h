@@ -166,6 +166,7 @@ typedef struct {
 
     /* the settings of the line, to tell a changed line from a changed server */
     bool               from_line;
+    bool               resolved;     /* its line is that of a name */
     bool               tombstone;    /* if LB_REMOVED: leaves one behind */
     bool               leaving;      /* to be told of when it has gone */
     bool               replaced;     /* and why: it was LB_REPLACED */

@@ -229,7 +229,8 @@ lb_slot_line(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
 
     lb_slot_sid(roster, index, line);
 
-    identity->from_line = true;
+    identity->from_line = !line->resolved;
+    identity->resolved = line->resolved;
     identity->weight = line->weight;
     identity->max_conns = line->max_conns;
     identity->max_fails = line->max_fails;
@@ -281,6 +282,32 @@ lb_slot_set(lb_server_t *server, const lb_line_t *line)
 
     atomic_fetch_or(&server->status, line->status);
     atomic_fetch_and(&server->status, ~(uint32_t) LB_WANTED | line->status);
+}
+
+
+void
+lb_slot_follow(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
+{
+    lb_line_t       wanted;
+    lb_server_t    *server;
+    lb_identity_t  *identity;
+
+    server = lb_roster_server(roster, index);
+    identity = lb_roster_identity(roster, index);
+
+    wanted = *line;
+
+    if (atomic_load(&roster->kept)) {
+        lb_slot_keep(server, identity, &wanted);
+
+    } else {
+        lb_slot_differ(server, identity, &wanted);
+    }
+
+    atomic_fetch_and(&server->status, ~(uint32_t) LB_REPLACED);
+
+    lb_slot_set(server, &wanted);
+    lb_slot_line(roster, index, line);
 }
 
 

@@ -61,6 +61,14 @@ void lb_slot_line(lb_roster_t *roster, uint32_t index, const lb_line_t *line);
 /* Sets a server's settings to those of a line. */
 void lb_slot_set(lb_server_t *server, const lb_line_t *line);
 
+/*
+ * Sets them to those of its line as that is now: one that was changed at
+ * runtime stays until the line says something new, or, if such changes are
+ * kept, until it is changed again.
+ */
+void lb_slot_follow(lb_roster_t *roster, uint32_t index,
+    const lb_line_t *line);
+
 /* Whether a server's settings are not those of its line. */
 bool lb_slot_is_changed(lb_server_t *server, const lb_identity_t *identity);
 

@@ -36,7 +36,6 @@ static bool lb_sync_is_host(const lb_identity_t *identity,
     const lb_line_t *line);
 static uint32_t lb_sync_find(lb_roster_t *roster, const lb_line_t *line,
     uint32_t hint, const uint32_t *seen);
-static void lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k);
 static void lb_sync_move(lb_sync_t *sync, uint32_t k);
 static uint32_t lb_sync_left(lb_sync_t *sync, const lb_line_t *line);
 static void lb_sync_replace(lb_sync_t *sync, uint32_t index, uint32_t k);
@@ -148,7 +147,8 @@ lb_sync_follow(lb_sync_t *sync)
         if (sync->seen[i] != 0) {
 
             if (!(status & (LB_TOMBSTONE | LB_REMOVED))) {
-                lb_sync_apply(sync, i, sync->seen[i] - 1);
+                lb_roster_server(roster, i)->rank = sync->seen[i] - 1;
+                lb_slot_follow(roster, i, &sync->lines[sync->seen[i] - 1]);
             }
 
             continue;
@@ -379,38 +379,6 @@ lb_sync_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
     }
 
     return LB_NONE;
-}
-
-
-/*
- * A setting that was changed at runtime stays until its line says something
- * new, or, if such changes are kept, until it is changed again.
- */
-
-static void
-lb_sync_apply(lb_sync_t *sync, uint32_t index, uint32_t k)
-{
-    lb_line_t       line;
-    lb_server_t    *server;
-    lb_identity_t  *identity;
-
-    server = lb_roster_server(sync->roster, index);
-    identity = lb_roster_identity(sync->roster, index);
-
-    line = sync->lines[k];
-
-    if (sync->keep) {
-        lb_slot_keep(server, identity, &line);
-
-    } else {
-        lb_slot_differ(server, identity, &line);
-    }
-
-    server->rank = k;
-    atomic_fetch_and(&server->status, ~(uint32_t) LB_REPLACED);
-
-    lb_slot_set(server, &line);
-    lb_slot_line(sync->roster, index, &sync->lines[k]);
 }
 
 

@@ -353,6 +353,13 @@ ngx_http_lb_write_reply(ngx_http_lb_write_t *write)
                                  "the server is being removed from upstream "
                                  "\"%V\"", host);
 
+    case NGX_HTTP_LB_RESOLVED:
+        return ngx_gw_json_error(r, NGX_HTTP_CONFLICT,
+                                 "the server is an address of a name in "
+                                 "upstream \"%V\", and would come back: "
+                                 "drain it without \"timeout\", or disable "
+                                 "it", host);
+
     case NGX_HTTP_LB_NO_ROOM:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "upstream \"%V\" has room for %uD servers, "

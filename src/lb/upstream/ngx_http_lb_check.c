@@ -3,6 +3,7 @@
  * Health checks: who makes them, when, and what becomes of their results.
  * Every worker ticks and claims the lead; the one that has it runs the
  * timers of all servers, and enters a result only while it still has it.
+ * It asks for names, too.
  */
 
 
@@ -14,6 +15,7 @@
 #include "src/lb/upstream/ngx_http_lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 #include "src/lb/upstream/ngx_http_lb_probe.h"
+#include "src/lb/upstream/ngx_http_lb_resolve.h"
 #include "src/lb/upstream/ngx_http_lb_state_lock.h"
 
 
@@ -101,11 +103,12 @@ ngx_http_lb_check_init(ngx_conf_t *cf, ngx_http_lb_main_conf_t *lmcf)
 
     for (i = 0; i < lmcf->upstreams.nelts; i++) {
 
-        if (lcfp[i]->check == NULL) {
+        if (lcfp[i]->check) {
+            interval = ngx_min(interval, lcfp[i]->check->interval);
+
+        } else if (lcfp[i]->resolve == NULL) {
             continue;
         }
-
-        interval = ngx_min(interval, lcfp[i]->check->interval);
 
         if (checker == NULL) {
             checker = ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_checker_t));
@@ -226,6 +229,8 @@ ngx_http_lb_check_rest(ngx_http_lb_srv_conf_t *lcf)
     }
 
     lcf->surveyed = 0;
+
+    ngx_http_lb_resolve_rest(lcf);
 }
 
 
@@ -359,14 +364,16 @@ ngx_http_lb_check_tick(ngx_event_t *ev)
 
     for (i = 0; i < checker->conf->upstreams.nelts; i++) {
 
-        if (lcfp[i]->check == NULL) {
-            continue;
-        }
-
         /* the nginx that has taken over makes the checks */
 
         if (ngx_http_lb_state_lost(lcfp[i])) {
             ngx_http_lb_check_rest(lcfp[i]);
+            continue;
+        }
+
+        ngx_http_lb_resolve_run(lcfp[i], &checker->dummy);
+
+        if (lcfp[i]->check == NULL) {
             continue;
         }
 

@@ -11,6 +11,7 @@
 #include "src/lb/upstream/ngx_http_lb_edit.h"
 
 #include "src/common/ngx_gw_leader.h"
+#include "src/lb/upstream/ngx_http_lb_answer.h"
 #include "src/lb/upstream/ngx_http_lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 #include "src/lb/upstream/ngx_http_lb_state.h"
@@ -172,6 +173,12 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit)
 
         ngx_http_lb_edit_find(edit);
 
+        /* that is in force whether or not the file can be written */
+
+        if (edit->kind == NGX_HTTP_LB_RESOLVE) {
+            ngx_http_lb_edit_make(edit, LB_NONE);
+        }
+
         if (edit->outcome == NGX_HTTP_LB_DONE
             && edit->kind != NGX_HTTP_LB_RECOVER)
         {
@@ -184,6 +191,10 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit)
     }
 
     ngx_shmtx_unlock(&edit->conf->shpool->mutex);
+
+    if (edit->kind == NGX_HTTP_LB_RESOLVE) {
+        ngx_http_lb_build(edit->conf);
+    }
 
     return next;
 }
@@ -261,7 +272,7 @@ ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
     } else if (save == NULL && ngx_http_lb_edit_is_late(edit)) {
         edit->outcome = NGX_HTTP_LB_SUPERSEDED;
 
-    } else {
+    } else if (save == NULL || edit->kind != NGX_HTTP_LB_RESOLVE) {
         ngx_http_lb_edit_find(edit);
 
         if (edit->outcome == NGX_HTTP_LB_DONE) {
@@ -454,7 +465,9 @@ ngx_http_lb_edit_find(ngx_http_lb_edit_t *edit)
     edit->outcome = NGX_HTTP_LB_DONE;
     edit->index = LB_NONE;
 
-    if (edit->kind == NGX_HTTP_LB_RECOVER) {
+    if (edit->kind == NGX_HTTP_LB_RECOVER
+        || edit->kind == NGX_HTTP_LB_RESOLVE)
+    {
         return;
     }
 
@@ -487,6 +500,12 @@ ngx_http_lb_edit_find(ngx_http_lb_edit_t *edit)
 
     } else if (lb_roster_status(roster, edit->index) & LB_REMOVED) {
         edit->outcome = NGX_HTTP_LB_LEAVING;
+
+    } else if (lb_roster_identity(roster, edit->index)->resolved
+               && (edit->kind != NGX_HTTP_LB_CHANGE
+                   || (edit->entry.members & LB_ENTRY_DRAIN_UNTIL)))
+    {
+        edit->outcome = NGX_HTTP_LB_RESOLVED;
     }
 }
 
@@ -521,7 +540,7 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
 
         edit->id = lb_roster_identity(roster, index)->id;
 
-        ngx_http_lb_log_edit(lcf, index, "added");
+        ngx_http_lb_log_edit(lcf, index, "added", NGX_HTTP_LB_LOG_API);
         break;
 
     case NGX_HTTP_LB_CHANGE:
@@ -539,9 +558,14 @@ ngx_http_lb_edit_make(ngx_http_lb_edit_t *edit, uint32_t index)
         lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
 
         if (lb_roster_status(roster, index) & LB_REMOVED) {
-            ngx_http_lb_log_edit(lcf, index, "draining");
+            ngx_http_lb_log_edit(lcf, index, "draining",
+                                 NGX_HTTP_LB_LOG_API);
         }
 
+        break;
+
+    case NGX_HTTP_LB_RESOLVE:
+        ngx_http_lb_answer(lcf, edit->answer);
         break;
 
     case NGX_HTTP_LB_RECOVER:

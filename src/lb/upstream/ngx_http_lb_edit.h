@@ -26,6 +26,7 @@ typedef enum {
     NGX_HTTP_LB_CHANGE,
     NGX_HTTP_LB_REMOVE,
     NGX_HTTP_LB_DRAINED,            /* likewise, if its drain is over */
+    NGX_HTTP_LB_RESOLVE,            /* what a name's answer has changed */
     NGX_HTTP_LB_RECOVER             /* no change, see roster->saving */
 } ngx_http_lb_kind_e;
 
@@ -35,6 +36,7 @@ typedef enum {
     NGX_HTTP_LB_EXISTS,             /* another server has the address */
     NGX_HTTP_LB_MISSING,            /* no server has the id */
     NGX_HTTP_LB_LEAVING,            /* it is being removed */
+    NGX_HTTP_LB_RESOLVED,           /* its name decides on that */
     NGX_HTTP_LB_NO_ROOM,            /* no slot is free */
     NGX_HTTP_LB_NOT_SAVED,          /* the file cannot be written */
     NGX_HTTP_LB_UNKNOWN,            /* nor is it known what is in it now */
@@ -68,6 +70,7 @@ struct ngx_http_lb_edit_s {
     uint32_t                  index;    /* of its server, or LB_NONE */
     lb_entry_t                entry;    /* what is to be set */
     lb_line_t                 line;     /* of a server to be added */
+    ngx_http_lb_answer_t     *answer;   /* of a name */
 
     /* told of the outcome; data is NULL if the request has gone */
     void                    (*finish)(ngx_http_lb_edit_t *edit);

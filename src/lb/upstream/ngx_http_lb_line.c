@@ -10,6 +10,7 @@
 #include "src/common/ngx_gw_compat.h"
 #include "src/core/balance/lb_edit.h"
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
+#include "src/lb/upstream/ngx_http_lb_resolve_conf.h"
 
 #include <ngx_md5.h>
 
@@ -22,6 +23,7 @@ ngx_int_t
 ngx_http_lb_line_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
 {
     ngx_uint_t                   i, n, backup;
+    ngx_http_lb_name_t          *name;
     ngx_http_upstream_server_t  *server;
 
     server = lcf->upstream->servers->elts;
@@ -31,6 +33,15 @@ ngx_http_lb_line_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
     for (i = 0; i < lcf->upstream->servers->nelts; i++) {
         n += server[i].naddrs;
         backup += server[i].backup ? server[i].naddrs : 0;
+    }
+
+    /* a name is one, whatever it comes to */
+
+    name = lcf->resolve ? lcf->resolve->elts : NULL;
+
+    for (i = 0; lcf->resolve && i < lcf->resolve->nelts; i++) {
+        n++;
+        backup += name[i].backup ? 1 : 0;
     }
 
     if (n == backup || n > LB_SERVERS_MAX) {
@@ -65,17 +76,17 @@ static ngx_int_t
 ngx_http_lb_line_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
     ngx_http_upstream_server_t *server)
 {
+    ngx_str_t   *host;
     ngx_uint_t   j;
     ngx_addr_t  *addr;
     lb_line_t   *line;
 
-    if (ngx_gw_server_resolves(server)) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"resolve\" of server \"%V\" is not supported with "
-                      "\"lb\" in upstream \"%V\" in %s:%ui",
-                      &server->name, &lcf->upstream->host,
-                      lcf->file, lcf->line);
-        return NGX_ERROR;
+    /* a name that is looked up later is no line of ours */
+
+    host = ngx_gw_server_host(server);
+
+    if (host && host->len) {
+        return NGX_OK;
     }
 
     for (j = 0; j < server->naddrs; j++) {
@@ -103,16 +114,28 @@ ngx_http_lb_line_add(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
 
         line->host = (char *) server->name.data;
         line->host_length = server->name.len;
-        line->weight = ngx_min(server->weight, UINT32_MAX);
-        line->max_conns = ngx_min(server->max_conns, UINT32_MAX);
-        line->max_fails = ngx_min(server->max_fails, INT32_MAX);
-        line->fail_timeout = (uint64_t) server->fail_timeout * 1000;
-        line->status = (server->backup ? LB_BACKUP : 0)
-                       | (server->down ? LB_DISABLED : 0);
         line->pending = ngx_http_lb_check_is_mandatory(lcf);
+
+        ngx_http_lb_line_settings(server, line);
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_lb_line_settings(ngx_http_upstream_server_t *server, lb_line_t *line)
+{
+    line->weight = ngx_min(server->weight, UINT32_MAX);
+    line->max_conns = ngx_min(server->max_conns, UINT32_MAX);
+    line->max_fails = ngx_min(server->max_fails, INT32_MAX);
+    line->fail_timeout = (uint64_t) server->fail_timeout * 1000;
+    line->status = server->backup ? LB_BACKUP : 0;
+
+    if (server->down) {
+        line->status |= ngx_gw_server_drains(server) ? LB_DRAINING
+                                                     : LB_DISABLED;
+    }
 }
 
 

@@ -21,6 +21,10 @@
  */
 ngx_int_t ngx_http_lb_line_init(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf);
 
+/* Sets what a server line says of its servers. */
+void ngx_http_lb_line_settings(ngx_http_upstream_server_t *server,
+    lb_line_t *line);
+
 /*
  * Sets name and address of a line, and its id: the route of a server line, or
  * the MD5 of the address as text, which is put into memory of pool.

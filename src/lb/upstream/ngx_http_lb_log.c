@@ -82,7 +82,8 @@ ngx_http_lb_log_gone(void *data, const lb_identity_t *identity, bool added)
     (void) added;
 
     ngx_http_lb_log_list(data, identity, "removed",
-                         identity->replaced ? "configuration reloaded"
+                         identity->resolved ? NGX_HTTP_LB_LOG_LOST
+                         : identity->replaced ? "configuration reloaded"
                          : identity->drained ? "its drain is over"
                          : "deleted through the API");
 }
@@ -110,7 +111,7 @@ ngx_http_lb_log_list(ngx_http_lb_srv_conf_t *lcf,
 
 void
 ngx_http_lb_log_edit(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
-    const char *what)
+    const char *what, const char *reason)
 {
     ngx_str_t       name;
     lb_load_t       load;
@@ -125,9 +126,9 @@ ngx_http_lb_log_edit(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
     name.data = (u_char *) identity->name;
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "lb: server %V in upstream \"%V\" is %s: through the "
-                  "API, %uD requests in flight; %uD of %uD servers left",
-                  &name, &lcf->upstream->host, what,
+                  "lb: server %V in upstream \"%V\" is %s: %s, "
+                  "%uD requests in flight; %uD of %uD servers left",
+                  &name, &lcf->upstream->host, what, reason,
                   lb_load_active(&load, index), left.usable, left.total);
 }
 
@@ -154,7 +155,7 @@ ngx_http_lb_log_change(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
         what = (status & LB_UNUSABLE) ? "enabled" : "up";
     }
 
-    ngx_http_lb_log_edit(lcf, index, what);
+    ngx_http_lb_log_edit(lcf, index, what, NGX_HTTP_LB_LOG_API);
 }
 
 

@@ -11,6 +11,12 @@
 #include "src/lb/ngx_http_lb.h"
 
 
+/* reasons of changes */
+#define NGX_HTTP_LB_LOG_API    "through the API"
+#define NGX_HTTP_LB_LOG_FOUND  "its name has the address"
+#define NGX_HTTP_LB_LOG_LOST   "its name has the address no more"
+
+
 /* Whether the caller is the first within this second, of all processes. */
 ngx_uint_t ngx_http_lb_log_once(_Atomic uint64_t *last);
 
@@ -32,9 +38,9 @@ void ngx_http_lb_log_read(void *data, const lb_identity_t *identity,
 void ngx_http_lb_log_gone(void *data, const lb_identity_t *identity,
     bool added);
 
-/* Logs that a server is ADDED or DRAINING through the API.  Mutex. */
+/* Logs that a server is ADDED or DRAINING, and why.  Mutex. */
 void ngx_http_lb_log_edit(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
-    const char *what);
+    const char *what, const char *reason);
 
 /* Logs what the API has changed, given the status before.  Mutex. */
 void ngx_http_lb_log_change(ngx_http_lb_srv_conf_t *lcf, uint32_t index,

@@ -277,6 +277,8 @@ ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf)
         note = ngx_test_config ? NULL : ngx_http_lb_log_member;
     }
 
+    lb_name_sync(lcf->roster, lcf->names, lcf->nnames);
+
     if (!lb_sync_lines(lcf->roster, lcf->lines, lcf->nlines, note, lcf)) {
         rc = NGX_ERROR;
     }
@@ -311,6 +313,8 @@ ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf)
         return;
     }
 
+    lb_name_sync(roster, lcf->names, lcf->nnames);
+
     if (!lb_sync_lines(roster, lcf->lines, lcf->nlines,
                         ngx_http_lb_log_member, lcf))
     {
@@ -328,13 +332,18 @@ ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf)
 void
 ngx_http_lb_state_adopt(ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_file_t *list)
 {
+    bool       fits;
     lb_list_t  full;
 
     ngx_http_lb_state_list(lcf, list, &full);
 
-    if (!lb_adopt_list(lcf->roster, &full, ngx_http_lb_log_read, lcf)
-        || !lb_sync_lines(lcf->roster, lcf->lines, lcf->nlines,
-                           ngx_http_lb_log_member, lcf))
+    fits = lb_adopt_list(lcf->roster, &full, ngx_http_lb_log_read, lcf);
+
+    lb_name_sync(lcf->roster, lcf->names, lcf->nnames);
+
+    if (!lb_sync_lines(lcf->roster, lcf->lines, lcf->nlines,
+                       ngx_http_lb_log_member, lcf)
+        || !fits)
     {
         ngx_http_lb_state_log(lcf);
     }

@@ -314,6 +314,7 @@ ngx_http_lb_read_line(gw_record_t *reader, ngx_http_lb_read_t *read,
 
     line->host = (char *) host;
     line->host_length = entry->name_length;
+    line->resolved = (entry->members & LB_ENTRY_RESOLVED) && entry->resolved;
     line->pending = read->pending;
 
     return 0;

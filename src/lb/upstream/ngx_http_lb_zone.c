@@ -21,6 +21,7 @@
 
 
 #define NGX_HTTP_LB_SERVERS   64      /* least number of slots by default */
+#define NGX_HTTP_LB_NAMED     2       /* slots that a name comes to */
 
 /* what the slab allocator needs for itself: 24 bytes a page, and its head */
 #define ngx_http_lb_overhead(size)                                           \
@@ -214,7 +215,7 @@ ngx_http_lb_zone_size(ngx_http_lb_srv_conf_t *lcf, size_t *size)
 
     capacity = NGX_HTTP_LB_SERVERS;
 
-    while (capacity < 2 * lcf->nservers) {
+    while (capacity < 2 * (lcf->nservers + NGX_HTTP_LB_NAMED * lcf->nnames)) {
         capacity *= 2;
     }
 
