@@ -8,6 +8,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Gateway;
+use Gateway::Process qw(fork_child);
+use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -294,6 +296,61 @@ for (1 .. 40) {
 
 is($bad, 0, 'no request is lost to a connection closed at that moment');
 unlike($flaky->log, qr/is down/, 'and nobody is taken for down');
+
+# a server that says more than nginx looks for, some of it later: what is left
+# would be the answer to the next request
+
+{
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                       Listen => 64) or die $!;
+
+    fork_child(sub {
+        $SIG{CHLD} = 'IGNORE';
+        $SIG{PIPE} = 'IGNORE';
+
+        while (my $c = $listen->accept) {
+            next if fork();
+
+            while (sysread($c, my $request, 65536)) {
+                my ($first, $second) =
+                    $request =~ m{^HEAD /body}
+                    ? ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/",
+                       '1.1 ')
+                    : $request =~ m{^HEAD /hints}
+                    ? ("HTTP/1.1 103 Early Hints\r\n\r\n",
+                       "HTTP/1.1 404 Not Found\r\n\r\n")
+                    : ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood", '');
+
+                syswrite($c, $first);
+                next if $second eq '';
+                sleep(0.1);
+                syswrite($c, $second);
+            }
+            exit;
+        }
+    });
+
+    my $g = gateway(<<"_EOC_");
+    upstream u { lb round_robin; server 127.0.0.1:@{[ $listen->sockport ]}; }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        location / {
+            proxy_pass http://u;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }
+    }
+_EOC_
+
+    for my $uri (qw(/body /hints)) {
+        request($g, 'HEAD', $uri);
+        my $r = get($g, '/');
+        is("$r->{code} $r->{body}", '200 good',
+           "HEAD $uri leaves nothing to the next request");
+    }
+
+    $g->quit;
+}
 
 # reload and quit do not wait for idle connections
 

@@ -19,6 +19,7 @@ static ngx_http_lb_conn_key_t *ngx_http_lb_keepalive_key(
     ngx_peer_connection_t *pc);
 static ngx_uint_t ngx_http_lb_keepalive_can(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
+static ngx_uint_t ngx_http_lb_keepalive_more(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_lb_keepalive_once(ngx_http_request_t *r);
 
 
@@ -219,7 +220,9 @@ ngx_http_lb_keepalive_can(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         return 0;
     }
 
-    if (!u->keepalive || !u->request_body_sent) {
+    if (!u->keepalive || !u->request_body_sent
+        || ngx_http_lb_keepalive_more(ctx->request))
+    {
         return 0;
     }
 
@@ -228,6 +231,25 @@ ngx_http_lb_keepalive_can(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     }
 
     return ngx_handle_read_event(c->read, 0) == NGX_OK;
+}
+
+
+/*
+ * Whether the server has more to say than nginx has looked for: the answer
+ * itself after one of 1xx, or a body where there is to be none.  The next
+ * request would get it.
+ */
+
+static ngx_uint_t
+ngx_http_lb_keepalive_more(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    return (u->headers_in.status_n && u->headers_in.status_n < NGX_HTTP_OK)
+           || (r->header_only && !u->cacheable && !u->store
+               && u->buffer.pos != u->buffer.last);
 }
 
 
