@@ -128,8 +128,8 @@ subtest 'the two answers are on the first screen, in seconds' => sub {
     ok($page->sees('#out', qr/1 of 3 servers is out\.\s+\Q$where\E of b/, 5),
        'which server is out');
     like($page->text('#out'), qr/is down: connect\(\) failed/, 'and why');
-    ok($page->sees('#limited', qr/ second are refused\.\s+clients refuses/, 5),
-       'where clients are limited');
+    ok($page->sees('#limited', qr/1 client is refused\.\s+heavy/, 5),
+       'which client is limited');
     ok(in_sight($_), "$_ is in sight")
         for '#out', '#limited', '#upstreams', '#zones', '#top', '#id';
 
@@ -140,8 +140,9 @@ subtest 'the two answers are on the first screen, in seconds' => sub {
     ok($page->until('document.querySelector("#zones .refused")'
                     . '.getAttribute("points").split(" ").length > 2'),
        'with a plot');
-    ok($page->sees('#top', qr/does not tell/),
-       'who is refused most, if the API does not tell');
+    ok($page->sees('#top', qr/since \d\d:\d\d:\d\d.*heavy\s+[\d.]+\s+\d+/s),
+       'who is refused most');
+    unlike($page->text('#top'), qr/light/, 'and not who is not');
     accessible('light');
     $page->scheme('dark');
     accessible('dark');
@@ -155,9 +156,20 @@ subtest 'the two answers are on the first screen, in seconds' => sub {
     }
 };
 
-subtest 'clients refused most, where the API tells' => sub {
-    my $rejected = 100;
+subtest 'a client that is drained is in the list of those refused' => sub {
+    is($page->js('document.querySelectorAll("#top tbody tr").length'), 1,
+       'there is one');
+    traffic('heavy', ('made-up') x 5);  # by its address, as it is not known
+    ok($page->sees('#top', qr/127\.0\.0\.1/, 5), 'within 5 seconds');
+    $page->click('#top tr:last-child button');
+    ok($page->sees('#card', qr/127\.0\.0\.1.*those of the zone/s),
+       'it leads to what it has left');
+    ok($page->sees('#top', qr/heavy\s+[1-9][\d.]*\s/), 'with a rate');
+    accessible('with a list');
+    traffic('heavy', 'light');
+};
 
+subtest 'clients refused most, as the API tells of them' => sub {
     $page->answer('**/clients?top=*', { contentType => 'application/json',
         body => JSON::PP::encode_json({ since => time, top => [
             { client_id => 'heavy', rejected => 7000, requests => 8000,

@@ -7,15 +7,21 @@ const STEP = 1500;      // ms over which a rate is taken, at least
 const GAP = 6000;       // ms without a sample, after which nothing is known
 
 export class Series {
-  constructor() {
+  constructor(halves = false) {
     this.points = [];   // [time in ms, value of the counter]
+    this.halves = halves;
   }
 
-  // A counter that has gone down was started anew.
+  // A counter that has gone down was started anew, or halved.
   add(at, value) {
     const {points} = this;
     const last = points.at(-1);
-    if (last && (value < last[1] || at - last[0] > GAP)) {
+    if (last && this.halves && value < last[1]
+        && value >= Math.floor(last[1] / 2)) {
+      for (const point of points) {
+        point[1] = Math.floor(point[1] / 2);
+      }
+    } else if (last && (value < last[1] || at - last[0] > GAP)) {
       points.length = 0;
     }
     points.push([at, value]);
@@ -56,13 +62,14 @@ export class Series {
 
 // Series by key, which are forgotten when they get no more samples.
 export class Counters {
-  constructor() {
+  constructor(halves = false) {
     this.all = new Map();
+    this.halves = halves;       // now and then, so that what is old fades
   }
 
   add(key, at, value) {
     if (!this.all.has(key)) {
-      this.all.set(key, new Series());
+      this.all.set(key, new Series(this.halves));
     }
     this.all.get(key).add(at, value);
   }

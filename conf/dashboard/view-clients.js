@@ -6,13 +6,14 @@ import {Counters, brief} from './series.js';
 
 const TOP = 10;
 
-const refused = new Counters();
+const refused = new Counters(true);
 
 let apis;               // locations of clients APIs
 let plansPath;
 let plans = [];
 let writable = new Map();
 let top = null;         // null: the API does not tell
+let since;              // what it tells of, in unix time
 let shown = null;       // the client looked up: {api, id, client}
 let said;
 
@@ -57,6 +58,7 @@ export const poll = async () => {
     if (!Array.isArray(answer.top)) {
       continue;
     }
+    since = told ? Math.min(since, answer.since) : answer.since;
     told = true;
     for (const client of answer.top) {
       refused.add(`${one} ${client.client_id}`, at, client.rejected);
@@ -282,7 +284,9 @@ const remove = () => apply(`Remove the limits of ${shown.id}?`,
 
 const makeTop = (client) => {
   const cells = [0, 1, 2].map(() => h('td', {class: 'n'}));
-  const node = h('tr', {}, h('th', {scope: 'row'}, link(client)), ...cells);
+  const node = h('tr', {}, h('th', {scope: 'row'}, link(client),
+    apis.length > 1 ? h('span', {class: 'aside'}, ` ${client.api}`) : ''),
+  ...cells);
   return {
     node,
     update(c) {
@@ -299,6 +303,8 @@ const drawTop = (matches) => {
   const rows = (top ?? []).filter(({client_id: id}) => matches(id));
   list($('tbody', section), rows,
     ({api: one, client_id: id}) => `${one} ${id}`, makeTop);
+  say($('.aside', $('h2', section)), top?.length
+    ? `since ${new Date(since * 1000).toLocaleTimeString('en-GB')}` : '');
   show($('table', section), rows.length);
   show($('.empty', section), !rows.length);
   say($('.empty', section), top === null
