@@ -11,6 +11,7 @@
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
 #include "src/tbucket/ngx_http_tbucket_conf.h"
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_metrics.h"
 #include "src/tbucket/ngx_http_tbucket_refill.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
@@ -500,7 +501,9 @@ ngx_http_tbucket_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_http_tbucket_start_ticker(cycle, mcf) != NGX_OK) {
+    if (ngx_http_tbucket_inflight_join(cycle, mcf) != NGX_OK
+        || ngx_http_tbucket_start_ticker(cycle, mcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -518,6 +521,7 @@ ngx_http_tbucket_exit_process(ngx_cycle_t *cycle)
     if (mcf && ngx_gw_is_worker()) {
         ngx_http_tbucket_store_stop(cycle, mcf);
         ngx_http_tbucket_stop_ticker(mcf);
+        ngx_http_tbucket_inflight_leave(mcf);
     }
 }
 

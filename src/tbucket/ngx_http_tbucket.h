@@ -18,6 +18,7 @@
 #include "src/common/ngx_gw_leader.h"
 #include "src/core/limit/tb_bucket.h"
 #include "src/core/limit/tb_hash.h"
+#include "src/core/limit/tb_ledger.h"
 #include "src/core/limit/tb_registry.h"
 #include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_table_sweep.h"
@@ -33,6 +34,9 @@
 
 /* the time until a request passes that costs more than the capacity */
 #define NGX_HTTP_TBUCKET_NEVER           UINT64_MAX
+
+/* ms that a client is told to wait for one of its requests to be over */
+#define NGX_HTTP_TBUCKET_INFLIGHT_WAIT   1000
 
 /* workers add to a counter of their own while there are no more of them */
 #define NGX_HTTP_TBUCKET_COUNTERS        16
@@ -84,6 +88,9 @@ typedef struct {
 
     /* which window of a quota is in force; any worker, see tb_window.h */
     _Atomic uint64_t             window;
+
+    /* of requests in flight; else NULL */
+    tb_ledger_t                 *ledger;
 
     /* who runs the refill ticker; the rest of the group is the holder's */
     _Alignas(64) ngx_gw_leader_t  refill;
@@ -167,11 +174,13 @@ typedef struct {
     ngx_http_tbucket_kind_e      kind;
     uint32_t                     unit;      /* single units in a token */
     ngx_flag_t                   known;     /* registered clients only */
+    ngx_flag_t                   plain;     /* a rate, for anybody */
     tb_limits_t                  limits;    /* of unregistered clients; those
                                                of a quota in any window: see
                                                ngx_http_tbucket_limits() */
     ngx_http_tbucket_quota_t     quota;
-    ngx_str_t                    policy;    /* RateLimit-Policy for these */
+    ngx_str_t                    policy;    /* RateLimit-Policy for these; not
+                                               of a quota */
     ngx_str_t                    remaining; /* RateLimit, up to the number */
     ngx_flag_t                   has_fallback;
     struct ngx_http_tbucket_source_s
@@ -188,6 +197,9 @@ typedef struct {
 
     /* this worker's, of scope=global; else NULL */
     struct ngx_http_tbucket_asking_s  *asking;
+
+    /* this worker's, of requests in flight; else NULL */
+    struct ngx_http_tbucket_places_s  *places;
 } ngx_http_tbucket_zone_t;
 
 
@@ -197,7 +209,8 @@ typedef struct {
     ngx_str_t                    name;
     ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
     ngx_http_complex_value_t    *cost;      /* NULL: utok is the cost */
-    uint64_t                     utok;
+    ngx_str_t                    number;    /* the cost, if not a variable */
+    uint64_t                     utok;      /* that, or what 1 is */
 
     u_char                      *file;
     ngx_uint_t                   line;
@@ -241,6 +254,17 @@ typedef struct {
 } ngx_http_tbucket_loc_conf_t;
 
 
+/* What the table says of a client beside its tokens. */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_LIMITED = 0,
+    NGX_HTTP_TBUCKET_UNLIMITED,
+    NGX_HTTP_TBUCKET_BLOCKED,
+    NGX_HTTP_TBUCKET_UNKNOWN,           /* and charged to the fallback */
+    NGX_HTTP_TBUCKET_NOBODY             /* the same, and there is none */
+} ngx_http_tbucket_standing_e;
+
+
 /* One limit of one request: whose bucket, what it costs, what came of it. */
 
 typedef struct {
@@ -251,6 +275,8 @@ typedef struct {
     tb_verdict_t                 verdict;
     tb_result_t                  result;
     uint64_t                     wait;      /* of a refusal; ms, or _NEVER */
+    ngx_http_tbucket_standing_e  standing;
+    struct ngx_http_tbucket_place_s  *place;   /* of a request in flight */
 } ngx_http_tbucket_charge_t;
 
 
@@ -278,6 +304,8 @@ typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
 typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
 typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
 typedef struct ngx_http_tbucket_ask_s  ngx_http_tbucket_ask_t;
+typedef struct ngx_http_tbucket_place_s  ngx_http_tbucket_place_t;
+typedef struct ngx_http_tbucket_places_s  ngx_http_tbucket_places_t;
 typedef struct ngx_http_tbucket_source_s  ngx_http_tbucket_source_t;
 typedef struct ngx_http_tbucket_store_s  ngx_http_tbucket_store_t;
 typedef struct ngx_http_tbucket_top_s  ngx_http_tbucket_top_t;

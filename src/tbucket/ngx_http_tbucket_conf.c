@@ -48,6 +48,8 @@ static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
     ngx_http_tbucket_loc_conf_t *lcf);
 static ngx_int_t ngx_http_tbucket_cost_arg(ngx_conf_t *cf, ngx_str_t *value,
     void *conf);
+static ngx_int_t ngx_http_tbucket_bind_cost(ngx_conf_t *cf,
+    ngx_http_tbucket_limit_t *limit);
 static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
 static ngx_http_tbucket_zone_t *ngx_http_tbucket_find_zone(
     ngx_http_tbucket_main_conf_t *mcf, ngx_str_t *name);
@@ -391,10 +393,15 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
         return NGX_CONF_ERROR;
     }
 
-    zone->policy = ngx_http_tbucket_policy(cf->pool, zone);
-    zone->remaining = ngx_http_tbucket_remaining(cf->pool, &zone->name);
+    zone->plain = zone->kind == NGX_HTTP_TBUCKET_RATE && !zone->known;
 
-    if (zone->policy.len == 0
+    if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
+        zone->policy = ngx_http_tbucket_policy(cf->pool, zone);
+    }
+
+    zone->remaining = ngx_http_tbucket_remaining_prefix(cf->pool, &zone->name);
+
+    if ((zone->policy.len == 0 && zone->kind != NGX_HTTP_TBUCKET_QUOTA)
         || zone->remaining.len == 0
         || ngx_http_tbucket_key_compile(cf, args->key, &zone->key) != NGX_OK)
     {
@@ -482,7 +489,6 @@ ngx_http_tbucket_add_limit(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *lcf)
         return NGX_CONF_ERROR;
     }
 
-    limit->utok = TB_TOKEN;
     limit->file = cf->conf_file->file.name.data;
     limit->line = cf->conf_file->line;
 
@@ -539,11 +545,18 @@ ngx_http_tbucket_cost_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
     ngx_http_tbucket_limit_t *limit = conf;
 
+    uint64_t                          utok;
     ngx_http_compile_complex_value_t  ccv;
 
     if (ngx_http_script_variables_count(value) == 0) {
-        return tb_text_cost((char *) value->data, value->len, 1, &limit->utok)
-               == TB_TEXT_OK ? NGX_OK : NGX_DECLINED;
+
+        /* the zone, and so the unit, may come later */
+
+        limit->number = *value;
+
+        return tb_text_cost((char *) value->data, value->len, TB_UNIT_MAX,
+                            &utok)
+               == TB_TEXT_SYNTAX ? NGX_DECLINED : NGX_OK;
     }
 
     ngx_http_tbucket_warn_late(cf, "cost", value);
@@ -596,16 +609,8 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
                                             limits[i]->file, limits[i]->line);
         }
 
-        if (limits[i]->cost == NULL
-            && limits[i]->utok > tb_limits_full(limits[i]->zone->limits))
-        {
-            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                          "the \"cost\" is above the capacity of zone "
-                          "\"%V\", %uD: only clients with a larger one of "
-                          "their own will ever pass in %s:%ui",
-                          &limits[i]->name,
-                          tb_limits_capacity(limits[i]->zone->limits),
-                          limits[i]->file, limits[i]->line);
+        if (ngx_http_tbucket_bind_cost(cf, limits[i]) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
@@ -618,6 +623,67 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
             return ngx_http_tbucket_no_zone(cf, "tbucket_api", &apis[i]->name,
                                             apis[i]->file, apis[i]->line);
         }
+    }
+
+    return NGX_OK;
+}
+
+
+/* What a constant cost is in the zone's tokens. */
+
+static ngx_int_t
+ngx_http_tbucket_bind_cost(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
+{
+    uint64_t                  most;
+    ngx_str_t                 number;
+    tb_text_status_t          status;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = limit->zone;
+
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+
+        if (limit->cost != NULL || limit->number.len) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"cost\" does not go with zone \"%V\", which "
+                          "limits requests in flight, in %s:%ui",
+                          &zone->name, limit->file, limit->line);
+            return NGX_ERROR;
+        }
+
+        limit->utok = TB_TOKEN;
+
+        return NGX_OK;
+    }
+
+    ngx_str_set(&number, "1");
+
+    if (limit->number.len) {
+        number = limit->number;
+    }
+
+    status = tb_text_cost((char *) number.data, number.len, zone->unit,
+                          &limit->utok);
+
+    if (status != TB_TEXT_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "invalid value \"%V\" of \"cost\" in \"tbucket\", it "
+                      "must be 0 or a number from %uD.%03uD to %uD in %s:%ui",
+                      &number, zone->unit / 1000, zone->unit % 1000,
+                      TB_CAPACITY_MAX * zone->unit, limit->file, limit->line);
+        return NGX_ERROR;
+    }
+
+    most = tb_unit_capacity(zone->limits, zone->unit);
+
+    if (limit->cost == NULL && limit->utok > tb_limits_full(zone->limits)) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "the \"cost\" is above the %s of zone \"%V\", %uL: only "
+                      "clients with a larger one of their own will ever pass "
+                      "in %s:%ui",
+                      zone->kind == NGX_HTTP_TBUCKET_QUOTA ? "quota"
+                                                           : "capacity",
+                      &zone->name, most, limit->file, limit->line);
     }
 
     return NGX_OK;

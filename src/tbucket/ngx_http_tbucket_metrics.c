@@ -48,6 +48,8 @@ static void ngx_http_tbucket_metrics_requests(ngx_gw_prom_t *prom,
     ngx_http_tbucket_metrics_t *metrics);
 static void ngx_http_tbucket_metrics_zones(ngx_gw_prom_t *prom,
     ngx_http_tbucket_metrics_t *metrics);
+static void ngx_http_tbucket_metrics_inflight(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_main_conf_t *mcf);
 static void ngx_http_tbucket_metrics_leases(ngx_gw_prom_t *prom,
     ngx_http_tbucket_main_conf_t *mcf);
 static void ngx_http_tbucket_metrics_store(ngx_gw_prom_t *prom,
@@ -151,6 +153,7 @@ ngx_http_tbucket_metrics_send(ngx_http_tbucket_metrics_t *metrics)
 
     ngx_http_tbucket_metrics_requests(&prom, metrics);
     ngx_http_tbucket_metrics_zones(&prom, metrics);
+    ngx_http_tbucket_metrics_inflight(&prom, metrics->mcf);
     ngx_http_tbucket_metrics_leases(&prom, metrics->mcf);
     ngx_http_tbucket_metrics_store(&prom, metrics->mcf);
 
@@ -215,6 +218,41 @@ ngx_http_tbucket_metrics_zones(ngx_gw_prom_t *prom,
             ngx_gw_prom_sample(prom, &label, 1,
                                *(int64_t *) (figures + m->offset), 0);
         }
+    }
+}
+
+
+/* Of zones that limit requests in flight, if there are any. */
+
+static void
+ngx_http_tbucket_metrics_inflight(ngx_gw_prom_t *prom,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    uint64_t                   held;
+    ngx_uint_t                 i, n;
+    ngx_gw_prom_label_t        label;
+    ngx_http_tbucket_zone_t  **zones;
+
+    zones = mcf->zones.elts;
+    n = 0;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+
+        if (zones[i]->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
+            continue;
+        }
+
+        if (n++ == 0) {
+            ngx_gw_prom_metric(prom, "tbucket_inflight", "gauge",
+                               "Requests in flight.");
+        }
+
+        held = tb_ledger_held(zones[i]->shared->ledger);
+
+        label.name = "zone";
+        label.value = zones[i]->name;
+
+        ngx_gw_prom_sample(prom, &label, 1, (int64_t) held, 0);
     }
 }
 

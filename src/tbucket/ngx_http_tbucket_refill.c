@@ -10,6 +10,7 @@
 
 #include "src/common/ngx_gw_clock.h"
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
@@ -111,6 +112,10 @@ ngx_http_tbucket_tick_zone(ngx_http_tbucket_zone_t *zone, uint64_t until)
 
     if (zone->source != NULL) {
         zone->source->refill(zone);
+    }
+
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_inflight_settle(zone, until);
     }
 
     shared = zone->shared;

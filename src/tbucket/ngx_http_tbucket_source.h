@@ -122,11 +122,15 @@ struct ngx_http_tbucket_source_s {
 static ngx_inline uint64_t
 ngx_http_tbucket_left(ngx_http_tbucket_charge_t *c)
 {
+    int64_t  left;
+
     if (c->zone->source != NULL) {
         return c->zone->source->left(c);
     }
 
-    return c->result.left > 0 ? (uint64_t) c->result.left : 0;
+    left = c->result.left - tb_limits_lowest(c->result.limits);
+
+    return left > 0 ? (uint64_t) left : 0;
 }
 
 

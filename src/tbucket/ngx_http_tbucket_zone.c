@@ -9,6 +9,7 @@
 
 #include <sys/random.h>
 
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
@@ -58,7 +59,7 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_http_tbucket_zone_t  *old = data;
 
     void                       *mem;
-    size_t                      len, size;
+    size_t                      beside, len, size;
     ngx_slab_pool_t            *shpool;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_shared_t  *shared;
@@ -111,8 +112,11 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    size = ngx_http_tbucket_table_size(shpool,
-                                 zone->source ? zone->source->beside : 0);
+    beside = zone->source ? zone->source->beside
+             : zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? sizeof(tb_slot_t)
+             : 0;
+
+    size = ngx_http_tbucket_table_size(shpool, beside);
 
     if (ngx_http_tbucket_create_plans(zone) != NGX_OK) {
         return NGX_ERROR;
@@ -121,6 +125,12 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     /* of the smallest zones, a page is for the registry */
 
     size = ngx_min(size, (shpool->pfree - 1) * ngx_pagesize);
+
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT
+        && ngx_http_tbucket_inflight_create(zone, size) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     mem = ngx_slab_alloc(shpool, size);
     if (mem == NULL) {
@@ -273,7 +283,9 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 
     ngx_memzero(&buckets, sizeof(ngx_http_tbucket_copied_t));
 
-    if (zone->source == NULL) {
+    /* places in use are given back to the old zone */
+
+    if (zone->source == NULL && zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
         ngx_http_tbucket_copy_slots(zone, old, &buckets);
     }
 
@@ -401,8 +413,9 @@ ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
     tokens = tb_limits_full(entry->limits);
     dflt = ngx_http_tbucket_limits(old, &now);
 
-    if (tb_table_read(old->shared->table, &entry->hash, now, dflt, &bucket)
-        == TB_PASS)
+    if (zone->kind != NGX_HTTP_TBUCKET_INFLIGHT
+        && tb_table_read(old->shared->table, &entry->hash, now, dflt, &bucket)
+           == TB_PASS)
     {
         tokens = bucket.left;
     }

@@ -26,7 +26,7 @@ static void tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h);
 static void tb_ledger_end(tb_ledger_row_t *row);
 static void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
 static bool tb_ledger_is_overflow(const tb_hash_t *h);
-static void tb_ledger_add_shared(tb_ledger_row_t *row, uint32_t n);
+static void tb_ledger_add(_Atomic uint32_t *number, uint32_t n);
 static void tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t,
     tb_ledger_entry_t *e, uint64_t now, tb_limits_t dflt);
 static bool tb_ledger_recount(tb_ledger_t *l, tb_table_t *t,
@@ -103,13 +103,15 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
 
     if (verdict == TB_PASS && result->slot == NULL) {
         *entry = TB_LEDGER_SHARED;
-        tb_ledger_add_shared(row, 1);
+        tb_ledger_add(&row->shared, 1);
+        tb_ledger_add(&row->held, 1);
 
     } else if (verdict == TB_PASS) {
         *entry = own->free;
         own->free = own->next[*entry];
 
         tb_ledger_enter(tb_ledger_entry(own->ledger, *entry), h);
+        tb_ledger_add(&row->held, 1);
     }
 
     tb_ledger_end(row);
@@ -122,9 +124,14 @@ void
 tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
     uint64_t now, tb_limits_t dflt)
 {
+    tb_ledger_row_t  *row;
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    tb_ledger_add(&row->held, -1);
+
     if (entry == TB_LEDGER_SHARED) {
-        tb_ledger_unshare(own, t, tb_ledger_row(own->ledger, own->row), 1,
-                          now, dflt);
+        tb_ledger_unshare(own, t, row, 1, now, dflt);
         return;
     }
 
@@ -226,10 +233,28 @@ tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
         }
     }
 
+    atomic_store_explicit(&row->held, 0, memory_order_relaxed);
     atomic_store_explicit(&row->dead, 0, memory_order_release);
     atomic_store_explicit(&row->owner, 0, memory_order_release);
 
     return true;
+}
+
+
+uint64_t
+tb_ledger_held(tb_ledger_t *l)
+{
+    uint32_t  i;
+    uint64_t  held;
+
+    held = 0;
+
+    for (i = 0; i < l->nrows; i++) {
+        held += atomic_load_explicit(&tb_ledger_row(l, i)->held,
+                                     memory_order_relaxed);
+    }
+
+    return held;
 }
 
 
@@ -344,12 +369,14 @@ tb_ledger_is_overflow(const tb_hash_t *h)
 }
 
 
-static void
-tb_ledger_add_shared(tb_ledger_row_t *row, uint32_t n)
-{
-    n += atomic_load_explicit(&row->shared, memory_order_relaxed);
+/* A number of a row, by its only writer. */
 
-    atomic_store_explicit(&row->shared, n, memory_order_release);
+static void
+tb_ledger_add(_Atomic uint32_t *number, uint32_t n)
+{
+    n += atomic_load_explicit(number, memory_order_relaxed);
+
+    atomic_store_explicit(number, n, memory_order_release);
 }
 
 
@@ -371,7 +398,8 @@ tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t, uint64_t now,
 
     if (verdict == TB_PASS) {
         *entry = TB_LEDGER_SHARED;
-        tb_ledger_add_shared(row, 1);
+        tb_ledger_add(&row->shared, 1);
+        tb_ledger_add(&row->held, 1);
     }
 
     tb_ledger_end(row);
@@ -395,7 +423,7 @@ tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_row_t *from,
     row = tb_ledger_row(own->ledger, own->row);
 
     tb_ledger_begin(row, &tb_ledger_overflow);
-    tb_ledger_add_shared(from, -n);
+    tb_ledger_add(&from->shared, -n);
     tb_table_give_overflow(t, now, dflt, n * TB_TOKEN);
     tb_ledger_end(row);
 }

@@ -41,6 +41,7 @@ typedef struct {
     _Atomic uint64_t   lo;         /* of the last change */
     _Atomic uint64_t   hi;
     _Atomic uint32_t   shared;     /* places of the overflow bucket */
+    _Atomic uint32_t   held;       /* all places, to be shown */
 } tb_ledger_row_t;
 
 
@@ -140,6 +141,10 @@ tb_ledger_block(tb_ledger_t *l, uint32_t i)
                                                    * TB_LEDGER_BLOCK) + i;
 }
 
+
+/* Requests in flight, of all processes; of some instants. */
+
+uint64_t tb_ledger_held(tb_ledger_t *l);
 
 /* Requests of that bucket that are entered, by anybody; of some instants. */
 

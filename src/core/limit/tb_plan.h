@@ -134,7 +134,9 @@ tb_limits_are_blocked(tb_limits_t limits)
 static inline bool
 tb_limits_are_unlimited(tb_limits_t limits)
 {
-    return tb_limits_capacity(limits) == TB_CAPACITY_UNLIMITED;
+    return tb_limits_capacity(limits) == TB_CAPACITY_UNLIMITED
+           || ((limits & TB_LIMITS_PLACES) && (limits & TB_LIMITS_REGISTERED)
+               && tb_limits_rate(limits) >= TB_CAPACITY_MAX);
 }
 
 

@@ -10,6 +10,7 @@
 #include "src/core/limit/tb_take.h"
 #include "src/core/limit/tb_text.h"
 #include "src/core/text/gw_addr.h"
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_top.h"
@@ -29,15 +30,34 @@ static ngx_gw_noinline ngx_int_t ngx_http_tbucket_search(
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_all(
     ngx_http_request_t *r, ngx_array_t *limits, ngx_flag_t dry_run,
     ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_charge_all(ngx_http_request_t *r,
+    ngx_array_t *limits, ngx_http_tbucket_charge_t *charges, ngx_uint_t *n);
+static ngx_uint_t ngx_http_tbucket_only_unknown(
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
+static void ngx_http_tbucket_refuse_unknown(
+    ngx_http_tbucket_charge_t *charge);
+static ngx_int_t ngx_http_tbucket_ask_all(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+    ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *charge,
     ngx_http_tbucket_ctx_t *ctx);
 static void ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges,
     ngx_uint_t n);
-static ngx_int_t ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges,
-    ngx_uint_t n);
+static ngx_int_t ngx_http_tbucket_take_all(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_take_one(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
+static void ngx_http_tbucket_give_back(ngx_http_tbucket_charge_t *charge);
+static ngx_uint_t ngx_http_tbucket_stands_apart(
+    ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline ngx_uint_t ngx_http_tbucket_stand(
+    ngx_http_tbucket_charge_t *charge, ngx_uint_t taken);
 static ngx_uint_t ngx_http_tbucket_tightest(
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
 static uint64_t ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge);
+static ngx_http_tbucket_standing_e ngx_http_tbucket_known(
+    ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
 static void ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge,
     ngx_flag_t dry_run);
 
@@ -59,7 +79,7 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         ngx_time_update();
     }
 
-    if (limits->nelts > 1) {
+    if (limits->nelts > 1 || !limit[0]->zone->plain) {
         return ngx_http_tbucket_decide_all(r, limits, dry_run, ctx);
     }
 
@@ -75,6 +95,10 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         return NGX_AGAIN;
     }
 
+    if (tb_limits_capacity(charge->result.limits) > TB_CAPACITY_MAX) {
+        (void) ngx_http_tbucket_stand(charge, charge->verdict == TB_PASS);
+    }
+
     ngx_http_tbucket_count(charge, dry_run);
 
     if (charge->verdict == TB_PASS) {
@@ -87,19 +111,15 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 }
 
 
-/*
- * Peeks at all buckets first, which changes nothing; only if all of
- * them admit takes from one after the other.
- */
+/* Several limits, or one that takes more than a bucket that fills with time. */
 
 static ngx_int_t
 ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t                    rc;
-    ngx_uint_t                   i, n;
-    ngx_http_tbucket_limit_t   **limit;
-    ngx_http_tbucket_charge_t   *charges;
+    ngx_int_t                   rc;
+    ngx_uint_t                  i, n, unknown;
+    ngx_http_tbucket_charge_t  *charges;
 
     charges = ngx_palloc(r->pool, limits->nelts
                                   * sizeof(ngx_http_tbucket_charge_t));
@@ -107,48 +127,35 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
         return NGX_ERROR;
     }
 
-    limit = limits->elts;
-    n = 0;
+    rc = ngx_http_tbucket_charge_all(r, limits, charges, &n);
 
-    for (i = 0; i < limits->nelts; i++) {
-        rc = ngx_http_tbucket_charge(r, limit[i], &charges[n]);
-
-        if (rc == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        n += (rc == NGX_OK);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    if (n == 0) {
-        return NGX_DECLINED;
-    }
+    unknown = ngx_http_tbucket_only_unknown(charges, n);
+    n = unknown ? unknown : n;
 
-    rc = NGX_OK;
+    rc = ngx_http_tbucket_ask_all(r, charges, n, ctx);
 
-    for (i = 0; i < n; i++) {
-
-        if (ngx_http_tbucket_peek(&charges[i], ctx) != NGX_OK) {
-            ctx->charge = charges[i];
-            return NGX_AGAIN;
-        }
-
-        if (charges[i].verdict == TB_REFUSE) {
-            rc = NGX_BUSY;
-        }
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_tbucket_take_all(charges, n);
-
-    } else {
-        ngx_http_tbucket_untaken(charges, n);
+    if (rc != NGX_OK && rc != NGX_BUSY) {
+        return rc;
     }
 
     for (i = 0; i < n; i++) {
 
-        if (charges[i].verdict == TB_REFUSE) {
+        if (unknown && rc == NGX_OK) {
+            ngx_http_tbucket_refuse_unknown(&charges[i]);
+
+        } else if (charges[i].verdict == TB_REFUSE) {
             charges[i].wait = ngx_http_tbucket_wait(&charges[i]);
+
+            if (charges[i].standing == NGX_HTTP_TBUCKET_UNKNOWN) {
+
+                /* too many of them */
+
+                charges[i].standing = NGX_HTTP_TBUCKET_LIMITED;
+            }
 
         } else if (rc != NGX_OK) {
 
@@ -168,7 +175,127 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
     ctx->others = charges + 1;
     ctx->nothers = n - 1;
 
-    return rc;
+    return unknown ? NGX_BUSY : rc;
+}
+
+
+/* NGX_DECLINED if no limit applies. */
+
+static ngx_int_t
+ngx_http_tbucket_charge_all(ngx_http_request_t *r, ngx_array_t *limits,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t *n)
+{
+    ngx_int_t                    rc;
+    ngx_uint_t                   i;
+    ngx_http_tbucket_limit_t   **limit;
+    ngx_http_tbucket_charge_t   *c;
+
+    limit = limits->elts;
+    *n = 0;
+
+    for (i = 0; i < limits->nelts; i++) {
+        c = &charges[*n];
+        c->place = NULL;
+
+        rc = ngx_http_tbucket_charge(r, limit[i], c);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (c->zone->known) {
+            c->standing = ngx_http_tbucket_known(c, rc);
+
+            if (rc != NGX_OK) {
+                ngx_memzero(&c->hash, sizeof(tb_hash_t));
+                rc = NGX_OK;
+            }
+        }
+
+        *n += (rc == NGX_OK);
+    }
+
+    return *n ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * A request by somebody unknown is refused, and charged to the fallback of
+ * the limits that ask for more, so that it is too many of these first.
+ * Moves them to the front and returns how many there are.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_only_unknown(ngx_http_tbucket_charge_t *charges,
+    ngx_uint_t n)
+{
+    ngx_uint_t  i, unknown;
+
+    unknown = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (charges[i].standing == NGX_HTTP_TBUCKET_UNKNOWN
+            || charges[i].standing == NGX_HTTP_TBUCKET_NOBODY)
+        {
+            charges[unknown++] = charges[i];
+        }
+    }
+
+    return unknown;
+}
+
+
+static void
+ngx_http_tbucket_refuse_unknown(ngx_http_tbucket_charge_t *c)
+{
+    c->verdict = TB_REFUSE;
+    c->wait = NGX_HTTP_TBUCKET_NEVER;
+
+    if (c->standing != NGX_HTTP_TBUCKET_UNKNOWN) {
+        c->standing = NGX_HTTP_TBUCKET_NOBODY;
+    }
+}
+
+
+/*
+ * Peeks at all buckets first, which changes nothing; only if all of
+ * them admit takes from one after the other.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_ask_all(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    if (n == 1) {
+        return ngx_http_tbucket_take_all(r, charges, n, ctx);
+    }
+
+    rc = NGX_OK;
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_tbucket_peek(&charges[i], ctx) != NGX_OK) {
+            ctx->charge = charges[i];
+            return NGX_AGAIN;
+        }
+
+        if (charges[i].verdict == TB_REFUSE) {
+            rc = NGX_BUSY;
+        }
+    }
+
+    if (rc == NGX_OK) {
+        return ngx_http_tbucket_take_all(r, charges, n, NULL);
+    }
+
+    ngx_http_tbucket_untaken(charges, n);
+
+    return NGX_BUSY;
 }
 
 
@@ -182,16 +309,24 @@ ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *c,
     tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
+    if (c->standing == NGX_HTTP_TBUCKET_NOBODY) {
+        c->verdict = TB_PASS;
+        return NGX_OK;
+    }
+
     zone = c->zone;
 
     if (zone->source != NULL) {
-        return zone->source->peek(c, ctx);
+        return ngx_http_tbucket_stands_apart(c) ? NGX_OK
+                                                : zone->source->peek(c, ctx);
     }
 
     dflt = ngx_http_tbucket_limits(zone, &now);
 
     c->verdict = tb_table_peek(zone->shared->table, &c->hash, now, dflt,
                                c->cost, &c->result);
+
+    (void) ngx_http_tbucket_stand(c, 0);
 
     return NGX_OK;
 }
@@ -212,23 +347,32 @@ ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 }
 
 
-/* Somebody else may empty a bucket between the peek and the take. */
+/*
+ * Somebody else may empty a bucket between the peek and the take.  With a ctx
+ * the only charge may have to wait.
+ */
 
 static ngx_int_t
-ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+ngx_http_tbucket_take_all(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+    ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t                    now;
+    ngx_int_t                   rc;
     ngx_uint_t                  i;
-    tb_limits_t                 dflt;
     ngx_http_tbucket_charge_t  *c;
+
+    rc = NGX_OK;
 
     for (i = 0; i < n; i++) {
         c = &charges[i];
 
-        (void) ngx_http_tbucket_search(c, NULL);
+        rc = ngx_http_tbucket_take_one(r, c, ctx);
 
-        if (c->verdict != TB_PASS) {
-            c->verdict = TB_REFUSE;
+        if (rc == NGX_AGAIN) {
+            ctx->charge = *c;
+        }
+
+        if (rc != NGX_OK) {
             break;
         }
     }
@@ -238,29 +382,131 @@ ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     }
 
     while (i-- > 0) {
-        c = &charges[i];
-
-        if (c->zone->source != NULL) {
-
-            /* others may have reported less by now: no way to give back */
-
-            continue;
-        }
-
-        dflt = ngx_http_tbucket_limits(c->zone, &now);
-
-        tb_table_give(c->zone->shared->table, &c->hash, now, dflt, c->cost);
-
-        c->result.left += c->cost;
+        ngx_http_tbucket_give_back(&charges[i]);
     }
 
-    return NGX_BUSY;
+    return rc;
+}
+
+
+/* NGX_OK, NGX_BUSY, NGX_AGAIN or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_tbucket_take_one(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *c, ngx_http_tbucket_ctx_t *ctx)
+{
+    if (c->standing == NGX_HTTP_TBUCKET_NOBODY) {
+        c->verdict = TB_PASS;
+        return NGX_OK;
+    }
+
+    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+
+        if (ngx_http_tbucket_inflight_take(r->pool, c) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_http_tbucket_search(c, ctx) != NGX_OK) {
+        return NGX_AGAIN;
+    }
+
+    if (c->verdict == TB_ABSENT) {
+        c->verdict = TB_REFUSE;
+    }
+
+    (void) ngx_http_tbucket_stand(c, c->verdict == TB_PASS);
+
+    return c->verdict == TB_PASS ? NGX_OK : NGX_BUSY;
+}
+
+
+static void
+ngx_http_tbucket_give_back(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t     now;
+    tb_limits_t  dflt;
+
+    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_inflight_return(c);
+
+    } else if (c->zone->source != NULL
+               || c->standing == NGX_HTTP_TBUCKET_UNLIMITED
+               || c->standing == NGX_HTTP_TBUCKET_NOBODY)
+    {
+        /* nothing was taken; of a source, others may have reported less by
+           now, and there is no way to give back */
+
+        return;
+
+    } else {
+        dflt = ngx_http_tbucket_limits(c->zone, &now);
+
+        (void) tb_table_give(c->zone->shared->table, &c->hash, now, dflt,
+                             c->cost);
+    }
+
+    c->result.left += (int64_t) c->cost;
 }
 
 
 /*
- * Of the refusals the one that lasts longest; if all admit, the one that
- * admits the fewest further requests like this one.
+ * Whether a client of a zone with a source is one for whom it does not matter
+ * what the bucket holds; the verdict is set then.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_stands_apart(ngx_http_tbucket_charge_t *c)
+{
+    tb_limits_t  own;
+    tb_table_t  *table;
+
+    table = c->zone->shared->table;
+    own = tb_table_own_limits(table, &c->hash);
+
+    if (!(own & TB_LIMITS_PLAN)) {
+        return 0;
+    }
+
+    c->result.slot = NULL;
+    c->result.limits = tb_table_limits(table, own, c->zone->limits);
+    c->result.left = 0;
+    c->result.word = 0;
+
+    return ngx_http_tbucket_stand(c, 0);
+}
+
+
+/*
+ * Whether the limits of the result are those that stand for being blocked or
+ * not limited at all; then what was taken is given back.
+ */
+
+static ngx_gw_noinline ngx_uint_t
+ngx_http_tbucket_stand(ngx_http_tbucket_charge_t *c, ngx_uint_t taken)
+{
+    ngx_uint_t  blocked;
+
+    blocked = tb_limits_are_blocked(c->result.limits);
+
+    if (!blocked && !tb_limits_are_unlimited(c->result.limits)) {
+        return 0;
+    }
+
+    if (taken && c->zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_give_back(c);
+    }
+
+    c->standing = blocked ? NGX_HTTP_TBUCKET_BLOCKED
+                          : NGX_HTTP_TBUCKET_UNLIMITED;
+    c->verdict = blocked ? TB_REFUSE : TB_PASS;
+
+    return 1;
+}
+
+
+/*
+ * One of a client that is blocked; of the refusals the one that lasts longest;
+ * if all admit, the one that admits the fewest further requests like this.
  */
 
 static ngx_uint_t
@@ -275,6 +521,10 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
 
     for (i = 0; i < n; i++) {
 
+        if (charges[i].standing == NGX_HTTP_TBUCKET_BLOCKED) {
+            return i;
+        }
+
         if (charges[i].verdict == TB_REFUSE) {
             more = charges[i].wait;
 
@@ -285,8 +535,11 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
             }
 
         } else if (!refused) {
-            more = ngx_http_tbucket_left(&charges[i])
-                   / ngx_max(charges[i].cost, 1);
+            more = (charges[i].standing == NGX_HTTP_TBUCKET_UNLIMITED
+                    || charges[i].standing == NGX_HTTP_TBUCKET_NOBODY)
+                   ? UINT64_MAX
+                   : ngx_http_tbucket_left(&charges[i])
+                     / ngx_max(charges[i].cost, 1);
 
             if (i == 0 || more < least) {
                 tightest = i;
@@ -313,6 +566,7 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
     shared = zone->shared;
 
     charge->zone = zone;
+    charge->standing = NGX_HTTP_TBUCKET_LIMITED;
 
     rc = ngx_http_tbucket_key_value(r, &zone->key, &charge->client);
 
@@ -329,6 +583,22 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
                                : limit->utok;
 
     return rc;
+}
+
+
+/* Of a charge to a zone that wants to know its clients; rc: if it is one. */
+
+static ngx_http_tbucket_standing_e
+ngx_http_tbucket_known(ngx_http_tbucket_charge_t *c, ngx_int_t rc)
+{
+    if (rc != NGX_OK
+        || (!c->zone->has_fallback
+            && !tb_table_is_client(c->zone->shared->table, &c->hash)))
+    {
+        return NGX_HTTP_TBUCKET_NOBODY;
+    }
+
+    return c->standing;
 }
 
 
@@ -353,6 +623,10 @@ ngx_http_tbucket_fall_back(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    if (zone->known) {
+        charge->standing = NGX_HTTP_TBUCKET_UNKNOWN;
+    }
+
     rc = ngx_http_tbucket_key_value(r, &zone->fallback, &charge->client);
 
     if (rc == NGX_OK) {
@@ -372,13 +646,14 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
     tb_text_status_t  status;
 
     if (ngx_http_complex_value(r, limit->cost, &value) != NGX_OK) {
-        return TB_TOKEN;
+        return limit->utok;
     }
 
-    status = tb_text_cost((char *) value.data, value.len, 1, &utok);
+    status = tb_text_cost((char *) value.data, value.len, limit->zone->unit,
+                          &utok);
 
     return (status == TB_TEXT_OK || status == TB_TEXT_LARGE) ? utok
-                                                             : TB_TOKEN;
+                                                             : limit->utok;
 }
 
 
@@ -386,15 +661,13 @@ static ngx_gw_inline ngx_int_t
 ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t                  now;
-    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
-    dflt = ngx_http_tbucket_limits(zone, &now);
 
-    c->verdict = tb_table_take_first(zone->shared->table, &c->hash, now,
-                                     dflt, c->cost, &c->result);
+    c->verdict = tb_table_take_first(zone->shared->table, &c->hash,
+                                     ngx_current_msec, zone->limits, c->cost,
+                                     &c->result);
 
     if (c->verdict == TB_PASS
         || (c->verdict == TB_REFUSE && zone->source == NULL))
@@ -421,7 +694,8 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
     table = zone->shared->table;
 
     if (zone->source != NULL) {
-        return zone->source->take(c, ctx);
+        return ngx_http_tbucket_stands_apart(c) ? NGX_OK
+                                                : zone->source->take(c, ctx);
     }
 
     dflt = ngx_http_tbucket_limits(zone, &now);
@@ -445,12 +719,28 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
 static uint64_t
 ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge)
 {
+    if (charge->standing == NGX_HTTP_TBUCKET_BLOCKED) {
+        return NGX_HTTP_TBUCKET_NEVER;
+    }
+
     if (charge->zone->source != NULL) {
         return charge->zone->source->retry(charge);
     }
 
-    return tb_word_wait(charge->result.word, charge->result.limits,
-                        ngx_current_msec, charge->cost);
+    switch (charge->zone->kind) {
+
+    case NGX_HTTP_TBUCKET_QUOTA:
+        return charge->cost > tb_limits_full(charge->result.limits)
+               ? NGX_HTTP_TBUCKET_NEVER
+               : ngx_http_tbucket_quota_left(charge->zone);
+
+    case NGX_HTTP_TBUCKET_INFLIGHT:
+        return NGX_HTTP_TBUCKET_INFLIGHT_WAIT;
+
+    default:
+        return tb_word_wait(charge->result.word, charge->result.limits,
+                            ngx_current_msec, charge->cost);
+    }
 }
 
 

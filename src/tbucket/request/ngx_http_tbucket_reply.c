@@ -8,20 +8,32 @@
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 #include "src/core/text/gw_digits.h"
-#include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
+#include "src/tbucket/request/ngx_http_tbucket_figures.h"
 
 
-/* digits of a number of tokens */
-#define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000") - 1)
+/* digits of a number of single units */
+#define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000000") - 1)
 
-/* RESOURCE_EXHAUSTED */
-#define NGX_HTTP_TBUCKET_GRPC_EXHAUSTED  8
+/* status codes of gRPC */
+#define NGX_HTTP_TBUCKET_GRPC_DENIED           7
+#define NGX_HTTP_TBUCKET_GRPC_EXHAUSTED        8
+#define NGX_HTTP_TBUCKET_GRPC_UNAUTHENTICATED  16
 
 #define NGX_HTTP_TBUCKET_PROBLEM                                              \
     "{\"type\":\"https://iana.org/assignments/http-problem-types"             \
     "#quota-exceeded\",\"title\":\"Rate limit exceeded\",\"status\":%ui,"      \
     "\"violated-policies\":["
+
+
+/* What a refusal says, by the client's standing; 0: the place's own status. */
+
+typedef struct {
+    ngx_uint_t   status;
+    ngx_uint_t   grpc;
+    const char  *message;
+    const char  *log;           /* instead of when the next one passes */
+} ngx_http_tbucket_refusal_t;
 
 
 static ngx_int_t ngx_http_tbucket_header_filter(ngx_http_request_t *r);
@@ -30,14 +42,20 @@ static ngx_gw_noinline ngx_int_t ngx_http_tbucket_filter_due(
 static ngx_inline ngx_uint_t ngx_http_tbucket_is_redirect(
     ngx_http_request_t *r);
 static void ngx_http_tbucket_drop_headers(ngx_http_request_t *r);
+static const ngx_http_tbucket_refusal_t *ngx_http_tbucket_refusal(
+    ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
+static ngx_int_t ngx_http_tbucket_add_challenge(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_inline size_t ngx_http_tbucket_policy_len(
     ngx_http_tbucket_zone_t *zone);
-static u_char *ngx_http_tbucket_print_policy(u_char *p, ngx_str_t *zone,
-    tb_limits_t limits);
+static u_char *ngx_http_tbucket_print_policies(u_char *p,
+    ngx_http_tbucket_ctx_t *ctx);
+static u_char *ngx_http_tbucket_print_comma(u_char *p, u_char *begin);
+static u_char *ngx_http_tbucket_print_policy(u_char *p,
+    ngx_http_tbucket_zone_t *zone, tb_limits_t limits);
 static ngx_inline size_t ngx_http_tbucket_remaining_len(
     ngx_http_tbucket_zone_t *zone);
 static u_char *ngx_http_tbucket_print_remaining(u_char *p,
@@ -64,6 +82,23 @@ static u_char *ngx_http_tbucket_print_problem(u_char *p,
 
 /* the name of a header and its length, for the functions above */
 #define ngx_http_tbucket_name(name)  name, sizeof(name) - 1
+
+
+static const ngx_http_tbucket_refusal_t  ngx_http_tbucket_exceeded = {
+    0, NGX_HTTP_TBUCKET_GRPC_EXHAUSTED, "Rate limit exceeded", NULL
+};
+
+
+static const ngx_http_tbucket_refusal_t  ngx_http_tbucket_blocked = {
+    NGX_HTTP_FORBIDDEN, NGX_HTTP_TBUCKET_GRPC_DENIED, "Client is blocked",
+    "blocked"
+};
+
+
+static const ngx_http_tbucket_refusal_t  ngx_http_tbucket_unknown = {
+    NGX_HTTP_UNAUTHORIZED, NGX_HTTP_TBUCKET_GRPC_UNAUTHENTICATED,
+    "Client is not registered", "not registered"
+};
 
 
 static ngx_http_output_header_filter_pt  ngx_http_tbucket_next_header_filter;
@@ -185,8 +220,9 @@ static ngx_int_t
 ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t   wait;
-    ngx_int_t  rc;
+    uint64_t    wait;
+    ngx_int_t   rc;
+    ngx_uint_t  i;
 
     wait = ctx->charge.wait;
 
@@ -202,6 +238,24 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
         }
     }
 
+    if (ngx_http_tbucket_refusal(ctx) == &ngx_http_tbucket_unknown
+        && ctx->status == NGX_HTTP_TBUCKET_REJECTED
+        && ngx_http_tbucket_add_challenge(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; !ngx_http_tbucket_is_told(i == 0 ? &ctx->charge
+                                                 : &ctx->others[i - 1]); i++)
+    {
+        if (i == ctx->nothers) {
+
+            /* nobody is limited */
+
+            return NGX_OK;
+        }
+    }
+
     switch (ctx->headers) {
 
     case NGX_HTTP_TBUCKET_HEADERS_IETF:
@@ -213,6 +267,43 @@ ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     default:
         return NGX_OK;
     }
+}
+
+
+static const ngx_http_tbucket_refusal_t *
+ngx_http_tbucket_refusal(ngx_http_tbucket_ctx_t *ctx)
+{
+    switch (ctx->charge.standing) {
+
+    case NGX_HTTP_TBUCKET_BLOCKED:
+        return &ngx_http_tbucket_blocked;
+
+    case NGX_HTTP_TBUCKET_UNKNOWN:
+    case NGX_HTTP_TBUCKET_NOBODY:
+        return &ngx_http_tbucket_unknown;
+
+    default:
+        return &ngx_http_tbucket_exceeded;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_add_challenge(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_tbucket_push_header(r,
+                                   ngx_http_tbucket_name("WWW-Authenticate"));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&h->value, "ApiKey");
+
+    r->headers_out.www_authenticate = h;
+
+    return NGX_OK;
 }
 
 
@@ -236,7 +327,8 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 
     /* most responses have the one policy of the configuration */
 
-    own = (ctx->nothers != 0 || c->result.limits != zone->limits);
+    own = (ctx->nothers != 0 || c->result.limits != zone->limits
+           || zone->policy.len == 0);
 
     len = ngx_http_tbucket_remaining_len(zone)
           + (own ? ngx_http_tbucket_policy_len(zone) : 0);
@@ -266,29 +358,61 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 
     } else {
         policy->value.data = p;
-        p = ngx_http_tbucket_print_policy(p, &c->zone->name,
-                                          c->result.limits);
-
-        for (i = 0; i < ctx->nothers; i++) {
-            p = ngx_cpymem(p, ", ", sizeof(", ") - 1);
-            p = ngx_http_tbucket_print_policy(p, &ctx->others[i].zone->name,
-                                              ctx->others[i].result.limits);
-        }
-
+        p = ngx_http_tbucket_print_policies(p, ctx);
         policy->value.len = p - policy->value.data;
     }
 
     remaining->value.data = p;
-    p = ngx_http_tbucket_print_remaining(p, c);
+
+    if (ngx_http_tbucket_is_told(c)) {
+        p = ngx_http_tbucket_print_remaining(p, c);
+    }
 
     for (i = 0; i < ctx->nothers; i++) {
-        p = ngx_cpymem(p, ", ", sizeof(", ") - 1);
-        p = ngx_http_tbucket_print_remaining(p, &ctx->others[i]);
+
+        if (ngx_http_tbucket_is_told(&ctx->others[i])) {
+            p = ngx_http_tbucket_print_comma(p, remaining->value.data);
+            p = ngx_http_tbucket_print_remaining(p, &ctx->others[i]);
+        }
     }
 
     remaining->value.len = p - remaining->value.data;
 
     return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_tbucket_print_policies(u_char *p, ngx_http_tbucket_ctx_t *ctx)
+{
+    u_char                     *begin;
+    ngx_uint_t                  i;
+    ngx_http_tbucket_charge_t  *c;
+
+    begin = p;
+    c = &ctx->charge;
+
+    if (ngx_http_tbucket_is_told(c)) {
+        p = ngx_http_tbucket_print_policy(p, c->zone, c->result.limits);
+    }
+
+    for (i = 0; i < ctx->nothers; i++) {
+        c = &ctx->others[i];
+
+        if (ngx_http_tbucket_is_told(c)) {
+            p = ngx_http_tbucket_print_comma(p, begin);
+            p = ngx_http_tbucket_print_policy(p, c->zone, c->result.limits);
+        }
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_tbucket_print_comma(u_char *p, u_char *begin)
+{
+    return p == begin ? p : ngx_cpymem(p, ", ", sizeof(", ") - 1);
 }
 
 
@@ -307,14 +431,12 @@ ngx_http_tbucket_print_remaining(u_char *p, ngx_http_tbucket_charge_t *c)
 {
     uint64_t  left, seconds;
 
-    left = ngx_http_tbucket_left(c) / TB_TOKEN;
+    left = ngx_http_tbucket_remaining(c);
 
     p = ngx_cpymem(p, c->zone->remaining.data, c->zone->remaining.len);
     p = gw_digits(p, left);
 
-    seconds = c->verdict == TB_REFUSE
-              ? ngx_http_tbucket_seconds(c->wait)
-              : tb_bucket_spend_time(c->result.limits, left);
+    seconds = ngx_http_tbucket_spend_time(c, left);
 
     if (seconds != NGX_HTTP_TBUCKET_NEVER) {
         p = ngx_cpymem(p, ";t=", sizeof(";t=") - 1);
@@ -329,15 +451,19 @@ static ngx_int_t
 ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    uint64_t                    left, reset;
+    uint64_t                    reset;
     ngx_http_tbucket_charge_t  *c;
 
     c = &ctx->charge;
-    left = ngx_http_tbucket_left(c);
+
+    if (!ngx_http_tbucket_is_told(c)) {
+        return NGX_OK;
+    }
 
     if (ngx_http_tbucket_add_number(r,
                                    ngx_http_tbucket_name("X-RateLimit-Limit"),
-                                   tb_limits_capacity(c->result.limits))
+                                   ngx_http_tbucket_limit(c->zone,
+                                                         c->result.limits))
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -345,13 +471,14 @@ ngx_http_tbucket_add_legacy(ngx_http_request_t *r,
 
     if (ngx_http_tbucket_add_number(r,
                                ngx_http_tbucket_name("X-RateLimit-Remaining"),
-                               left / TB_TOKEN)
+                               ngx_http_tbucket_remaining(c))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    reset = ngx_http_tbucket_reset(ctx, left);
+    reset = ngx_http_tbucket_reset(c,
+                                  ctx->status == NGX_HTTP_TBUCKET_PASSED);
 
     if (reset == NGX_HTTP_TBUCKET_NEVER) {
         return NGX_OK;
@@ -428,7 +555,7 @@ ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_http_tbucket_zone_t *zone)
 
     policy.len = policy.data == NULL
                  ? 0
-                 : ngx_http_tbucket_print_policy(policy.data, &zone->name,
+                 : ngx_http_tbucket_print_policy(policy.data, zone,
                                                  zone->limits)
                    - policy.data;
 
@@ -439,26 +566,33 @@ ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_http_tbucket_zone_t *zone)
 static ngx_inline size_t
 ngx_http_tbucket_policy_len(ngx_http_tbucket_zone_t *zone)
 {
-    return sizeof("\"\";q=;w=") - 1 + zone->name.len
+    return sizeof("\"\";q=;qu=\"concurrent-requests\"") - 1 + zone->name.len
            + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX;
 }
 
 
 static u_char *
-ngx_http_tbucket_print_policy(u_char *p, ngx_str_t *zone, tb_limits_t limits)
+ngx_http_tbucket_print_policy(u_char *p, ngx_http_tbucket_zone_t *zone,
+    tb_limits_t limits)
 {
     *p++ = '"';
-    p = ngx_cpymem(p, zone->data, zone->len);
+    p = ngx_cpymem(p, zone->name.data, zone->name.len);
     p = ngx_cpymem(p, "\";q=", sizeof("\";q=") - 1);
-    p = gw_digits(p, tb_limits_capacity(limits));
+    p = gw_digits(p, ngx_http_tbucket_limit(zone, limits));
+
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        return ngx_cpymem(p, ";qu=\"concurrent-requests\"",
+                          sizeof(";qu=\"concurrent-requests\"") - 1);
+    }
+
     p = ngx_cpymem(p, ";w=", sizeof(";w=") - 1);
 
-    return gw_digits(p, tb_bucket_window(limits));
+    return gw_digits(p, ngx_http_tbucket_window(zone, limits));
 }
 
 
 ngx_str_t
-ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone)
+ngx_http_tbucket_remaining_prefix(ngx_pool_t *pool, ngx_str_t *zone)
 {
     u_char     *p;
     ngx_str_t   remaining;
@@ -477,60 +611,27 @@ ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone)
 }
 
 
-uint64_t
-ngx_http_tbucket_seconds(uint64_t ms)
-{
-    if (ms == NGX_HTTP_TBUCKET_NEVER) {
-        return ms;
-    }
-
-    return ms > 1000 ? ms / 1000 + (ms % 1000 != 0) : 1;
-}
-
-
-uint64_t
-ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx, uint64_t left)
-{
-    uint64_t     ms;
-    tb_limits_t  limits;
-
-    if (ctx->status != NGX_HTTP_TBUCKET_PASSED) {
-        return ngx_http_tbucket_seconds(ctx->charge.wait);
-    }
-
-    limits = ctx->charge.result.limits;
-
-    if (left < tb_limits_full(limits)
-        && tb_limits_rate(limits) >= TB_STEPS_A_SECOND)
-    {
-        /* a token comes within a second, as with most limits */
-
-        return 1;
-    }
-
-    ms = tb_bucket_next(limits, left);
-
-    return ms ? ngx_http_tbucket_seconds(ms) : 0;
-}
-
-
 void
 ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t level)
 {
     u_char                     *last;
-    u_char                      next[sizeof("in  ms") + NGX_INT64_LEN];
+    u_char                      next[sizeof("next in  ms") + NGX_INT64_LEN];
+    const char                 *log;
     ngx_http_tbucket_charge_t  *c;
 
     c = &ctx->charge;
 
-    last = ctx->charge.wait == NGX_HTTP_TBUCKET_NEVER
-           ? ngx_cpymem(next, "never", sizeof("never") - 1)
-           : ngx_sprintf(next, "in %uL ms", ctx->charge.wait);
+    log = ngx_http_tbucket_refusal(ctx)->log;
+
+    last = log != NULL ? ngx_sprintf(next, "%s", log)
+           : c->wait == NGX_HTTP_TBUCKET_NEVER ? ngx_sprintf(next,
+                                                             "next never")
+           : ngx_sprintf(next, "next in %uL ms", c->wait);
 
     ngx_log_error(level, r->connection->log, 0,
                   "tbucket: request rejected%s by zone \"%V\", "
-                  "client hash %016xL, next %*s",
+                  "client hash %016xL, %*s",
                   ctx->status == NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
                   ? " (dry run)" : "",
                   &c->zone->name, c->hash.lo, (size_t) (last - next), next);
@@ -541,7 +642,11 @@ void
 ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
     ngx_uint_t status, ngx_uint_t form)
 {
-    ngx_int_t  rc;
+    ngx_int_t                          rc;
+    const ngx_http_tbucket_refusal_t  *refusal;
+
+    refusal = ngx_http_tbucket_refusal(ctx);
+    status = refusal->status ? refusal->status : status;
 
     if (ngx_http_tbucket_has_error_page(r, status)) {
         ngx_http_finalize_request(r, status);
@@ -619,10 +724,13 @@ ngx_http_tbucket_is_grpc(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_tbucket_send_grpc(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t         rc;
-    ngx_table_elt_t  *h;
+    ngx_int_t                          rc;
+    ngx_table_elt_t                   *h;
+    const ngx_http_tbucket_refusal_t  *refusal;
 
     static ngx_str_t  type = ngx_string("application/grpc");
+
+    refusal = ngx_http_tbucket_refusal(ctx);
 
     ngx_http_tbucket_reset_headers(r, NGX_HTTP_OK, &type);
 
@@ -633,7 +741,7 @@ ngx_http_tbucket_send_grpc(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
     r->header_only = 1;
 
     if (ngx_http_tbucket_add_number(r, ngx_http_tbucket_name("grpc-status"),
-                                    NGX_HTTP_TBUCKET_GRPC_EXHAUSTED)
+                                    refusal->grpc)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -644,7 +752,8 @@ ngx_http_tbucket_send_grpc(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ngx_str_set(&h->value, "Rate limit exceeded");
+    h->value.data = (u_char *) refusal->message;
+    h->value.len = ngx_strlen(refusal->message);
 
     if (ctx->charge.wait != NGX_HTTP_TBUCKET_NEVER) {
         rc = ngx_http_tbucket_add_number(r,
@@ -678,15 +787,19 @@ ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
+    const char   *message;
 
     static ngx_str_t  types[] = {
         ngx_string("application/json"),
         ngx_string("application/problem+json")
     };
 
+    message = ngx_http_tbucket_refusal(ctx)->message;
+
     len = form == NGX_HTTP_TBUCKET_BODY_PROBLEM
           ? ngx_http_tbucket_problem_len(ctx)
-          : sizeof("{\"code\":429,\"message\":\"Rate limit exceeded\"}") - 1;
+          : sizeof("{\"code\":429,\"message\":\"\"}") - 1
+            + ngx_strlen(message);
 
     b = ngx_create_temp_buf(r->pool, len);
     if (b == NULL) {
@@ -696,9 +809,8 @@ ngx_http_tbucket_send_json(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
     b->last = form == NGX_HTTP_TBUCKET_BODY_PROBLEM
               ? ngx_http_tbucket_print_problem(b->pos, ctx, status)
               : ngx_snprintf(b->pos, len,
-                             "{\"code\":%03ui,"
-                             "\"message\":\"Rate limit exceeded\"}",
-                             status);
+                             "{\"code\":%03ui,\"message\":\"%s\"}", status,
+                             message);
     b->last_buf = (r == r->main) ? 1 : 0;
     b->last_in_chain = 1;
 
@@ -766,7 +878,15 @@ static u_char *
 ngx_http_tbucket_print_problem(u_char *p, ngx_http_tbucket_ctx_t *ctx,
     ngx_uint_t status)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                         i;
+    const ngx_http_tbucket_refusal_t  *refusal;
+
+    refusal = ngx_http_tbucket_refusal(ctx);
+
+    if (refusal->status) {
+        return ngx_sprintf(p, "{\"type\":\"about:blank\",\"title\":\"%s\","
+                              "\"status\":%ui}", refusal->message, status);
+    }
 
     p = ngx_sprintf(p, NGX_HTTP_TBUCKET_PROBLEM "\"%V\"", status,
                     &ctx->charge.zone->name);

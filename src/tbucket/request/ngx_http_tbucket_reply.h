@@ -29,18 +29,6 @@ void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 void ngx_http_tbucket_refuse(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status, ngx_uint_t form);
 
-/* Whole seconds for a header, rounded up, at least 1; _NEVER as it is. */
-
-uint64_t ngx_http_tbucket_seconds(uint64_t ms);
-
-/*
- * Seconds until the next token, with that left (µtok), or until a refused
- * request would pass; it may be _NEVER, for which headers have no number.
- */
-
-uint64_t ngx_http_tbucket_reset(ngx_http_tbucket_ctx_t *ctx,
-    uint64_t left);
-
 /* The RateLimit-Policy value of a zone; an empty string without memory. */
 
 ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool,
@@ -48,7 +36,8 @@ ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool,
 
 /* The RateLimit value up to the number of tokens that remain; likewise. */
 
-ngx_str_t ngx_http_tbucket_remaining(ngx_pool_t *pool, ngx_str_t *zone);
+ngx_str_t ngx_http_tbucket_remaining_prefix(ngx_pool_t *pool,
+    ngx_str_t *zone);
 
 
 #endif /* NGX_HTTP_TBUCKET_REPLY_H */

@@ -6,10 +6,9 @@
 
 #include "src/tbucket/request/ngx_http_tbucket_vars.h"
 
-#include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
+#include "src/tbucket/request/ngx_http_tbucket_figures.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
-#include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 
 typedef enum {
@@ -107,7 +106,11 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         || ((data == NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
              || data == NGX_HTTP_TBUCKET_VAR_RESET)
             && ctx->status != NGX_HTTP_TBUCKET_PASSED
-            && ctx->charge.wait == NGX_HTTP_TBUCKET_NEVER))
+            && ctx->charge.wait == NGX_HTTP_TBUCKET_NEVER)
+        || ((data == NGX_HTTP_TBUCKET_VAR_LIMIT
+             || data == NGX_HTTP_TBUCKET_VAR_REMAINING
+             || data == NGX_HTTP_TBUCKET_VAR_RESET)
+            && !ngx_http_tbucket_is_told(&ctx->charge)))
     {
         v->not_found = 1;
         return NGX_OK;
@@ -160,16 +163,18 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_TBUCKET_VAR_LIMIT:
-        p = ngx_sprintf(p, "%uD", tb_limits_capacity(c->result.limits));
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_limit(c->zone,
+                                                         c->result.limits));
         break;
 
     case NGX_HTTP_TBUCKET_VAR_REMAINING:
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_left(c) / TB_TOKEN);
+        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_remaining(c));
         break;
 
     case NGX_HTTP_TBUCKET_VAR_RESET:
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_reset(ctx,
-                                                 ngx_http_tbucket_left(c)));
+        p = ngx_sprintf(p, "%uL",
+                        ngx_http_tbucket_reset(c, ctx->status
+                                               == NGX_HTTP_TBUCKET_PASSED));
         break;
 
     default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */

@@ -1,0 +1,367 @@
+
+/*
+ * Requests in flight.  A place is given back by a clean-up of the request's
+ * pool, whatever ended the request; those of a worker that was killed come
+ * back through the ledger.
+ */
+
+
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
+
+#include "src/common/ngx_gw_clock.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
+
+
+/* more processes than nginx has at a time, where the zone has room for them */
+#define NGX_HTTP_TBUCKET_ROWS_MIN  16
+#define NGX_HTTP_TBUCKET_ROWS_MAX  1024
+
+/* blocks of a dead process that are gone through with the mutex held once */
+#define NGX_HTTP_TBUCKET_BLOCKS    16
+
+
+/* What a worker has for a zone; in its own memory. */
+
+struct ngx_http_tbucket_places_s {
+    tb_ledger_own_t              own;
+    ngx_uint_t                   joined;    /* it has a row */
+
+    /* the dead process that is being settled for, or TB_LEDGER_NONE */
+    uint32_t                     dead;
+    uint32_t                     at;        /* its next block */
+};
+
+
+/* The place of a request. */
+
+struct ngx_http_tbucket_place_s {
+    ngx_pool_cleanup_t           cleanup;
+    ngx_http_tbucket_zone_t     *zone;
+    uint32_t                     entry;     /* TB_LEDGER_NONE: none any more */
+};
+
+
+static ngx_int_t ngx_http_tbucket_inflight_join_zone(ngx_cycle_t *cycle,
+    ngx_http_tbucket_zone_t *zone);
+static ngx_uint_t ngx_http_tbucket_inflight_claim(
+    ngx_http_tbucket_zone_t *zone);
+static uint32_t ngx_http_tbucket_inflight_dead(ngx_http_tbucket_zone_t *zone);
+static tb_verdict_t ngx_http_tbucket_inflight_ask(
+    ngx_http_tbucket_charge_t *c, uint32_t *entry);
+static void ngx_http_tbucket_inflight_over(void *data);
+
+
+ngx_int_t
+ngx_http_tbucket_inflight_create(ngx_http_tbucket_zone_t *zone, size_t size)
+{
+    void      *mem;
+    uint32_t   nblocks, nrows;
+
+    nrows = size / 4 / sizeof(tb_ledger_row_t);
+    nrows = ngx_min(nrows, NGX_HTTP_TBUCKET_ROWS_MAX);
+    nrows = ngx_max(nrows, NGX_HTTP_TBUCKET_ROWS_MIN);
+
+    nblocks = (size - tb_ledger_size(nrows, 0))
+              / (tb_ledger_size(0, 1) - tb_ledger_size(0, 0));
+
+    mem = ngx_slab_alloc(zone->shpool, size);
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    ngx_memzero(mem, size);
+#endif
+
+    zone->shared->ledger = tb_ledger_create(mem, nrows, nblocks);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_inflight_join(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_zone_t  **zones;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+
+        if (zones[i]->kind == NGX_HTTP_TBUCKET_INFLIGHT
+            && ngx_http_tbucket_inflight_join_zone(cycle, zones[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_inflight_join_zone(ngx_cycle_t *cycle,
+    ngx_http_tbucket_zone_t *zone)
+{
+    size_t                      size;
+    ngx_http_tbucket_places_t  *places;
+
+    places = ngx_pcalloc(cycle->pool, sizeof(ngx_http_tbucket_places_t));
+    if (places == NULL) {
+        return NGX_ERROR;
+    }
+
+    places->dead = TB_LEDGER_NONE;
+
+    /* a number for each entry; memory that is not used is not touched */
+
+    size = (size_t) zone->shared->ledger->nblocks * TB_LEDGER_BLOCK
+           * sizeof(uint32_t);
+
+    places->own.next = ngx_palloc(cycle->pool, size);
+    if (places->own.next == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->places = places;
+
+    if (!ngx_http_tbucket_inflight_claim(zone)) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "tbucket: zone \"%V\" is used by more than %uD "
+                      "processes: this one refuses all of its requests until "
+                      "another one exits", &zone->name,
+                      zone->shared->ledger->nrows);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_inflight_claim(ngx_http_tbucket_zone_t *zone)
+{
+    ngx_http_tbucket_places_t  *places;
+
+    places = zone->places;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    places->joined = tb_ledger_claim(zone->shared->ledger, &places->own,
+                                     ngx_pid, ngx_process_slot,
+                                     places->own.next);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return places->joined;
+}
+
+
+/* What requests hold that end with the process comes back later. */
+
+void
+ngx_http_tbucket_inflight_leave(ngx_http_tbucket_main_conf_t *mcf)
+{
+    ngx_uint_t                  i;
+    ngx_http_tbucket_zone_t   **zones;
+    ngx_http_tbucket_places_t  *places;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        places = zones[i]->places;
+
+        if (places == NULL || !places->joined
+            || tb_ledger_row(places->own.ledger, places->own.row)->held != 0
+            || !ngx_shmtx_trylock(&zones[i]->shpool->mutex))
+        {
+            continue;
+        }
+
+        tb_ledger_leave(&places->own);
+        places->joined = 0;
+
+        ngx_shmtx_unlock(&zones[i]->shpool->mutex);
+    }
+}
+
+
+void
+ngx_http_tbucket_inflight_settle(ngx_http_tbucket_zone_t *zone,
+    uint64_t until)
+{
+    bool                        done;
+    uint64_t                    now;
+    tb_limits_t                 dflt;
+    ngx_http_tbucket_places_t  *places;
+
+    places = zone->places;
+
+    if (places == NULL
+        || (!places->joined && !ngx_http_tbucket_inflight_claim(zone)))
+    {
+        return;
+    }
+
+    do {
+        if (places->dead == TB_LEDGER_NONE) {
+            places->dead = ngx_http_tbucket_inflight_dead(zone);
+            places->at = 0;
+
+            if (places->dead == TB_LEDGER_NONE) {
+                return;
+            }
+        }
+
+        dflt = ngx_http_tbucket_limits(zone, &now);
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        done = tb_ledger_settle(&places->own, zone->shared->table,
+                                places->dead, &places->at,
+                                NGX_HTTP_TBUCKET_BLOCKS, now, dflt);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
+        if (done) {
+            places->dead = TB_LEDGER_NONE;
+        }
+
+    } while (ngx_gw_usec() < until);
+}
+
+
+/*
+ * A process id may have been used again, but whoever has our process slot
+ * had it before us.
+ */
+
+static uint32_t
+ngx_http_tbucket_inflight_dead(ngx_http_tbucket_zone_t *zone)
+{
+    uint32_t          i, owner;
+    tb_ledger_t      *ledger;
+    tb_ledger_row_t  *row;
+
+    ledger = zone->shared->ledger;
+
+    for (i = 0; i < ledger->nrows; i++) {
+        row = tb_ledger_row(ledger, i);
+        owner = atomic_load_explicit(&row->owner, memory_order_acquire);
+
+        if (owner == 0 || i == zone->places->own.row) {
+            continue;
+        }
+
+        if (atomic_load_explicit(&row->slot, memory_order_relaxed)
+            == (uint32_t) ngx_process_slot
+            || (kill((ngx_pid_t) owner, 0) == -1 && ngx_errno == NGX_ESRCH))
+        {
+            return i;
+        }
+    }
+
+    return TB_LEDGER_NONE;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_inflight_take(ngx_pool_t *pool, ngx_http_tbucket_charge_t *c)
+{
+    ngx_http_tbucket_place_t  *place;
+
+    place = ngx_palloc(pool, sizeof(ngx_http_tbucket_place_t));
+    if (place == NULL) {
+        return NGX_ERROR;
+    }
+
+    c->verdict = ngx_http_tbucket_inflight_ask(c, &place->entry);
+
+    if (c->verdict != TB_PASS) {
+        return NGX_OK;
+    }
+
+    place->zone = c->zone;
+    place->cleanup.handler = ngx_http_tbucket_inflight_over;
+    place->cleanup.data = place;
+    place->cleanup.next = pool->cleanup;
+    pool->cleanup = &place->cleanup;
+
+    c->place = place;
+
+    return NGX_OK;
+}
+
+
+static tb_verdict_t
+ngx_http_tbucket_inflight_ask(ngx_http_tbucket_charge_t *c, uint32_t *entry)
+{
+    uint64_t                    now;
+    tb_limits_t                 dflt;
+    tb_verdict_t                verdict;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_places_t  *places;
+
+    zone = c->zone;
+    places = zone->places;
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (!places->joined) {
+        c->result.slot = NULL;
+        c->result.limits = dflt;
+        c->result.left = tb_limits_lowest(dflt);
+        c->result.word = tb_word(c->result.left, now);
+
+        return TB_REFUSE;
+    }
+
+    verdict = tb_ledger_take(&places->own, zone->shared->table, &c->hash, now,
+                             dflt, false, &c->result, entry);
+
+    if (verdict == TB_ABSENT) {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        verdict = tb_ledger_take(&places->own, zone->shared->table, &c->hash,
+                                 now, dflt, true, &c->result, entry);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+
+    return verdict;
+}
+
+
+void
+ngx_http_tbucket_inflight_return(ngx_http_tbucket_charge_t *c)
+{
+    if (c->place != NULL) {
+        ngx_http_tbucket_inflight_over(c->place);
+        c->place = NULL;
+    }
+}
+
+
+/* The request is over, or not admitted after all. */
+
+static void
+ngx_http_tbucket_inflight_over(void *data)
+{
+    ngx_http_tbucket_place_t *place = data;
+
+    uint64_t                    now;
+    tb_limits_t                 dflt;
+    ngx_http_tbucket_places_t  *places;
+
+    if (place->entry == TB_LEDGER_NONE) {
+        return;
+    }
+
+    places = place->zone->places;
+    dflt = ngx_http_tbucket_limits(place->zone, &now);
+
+    tb_ledger_return(&places->own, place->zone->shared->table, place->entry,
+                     now, dflt);
+
+    place->entry = TB_LEDGER_NONE;
+}

@@ -1,0 +1,51 @@
+
+/*
+ * Requests in flight: the ledger of a zone over its life, and the places that
+ * requests take in it and give back (tb_ledger.h).
+ */
+
+
+#ifndef NGX_HTTP_TBUCKET_INFLIGHT_H
+#define NGX_HTTP_TBUCKET_INFLIGHT_H
+
+
+#include "src/tbucket/ngx_http_tbucket.h"
+
+
+/* Makes the ledger of a new zone, of so many bytes.  NGX_OK or NGX_ERROR. */
+
+ngx_int_t ngx_http_tbucket_inflight_create(ngx_http_tbucket_zone_t *zone,
+    size_t size);
+
+/* Makes this worker one whose requests are counted.  NGX_OK or NGX_ERROR. */
+
+ngx_int_t ngx_http_tbucket_inflight_join(ngx_cycle_t *cycle,
+    ngx_http_tbucket_main_conf_t *mcf);
+
+/* For a worker that exits. */
+
+void ngx_http_tbucket_inflight_leave(ngx_http_tbucket_main_conf_t *mcf);
+
+/*
+ * The ticker's part: gives back what processes held that are dead, or as much
+ * as can be done until then (us).  For the leader.
+ */
+
+void ngx_http_tbucket_inflight_settle(ngx_http_tbucket_zone_t *zone,
+    uint64_t until);
+
+/*
+ * The decision on a charge: sets its verdict and result.  A place that was
+ * taken is given back when the pool is destroyed, or before.  NGX_OK, or
+ * NGX_ERROR without memory.
+ */
+
+ngx_int_t ngx_http_tbucket_inflight_take(ngx_pool_t *pool,
+    ngx_http_tbucket_charge_t *charge);
+
+/* Gives the place of a charge back, if it has one. */
+
+void ngx_http_tbucket_inflight_return(ngx_http_tbucket_charge_t *charge);
+
+
+#endif /* NGX_HTTP_TBUCKET_INFLIGHT_H */
