@@ -15,6 +15,7 @@
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 #include "src/lb/request/ngx_http_lb_peer.h"
 #include "src/lb/request/ngx_http_lb_process.h"
+#include "src/lb/request/ngx_http_lb_proxy_status.h"
 #include "src/lb/request/ngx_http_lb_sticky.h"
 #include "src/lb/request/ngx_http_lb_variable.h"
 #include "src/lb/upstream/ngx_http_lb_budget.h"
@@ -120,6 +121,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("lb_proxy_status"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_lb_loc_conf_t, proxy_status),
+      &ngx_http_lb_proxy_status_words },
 
     { ngx_string("lb_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
@@ -321,7 +329,16 @@ ngx_http_lb_create_srv_conf(ngx_conf_t *cf)
 static void *
 ngx_http_lb_create_loc_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_loc_conf_t));
+    ngx_http_lb_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_lb_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->proxy_status = NGX_CONF_UNSET_UINT;
+
+    return conf;
 }
 
 
@@ -330,6 +347,17 @@ ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_lb_loc_conf_t  *prev = parent;
     ngx_http_lb_loc_conf_t  *conf = child;
+
+    ngx_http_lb_main_conf_t *lmcf;
+
+    ngx_conf_merge_uint_value(conf->proxy_status, prev->proxy_status,
+                              NGX_HTTP_LB_PROXY_STATUS_OFF);
+
+    lmcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_lb_upstream_module);
+
+    lmcf->proxy_status |= (conf->proxy_status
+                           != NGX_HTTP_LB_PROXY_STATUS_OFF);
 
     /* of use where the handler is inherited, in "if" and "limit_except" */
 
@@ -437,6 +465,7 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
                                               ngx_http_lb_upstream_module);
 
     ngx_http_lb_sticky_init(lmcf);
+    ngx_http_lb_proxy_status_init(lmcf);
 
     return ngx_http_lb_check_init(cf, lmcf);
 }

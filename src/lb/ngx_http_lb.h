@@ -91,6 +91,7 @@ typedef struct {
 typedef struct {
     ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
     ngx_http_lb_checker_t        *checker;    /* NULL: no health checks */
+    ngx_uint_t                    proxy_status;  /* a location has it on */
 #if (NGX_HTTP_SSL)
     struct ngx_http_lb_settings_s
                                  *settings;   /* of this process */
@@ -163,11 +164,19 @@ struct ngx_http_lb_srv_conf_s {
 };
 
 
-/* a location with lb_api or lb_metrics */
+/* lb_proxy_status */
+
+#define NGX_HTTP_LB_PROXY_STATUS_OFF       0
+#define NGX_HTTP_LB_PROXY_STATUS_ON        1
+#define NGX_HTTP_LB_PROXY_STATUS_NEXT_HOP  2
+
+
+/* what a location has: lb_api or lb_metrics, and how errors are told */
 
 typedef struct {
     ngx_gw_location_t             location;   /* comes first */
     ngx_flag_t                    write;      /* the API may change things */
+    ngx_uint_t                    proxy_status;
 } ngx_http_lb_loc_conf_t;
 
 

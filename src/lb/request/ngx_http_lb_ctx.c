@@ -32,6 +32,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->stale = 0;
     ctx->fresh = 0;
     ctx->broken = 0;
+    ctx->error = NULL;
     ctx->text = NULL;
     ctx->key = NULL;
     ctx->log_handler = NULL;

@@ -53,6 +53,7 @@ typedef struct {
     ngx_http_lb_conn_key_t       *key;        /* of a kept connection */
 
     ngx_str_t                     reason;     /* as nginx has logged it */
+    const char                   *error;      /* of RFC 9209, or NULL */
     u_char                       *text;       /* LB_REASON_MAX, or NULL */
 
     ngx_http_log_handler_pt       log_handler;

@@ -11,6 +11,7 @@
 #include "src/core/balance/lb_pick.h"
 #include "src/lb/request/ngx_http_lb_ctx.h"
 #include "src/lb/request/ngx_http_lb_keepalive.h"
+#include "src/lb/request/ngx_http_lb_proxy_status.h"
 #include "src/lb/request/ngx_http_lb_reason.h"
 #include "src/lb/request/ngx_http_lb_result.h"
 #include "src/lb/request/ngx_http_lb_session.h"
@@ -131,6 +132,10 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
         pc->name = &lcf->upstream->host;
 
+        if (ctx->error == NULL) {
+            ctx->error = "destination_unavailable";
+        }
+
         return NGX_BUSY;
     }
 
@@ -150,6 +155,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
     }
 
     ctx->reason.len = 0;
+    ctx->error = NULL;
 
     /*
      * An answer that another server might do better is passed over only if
@@ -262,6 +268,10 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     } else {
         ngx_http_lb_result_failed(ctx, pc);
+    }
+
+    if (!answered) {
+        ngx_http_lb_proxy_status_failed(ctx, pc, excused);
     }
 
     if (ctx->cookie) {

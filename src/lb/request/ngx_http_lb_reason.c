@@ -14,7 +14,6 @@
 
 static u_char *ngx_http_lb_log_handler(ngx_http_request_t *r,
     ngx_http_request_t *sr, u_char *buf, size_t len);
-static ngx_err_t ngx_http_lb_reason_number(ngx_str_t *reason);
 static void ngx_http_lb_reason_catch(ngx_http_lb_ctx_t *ctx, u_char *line,
     u_char *end);
 static void ngx_http_lb_reason_set(ngx_http_lb_ctx_t *ctx, u_char *text,
@@ -118,12 +117,7 @@ ngx_http_lb_reason_excuses(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 }
 
 
-/*
- * The number in "connect() to ... failed (99: ...)"; 0 if there is none.  What
- * a server has sent is not looked at.
- */
-
-static ngx_err_t
+ngx_err_t
 ngx_http_lb_reason_number(ngx_str_t *reason)
 {
     u_char     *p, *colon, *last;

@@ -27,4 +27,11 @@ ngx_uint_t ngx_http_lb_reason_excuses(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
 
+/*
+ * The number in "connect() to ... failed (99: ...)"; 0 if there is none.  What
+ * a server has sent is not looked at.
+ */
+ngx_err_t ngx_http_lb_reason_number(ngx_str_t *reason);
+
+
 #endif /* NGX_HTTP_LB_REASON_H */
