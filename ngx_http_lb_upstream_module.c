@@ -484,6 +484,7 @@ ngx_http_lb_init_module(ngx_cycle_t *cycle)
     }
 
     ngx_http_lb_check_init_module(lmcf);
+    ngx_http_lb_sticky_init_module(lmcf);
 
     return ngx_http_lb_zone_init_module(cycle, lmcf);
 }

@@ -125,6 +125,28 @@ subtest 'cookie: a client stays where it was sent first' => sub {
 };
 
 
+subtest 'cookie: one of a name, also after an internal redirect' => sub {
+    my $servers = join ' ', map { $b{$_}->server } @names;
+    my $g = gateway(<<"END");
+upstream u { lb round_robin; lb_sticky cookie srv; $servers }
+server { listen 127.0.0.1:%%PORT%%;
+         proxy_intercept_errors on;
+         error_page 500 = /again;
+         location / { proxy_pass http://u; }
+         location = /again { set \$args "";
+                             proxy_pass http://u; } }
+END
+
+    for (1 .. 4) {
+        my $r = get($g, '/?status=500');
+        my @sid = $r->{headers}{'set-cookie'} =~ /srv=(\w+)/g;
+        is(scalar(@sid), 1, 'there is one cookie');
+        my ($name) = $r->{body} =~ /"backend":"(\w)"/;
+        is((ask($g, "srv=$sid[0]"))[0], $name, 'of who has answered');
+    }
+};
+
+
 subtest 'cookie: a server that fails has no clients' => sub {
     my $dead = 'server 127.0.0.1:' . free_port() . ' max_fails=0;';
     my ($address) = $dead =~ /server ([^ ;]+)/;
@@ -212,6 +234,11 @@ END
     is($moved->(), '', 'no session moves');
     $g->reload;
     is($moved->(), '', 'nor over a reload');
+
+    for my $size ('2m', '64k') {
+        $g->reload($conf =~ s/timeout=/size=$size timeout=/r);
+        is($moved->(), '', "nor as the zone becomes one of $size");
+    }
 
     my %to = map { (ask($g, 'app=unknown'))[0] => 1 } 1 .. 8;
     is(join('', sort keys %to), 'abcd', 'one that is not known is new');

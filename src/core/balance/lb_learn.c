@@ -42,6 +42,36 @@ lb_learn_init(lb_learn_t *learn, size_t size)
 }
 
 
+void
+lb_learn_copy(lb_learn_t *learn, lb_learn_t *from)
+{
+    uint64_t       i, key, sid, used_at;
+    lb_session_t  *session;
+
+    for (i = 0; i < from->groups * LB_LEARN_GROUP; i++) {
+        key = atomic_load_explicit(&from->sessions[i].key,
+                                   memory_order_acquire);
+        sid = atomic_load_explicit(&from->sessions[i].sid,
+                                   memory_order_relaxed);
+        used_at = atomic_load_explicit(&from->sessions[i].used_at,
+                                       memory_order_relaxed);
+
+        if (key == 0) {
+            continue;
+        }
+
+        session = lb_learn_oldest(learn, key);
+
+        if (atomic_load_explicit(&session->key, memory_order_relaxed) == 0
+            || atomic_load_explicit(&session->used_at, memory_order_relaxed)
+               < used_at)
+        {
+            lb_learn_set(learn, key, sid, used_at);
+        }
+    }
+}
+
+
 uint64_t
 lb_learn_find(lb_learn_t *learn, uint64_t key, uint64_t now,
     uint64_t timeout)

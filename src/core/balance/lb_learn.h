@@ -43,6 +43,12 @@ uint64_t lb_learn_key(const void *text, size_t length);
 void lb_learn_init(lb_learn_t *learn, size_t size);
 
 /*
+ * Takes the sessions of another table, the ones used last where there is no
+ * room for all.
+ */
+void lb_learn_copy(lb_learn_t *learn, lb_learn_t *from);
+
+/*
  * The id of a session's server, 0: there is none that was used within the
  * timeout (ms).  The session has been used now (ms).
  */

@@ -13,6 +13,7 @@
 #include "src/common/ngx_gw_compat.h"
 #include "src/core/balance/lb_learn.h"
 #include "src/core/balance/lb_sid.h"
+#include "src/lb/upstream/ngx_http_lb_zone.h"
 
 
 #define NGX_HTTP_LB_STICKY_MAX_EXPIRES  2145916555
@@ -49,6 +50,7 @@ struct ngx_http_lb_sticky_s {
     ssize_t                      size;
     ngx_msec_t                   timeout;
     lb_learn_t                  *learn;       /* in shared memory */
+    lb_learn_t                  *superseded;  /* old one, until it is copied */
 };
 
 
@@ -76,6 +78,7 @@ static ngx_uint_t ngx_http_lb_sticky_is(ngx_http_lb_sticky_t *sticky,
     ngx_str_t *param, const char *name, ngx_uint_t bit, ngx_str_t *value);
 static char *ngx_http_lb_sticky_error(ngx_conf_t *cf, ngx_str_t *param,
     const char *allowed);
+static ngx_http_lb_ctx_t *ngx_http_lb_sticky_earlier(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_sticky_header(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_sticky_filter(ngx_http_request_t *r);
 
@@ -444,8 +447,9 @@ static ngx_int_t
 ngx_http_lb_sticky_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
     size_t                 size;
+    ngx_shm_zone_t        *zone;
     ngx_slab_pool_t       *shpool;
-    ngx_http_lb_sticky_t  *sticky;
+    ngx_http_lb_sticky_t  *sticky, *old;
 
     sticky = shm_zone->data;
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
@@ -463,11 +467,40 @@ ngx_http_lb_sticky_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         }
 
         lb_learn_init(shpool->data, size);
+
+        zone = ngx_http_lb_zone_find(&shm_zone->shm.name);
+
+        if (zone) {
+            old = zone->data;
+            sticky->superseded = old->learn;
+        }
     }
 
     sticky->learn = shpool->data;
 
     return NGX_OK;
+}
+
+
+/* A reload that fails leaves the old zones as they are. */
+
+void
+ngx_http_lb_sticky_init_module(ngx_http_lb_main_conf_t *lmcf)
+{
+    ngx_uint_t                i;
+    ngx_http_lb_sticky_t     *sticky;
+    ngx_http_lb_srv_conf_t  **lcfp;
+
+    lcfp = lmcf->upstreams.elts;
+
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        sticky = lcfp[i]->sticky;
+
+        if (sticky && sticky->superseded) {
+            lb_learn_copy(sticky->learn, sticky->superseded);
+            sticky->superseded = NULL;
+        }
+    }
 }
 
 
@@ -553,6 +586,7 @@ ngx_http_lb_sticky_find(ngx_http_lb_ctx_t *ctx)
 {
     ngx_str_t                   value;
     ngx_uint_t                  i;
+    ngx_http_lb_ctx_t          *earlier;
     ngx_http_request_t         *r;
     ngx_http_lb_sticky_t       *sticky;
     ngx_http_complex_value_t   *routes;
@@ -562,6 +596,20 @@ ngx_http_lb_sticky_find(ngx_http_lb_ctx_t *ctx)
     sticky = ctx->conf->sticky;
 
     if (sticky->cookie.len) {
+
+        /* what an internal redirect has left is what the client will say */
+
+        earlier = ngx_http_lb_sticky_earlier(ctx);
+
+        if (earlier) {
+            ctx->cookie = earlier->cookie;
+
+            if (ctx->cookie->hash) {
+                ctx->sid = earlier->picked;
+                return NGX_OK;
+            }
+        }
+
         vv = ngx_http_get_indexed_variable(r, sticky->variable);
 
         if (vv && !vv->not_found && vv->len && vv->len <= LB_SID_MAX) {
@@ -638,6 +686,29 @@ void
 ngx_http_lb_sticky_failed(ngx_http_lb_ctx_t *ctx)
 {
     ctx->cookie->hash = 0;
+}
+
+
+/* What the request has been through here before, with a cookie; or NULL. */
+
+static ngx_http_lb_ctx_t *
+ngx_http_lb_sticky_earlier(ngx_http_lb_ctx_t *ctx)
+{
+    ngx_http_lb_ctx_t   *earlier;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ctx->cleanup.next;
+
+    while ((earlier = ngx_http_lb_ctx_next(&cln)) != NULL) {
+
+        if (earlier->request == ctx->request && earlier->conf == ctx->conf
+            && earlier->cookie)
+        {
+            return earlier;
+        }
+    }
+
+    return NULL;
 }
 
 

@@ -18,6 +18,9 @@ char *ngx_http_lb_sticky(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* For the end of the configuration: sees to it that sessions are learned. */
 void ngx_http_lb_sticky_init(ngx_http_lb_main_conf_t *lmcf);
 
+/* A hook of the module: zones of another size get the sessions. */
+void ngx_http_lb_sticky_init_module(ngx_http_lb_main_conf_t *lmcf);
+
 /* What follows is for an upstream with lb_sticky. */
 
 /* Which server the request wants, if any: ctx->sid. */

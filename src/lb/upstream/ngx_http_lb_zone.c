@@ -33,7 +33,6 @@ static ngx_int_t ngx_http_lb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_http_lb_zone_create(ngx_http_lb_srv_conf_t *lcf,
     ngx_http_lb_srv_conf_t *old);
 static ngx_http_lb_srv_conf_t *ngx_http_lb_zone_old(ngx_str_t *name);
-static ngx_shm_zone_t *ngx_http_lb_zone_find(ngx_str_t *name);
 
 
 char *
@@ -333,7 +332,7 @@ ngx_http_lb_zone_old(ngx_str_t *name)
 }
 
 
-static ngx_shm_zone_t *
+ngx_shm_zone_t *
 ngx_http_lb_zone_find(ngx_str_t *name)
 {
     ngx_uint_t        i;

@@ -265,6 +265,43 @@ a_full_table_forgets_who_was_away_for_longest(void **state)
 }
 
 
+static void
+a_table_of_another_size_takes_the_sessions_used_last(void **state)
+{
+    uint32_t     k, left;
+    lb_learn_t  *old = table(64 * 1024);
+    lb_learn_t  *large = table(1024 * 1024);
+    lb_learn_t  *small = table(8 * 1024);
+
+    (void) state;
+
+    for (k = 0; k < 1000; k++) {
+        lb_learn_set(old, key_of(k), k + 1, 1000 + k);
+    }
+
+    lb_learn_copy(large, old);
+    lb_learn_copy(small, old);
+
+    for (k = 0; k < 1000; k++) {
+        assert_int_equal(lb_learn_find(large, key_of(k), 1000 + k, 0), k + 1);
+    }
+
+    for (k = 0, left = 0; k < 1000; k++) {
+        left += (lb_learn_find(small, key_of(k), 2000, 1000) == k + 1);
+
+        if (k == 499) {
+            assert_true(left < 20);
+        }
+    }
+
+    assert_int_equal(left, small->groups * LB_LEARN_GROUP);
+
+    free(old);
+    free(large);
+    free(small);
+}
+
+
 int
 main(void)
 {
@@ -275,6 +312,7 @@ main(void)
         cmocka_unit_test(ids_stay_over_edits_and_a_new_roster),
         cmocka_unit_test(sessions_are_kept_and_forgotten_after_their_timeout),
         cmocka_unit_test(a_full_table_forgets_who_was_away_for_longest),
+        cmocka_unit_test(a_table_of_another_size_takes_the_sessions_used_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
