@@ -28,7 +28,8 @@ typedef struct {
 typedef enum {
     LB_USUAL = 0,
     LB_TRIAL,                        /* failed before, fail_timeout is over */
-    LB_LAST                          /* failed, but no other is left */
+    LB_LAST,                         /* failed, but no other is left */
+    LB_FULL                          /* not, as max_conns are reached */
 } lb_how_t;
 
 
@@ -55,6 +56,7 @@ typedef struct {
     const lb_ketama_t *ring;         /* of lb_ketama(); NULL: none */
     uint32_t           bound;        /* of lb_hash(), per cent; 0: none */
     uint32_t           last;         /* LB_LAST picks so far */
+    bool               waits;        /* for a place, rather than LB_LAST */
 } lb_ask_t;
 
 

@@ -52,6 +52,11 @@ lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask, lb_how_t *how)
         return index;
     }
 
+    if (ask->waits && lb_pick_full(roster, ask)) {
+        *how = LB_FULL;
+        return LB_NONE;
+    }
+
     for (tier = 0; tier < 2 && ask->last < LB_LAST_MAX; tier++) {
 
         index = lb_passive_last(roster, tier, &ask->tried);
@@ -116,6 +121,28 @@ lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last)
 
     return lb_passive_last(roster, 0, &ask->tried) != LB_NONE
            || lb_passive_last(roster, 1, &ask->tried) != LB_NONE;
+}
+
+
+bool
+lb_pick_full(lb_roster_t *roster, const lb_ask_t *ask)
+{
+    uint32_t   i, used, against;
+
+    used = atomic_load(&roster->used);
+    against = lb_roster_against(roster);
+
+    for (i = 0; i < used; i++) {
+
+        if ((lb_roster_status(roster, i) & (LB_USED | against)) == LB_USED
+            && lb_roster_server(roster, i)->max_conns != 0
+            && !lb_tried(&ask->tried, i))
+        {
+            return true;
+        }
+    }
+
+    return false;
 }
 
 

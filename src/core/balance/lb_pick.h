@@ -21,8 +21,8 @@
 /*
  * Picks a server and counts the request on it, to be taken back with
  * lb_load_drop().  Returns its index and says how it was picked; LB_NONE:
- * there is no server left for this request.  The slot and its identity stay
- * what they are until the drop.  Lock-free.
+ * there is no server left for this request, or with LB_FULL not yet.  The slot
+ * and its identity stay what they are until the drop.  Lock-free.
  */
 uint32_t lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask,
     lb_how_t *how);
@@ -40,6 +40,12 @@ uint32_t lb_pick_sticky(lb_roster_t *roster, const lb_ask_t *ask,
  * would be tried for want of others.  May look at all servers.  Lock-free.
  */
 bool lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last);
+
+/*
+ * Whether there is a server, usable and not tried by the request, that has
+ * max_conns and may be full: one to wait for.  Looks at all servers.
+ */
+bool lb_pick_full(lb_roster_t *roster, const lb_ask_t *ask);
 
 
 #endif /* LB_PICK_H */

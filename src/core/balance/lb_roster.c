@@ -206,9 +206,11 @@ static uint64_t
 lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
     uint32_t order_max)
 {
-    uint32_t    i;
+    uint32_t    i, counts;
     uint64_t    size;
     lb_tier_t  *tier;
+
+    counts = capacity + LB_COUNTS;
 
     roster->capacity = capacity;
     roster->nrows = nrows;
@@ -224,10 +226,12 @@ lb_roster_layout(lb_roster_t *roster, uint32_t capacity, uint32_t nrows,
                                         (uint64_t) capacity
                                         * sizeof(lb_identity_t));
     roster->active = lb_roster_room(&size,
-                                    (uint64_t) capacity * sizeof(uint32_t));
+                                    (uint64_t) counts * sizeof(uint32_t));
+    roster->turns = lb_roster_room(&size,
+                                   (uint64_t) nrows * sizeof(lb_turn_t));
     roster->rows = lb_roster_room(&size, (uint64_t) nrows * sizeof(lb_row_t));
     roster->held = lb_roster_room(&size,
-                                  nrows * lb_load_held_size(capacity));
+                                  nrows * lb_load_held_size(counts));
     roster->seen = lb_roster_room(&size,
                                   (uint64_t) capacity * sizeof(uint32_t));
 

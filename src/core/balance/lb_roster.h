@@ -9,7 +9,9 @@
  *   servers         one lb_server_t per slot: atomics, read and written by
  *                   everyone
  *   identities      one lb_identity_t per slot: address, names, texts
- *   active, rows    requests in flight (lb_load.h)
+ *   turns           one lb_turn_t per process
+ *   active, rows    requests in flight (lb_load.h): of each slot, and then of
+ *                   all of them, and those that wait for a place
  *
  * A view is built in memory of the builder's own (lb_build.h); with the
  * zone's mutex it is then copied to where the one before the last was, and
@@ -31,10 +33,13 @@
 #include <stddef.h>
 
 #include "src/core/balance/lb_budget.h"
+#include "src/core/balance/lb_limit.h"
 #include "src/core/balance/lb_line.h"
 #include "src/core/balance/lb_load.h"
 #include "src/core/balance/lb_meter.h"
 #include "src/core/balance/lb_order.h"
+#include "src/core/balance/lb_turn.h"
+#include "src/core/balance/lb_waiters.h"
 #include "src/core/balance/lb_window.h"
 
 
@@ -51,6 +56,9 @@
 #define LB_SID_MAX       32          /* the id that a sticky client has */
 
 #define LB_ANSWERS       6           /* classes of status */
+
+/* counts of lb_load.h behind those of the slots: lb_gate.h */
+#define LB_COUNTS        2
 
 
 /* lb_server_t.status: a server takes requests if it is LB_USED only */
@@ -197,6 +205,20 @@ typedef struct {
 } lb_tier_t;
 
 
+/* the queue in front of the servers, see lb_gate.h; any process */
+
+typedef struct {
+    alignas(LB_LINE)
+    _Atomic uint64_t   looked;       /* ms; when somebody waited last */
+    _Atomic uint64_t   service;      /* us of a server a request takes */
+    _Atomic uint64_t   refused_at;   /* s; the last line about that */
+    _Atomic uint64_t   refused[LB_PRIORITIES];
+
+    lb_limit_t         limit;        /* of all requests, if it is asked for */
+    lb_meter_t         waits[LB_METERS];    /* of requests that had to */
+} lb_gate_t;
+
+
 /* what a configuration asks of all servers of an upstream */
 
 typedef struct {
@@ -216,6 +238,7 @@ typedef struct {
     uint64_t           servers;      /* offsets in the block */
     uint64_t           identities;
     uint64_t           active;
+    uint64_t           turns;
     uint64_t           rows;
     uint64_t           held;
     uint64_t           seen;         /* working space of a sync; mutex */
@@ -261,6 +284,7 @@ typedef struct {
     lb_spent_t         spent;        /* of the budget of retries */
 
     lb_meter_t         meters[LB_METERS];   /* times to header */
+    lb_gate_t          gate;
 
     lb_tier_t          view[2][2];   /* [generation & 1][tier] */
 } lb_roster_t;
@@ -403,7 +427,7 @@ lb_roster_load(lb_roster_t *roster)
         .used = &roster->rows_used,
         .rows = (lb_row_t *) (block + roster->rows),
         .nrows = roster->nrows,
-        .capacity = roster->capacity
+        .capacity = roster->capacity + LB_COUNTS
     };
 }
 
