@@ -16,6 +16,7 @@
 #include "src/lb/request/ngx_http_lb_peer.h"
 #include "src/lb/request/ngx_http_lb_process.h"
 #include "src/lb/request/ngx_http_lb_proxy_status.h"
+#include "src/lb/request/ngx_http_lb_queue_conf.h"
 #include "src/lb/request/ngx_http_lb_sticky.h"
 #include "src/lb/request/ngx_http_lb_variable.h"
 #include "src/lb/upstream/ngx_http_lb_budget.h"
@@ -128,6 +129,13 @@ static ngx_command_t  ngx_http_lb_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_lb_loc_conf_t, proxy_status),
       &ngx_http_lb_proxy_status_words },
+
+    { ngx_string("lb_queue"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_lb_queue,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("lb_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
@@ -297,7 +305,10 @@ ngx_http_lb_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&lmcf->upstreams, cf->pool, 4,
                        sizeof(ngx_http_lb_srv_conf_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&lmcf->queues, cf->pool, 4,
+                          sizeof(ngx_http_lb_queue_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -363,6 +374,10 @@ ngx_http_lb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->location.handler == NULL) {
         conf->write = prev->write;
+    }
+
+    if (conf->queues == NULL && !conf->queue_off) {
+        conf->queues = prev->queues;
     }
 
     return ngx_gw_location_merge(cf, &prev->location, &conf->location);
@@ -466,6 +481,10 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
 
     ngx_http_lb_sticky_init(lmcf);
     ngx_http_lb_proxy_status_init(lmcf);
+
+    if (ngx_http_lb_queue_init(cf, lmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return ngx_http_lb_check_init(cf, lmcf);
 }

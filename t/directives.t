@@ -146,6 +146,7 @@ subtest 'every metric is documented' => sub {
         upstream u { lb random; server 127.0.0.1:9;
                      lb_health_check interval=1h; }
         server { listen 127.0.0.1:%%PORT%%;
+                 lb_queue u size=1 timeout=1s limit=auto;
                  location = /tbucket { tbucket_metrics; }
                  location = /lb { lb_metrics; } }
 END

@@ -23,6 +23,7 @@
 #include "src/core/balance/lb_outlier.h"
 #include "src/core/balance/lb_candidate.h"
 #include "src/core/balance/lb_name.h"
+#include "src/core/balance/lb_overload.h"
 
 
 /* slots that are looked at with the mutex held once */
@@ -88,8 +89,37 @@ typedef struct {
 } ngx_http_lb_keepalive_t;
 
 
+/* the queue in front of an upstream, of this process */
+
+typedef struct {
+    lb_waiters_t                  waiters;
+    lb_overload_t                 overload;
+    lb_left_t                    *left;       /* by row */
+    ngx_queue_t                   refused;    /* that are to be told so */
+    ngx_msec_t                    patience;   /* timeout of the oldest */
+    ngx_event_t                   wake;       /* a place may be free */
+    ngx_event_t                   look;       /* as may one of others */
+    ngx_http_lb_srv_conf_t       *conf;
+} ngx_http_lb_gate_t;
+
+
+/* a line with lb_queue */
+
+typedef struct {
+    ngx_http_lb_srv_conf_t       *conf;       /* NULL: by the name */
+    ngx_http_complex_value_t      name;
+    ngx_uint_t                    size;
+    ngx_msec_t                    timeout;
+    ngx_http_complex_value_t     *priority;   /* NULL: 0 */
+    ngx_uint_t                    automatic;  /* limit=auto */
+    u_char                       *file;
+    ngx_uint_t                    line;
+} ngx_http_lb_queue_t;
+
+
 typedef struct {
     ngx_array_t                   upstreams;  /* ngx_http_lb_srv_conf_t * */
+    ngx_array_t                   queues;     /* ngx_http_lb_queue_t * */
     ngx_http_lb_checker_t        *checker;    /* NULL: no health checks */
     ngx_uint_t                    proxy_status;  /* a location has it on */
 #if (NGX_HTTP_SSL)
@@ -118,6 +148,8 @@ struct ngx_http_lb_srv_conf_s {
     unsigned                      ketama:1;
     unsigned                      last_byte:1;   /* least_time: to the end */
     unsigned                      inflight:1;    /* least_time: see ages */
+    unsigned                      queued:1;      /* lb_queue may name it */
+    unsigned                      automatic:1;   /* with limit=auto */
     lb_rules_t                    rules;
     lb_outlier_t                  outlier;
     lb_budget_t                   budget;     /* of retries */
@@ -150,6 +182,7 @@ struct ngx_http_lb_srv_conf_s {
     /* of this process */
     lb_row_t                     *row;        /* NULL: serves no requests */
     lb_age_t                     *ages;       /* by slot; NULL: not counted */
+    ngx_http_lb_gate_t           *gate;       /* NULL: no queue */
     lb_ketama_t                  *ring;       /* NULL: none yet */
     uint64_t                      ringed;     /* roster's generation then */
     ngx_queue_t                   queue;      /* that want a view, */
@@ -171,12 +204,14 @@ struct ngx_http_lb_srv_conf_s {
 #define NGX_HTTP_LB_PROXY_STATUS_NEXT_HOP  2
 
 
-/* what a location has: lb_api or lb_metrics, and how errors are told */
+/* what a location has: lb_api or lb_metrics, how errors are told, queues */
 
 typedef struct {
     ngx_gw_location_t             location;   /* comes first */
     ngx_flag_t                    write;      /* the API may change things */
     ngx_uint_t                    proxy_status;
+    ngx_array_t                  *queues;     /* ngx_http_lb_queue_t * */
+    ngx_uint_t                    queue_off;  /* those around it do not count */
 } ngx_http_lb_loc_conf_t;
 
 

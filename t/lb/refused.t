@@ -248,4 +248,49 @@ refused($balanced =~ s/%s/lb_health_check %s;/r,
     'uri=*' => '"uri=*" needs "method=OPTIONS"',
 );
 
+# lb_queue
+
+my $queue = 'upstream u { lb random; server 127.0.0.1:1 max_conns=1; }
+             upstream other { server 127.0.0.1:2; }
+             server { location / { %s proxy_pass http://u; } }';
+
+refused($queue,
+    'lb_queue;' => 'invalid number of arguments in "lb_queue" directive',
+    'lb_queue u;' => '"lb_queue" must have "size" parameter',
+    'lb_queue u size=1;' => '"lb_queue" must have "timeout" parameter',
+    'lb_queue u timeout=1s;' => '"lb_queue" must have "size" parameter',
+    'lb_queue "" size=1 timeout=1s;' => '"lb_queue" must name an upstream',
+    map({ ("lb_queue u size=$_ timeout=1s;" => qq(invalid value "$_" of )
+           . '"size" in "lb_queue", it must be from 1 to 1000000') }
+        '', qw(0 -1 x 1000001)),
+    map({ ("lb_queue u size=1 timeout=$_;" => qq(invalid value "$_" of )
+           . '"timeout" in "lb_queue", it must be from 1ms to ') }
+        '', qw(0 x 25h)),
+    map({ ("lb_queue u size=1 timeout=1s priority=$_;" => 'invalid value '
+           . qq("$_" of "priority" in "lb_queue", it must be from 0 to 9, or )
+           . 'a value with variables') } '', qw(10 -1 a)),
+    'lb_queue u size=1 timeout=1s priority=$nothing;'
+        => qr/\[emerg\] unknown "nothing" variable/,
+    map({ ("lb_queue u size=1 timeout=1s limit=$_;" => 'invalid value '
+           . qq("$_" of "limit" in "lb_queue", it must be "auto")) }
+        '', qw(100 on)),
+    'lb_queue u size=1 timeout=1s burst=1;'
+        => 'invalid parameter "burst=1" in "lb_queue", it must be "size=", '
+           . '"timeout=", "priority=" or "limit="',
+    'lb_queue u size=1 size=2 timeout=1s;'
+        => '"lb_queue" directive has duplicate "size" parameter',
+    'lb_queue u size=1 timeout=1s; lb_queue u size=1 timeout=1s;'
+        => '"lb_queue" directive is duplicate for upstream "u"',
+    map({ ($_ => '"lb_queue" directive is duplicate') }
+        'lb_queue off; lb_queue off;',
+        'lb_queue off; lb_queue u size=1 timeout=1s;',
+        'lb_queue u size=1 timeout=1s; lb_queue off;'),
+    map({ ("lb_queue $_ size=1 timeout=1s;" => '"lb_queue" needs an upstream '
+           . qq(with "lb", "$_" is none)) } qw(other nobody)),
+);
+
+refused('upstream u { lb_queue u size=1 timeout=1s; }',
+    '' => '"lb_queue" directive is not allowed here');
+
+
 done_testing();

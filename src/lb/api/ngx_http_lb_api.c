@@ -16,6 +16,7 @@
 #include "src/common/ngx_gw_param.h"
 #include "src/common/ngx_gw_task.h"
 #include "src/core/balance/lb_edit.h"
+#include "src/core/balance/lb_gate.h"
 #include "src/lb/api/ngx_http_lb_api_write.h"
 #include "src/lb/api/ngx_http_lb_show.h"
 
@@ -60,6 +61,8 @@ static ngx_int_t ngx_http_lb_list_start(ngx_http_request_t *r,
     ngx_http_lb_where_t *where);
 static void ngx_http_lb_list_step(ngx_gw_task_t *task);
 static void ngx_http_lb_list_open(ngx_http_lb_list_t *list);
+static void ngx_http_lb_list_queue(ngx_gw_json_t *json,
+    ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_list_some(ngx_http_lb_list_t *list);
 static void ngx_http_lb_list_close(ngx_http_lb_list_t *list);
 
@@ -416,10 +419,52 @@ ngx_http_lb_list_open(ngx_http_lb_list_t *list)
         ngx_gw_json_literal(json, "retries");
         (void) yajl_gen_integer(json->gen,
                                 atomic_load(&lcf->roster->retries));
+
+        if (lcf->queued) {
+            ngx_http_lb_list_queue(json, lcf);
+        }
     }
 
     ngx_gw_json_literal(json, "servers");
     (void) yajl_gen_array_open(json->gen);
+}
+
+
+/* the limit is null where any number of requests may be under way */
+
+static void
+ngx_http_lb_list_queue(ngx_gw_json_t *json, ngx_http_lb_srv_conf_t *lcf)
+{
+    uint64_t      limit, refused;
+    ngx_uint_t    i;
+    lb_roster_t  *roster;
+
+    roster = lcf->roster;
+    limit = lb_gate_places(roster, lcf->automatic);
+    refused = 0;
+
+    for (i = 0; i < LB_PRIORITIES; i++) {
+        refused += atomic_load(&roster->gate.refused[i]);
+    }
+
+    ngx_gw_json_literal(json, "queue");
+    (void) yajl_gen_map_open(json->gen);
+    ngx_gw_json_literal(json, "waiting");
+    (void) yajl_gen_integer(json->gen, lb_gate_waiting(roster));
+    ngx_gw_json_literal(json, "refused");
+    (void) yajl_gen_integer(json->gen, (int64_t) refused);
+    ngx_gw_json_literal(json, "limit");
+
+    if (limit != 0) {
+        (void) yajl_gen_integer(json->gen, (int64_t) limit);
+
+    } else {
+        (void) yajl_gen_null(json->gen);
+    }
+
+    ngx_gw_json_literal(json, "automatic");
+    (void) yajl_gen_bool(json->gen, lcf->automatic);
+    (void) yajl_gen_map_close(json->gen);
 }
 
 

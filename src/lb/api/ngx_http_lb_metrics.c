@@ -13,6 +13,7 @@
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
 #include "src/common/ngx_gw_task.h"
+#include "src/core/balance/lb_gate.h"
 #include "src/lb/api/ngx_http_lb_show.h"
 
 
@@ -87,7 +88,10 @@ static void ngx_http_lb_metrics_active(ngx_http_lb_metrics_t *m,
 static void ngx_http_lb_metrics_checks(ngx_http_lb_metrics_t *m,
     ngx_http_lb_figures_t *row);
 static void ngx_http_lb_metrics_upstreams(ngx_http_lb_metrics_t *m);
-static void ngx_http_lb_metrics_times(ngx_http_lb_metrics_t *m);
+static void ngx_http_lb_metrics_times(ngx_http_lb_metrics_t *m,
+    const char *name, const char *help, ngx_uint_t waits);
+static void ngx_http_lb_metrics_queues(ngx_http_lb_metrics_t *m);
+static void ngx_http_lb_metrics_refused(ngx_http_lb_metrics_t *m);
 
 
 static const ngx_http_lb_family_t  ngx_http_lb_families[] = {
@@ -204,7 +208,10 @@ ngx_http_lb_metrics_step(ngx_gw_task_t *task)
     }
 
     ngx_http_lb_metrics_upstreams(m);
-    ngx_http_lb_metrics_times(m);
+    ngx_http_lb_metrics_times(m, "lb_response_seconds",
+                              "Time until the header of a server's answer.",
+                              0);
+    ngx_http_lb_metrics_queues(m);
 
     rc = ngx_gw_prom_send(&m->prom, task->request);
 
@@ -490,23 +497,121 @@ ngx_http_lb_metrics_upstreams(ngx_http_lb_metrics_t *m)
 
 
 static void
-ngx_http_lb_metrics_times(ngx_http_lb_metrics_t *m)
+ngx_http_lb_metrics_times(ngx_http_lb_metrics_t *m, const char *name,
+    const char *help, ngx_uint_t waits)
 {
-    uint64_t             sum;
-    uint64_t             counts[LB_METER_BOUNDS + 1];
-    ngx_uint_t           i;
-    ngx_gw_prom_label_t  label;
+    uint64_t              sum;
+    uint64_t              counts[LB_METER_BOUNDS + 1];
+    ngx_uint_t            i;
+    lb_roster_t          *roster;
+    ngx_gw_prom_label_t   label;
 
-    ngx_gw_prom_metric(&m->prom, "lb_response_seconds", "histogram",
-                       "Time until the header of a server's answer.");
+    ngx_gw_prom_metric(&m->prom, name, "histogram", help);
 
     for (i = 0; i < m->upstreams; i++) {
-        sum = lb_meter_read(m->lcfp[i]->roster->meters, counts);
+
+        if (waits && !m->lcfp[i]->queued) {
+            continue;
+        }
+
+        roster = m->lcfp[i]->roster;
+        sum = lb_meter_read(waits ? roster->gate.waits : roster->meters,
+                            counts);
 
         label.name = "upstream";
         label.value = m->lcfp[i]->upstream->host;
 
         ngx_gw_prom_histogram(&m->prom, &label, 1, lb_meter_bounds, counts,
                               LB_METER_BOUNDS, sum, 3);
+    }
+}
+
+
+/* of the upstreams that have one */
+
+static void
+ngx_http_lb_metrics_queues(ngx_http_lb_metrics_t *m)
+{
+    ngx_uint_t           i, queued, automatic;
+    ngx_gw_prom_label_t  label;
+
+    queued = 0;
+    automatic = 0;
+
+    for (i = 0; i < m->upstreams; i++) {
+        queued |= m->lcfp[i]->queued;
+        automatic |= m->lcfp[i]->automatic;
+    }
+
+    if (!queued) {
+        return;
+    }
+
+    label.name = "upstream";
+
+    ngx_gw_prom_metric(&m->prom, "lb_queued", "gauge",
+                       "Requests that wait for a place of the upstream.");
+
+    for (i = 0; i < m->upstreams; i++) {
+
+        if (m->lcfp[i]->queued) {
+            label.value = m->lcfp[i]->upstream->host;
+            ngx_gw_prom_sample(&m->prom, &label, 1,
+                               lb_gate_waiting(m->lcfp[i]->roster), 0);
+        }
+    }
+
+    ngx_http_lb_metrics_times(m, "lb_queue_seconds",
+                              "How long requests have waited that had to.", 1);
+    ngx_http_lb_metrics_refused(m);
+
+    if (!automatic) {
+        return;
+    }
+
+    ngx_gw_prom_metric(&m->prom, "lb_queue_limit", "gauge",
+                       "Requests that the automatic limit lets through.");
+
+    for (i = 0; i < m->upstreams; i++) {
+
+        if (m->lcfp[i]->automatic) {
+            label.value = m->lcfp[i]->upstream->host;
+            ngx_gw_prom_sample(&m->prom, &label, 1,
+                               lb_limit_read(&m->lcfp[i]->roster->gate.limit),
+                               0);
+        }
+    }
+}
+
+
+static void
+ngx_http_lb_metrics_refused(ngx_http_lb_metrics_t *m)
+{
+    u_char               digit;
+    uint64_t             n;
+    ngx_uint_t           i, k;
+    ngx_gw_prom_label_t  labels[2];
+
+    ngx_gw_prom_metric(&m->prom, "lb_shed_total", "counter",
+                       "Requests refused by the queue, by priority.");
+
+    labels[0].name = "upstream";
+    labels[1].name = "priority";
+    labels[1].value.data = &digit;
+    labels[1].value.len = 1;
+
+    for (i = 0; i < m->upstreams; i++) {
+
+        for (k = 0; k < LB_PRIORITIES && m->lcfp[i]->queued; k++) {
+            n = atomic_load(&m->lcfp[i]->roster->gate.refused[k]);
+
+            /* most have few priorities; the lowest is that of the others */
+
+            if (k == 0 || n != 0) {
+                labels[0].value = m->lcfp[i]->upstream->host;
+                digit = (u_char) ('0' + k);
+                ngx_gw_prom_sample(&m->prom, labels, 2, (int64_t) n, 0);
+            }
+        }
     }
 }

@@ -6,6 +6,8 @@
 
 #include "src/lb/request/ngx_http_lb_ctx.h"
 
+#include "src/core/balance/lb_gate.h"
+
 
 static void ngx_http_lb_ctx_cleanup(void *data);
 
@@ -22,6 +24,11 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
 
     ctx->request = r;
     ctx->conf = lcf;
+    ctx->queue = NULL;
+    ctx->parked = NULL;
+    ctx->waited = 0;
+    ctx->turn = 0;
+    ctx->total = 0;
     ctx->index = LB_NONE;
     ctx->how = LB_USUAL;
     ctx->sid = 0;
@@ -42,6 +49,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->ask.bound = lcf->bound;
     ctx->ask.ring = NULL;
     ctx->ask.last = 0;
+    ctx->ask.waits = 0;
     ctx->ask.tried.list = ctx->tried;
     ctx->ask.tried.number = 0;
     ctx->ask.tried.size = NGX_HTTP_LB_TRIED;
@@ -129,6 +137,17 @@ ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx)
     if (ctx->conf->ages) {
         ctx->conf->ages[ctx->index].number--;
         ctx->conf->ages[ctx->index].began -= ctx->held_at;
+    }
+
+    if (ctx->total) {
+        lb_gate_drop(ctx->conf->roster, ctx->ask.row);
+        ctx->total = 0;
+    }
+
+    /* not from here: this may be on the way of a request to another server */
+
+    if (ctx->conf->gate && ctx->conf->gate->waiters.number != 0) {
+        ngx_post_event(&ctx->conf->gate->wake, &ngx_posted_events);
     }
 
     ctx->index = LB_NONE;

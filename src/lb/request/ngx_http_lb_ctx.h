@@ -28,6 +28,9 @@ typedef struct {
     ngx_pool_cleanup_t            cleanup;
     ngx_http_request_t           *request;
     ngx_http_lb_srv_conf_t       *conf;
+    ngx_http_lb_queue_t          *queue;      /* NULL: it does not wait */
+    struct ngx_http_lb_parked_s  *parked;     /* NULL: it never had to wait */
+    ngx_msec_t                    waited;
     lb_ask_t                      ask;
 
     uint64_t                      sid;        /* that it wants, or 0 */
@@ -37,13 +40,15 @@ typedef struct {
 
     uint32_t                      index;      /* held now, or LB_NONE */
     uint32_t                      generation; /* of the slot */
-    ngx_msec_t                    held_at;    /* since when, if ages count */
+    ngx_msec_t                    held_at;    /* the server, since when */
     lb_how_t                      how;
     uint32_t                      attempts;
-    unsigned                      stale:29;   /* attempts that do not count */
+    unsigned                      stale:27;   /* attempts that do not count */
     unsigned                      keyless:1;  /* of a method that has a key */
     unsigned                      fresh:1;    /* takes no kept connection */
     unsigned                      broken:1;   /* the response has no end */
+    unsigned                      turn:1;     /* it is its turn to get one */
+    unsigned                      total:1;    /* counted by lb_gate_take() */
     uint32_t                      failed_index;
     ngx_str_t                     name;       /* last picked; in r->pool */
 

@@ -7,11 +7,14 @@
 
 #include "src/lb/request/ngx_http_lb_peer.h"
 
+#include "src/core/balance/lb_gate.h"
 #include "src/core/balance/lb_hash.h"
 #include "src/core/balance/lb_pick.h"
 #include "src/lb/request/ngx_http_lb_ctx.h"
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 #include "src/lb/request/ngx_http_lb_proxy_status.h"
+#include "src/lb/request/ngx_http_lb_queue.h"
+#include "src/lb/request/ngx_http_lb_queue_conf.h"
 #include "src/lb/request/ngx_http_lb_reason.h"
 #include "src/lb/request/ngx_http_lb_result.h"
 #include "src/lb/request/ngx_http_lb_session.h"
@@ -23,8 +26,10 @@
 
 
 static ngx_int_t ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data);
+static uint32_t ngx_http_lb_pick(ngx_http_lb_ctx_t *ctx);
 static void ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
+static void ngx_http_lb_free_place(ngx_http_lb_ctx_t *ctx, ngx_uint_t state);
 static void ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 static void ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc);
@@ -63,9 +68,14 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 
     ctx->keyless = (rc == NGX_DECLINED);
 
-    if (lcf->sticky && ngx_http_lb_sticky_find(ctx) != NGX_OK) {
+    if ((lcf->sticky && ngx_http_lb_sticky_find(ctx) != NGX_OK)
+        || (lcf->gate
+            && ngx_http_lb_queue_find(r, lcf, &ctx->queue) != NGX_OK))
+    {
         return NGX_ERROR;
     }
+
+    ctx->ask.waits = (ctx->queue != NULL);
 
     ngx_http_lb_reason_watch(ctx);
 
@@ -114,20 +124,14 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
         ctx->ask.ring = lcf->ring;
     }
 
-    index = LB_NONE;
-
-    if (ctx->sid != 0) {
-        index = lb_pick_sticky(lcf->roster, &ctx->ask, ctx->sid);
-        ctx->how = LB_USUAL;
-    }
+    index = ngx_http_lb_pick(ctx);
 
     if (index == LB_NONE) {
-        index = lb_pick(lcf->roster,
-                        ctx->keyless ? lb_hash_keyless : lcf->method->pick,
-                        &ctx->ask, &ctx->how);
-    }
 
-    if (index == LB_NONE) {
+        if (ctx->how == LB_FULL) {
+            return ngx_http_lb_queue_park(ctx, pc);
+        }
+
         ngx_http_lb_log_empty(lcf, pc->log);
 
         pc->name = &lcf->upstream->host;
@@ -137,6 +141,10 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
         }
 
         return NGX_BUSY;
+    }
+
+    if (ngx_http_lb_queue_parked(ctx)) {
+        ngx_http_lb_queue_unpark(ctx, pc);
     }
 
     if (ngx_http_lb_hold(ctx, pc, index) != NGX_OK
@@ -180,6 +188,55 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 }
 
 
+/* LB_NONE: there is no server for the request, or with LB_FULL not yet */
+
+static uint32_t
+ngx_http_lb_pick(ngx_http_lb_ctx_t *ctx)
+{
+    uint32_t                 index;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = ctx->conf;
+    index = LB_NONE;
+
+    ctx->how = LB_FULL;
+
+    if (ctx->queue && ngx_http_lb_queue_waits(ctx)) {
+        return LB_NONE;
+    }
+
+    if (lcf->automatic) {
+
+        if (!lb_gate_take(lcf->roster, ctx->ask.row,
+                          ctx->queue && ctx->queue->automatic))
+        {
+            return LB_NONE;
+        }
+
+        ctx->total = 1;
+    }
+
+    ctx->how = LB_USUAL;
+
+    if (ctx->sid != 0) {
+        index = lb_pick_sticky(lcf->roster, &ctx->ask, ctx->sid);
+    }
+
+    if (index == LB_NONE) {
+        index = lb_pick(lcf->roster,
+                        ctx->keyless ? lb_hash_keyless : lcf->method->pick,
+                        &ctx->ask, &ctx->how);
+    }
+
+    if (index == LB_NONE && ctx->total) {
+        lb_gate_drop(lcf->roster, ctx->ask.row);
+        ctx->total = 0;
+    }
+
+    return index;
+}
+
+
 static void
 ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 {
@@ -194,8 +251,17 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         pc->tries--;
     }
 
+    if (ngx_http_lb_queue_parked(ctx)) {
+        ngx_http_lb_queue_unpark(ctx, pc);
+        return;
+    }
+
     if (ctx->index == LB_NONE) {
         return;
+    }
+
+    if (ctx->conf->gate) {
+        ngx_http_lb_free_place(ctx, state);
     }
 
     if (!(state & NGX_PEER_FAILED)) {
@@ -230,6 +296,45 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     }
 
     ngx_http_lb_ctx_drop(ctx);
+}
+
+
+/*
+ * What a queue goes by: how long requests take, and with an automatic limit
+ * the time to the header, or that in which none has come.
+ */
+
+static void
+ngx_http_lb_free_place(ngx_http_lb_ctx_t *ctx, ngx_uint_t state)
+{
+    uint64_t      took;
+    ngx_uint_t    answered;
+    lb_roster_t  *roster;
+
+    roster = ctx->conf->roster;
+    answered = ngx_http_lb_answered(ctx);
+    took = (uint64_t) (ngx_current_msec - ctx->held_at) * 1000 + 500;
+
+    if (answered && !(state & NGX_PEER_FAILED)) {
+        lb_gate_served(roster, took);
+    }
+
+    if (!ctx->conf->automatic) {
+        return;
+    }
+
+    if (answered) {
+        took = (uint64_t) ctx->request->upstream->state->header_time * 1000
+               + 500;
+
+    } else if (took <= lb_limit_base(&roster->gate.limit)) {
+        return;
+    }
+
+    lb_limit_enter(&roster->gate.limit,
+                   (uint32_t) ngx_min(took, LB_LIMIT_TIME_MAX),
+                   lb_gate_total(roster), ngx_current_msec,
+                   (uint32_t) lb_random(ctx->ask.random));
 }
 
 
@@ -278,7 +383,9 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
         ngx_http_lb_sticky_failed(ctx);
     }
 
-    left = lb_pick_left(ctx->conf->roster, &ctx->ask, !answered);
+    left = lb_pick_left(ctx->conf->roster, &ctx->ask, !answered)
+           || (!answered && ctx->queue
+               && lb_pick_full(ctx->conf->roster, &ctx->ask));
 
     if (!left && !excused) {
         ngx_http_lb_log_empty(ctx->conf, pc->log);
@@ -373,8 +480,9 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
                                   memory_order_relaxed);
     }
 
+    ctx->held_at = ngx_current_msec;
+
     if (ctx->conf->ages) {
-        ctx->held_at = ngx_current_msec;
         ctx->conf->ages[index].number++;
         ctx->conf->ages[index].began += ngx_current_msec;
     }

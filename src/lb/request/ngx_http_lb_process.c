@@ -9,6 +9,7 @@
 
 #include "src/common/ngx_gw_leader.h"
 #include "src/core/balance/lb_passive.h"
+#include "src/lb/request/ngx_http_lb_queue.h"
 #include "src/lb/request/ngx_http_lb_session.h"
 #include "src/lb/upstream/ngx_http_lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_check.h"
@@ -154,6 +155,10 @@ ngx_http_lb_process_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
         if (lcf->ages == NULL) {
             return NGX_ERROR;
         }
+    }
+
+    if (lcf->queued && ngx_http_lb_queue_join(cycle, lcf) != NGX_OK) {
+        return NGX_ERROR;
     }
 
 #if (NGX_HTTP_SSL)

@@ -1,6 +1,6 @@
 
 /*
- * $lb_server, $lb_tries and $lb_method.
+ * $lb_server, $lb_tries, $lb_method and $lb_queue_time.
  */
 
 
@@ -12,6 +12,7 @@
 #define NGX_HTTP_LB_SERVER  0
 #define NGX_HTTP_LB_TRIES   1
 #define NGX_HTTP_LB_METHOD  2
+#define NGX_HTTP_LB_QUEUE   3
 
 
 static ngx_int_t ngx_http_lb_variable(ngx_http_request_t *r,
@@ -28,6 +29,9 @@ static ngx_http_variable_t  ngx_http_lb_vars[] = {
 
     { ngx_string("lb_method"), NULL, ngx_http_lb_variable,
       NGX_HTTP_LB_METHOD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("lb_queue_time"), NULL, ngx_http_lb_variable,
+      NGX_HTTP_LB_QUEUE, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -62,7 +66,7 @@ ngx_http_lb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     ctx = ngx_http_lb_ctx_get(r);
 
-    if (ctx == NULL) {
+    if (ctx == NULL || (data == NGX_HTTP_LB_QUEUE && ctx->queue == NULL)) {
         v->not_found = 1;
         return NGX_OK;
     }
@@ -75,6 +79,18 @@ ngx_http_lb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     case NGX_HTTP_LB_METHOD:
         value = ctx->conf->method->name;
+        break;
+
+    case NGX_HTTP_LB_QUEUE:
+        p = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000"));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.data = p;
+        value.len = ngx_sprintf(p, "%T.%03M", (time_t) ctx->waited / 1000,
+                                ctx->waited % 1000)
+                    - p;
         break;
 
     default: /* NGX_HTTP_LB_TRIES */

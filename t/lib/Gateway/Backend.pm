@@ -24,7 +24,8 @@ Gateway::Backend - an HTTP server that behaves, and misbehaves, as told
 
 =head1 DESCRIPTION
 
-Answers C<{"backend":"NAME","uri":"..."}> with the header C<X-Backend>.  The
+Answers C<{"backend":"NAME","uri":"..."}> with the headers C<X-Backend> and
+C<X-Busy>, which is how many requests it had when this one came, with it.  The
 behaviour of a request comes from C<behave>, then C<answer>, then its own
 arguments (C<GET /?status=500&delay=0.2>):
 
@@ -263,7 +264,8 @@ sub next_request
                || ($headers{connection} // '') =~ /keep-alive/i;
 
     my %request = (method => $method, uri => $uri, headers => \%headers,
-                   body => $body, n => ++$c->{n}, keep => $keep);
+                   body => $body, n => ++$c->{n}, keep => $keep,
+                   busy => 1 + grep { $_->{request} } values %{ $c->{conns} });
     $conn->{request} = \%request;
 
     my %do = $uri =~ /\?/
@@ -311,6 +313,7 @@ sub answer
     my %headers = (
         'Content-Type' => 'application/json',
         'X-Backend'    => $name,
+        'X-Busy'       => $r->{busy},
         'Connection'   => $r->{keep} ? 'keep-alive' : 'close',
         %{ $do{headers} // {} },
     );

@@ -1,0 +1,121 @@
+
+/*
+ * The refusal of a request that has waited in vain.
+ */
+
+
+#include "src/lb/request/ngx_http_lb_refuse.h"
+
+#include "src/common/ngx_gw_json.h"
+
+
+#define NGX_HTTP_LB_REFUSED  "Upstream is overloaded"
+
+
+static ngx_uint_t ngx_http_lb_refuse_has_page(ngx_http_request_t *r);
+static ngx_int_t ngx_http_lb_refuse_problem(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_lb_refuse_wants_problem(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_lb_refuse(ngx_http_request_t *r, ngx_uint_t seconds)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    static ngx_str_t  name = ngx_string("Retry-After");
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%ui", seconds) - p;
+
+    if (ngx_gw_add_header(r, &name, &value) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* what is part of a response is left to nginx, as other errors are */
+
+    if (r != r->main || ngx_http_lb_refuse_has_page(r)) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    if (ngx_http_lb_refuse_wants_problem(r)) {
+        return ngx_http_lb_refuse_problem(r);
+    }
+
+    return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                             NGX_HTTP_LB_REFUSED);
+}
+
+
+/* as ngx_http_special_response_handler() finds it */
+
+static ngx_uint_t
+ngx_http_lb_refuse_has_page(ngx_http_request_t *r)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
+        return 0;
+    }
+
+    page = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+
+        if (page[i].status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_http_lb_refuse_problem(ngx_http_request_t *r)
+{
+    ngx_gw_text_t  text;
+
+    static ngx_str_t  type = ngx_string("application/problem+json");
+
+    ngx_gw_text_init(&text, r->pool);
+
+    ngx_gw_text_literal(&text,
+                        "{\"type\":\"https://iana.org/assignments/"
+                        "http-problem-types#temporary-reduced-capacity\","
+                        "\"title\":\"" NGX_HTTP_LB_REFUSED "\","
+                        "\"status\":503}\n");
+
+    return ngx_gw_text_send(&text, r, NGX_HTTP_SERVICE_UNAVAILABLE, &type);
+}
+
+
+/* a client that has a problem's type among those that it takes */
+
+static ngx_uint_t
+ngx_http_lb_refuse_wants_problem(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_HEADERS)
+    ngx_table_elt_t  *accept;
+
+    accept = r->headers_in.accept;
+
+    return accept
+           && ngx_strlcasestrn(accept->value.data,
+                               accept->value.data + accept->value.len,
+                               (u_char *) "application/problem+json",
+                               sizeof("application/problem+json") - 2)
+              != NULL;
+#else
+    return 0;
+#endif
+}
