@@ -157,6 +157,12 @@ tb_client_print_rate(char *buf, uint64_t rate)
 size_t
 tb_client_print_tokens(char *buf, uint64_t tokens)
 {
+    if ((int64_t) tokens < 0) {
+        buf[0] = '-';
+
+        return 1 + gw_number_print(buf + 1, 0 - tokens, 6);
+    }
+
     return gw_number_print(buf, tokens, 6);
 }
 

@@ -71,7 +71,7 @@ int tb_client_check_tokens(uint64_t tokens, uint32_t capacity, char *buf,
 
 size_t tb_client_print_rate(char *buf, uint64_t rate);
 
-/* The same for tokens (µtok), exactly. */
+/* The same for tokens (µtok), exactly; those of an int64_t are debt. */
 
 size_t tb_client_print_tokens(char *buf, uint64_t tokens);
 
