@@ -12,6 +12,7 @@
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
 #include "src/tbucket/ngx_http_tbucket_conf.h"
 #include "src/tbucket/ngx_http_tbucket_inflight.h"
+#include "src/tbucket/ngx_http_tbucket_limit_conf.h"
 #include "src/tbucket/ngx_http_tbucket_metrics.h"
 #include "src/tbucket/ngx_http_tbucket_refill.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
@@ -20,12 +21,21 @@
 #include "src/tbucket/request/ngx_http_tbucket_decide.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
+#include "src/tbucket/request/ngx_http_tbucket_settle.h"
 #include "src/tbucket/request/ngx_http_tbucket_vars.h"
+#include "src/tbucket/request/ngx_http_tbucket_wait.h"
 
 
 static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);
-static ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(
-    ngx_http_request_t *r);
+static ngx_int_t ngx_http_tbucket_late_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_tbucket_check(ngx_http_request_t *r,
+    ngx_http_tbucket_loc_conf_t *lcf);
+static ngx_inline ngx_int_t ngx_http_tbucket_decided(ngx_http_request_t *r,
+    ngx_http_tbucket_loc_conf_t *lcf, ngx_http_tbucket_ctx_t *ctx,
+    ngx_int_t rc);
+
+static ngx_int_t ngx_http_tbucket_push_handler(ngx_conf_t *cf,
+    ngx_uint_t phase, ngx_http_handler_pt handler);
 
 static ngx_int_t ngx_http_tbucket_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_tbucket_postconfiguration(ngx_conf_t *cf);
@@ -75,6 +85,11 @@ static ngx_conf_post_t  ngx_http_tbucket_refill_post = {
 };
 
 
+static ngx_conf_post_t  ngx_http_tbucket_subrequests_post = {
+    ngx_http_tbucket_note_subrequests
+};
+
+
 static ngx_conf_num_bounds_t  ngx_http_tbucket_ipv6_prefix_bounds = {
     ngx_conf_check_num_bounds, 1, 128
 };
@@ -90,7 +105,7 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       NULL },
 
     { ngx_string("tbucket"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_tbucket_conf_limit,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -130,6 +145,13 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, dry_run),
       NULL },
+
+    { ngx_string("tbucket_subrequests"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, subrequests),
+      &ngx_http_tbucket_subrequests_post },
 
     { ngx_string("tbucket_refill"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -201,14 +223,30 @@ ngx_module_t  ngx_http_tbucket_module = {
 };
 
 
-/*
- * Under "satisfy any" nginx takes NGX_OK for a grant, and 401 or 403 for
- * something that others may overrule.  So an admission declines, and a
- * refusal ends the request here.
- */
+/* nginx calls handlers of the access phase for main requests only. */
 
 static ngx_int_t
 ngx_http_tbucket_handler(ngx_http_request_t *r)
+{
+    ngx_http_tbucket_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
+
+    if (lcf->limits == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_tbucket_check(r, lcf);
+}
+
+
+/*
+ * In the precontent phase, which comes after that of access: limits that are
+ * checked late, and all limits of a subrequest.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_late_handler(ngx_http_request_t *r)
 {
     ngx_int_t                     rc;
     ngx_http_tbucket_ctx_t       *ctx;
@@ -216,9 +254,61 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
 
-    if (lcf->limits == NULL || r != r->main) {
+    if (r != r->main) {
+
+        if (!lcf->subrequests) {
+            return NGX_DECLINED;
+        }
+
+        if (lcf->limits != NULL) {
+            rc = ngx_http_tbucket_check(r, lcf);
+
+            if (rc != NGX_DECLINED) {
+                return rc;
+            }
+        }
+    }
+
+    if (lcf->late == NULL) {
         return NGX_DECLINED;
     }
+
+    ctx = ngx_http_tbucket_get_ctx(r);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_tbucket_create_ctx(r);
+
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED
+        && (ctx->checked || ctx->untaken || ctx->late != lcf->late))
+    {
+        /* checked already, here or before an internal redirect */
+
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_tbucket_decide_late(r, lcf->late, lcf->dry_run, ctx);
+
+    if (rc == NGX_AGAIN && ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED) {
+        return NGX_AGAIN;
+    }
+
+    ctx->checked = (rc != NGX_AGAIN);
+
+    return ngx_http_tbucket_decided(r, lcf, ctx, rc);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_check(ngx_http_request_t *r,
+    ngx_http_tbucket_loc_conf_t *lcf)
+{
+    ngx_int_t                rc;
+    ngx_http_tbucket_ctx_t  *ctx;
 
     ctx = ngx_http_tbucket_get_ctx(r);
 
@@ -239,6 +329,21 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
 
     rc = ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, ctx);
 
+    return ngx_http_tbucket_decided(r, lcf, ctx, rc);
+}
+
+
+/*
+ * Under "satisfy any" nginx takes NGX_OK for a grant, and 401 or 403 for
+ * something that others may overrule.  So an admission declines, and a
+ * refusal ends the request here.
+ */
+
+static ngx_inline ngx_int_t
+ngx_http_tbucket_decided(ngx_http_request_t *r,
+    ngx_http_tbucket_loc_conf_t *lcf, ngx_http_tbucket_ctx_t *ctx,
+    ngx_int_t rc)
+{
     if (rc == NGX_DECLINED) {
         return NGX_DECLINED;
     }
@@ -252,20 +357,26 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
     }
 
     if (rc == NGX_OK) {
-        ctx->status = NGX_HTTP_TBUCKET_PASSED;
+
+        /* what another limit would have refused stays so */
+
+        if (ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED) {
+            ctx->status = NGX_HTTP_TBUCKET_PASSED;
+        }
 
     } else {
-        ctx->status = lcf->dry_run ? NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
-                                   : NGX_HTTP_TBUCKET_REJECTED;
+        ctx->status = rc == NGX_ABORT ? NGX_HTTP_TBUCKET_REJECTED_DRY_RUN
+                                      : NGX_HTTP_TBUCKET_REJECTED;
 
         ngx_http_tbucket_log_refusal(r, ctx, lcf->log_level);
     }
 
+    ctx->late = lcf->late;
     ctx->headers = lcf->headers;
     ctx->due = (lcf->headers != NGX_HTTP_TBUCKET_HEADERS_OFF);
 
     if (ctx->status != NGX_HTTP_TBUCKET_REJECTED) {
-        return NGX_DECLINED;
+        return ctx->hold ? ngx_http_tbucket_hold(r, ctx) : NGX_DECLINED;
     }
 
     ctx->due = 1;
@@ -273,36 +384,6 @@ ngx_http_tbucket_handler(ngx_http_request_t *r)
     ngx_http_tbucket_refuse(r, ctx, lcf->status, lcf->body);
 
     return NGX_DONE;
-}
-
-
-/* The pool's list of clean-ups is where a context is found again. */
-
-static ngx_http_tbucket_ctx_t *
-ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
-{
-    ngx_http_tbucket_ctx_t  *ctx;
-
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_tbucket_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    ctx->status = NGX_HTTP_TBUCKET_NOT_LIMITED;
-    ctx->due = 0;
-    ctx->added = 0;
-    ctx->grpc = 0;
-    ctx->nothers = 0;
-    ctx->waiter = NULL;
-
-    ctx->cleanup.handler = ngx_http_tbucket_cleanup;
-    ctx->cleanup.data = ctx;
-    ctx->cleanup.next = r->pool->cleanup;
-    r->pool->cleanup = &ctx->cleanup;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_tbucket_module);
-
-    return ctx;
 }
 
 
@@ -316,8 +397,6 @@ ngx_http_tbucket_preconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_tbucket_postconfiguration(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt           *h;
-    ngx_http_core_main_conf_t     *cmcf;
     ngx_http_tbucket_main_conf_t  *mcf;
 
     if (ngx_gw_cycle_check(cf, "tbucket") != NGX_OK) {
@@ -330,16 +409,64 @@ ngx_http_tbucket_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
+    if (ngx_http_tbucket_push_handler(cf, NGX_HTTP_ACCESS_PHASE,
+                                      ngx_http_tbucket_handler)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if ((mcf->has_late || mcf->has_subrequests)
+        && ngx_http_tbucket_push_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                         ngx_http_tbucket_late_handler)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (mcf->has_settle
+        && ngx_http_tbucket_push_handler(cf, NGX_HTTP_LOG_PHASE,
+                                         ngx_http_tbucket_settle)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_tbucket_init_header_filter();
+
+    return NGX_OK;
+}
+
+
+/*
+ * Handlers of the log phase run in the order that they are in, and what has
+ * been charged is to be known to the access log, so ours comes first there.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_push_handler(ngx_conf_t *cf, ngx_uint_t phase,
+    ngx_http_handler_pt handler)
+{
+    ngx_array_t                *handlers;
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    handlers = &cmcf->phases[phase].handlers;
+
+    h = ngx_array_push(handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
-    *h = ngx_http_tbucket_handler;
+    if (phase == NGX_HTTP_LOG_PHASE) {
+        h = handlers->elts;
+        ngx_memmove(h + 1, h,
+                    (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
+    }
 
-    ngx_http_tbucket_init_header_filter();
+    *h = handler;
 
     return NGX_OK;
 }
@@ -407,8 +534,10 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    lcf->limits = NGX_CONF_UNSET_PTR;
+    lcf->limits = NULL;
+    lcf->late = NULL;
     lcf->off = NGX_CONF_UNSET;
+    lcf->subrequests = NGX_CONF_UNSET;
     lcf->status = NGX_CONF_UNSET_UINT;
     lcf->headers = NGX_CONF_UNSET_UINT;
     lcf->body = NGX_CONF_UNSET_UINT;
@@ -429,7 +558,12 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_tbucket_loc_conf_t  *prev = parent;
     ngx_http_tbucket_loc_conf_t  *conf = child;
 
-    ngx_conf_merge_ptr_value(conf->limits, prev->limits, NULL);
+    if (conf->off == NGX_CONF_UNSET) {
+        conf->limits = prev->limits;
+        conf->late = prev->late;
+    }
+
+    ngx_conf_merge_value(conf->subrequests, prev->subrequests, 0);
     ngx_conf_merge_uint_value(conf->status, prev->status,
                               NGX_HTTP_TOO_MANY_REQUESTS);
     ngx_conf_merge_uint_value(conf->headers, prev->headers,

@@ -50,12 +50,14 @@ typedef enum {
 } ngx_http_tbucket_status_e;
 
 
-/* Requests by outcome; any worker, atomic adds; one cache line each. */
+/* Requests by what became of them; any worker, atomic adds; a cache line. */
 
 typedef struct {
     _Alignas(64) _Atomic uint64_t  passed;
     _Atomic uint64_t               rejected;
     _Atomic uint64_t               dry_run;
+    _Atomic uint64_t               delayed;
+    _Atomic uint64_t               settled;
 } ngx_http_tbucket_counters_t;
 
 
@@ -209,8 +211,13 @@ typedef struct {
     ngx_str_t                    name;
     ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
     ngx_http_complex_value_t    *cost;      /* NULL: utok is the cost */
-    ngx_str_t                    number;    /* the cost, if not a variable */
-    uint64_t                     utok;      /* that, or what 1 is */
+    uint64_t                     utok;      /* that, or what 1 is; µtok */
+    ngx_http_complex_value_t    *settle;    /* the true cost, or NULL */
+    ngx_msec_t                   wait;      /* at most; 0: not at all */
+    ngx_http_complex_value_t    *fine;      /* the text of the penalty */
+    uint64_t                     penalty;   /* of a refusal, µtok */
+    ngx_flag_t                   after;     /* the access modules */
+    ngx_flag_t                   dry_run;
 
     u_char                      *file;
     ngx_uint_t                   line;
@@ -225,6 +232,11 @@ typedef struct {
     ngx_array_t                  apis;      /* ngx_http_tbucket_api_t * */
     struct ngx_http_tbucket_store_s  *store;
     struct ngx_http_tbucket_source_s  *shared;  /* of zones of scope=global */
+
+    /* what there is somewhere, for which there have to be handlers */
+    ngx_flag_t                   has_late;  /* limits after the access phase */
+    ngx_flag_t                   has_settle;
+    ngx_flag_t                   has_subrequests;
 } ngx_http_tbucket_main_conf_t;
 
 
@@ -243,7 +255,9 @@ typedef struct {
 typedef struct {
     ngx_gw_location_t            location;  /* comes first */
     ngx_array_t                 *limits;    /* ngx_http_tbucket_limit_t * */
-    ngx_flag_t                   off;
+    ngx_array_t                 *late;      /* those of "after=access" */
+    ngx_flag_t                   off;       /* unset: there is no line */
+    ngx_flag_t                   subrequests;
     ngx_uint_t                   status;
     ngx_uint_t                   headers;
     ngx_uint_t                   body;
@@ -268,10 +282,12 @@ typedef enum {
 /* One limit of one request: whose bucket, what it costs, what came of it. */
 
 typedef struct {
+    ngx_http_tbucket_limit_t    *limit;
     ngx_http_tbucket_zone_t     *zone;
     ngx_str_t                    client;
     tb_hash_t                    hash;
-    uint64_t                     cost;      /* µtok */
+    uint64_t                     cost;      /* µtok; once decided, that which
+                                               has been charged */
     tb_verdict_t                 verdict;
     tb_result_t                  result;
     uint64_t                     wait;      /* of a refusal; ms, or _NEVER */
@@ -282,20 +298,27 @@ typedef struct {
 
 /*
  * What the request's limits came to.  An internal redirect forgets module
- * contexts, so this hangs on the request's pool as a clean-up that does
- * nothing, where it is found again.
+ * contexts, and subrequests share a pool, so this hangs on the request's pool
+ * as a clean-up that does nothing, where it is found again.
  */
 
 typedef struct {
     ngx_pool_cleanup_t           cleanup;
+    ngx_http_request_t          *request;
     ngx_http_tbucket_status_e    status;
     ngx_uint_t                   headers;   /* of the place that limited it */
-    ngx_uint_t                   due;       /* there are headers to add */
-    ngx_uint_t                   added;     /* 2: again, for a filter's error */
-    ngx_uint_t                   grpc;      /* refused in gRPC's terms */
+    unsigned                     due:1;     /* there are headers to add */
+    unsigned                     added:2;   /* 2: again, for a filter's error */
+    unsigned                     grpc:1;    /* refused in gRPC's terms */
+    unsigned                     checked:1; /* by late limits, too */
+    unsigned                     untaken:1; /* what admitted took nothing, or
+                                               has given it back */
     ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
     ngx_http_tbucket_charge_t   *others;    /* of the other limits */
     ngx_uint_t                   nothers;
+    ngx_array_t                 *late;      /* that go with these limits */
+    ngx_msec_t                   hold;      /* for how long it is to wait ... */
+    ngx_msec_t                   held;      /* ... and has waited */
     struct ngx_http_tbucket_waiter_s  *waiter;  /* has waited for a lease */
 } ngx_http_tbucket_ctx_t;
 

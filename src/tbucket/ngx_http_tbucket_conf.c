@@ -1,7 +1,7 @@
 
 /*
- * The directives of the limiter that have a grammar of their own:
- * tbucket_zone and tbucket; and the bounds of others.
+ * tbucket_zone, the bounds of other directives, and which lines are of which
+ * zone.
  */
 
 
@@ -10,6 +10,7 @@
 #include "src/common/ngx_gw_param.h"
 #include "src/core/limit/tb_text.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_limit_conf.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_zone.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
@@ -44,12 +45,6 @@ static ngx_int_t ngx_http_tbucket_zone_quota(ngx_conf_t *cf,
     ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone);
 static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
-static char *ngx_http_tbucket_add_limit(ngx_conf_t *cf,
-    ngx_http_tbucket_loc_conf_t *lcf);
-static ngx_int_t ngx_http_tbucket_cost_arg(ngx_conf_t *cf, ngx_str_t *value,
-    void *conf);
-static ngx_int_t ngx_http_tbucket_bind_cost(ngx_conf_t *cf,
-    ngx_http_tbucket_limit_t *limit);
 static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
 static ngx_http_tbucket_zone_t *ngx_http_tbucket_find_zone(
     ngx_http_tbucket_main_conf_t *mcf, ngx_str_t *name);
@@ -112,20 +107,6 @@ static const ngx_gw_param_t  ngx_http_tbucket_zone_params[] = {
     { .name = ngx_string("scope="), .kind = NGX_GW_PARAM_WORD,
       ngx_gw_param_field(ngx_http_tbucket_zone_args_t, global),
       .words = ngx_http_tbucket_scopes },
-
-    { .name = ngx_null_string }
-};
-
-
-static const ngx_gw_param_t  ngx_http_tbucket_limit_params[] = {
-
-    { .name = ngx_string("zone="), .kind = NGX_GW_PARAM_STRING,
-      ngx_gw_param_field(ngx_http_tbucket_limit_t, name), .required = 1 },
-
-    { .name = ngx_string("cost="), .kind = NGX_GW_PARAM_OWN,
-      ngx_gw_param_field(ngx_http_tbucket_limit_t, cost),
-      .set = ngx_http_tbucket_cost_arg,
-      .allowed = "0 or a number from 0.001 to 1000000" },
 
     { .name = ngx_null_string }
 };
@@ -440,142 +421,6 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
 }
 
 
-char *
-ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_tbucket_loc_conf_t  *lcf = conf;
-
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (value[1].len == 3 && ngx_strncmp(value[1].data, "off", 3) == 0) {
-
-        if (cf->args->nelts != 2) {
-            return "takes no more parameters after \"off\"";
-        }
-
-        if (lcf->off != NGX_CONF_UNSET || lcf->limits != NGX_CONF_UNSET_PTR) {
-            return "is duplicate: \"off\" goes with no other line";
-        }
-
-        lcf->off = 1;
-        lcf->limits = NULL;
-
-        return NGX_CONF_OK;
-    }
-
-    if (lcf->off == 1) {
-        return "is duplicate: \"off\" goes with no other line";
-    }
-
-    lcf->off = 0;
-
-    return ngx_http_tbucket_add_limit(cf, lcf);
-}
-
-
-static char *
-ngx_http_tbucket_add_limit(ngx_conf_t *cf, ngx_http_tbucket_loc_conf_t *lcf)
-{
-    ngx_uint_t                      i;
-    ngx_http_tbucket_limit_t       *limit, **slot, **set;
-    ngx_http_tbucket_main_conf_t   *mcf;
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_tbucket_module);
-
-    limit = ngx_pcalloc(cf->pool, sizeof(ngx_http_tbucket_limit_t));
-    if (limit == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    limit->file = cf->conf_file->file.name.data;
-    limit->line = cf->conf_file->line;
-
-    if (ngx_gw_params(cf, 1, ngx_http_tbucket_limit_params, limit, NULL)
-        != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    if (lcf->limits == NGX_CONF_UNSET_PTR) {
-        lcf->limits = ngx_array_create(cf->pool, 2,
-                                       sizeof(ngx_http_tbucket_limit_t *));
-        if (lcf->limits == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    set = lcf->limits->elts;
-
-    for (i = 0; i < lcf->limits->nelts; i++) {
-
-        if (set[i]->name.len == limit->name.len
-            && ngx_strncmp(set[i]->name.data, limit->name.data,
-                           limit->name.len)
-               == 0)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"tbucket zone=%V\" is duplicate",
-                               &limit->name);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    slot = ngx_array_push(lcf->limits);
-    if (slot == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *slot = limit;
-
-    slot = ngx_array_push(&mcf->limits);
-    if (slot == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *slot = limit;
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_cost_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
-{
-    ngx_http_tbucket_limit_t *limit = conf;
-
-    uint64_t                          utok;
-    ngx_http_compile_complex_value_t  ccv;
-
-    if (ngx_http_script_variables_count(value) == 0) {
-
-        /* the zone, and so the unit, may come later */
-
-        limit->number = *value;
-
-        return tb_text_cost((char *) value->data, value->len, TB_UNIT_MAX,
-                            &utok)
-               == TB_TEXT_SYNTAX ? NGX_DECLINED : NGX_OK;
-    }
-
-    ngx_http_tbucket_warn_late(cf, "cost", value);
-
-    limit->cost = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (limit->cost == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = value;
-    ccv.complex_value = limit->cost;
-
-    return ngx_http_compile_complex_value(&ccv);
-}
-
-
 ngx_int_t
 ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf)
@@ -609,7 +454,7 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
                                             limits[i]->file, limits[i]->line);
         }
 
-        if (ngx_http_tbucket_bind_cost(cf, limits[i]) != NGX_OK) {
+        if (ngx_http_tbucket_bind_limit(cf, limits[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -623,67 +468,6 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
             return ngx_http_tbucket_no_zone(cf, "tbucket_api", &apis[i]->name,
                                             apis[i]->file, apis[i]->line);
         }
-    }
-
-    return NGX_OK;
-}
-
-
-/* What a constant cost is in the zone's tokens. */
-
-static ngx_int_t
-ngx_http_tbucket_bind_cost(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
-{
-    uint64_t                  most;
-    ngx_str_t                 number;
-    tb_text_status_t          status;
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = limit->zone;
-
-    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
-
-        if (limit->cost != NULL || limit->number.len) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"cost\" does not go with zone \"%V\", which "
-                          "limits requests in flight, in %s:%ui",
-                          &zone->name, limit->file, limit->line);
-            return NGX_ERROR;
-        }
-
-        limit->utok = TB_TOKEN;
-
-        return NGX_OK;
-    }
-
-    ngx_str_set(&number, "1");
-
-    if (limit->number.len) {
-        number = limit->number;
-    }
-
-    status = tb_text_cost((char *) number.data, number.len, zone->unit,
-                          &limit->utok);
-
-    if (status != TB_TEXT_OK) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "invalid value \"%V\" of \"cost\" in \"tbucket\", it "
-                      "must be 0 or a number from %uD.%03uD to %uD in %s:%ui",
-                      &number, zone->unit / 1000, zone->unit % 1000,
-                      TB_CAPACITY_MAX * zone->unit, limit->file, limit->line);
-        return NGX_ERROR;
-    }
-
-    most = tb_unit_capacity(zone->limits, zone->unit);
-
-    if (limit->cost == NULL && limit->utok > tb_limits_full(zone->limits)) {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "the \"cost\" is above the %s of zone \"%V\", %uL: only "
-                      "clients with a larger one of their own will ever pass "
-                      "in %s:%ui",
-                      zone->kind == NGX_HTTP_TBUCKET_QUOTA ? "quota"
-                                                           : "capacity",
-                      &zone->name, most, limit->file, limit->line);
     }
 
     return NGX_OK;

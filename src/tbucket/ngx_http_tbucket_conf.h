@@ -1,6 +1,6 @@
 
 /*
- * Directives with a grammar of their own: zones and limits.
+ * Zones, and the bounds of what goes with them.
  */
 
 
@@ -12,8 +12,6 @@
 
 
 char *ngx_http_tbucket_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_tbucket_conf_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_tbucket_check_status(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_tbucket_check_refill(ngx_conf_t *cf, void *post, void *data);

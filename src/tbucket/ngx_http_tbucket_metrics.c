@@ -17,6 +17,8 @@ typedef struct {
     uint64_t                       passed;
     uint64_t                       rejected;
     uint64_t                       dry_run;
+    uint64_t                       delayed;
+    uint64_t                       settled;
     uint64_t                       buckets;
     uint64_t                       clients;
     uint64_t                       evictions;
@@ -67,6 +69,12 @@ static const ngx_http_tbucket_metric_t  ngx_http_tbucket_zone_metrics[] = {
     { "tbucket_evictions_total", "counter",
       "Buckets displaced by new keys before they were full.",
       offsetof(ngx_http_tbucket_figures_t, evictions) },
+    { "tbucket_delayed_total", "counter",
+      "Requests that waited for their tokens.",
+      offsetof(ngx_http_tbucket_figures_t, delayed) },
+    { "tbucket_settled_total", "counter",
+      "Requests whose true cost was charged.",
+      offsetof(ngx_http_tbucket_figures_t, settled) },
     { "tbucket_zone_bytes", "gauge",
       "Shared memory of the zone.",
       offsetof(ngx_http_tbucket_figures_t, bytes) },
@@ -130,6 +138,10 @@ ngx_http_tbucket_metrics_figures(ngx_http_tbucket_zone_t *zone,
         figures->rejected += atomic_load_explicit(&counters[i].rejected,
                                                   memory_order_relaxed);
         figures->dry_run += atomic_load_explicit(&counters[i].dry_run,
+                                                 memory_order_relaxed);
+        figures->delayed += atomic_load_explicit(&counters[i].delayed,
+                                                 memory_order_relaxed);
+        figures->settled += atomic_load_explicit(&counters[i].settled,
                                                  memory_order_relaxed);
     }
 

@@ -163,8 +163,10 @@ my $server = 'tbucket_zone all zone=z:1m rate=1r/s; server { %s }';
 refused($server,
     'tbucket cost=1;'       => 'must have "zone" parameter',
     'tbucket;' => 'invalid number of arguments in "tbucket" directive',
-    'tbucket zone=z cost=1 cost=1;'
-        => 'invalid number of arguments in "tbucket" directive',
+    map({ ("tbucket zone=z $_ $_;" => 'has duplicate "' . s/=.*//r
+           . '" parameter') }
+        'cost=1', 'settle=1', 'wait=1s', 'penalty=1', 'after=access',
+        'dry_run'),
     'tbucket zone=y;'       => 'unknown zone "y" in "tbucket"',
     'tbucket zone=;'        => 'invalid value "" of "zone" in "tbucket"',
     'tbucket zone=z burst=1;' => 'invalid parameter "burst=1"',
@@ -183,8 +185,25 @@ refused($server,
     map({ ("tbucket zone=z cost=$_;" => qq(invalid value "$_" of "cost" in )
            . '"tbucket", it must be 0 or a number from 0.001 to 1000000') }
         qw(-1 x 1000001 0.0001 1. 1e3), ''),
-    'tbucket zone=z cost=$nonsense;'
-        => qr/\[emerg\] .*unknown "nonsense" variable/,
+    map({ ("tbucket zone=z $_=\$nonsense;"
+           => qr/\[emerg\] .*unknown "nonsense" variable/) } qw(cost settle)),
+    map({ my $name = $_;
+          map({ ("tbucket zone=z $name=$_;"
+                 => qq(invalid value "$_" of "$name" in "tbucket", it must be )
+                    . '0 or a number from 0.001 to 1000000') }
+              qw(-1 x 1000001 0.0001 1. 1e3), '') } qw(settle penalty)),
+    'tbucket zone=z penalty=$arg_x;'
+        => 'invalid value "$arg_x" of "penalty" in "tbucket", it must be 0 or '
+           . 'a number from 0.001 to 1000000',
+    map({ ("tbucket zone=z wait=$_;" => qq(invalid value "$_" of "wait" in )
+           . '"tbucket", it must be from 1ms to 1h') }
+        qw(0 0s 61m -1 x 2h $arg_x), ''),
+    map({ ("tbucket zone=z after=$_;" => qq(invalid value "$_" of "after" in )
+           . '"tbucket", it must be "access"') } qw(content 1), ''),
+    'tbucket zone=z dry_run=on;' => 'invalid parameter "dry_run=on"',
+    'tbucket zone=z; tbucket zone=z after=access;'
+        => '"tbucket zone=z" is duplicate',
+    'tbucket off after=access;' => 'no more parameters after "off"',
 );
 
 refused('%s',
@@ -203,6 +222,9 @@ refused($server,
     map({ ("tbucket_headers $_;" => qq(invalid value "$_")) } qw(on IETF2)),
     map({ ("tbucket_log_level $_;" => qq(invalid value "$_")) }
         qw(debug crit)),
+    'tbucket_subrequests yes;' => 'invalid value "yes" in '
+                                  . '"tbucket_subrequests" directive, it must '
+                                  . 'be "on" or "off"',
     'tbucket_dry_run yes;' => 'invalid value "yes" in "tbucket_dry_run" '
                               . 'directive, it must be "on" or "off"',
     map({ ("tbucket_ipv6_prefix $_;" => 'value must be between 1 and 128') }
@@ -211,7 +233,8 @@ refused($server,
     'tbucket_refill 10ms;' => '"tbucket_refill" directive is not allowed here',
     map({ ("$_; $_;" => '"' . s/ .*//r . '" directive is duplicate') }
         'tbucket_status 429', 'tbucket_headers off', 'tbucket_log_level info',
-        'tbucket_dry_run on', 'tbucket_ipv6_prefix 64'),
+        'tbucket_dry_run on', 'tbucket_ipv6_prefix 64',
+        'tbucket_subrequests on'),
 );
 
 refused('tbucket_zone all zone=z:1m rate=1r/s; %s',

@@ -11,6 +11,10 @@
 #include "src/tbucket/ngx_http_tbucket.h"
 
 
+/* A context for the request that has none; NULL without memory. */
+
+ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(ngx_http_request_t *r);
+
 /* The request's context after an internal redirect, or NULL. */
 
 ngx_http_tbucket_ctx_t *ngx_http_tbucket_find_ctx(ngx_http_request_t *r);

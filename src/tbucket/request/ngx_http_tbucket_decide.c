@@ -15,6 +15,8 @@
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_top.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_settle.h"
+#include "src/tbucket/request/ngx_http_tbucket_wait.h"
 
 
 static ngx_gw_inline ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
@@ -34,8 +36,13 @@ static ngx_int_t ngx_http_tbucket_charge_all(ngx_http_request_t *r,
     ngx_array_t *limits, ngx_http_tbucket_charge_t *charges, ngx_uint_t *n);
 static ngx_uint_t ngx_http_tbucket_only_unknown(
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
+static ngx_inline ngx_uint_t ngx_http_tbucket_is_unknown(
+    ngx_http_tbucket_charge_t *charge);
 static void ngx_http_tbucket_refuse_unknown(
     ngx_http_tbucket_charge_t *charge);
+static ngx_msec_t ngx_http_tbucket_close_all(
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n, ngx_flag_t dry_run,
+    ngx_int_t rc, ngx_uint_t unknown);
 static ngx_int_t ngx_http_tbucket_ask_all(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx);
@@ -48,13 +55,19 @@ static ngx_int_t ngx_http_tbucket_take_all(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_take_one(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
-static void ngx_http_tbucket_give_back(ngx_http_tbucket_charge_t *charge);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_too_little(
+    ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run,
+    ngx_http_tbucket_ctx_t *ctx);
+static void ngx_http_tbucket_refusal(ngx_http_tbucket_charge_t *charge,
+    ngx_flag_t dry_run);
+static void ngx_http_tbucket_set_charges(ngx_http_tbucket_ctx_t *ctx,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n, ngx_int_t rc);
 static ngx_uint_t ngx_http_tbucket_stands_apart(
     ngx_http_tbucket_charge_t *charge);
 static ngx_gw_noinline ngx_uint_t ngx_http_tbucket_stand(
     ngx_http_tbucket_charge_t *charge, ngx_uint_t taken);
 static ngx_uint_t ngx_http_tbucket_tightest(
-    ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n, ngx_int_t rc);
 static uint64_t ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge);
 static ngx_http_tbucket_standing_e ngx_http_tbucket_known(
     ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
@@ -99,15 +112,43 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         (void) ngx_http_tbucket_stand(charge, charge->verdict == TB_PASS);
     }
 
+    if (charge->verdict != TB_PASS) {
+        return ngx_http_tbucket_too_little(charge, dry_run, ctx);
+    }
+
     ngx_http_tbucket_count(charge, dry_run);
 
-    if (charge->verdict == TB_PASS) {
+    return NGX_OK;
+}
+
+
+/* The only limit does not admit at once. */
+
+static ngx_int_t
+ngx_http_tbucket_too_little(ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_msec_t  hold;
+
+    hold = (c->limit->wait != 0 && c->standing == NGX_HTTP_TBUCKET_LIMITED)
+           ? ngx_http_tbucket_take_debt(c) : 0;
+
+    if (c->verdict == TB_PASS) {
+        ctx->hold = (dry_run || c->limit->dry_run) ? 0 : hold;
+        ngx_http_tbucket_count(c, dry_run);
+        ngx_http_tbucket_count_delay(c);
         return NGX_OK;
     }
 
-    charge->wait = ngx_http_tbucket_wait(charge);
+    ngx_http_tbucket_refusal(c, dry_run);
 
-    return NGX_BUSY;
+    if (c->limit->dry_run) {
+        return NGX_ABORT;
+    }
+
+    ctx->untaken = 1;
+
+    return dry_run ? NGX_ABORT : NGX_BUSY;
 }
 
 
@@ -118,7 +159,7 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t                   rc;
-    ngx_uint_t                  i, n, unknown;
+    ngx_uint_t                  n, unknown;
     ngx_http_tbucket_charge_t  *charges;
 
     charges = ngx_palloc(r->pool, limits->nelts
@@ -138,44 +179,178 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
 
     rc = ngx_http_tbucket_ask_all(r, charges, n, ctx);
 
-    if (rc != NGX_OK && rc != NGX_BUSY) {
+    if (rc != NGX_OK && rc != NGX_BUSY && rc != NGX_ABORT) {
         return rc;
     }
 
+    ctx->hold = ngx_http_tbucket_close_all(charges, n, dry_run, rc, unknown);
+
+    if (unknown) {
+        rc = NGX_BUSY;
+    }
+
+    ctx->untaken = (rc == NGX_BUSY);
+
+    ngx_http_tbucket_set_charges(ctx, charges, n, rc);
+
+    return (rc == NGX_BUSY && dry_run) ? NGX_ABORT : rc;
+}
+
+
+/*
+ * What the charges come to, now that the request is admitted or not, and how
+ * long it is to wait.
+ */
+
+static ngx_msec_t
+ngx_http_tbucket_close_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+    ngx_flag_t dry_run, ngx_int_t rc, ngx_uint_t unknown)
+{
+    ngx_uint_t                  i;
+    ngx_msec_t                  hold;
+    ngx_http_tbucket_charge_t  *c;
+
+    hold = 0;
+
     for (i = 0; i < n; i++) {
+        c = &charges[i];
 
-        if (unknown && rc == NGX_OK) {
-            ngx_http_tbucket_refuse_unknown(&charges[i]);
+        if ((unknown && rc != NGX_BUSY)
+            || (c->verdict == TB_REFUSE && ngx_http_tbucket_is_unknown(c)
+                && c->limit->dry_run))
+        {
+            ngx_http_tbucket_refuse_unknown(c);
+            ngx_http_tbucket_count(c, dry_run);
 
-        } else if (charges[i].verdict == TB_REFUSE) {
-            charges[i].wait = ngx_http_tbucket_wait(&charges[i]);
+        } else if (c->verdict == TB_REFUSE) {
 
-            if (charges[i].standing == NGX_HTTP_TBUCKET_UNKNOWN) {
+            if (c->standing == NGX_HTTP_TBUCKET_UNKNOWN) {
 
                 /* too many of them */
 
-                charges[i].standing = NGX_HTTP_TBUCKET_LIMITED;
+                c->standing = NGX_HTTP_TBUCKET_LIMITED;
             }
 
-        } else if (rc != NGX_OK) {
+            ngx_http_tbucket_refusal(c, dry_run);
 
-            /* would have admitted a refused request, and did not */
+        } else if (rc != NGX_BUSY) {
+            ngx_http_tbucket_count(c, dry_run);
+            ngx_http_tbucket_count_delay(c);
 
-            continue;
+            if (c->wait > hold && !dry_run && !c->limit->dry_run) {
+                hold = c->wait;
+            }
         }
 
-        ngx_http_tbucket_count(&charges[i], dry_run);
+        /* else it would have admitted a refused request, and did not */
     }
 
-    i = ngx_http_tbucket_tightest(charges, n);
+    return hold;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_decide_late(ngx_http_request_t *r, ngx_array_t *limits,
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  n;
+    ngx_http_tbucket_ctx_t      first;
+    ngx_http_tbucket_charge_t  *charges;
+
+    if (ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED) {
+        return ngx_http_tbucket_decide(r, limits, dry_run, ctx);
+    }
+
+    first = *ctx;
+
+    charges = ngx_palloc(r->pool, (1 + ctx->nothers + limits->nelts)
+                                  * sizeof(ngx_http_tbucket_charge_t));
+    if (charges == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->nothers = 0;
+
+    rc = ngx_http_tbucket_decide(r, limits, dry_run, ctx);
+
+    if (rc == NGX_AGAIN) {
+        rc = ctx->charge.zone->source->wait(r, ctx);
+        rc = (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_ERROR;
+    }
+
+    if (rc != NGX_OK && rc != NGX_BUSY && rc != NGX_ABORT) {
+        ctx->charge = first.charge;
+        ctx->nothers = first.nothers;
+        return rc;
+    }
+
+    if (ctx->untaken) {
+
+        /* one refuses: none is charged, as if all had been asked at once */
+
+        ngx_http_tbucket_give_all(&first);
+    }
+
+    charges[0] = first.charge;
+    n = 1;
+
+    ngx_memcpy(&charges[n], first.others,
+               first.nothers * sizeof(ngx_http_tbucket_charge_t));
+    n += first.nothers;
+
+    charges[n++] = ctx->charge;
+
+    ngx_memcpy(&charges[n], ctx->others,
+               ctx->nothers * sizeof(ngx_http_tbucket_charge_t));
+    n += ctx->nothers;
+
+    ngx_http_tbucket_set_charges(ctx, charges, n, rc);
+
+    return rc;
+}
+
+
+/* The tightest is the request's own, the others follow. */
+
+static void
+ngx_http_tbucket_set_charges(ngx_http_tbucket_ctx_t *ctx,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n, ngx_int_t rc)
+{
+    ngx_uint_t  i;
+
+    i = ngx_http_tbucket_tightest(charges, n, rc);
 
     ctx->charge = charges[i];
     charges[i] = charges[0];
 
     ctx->others = charges + 1;
     ctx->nothers = n - 1;
+}
 
-    return unknown ? NGX_BUSY : rc;
+
+/*
+ * When the request would pass, as its penalty leaves it; its cost becomes what
+ * it has been charged.
+ */
+
+static void
+ngx_http_tbucket_refusal(ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run)
+{
+    uint64_t  charged;
+
+    charged = 0;
+
+    if (c->limit->penalty != 0 && !dry_run && !c->limit->dry_run
+        && c->standing == NGX_HTTP_TBUCKET_LIMITED)
+    {
+        charged = ngx_http_tbucket_penalize(c);
+    }
+
+    c->wait = ngx_http_tbucket_wait(c);
+    c->cost = charged;
+
+    ngx_http_tbucket_count(c, dry_run);
 }
 
 
@@ -196,6 +371,8 @@ ngx_http_tbucket_charge_all(ngx_http_request_t *r, ngx_array_t *limits,
     for (i = 0; i < limits->nelts; i++) {
         c = &charges[*n];
         c->place = NULL;
+        c->wait = 0;
+        c->verdict = TB_PASS;
 
         rc = ngx_http_tbucket_charge(r, limit[i], c);
 
@@ -209,6 +386,10 @@ ngx_http_tbucket_charge_all(ngx_http_request_t *r, ngx_array_t *limits,
             if (rc != NGX_OK) {
                 ngx_memzero(&c->hash, sizeof(tb_hash_t));
                 rc = NGX_OK;
+            }
+
+            if (c->limit->dry_run && ngx_http_tbucket_is_unknown(c)) {
+                c->verdict = TB_REFUSE;
             }
         }
 
@@ -235,14 +416,22 @@ ngx_http_tbucket_only_unknown(ngx_http_tbucket_charge_t *charges,
 
     for (i = 0; i < n; i++) {
 
-        if (charges[i].standing == NGX_HTTP_TBUCKET_UNKNOWN
-            || charges[i].standing == NGX_HTTP_TBUCKET_NOBODY)
+        if (ngx_http_tbucket_is_unknown(&charges[i])
+            && !charges[i].limit->dry_run)
         {
             charges[unknown++] = charges[i];
         }
     }
 
     return unknown;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_is_unknown(ngx_http_tbucket_charge_t *c)
+{
+    return c->standing == NGX_HTTP_TBUCKET_UNKNOWN
+           || c->standing == NGX_HTTP_TBUCKET_NOBODY;
 }
 
 
@@ -260,7 +449,8 @@ ngx_http_tbucket_refuse_unknown(ngx_http_tbucket_charge_t *c)
 
 /*
  * Peeks at all buckets first, which changes nothing; only if all of
- * them admit takes from one after the other.
+ * them admit takes from one after the other.  NGX_OK, NGX_BUSY, NGX_ABORT
+ * where only limits that count would refuse, NGX_AGAIN or NGX_ERROR.
  */
 
 static ngx_int_t
@@ -268,8 +458,9 @@ ngx_http_tbucket_ask_all(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  i;
+    ngx_int_t                   rc;
+    ngx_uint_t                  i;
+    ngx_http_tbucket_charge_t  *c;
 
     if (n == 1) {
         return ngx_http_tbucket_take_all(r, charges, n, ctx);
@@ -278,13 +469,23 @@ ngx_http_tbucket_ask_all(ngx_http_request_t *r,
     rc = NGX_OK;
 
     for (i = 0; i < n; i++) {
+        c = &charges[i];
 
-        if (ngx_http_tbucket_peek(&charges[i], ctx) != NGX_OK) {
-            ctx->charge = charges[i];
+        if (c->verdict != TB_PASS) {
+            continue;
+        }
+
+        if (ngx_http_tbucket_peek(c, ctx) != NGX_OK) {
+            ctx->charge = *c;
             return NGX_AGAIN;
         }
 
-        if (charges[i].verdict == TB_REFUSE) {
+        if (c->verdict == TB_REFUSE && ngx_http_tbucket_may_wait(c)) {
+            c->verdict = TB_PASS;
+            c->result.left -= (int64_t) c->cost;
+        }
+
+        if (c->verdict == TB_REFUSE && !c->limit->dry_run) {
             rc = NGX_BUSY;
         }
     }
@@ -342,14 +543,15 @@ ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     for (i = 0; i < n; i++) {
         if (charges[i].verdict == TB_PASS) {
             charges[i].result.left += charges[i].cost;
+            charges[i].cost = 0;
         }
     }
 }
 
 
 /*
- * Somebody else may empty a bucket between the peek and the take.  With a ctx
- * the only charge may have to wait.
+ * Takes from all that admit.  Somebody else may empty a bucket between the
+ * peek and the take.  With a ctx the only charge may have to wait for a lease.
  */
 
 static ngx_int_t
@@ -357,32 +559,39 @@ ngx_http_tbucket_take_all(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t                   rc;
+    ngx_int_t                   all, rc;
     ngx_uint_t                  i;
     ngx_http_tbucket_charge_t  *c;
 
+    all = NGX_OK;
     rc = NGX_OK;
 
     for (i = 0; i < n; i++) {
         c = &charges[i];
 
-        rc = ngx_http_tbucket_take_one(r, c, ctx);
+        rc = c->verdict == TB_PASS ? ngx_http_tbucket_take_one(r, c, ctx)
+                                   : NGX_BUSY;
 
         if (rc == NGX_AGAIN) {
             ctx->charge = *c;
         }
 
-        if (rc != NGX_OK) {
+        if (rc == NGX_BUSY && c->limit->dry_run) {
+            all = NGX_ABORT;
+
+        } else if (rc != NGX_OK) {
             break;
         }
     }
 
     if (i == n) {
-        return NGX_OK;
+        return all;
     }
 
     while (i-- > 0) {
-        ngx_http_tbucket_give_back(&charges[i]);
+        if (charges[i].verdict == TB_PASS) {
+            ngx_http_tbucket_give(&charges[i]);
+        }
     }
 
     return rc;
@@ -416,36 +625,13 @@ ngx_http_tbucket_take_one(ngx_http_request_t *r,
 
     (void) ngx_http_tbucket_stand(c, c->verdict == TB_PASS);
 
-    return c->verdict == TB_PASS ? NGX_OK : NGX_BUSY;
-}
-
-
-static void
-ngx_http_tbucket_give_back(ngx_http_tbucket_charge_t *c)
-{
-    uint64_t     now;
-    tb_limits_t  dflt;
-
-    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
-        ngx_http_tbucket_inflight_return(c);
-
-    } else if (c->zone->source != NULL
-               || c->standing == NGX_HTTP_TBUCKET_UNLIMITED
-               || c->standing == NGX_HTTP_TBUCKET_NOBODY)
+    if (c->verdict != TB_PASS && c->limit->wait != 0
+        && c->standing == NGX_HTTP_TBUCKET_LIMITED)
     {
-        /* nothing was taken; of a source, others may have reported less by
-           now, and there is no way to give back */
-
-        return;
-
-    } else {
-        dflt = ngx_http_tbucket_limits(c->zone, &now);
-
-        (void) tb_table_give(c->zone->shared->table, &c->hash, now, dflt,
-                             c->cost);
+        c->wait = ngx_http_tbucket_take_debt(c);
     }
 
-    c->result.left += (int64_t) c->cost;
+    return c->verdict == TB_PASS ? NGX_OK : NGX_BUSY;
 }
 
 
@@ -493,24 +679,27 @@ ngx_http_tbucket_stand(ngx_http_tbucket_charge_t *c, ngx_uint_t taken)
     }
 
     if (taken && c->zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
-        ngx_http_tbucket_give_back(c);
+        ngx_http_tbucket_give(c);
     }
 
     c->standing = blocked ? NGX_HTTP_TBUCKET_BLOCKED
                           : NGX_HTTP_TBUCKET_UNLIMITED;
     c->verdict = blocked ? TB_REFUSE : TB_PASS;
+    c->cost = 0;
 
     return 1;
 }
 
 
 /*
- * One of a client that is blocked; of the refusals the one that lasts longest;
- * if all admit, the one that admits the fewest further requests like this.
+ * One of a client that is blocked; of the refusals the one that lasts longest,
+ * where those of limits that only count come last; if all admit, the one that
+ * admits the fewest further requests like this.
  */
 
 static ngx_uint_t
-ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+    ngx_int_t rc)
 {
     uint64_t    least, more;
     ngx_uint_t  i, refused, tightest;
@@ -520,6 +709,12 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
     tightest = 0;
 
     for (i = 0; i < n; i++) {
+
+        if (rc == NGX_BUSY && charges[i].verdict == TB_REFUSE
+            && charges[i].limit->dry_run)
+        {
+            continue;
+        }
 
         if (charges[i].standing == NGX_HTTP_TBUCKET_BLOCKED) {
             return i;
@@ -565,6 +760,7 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
     zone = limit->zone;
     shared = zone->shared;
 
+    charge->limit = limit;
     charge->zone = zone;
     charge->standing = NGX_HTTP_TBUCKET_LIMITED;
 
@@ -754,7 +950,8 @@ ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run)
     counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
 
     counter = charge->verdict == TB_PASS ? &counters->passed
-              : dry_run ? &counters->dry_run : &counters->rejected;
+              : (dry_run || charge->limit->dry_run) ? &counters->dry_run
+              : &counters->rejected;
 
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 

@@ -11,7 +11,11 @@
 
 
 static size_t ngx_http_tbucket_name_len(ngx_str_t *text, size_t begin);
-static ngx_uint_t ngx_http_tbucket_is_late(ngx_str_t *name);
+static ngx_uint_t ngx_http_tbucket_is_of(const char **names, ngx_str_t *name);
+static ngx_uint_t ngx_http_tbucket_is_of_auth(ngx_conf_t *cf,
+    ngx_str_t *name);
+static ngx_http_variable_t *ngx_http_tbucket_find_variable(ngx_conf_t *cf,
+    ngx_str_t *name);
 static ngx_uint_t ngx_http_tbucket_is_variable(ngx_str_t *name);
 static void ngx_http_tbucket_binary_addr(ngx_connection_t *c,
     ngx_str_t *value);
@@ -36,11 +40,11 @@ static const struct {
  */
 
 static const char  *ngx_http_tbucket_late[] = {
-    "body_bytes_sent", "bytes_sent", "jwt_claim_", "jwt_header_",
-    "jwt_payload", "request_body", "request_body_file", "request_completion",
-    "sent_http_", "sent_trailer_", "status", "tbucket_client",
-    "tbucket_client_hash", "tbucket_limit", "tbucket_remaining",
-    "tbucket_reset", "tbucket_retry_after", "tbucket_status", "tbucket_zone",
+    "body_bytes_sent", "bytes_sent", "request_body", "request_body_file",
+    "request_completion", "sent_http_", "sent_trailer_", "status",
+    "tbucket_client", "tbucket_client_hash", "tbucket_cost", "tbucket_limit",
+    "tbucket_remaining", "tbucket_reset", "tbucket_retry_after",
+    "tbucket_status", "tbucket_usage_", "tbucket_wait", "tbucket_zone",
     "upstream_addr", "upstream_bytes_received", "upstream_bytes_sent",
     "upstream_cache_etag", "upstream_cache_last_modified",
     "upstream_cache_status", "upstream_connect_time", "upstream_cookie_",
@@ -49,8 +53,16 @@ static const char  *ngx_http_tbucket_late[] = {
 };
 
 
+/* Those that modules of the access phase give a value to. */
+
+static const char  *ngx_http_tbucket_of_access[] = {
+    "jwt_claim_", "jwt_header_", "jwt_payload", NULL
+};
+
+
 void
-ngx_http_tbucket_warn_late(ngx_conf_t *cf, const char *what, ngx_str_t *text)
+ngx_http_tbucket_warn_late(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit,
+    const char *what, ngx_str_t *text)
 {
     size_t     i;
     ngx_str_t  name;
@@ -68,10 +80,22 @@ ngx_http_tbucket_warn_late(ngx_conf_t *cf, const char *what, ngx_str_t *text)
         name.data = text->data + i + 1;
         name.len = ngx_http_tbucket_name_len(text, i + 1);
 
-        if (ngx_http_tbucket_is_late(&name)) {
-            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                               "variable \"$%V\" of the %s is not known yet "
-                               "when a request is checked", &name, what);
+        if (ngx_http_tbucket_is_of(ngx_http_tbucket_late, &name)) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "variable \"$%V\" of the %s is not known yet when a "
+                          "request is checked in %s:%ui", &name, what,
+                          limit->file, limit->line);
+
+        } else if (!limit->after
+                   && (ngx_http_tbucket_is_of(ngx_http_tbucket_of_access,
+                                              &name)
+                       || ngx_http_tbucket_is_of_auth(cf, &name)))
+        {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "variable \"$%V\" of the %s is not known yet when a "
+                          "request is checked, unless \"tbucket zone=%V\" has "
+                          "\"after=access\" in %s:%ui", &name, what,
+                          &limit->name, limit->file, limit->line);
         }
     }
 }
@@ -100,23 +124,127 @@ ngx_http_tbucket_name_len(ngx_str_t *text, size_t begin)
 
 
 static ngx_uint_t
-ngx_http_tbucket_is_late(ngx_str_t *name)
+ngx_http_tbucket_is_of(const char **names, ngx_str_t *name)
 {
-    size_t       len;
-    const char **late;
+    size_t  len;
 
-    for (late = ngx_http_tbucket_late; *late; late++) {
-        len = ngx_strlen(*late);
+    for ( /* void */ ; *names; names++) {
+        len = ngx_strlen(*names);
 
         if (name->len >= len
-            && (name->len == len || (*late)[len - 1] == '_')
-            && ngx_strncasecmp(name->data, (u_char *) *late, len) == 0)
+            && (name->len == len || (*names)[len - 1] == '_')
+            && ngx_strncasecmp(name->data, (u_char *) *names, len) == 0)
         {
             return 1;
         }
     }
 
     return 0;
+}
+
+
+/*
+ * Whether it is "auth_request_set" that gives it a value.  The function which
+ * reads such a variable has no name outside of its module, so it is that of a
+ * variable which is set in the same way here.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_is_of_auth(ngx_conf_t *cf, ngx_str_t *name)
+{
+    void                  *conf;
+    ngx_conf_t             probe;
+    ngx_uint_t             i;
+    ngx_array_t            args;
+    ngx_module_t         **modules;
+    ngx_command_t         *cmd;
+    ngx_http_module_t     *module;
+    ngx_http_variable_t   *var, *set;
+
+    static ngx_str_t  probed = ngx_string("tbucket_auth_request");
+
+    ngx_str_t  text[] = {
+        ngx_string("auth_request_set"),
+        ngx_string("$tbucket_auth_request"),
+        ngx_string("-")
+    };
+
+    var = ngx_http_tbucket_find_variable(cf, name);
+
+    if (var == NULL || var->get_handler == NULL
+        || !(var->flags & NGX_HTTP_VAR_CHANGEABLE))
+    {
+        return 0;
+    }
+
+    modules = cf->cycle->modules;
+
+    for (i = 0; modules[i] != NULL; i++) {
+        if (ngx_strcmp(modules[i]->name, "ngx_http_auth_request_module") == 0)
+        {
+            break;
+        }
+    }
+
+    if (modules[i] == NULL) {
+        return 0;
+    }
+
+    module = modules[i]->ctx;
+
+    for (cmd = modules[i]->commands; cmd->name.len; cmd++) {
+
+        if (cmd->name.len == text[0].len
+            && ngx_strncmp(cmd->name.data, text[0].data, text[0].len) == 0)
+        {
+            break;
+        }
+    }
+
+    conf = module->create_loc_conf(cf);
+
+    if (cmd->name.len == 0 || conf == NULL) {
+        return 0;
+    }
+
+    ngx_memzero(&args, sizeof(ngx_array_t));
+    args.elts = text;
+    args.nelts = 3;
+
+    probe = *cf;
+    probe.args = &args;
+
+    if (cmd->set(&probe, cmd, conf) != NGX_CONF_OK) {
+        return 0;
+    }
+
+    set = ngx_http_tbucket_find_variable(cf, &probed);
+
+    return set != NULL && set->get_handler == var->get_handler;
+}
+
+
+static ngx_http_variable_t *
+ngx_http_tbucket_find_variable(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_uint_t                  i;
+    ngx_hash_key_t             *key;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    key = cmcf->variables_keys->keys.elts;
+
+    for (i = 0; i < cmcf->variables_keys->keys.nelts; i++) {
+
+        if (key[i].key.len == name->len
+            && ngx_strncasecmp(key[i].key.data, name->data, name->len) == 0)
+        {
+            return key[i].value;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -137,8 +265,6 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    ngx_http_tbucket_warn_late(cf, "key", text);
 
     key->index = -1;
     key->kind = NGX_HTTP_TBUCKET_KEY_ANY;

@@ -16,12 +16,13 @@ ngx_int_t ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_tbucket_key_t *key);
 
 /*
- * Warns of variables in the text, a key or a cost (what), that only the access
- * modules, the request's body or its response give a value to.
+ * Warns of variables in the text, a key or a cost (what), that have no value
+ * yet when the limit is checked: that only the request's body or its response
+ * give a value to, or the access modules, unless it is checked after these.
  */
 
-void ngx_http_tbucket_warn_late(ngx_conf_t *cf, const char *what,
-    ngx_str_t *text);
+void ngx_http_tbucket_warn_late(ngx_conf_t *cf,
+    ngx_http_tbucket_limit_t *limit, const char *what, ngx_str_t *text);
 
 /* For init_module, once all variables are known. */
 

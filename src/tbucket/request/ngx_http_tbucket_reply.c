@@ -124,10 +124,12 @@ ngx_http_tbucket_header_filter(ngx_http_request_t *r)
 {
     ngx_http_tbucket_ctx_t  *ctx;
 
-    ctx = ngx_http_tbucket_get_ctx(r);
+    if (r == r->main) {
+        ctx = ngx_http_tbucket_get_ctx(r);
 
-    if (ctx != NULL && ctx->due && r == r->main) {
-        return ngx_http_tbucket_filter_due(r, ctx);
+        if (ctx != NULL && ctx->due) {
+            return ngx_http_tbucket_filter_due(r, ctx);
+        }
     }
 
     return ngx_http_tbucket_next_header_filter(r);

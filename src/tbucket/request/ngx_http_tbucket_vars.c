@@ -19,12 +19,17 @@ typedef enum {
     NGX_HTTP_TBUCKET_VAR_LIMIT,
     NGX_HTTP_TBUCKET_VAR_REMAINING,
     NGX_HTTP_TBUCKET_VAR_RESET,
-    NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
+    NGX_HTTP_TBUCKET_VAR_RETRY_AFTER,
+    NGX_HTTP_TBUCKET_VAR_WAIT,
+    NGX_HTTP_TBUCKET_VAR_COST
 } ngx_http_tbucket_var_e;
 
 
 static ngx_int_t ngx_http_tbucket_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static u_char *ngx_http_tbucket_print(u_char *p, ngx_http_tbucket_ctx_t *ctx,
+    uintptr_t data);
+static u_char *ngx_http_tbucket_print_tokens(u_char *p, uint64_t utok);
 static ngx_int_t ngx_http_tbucket_addr_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -54,6 +59,12 @@ static ngx_http_variable_t  ngx_http_tbucket_vars[] = {
 
     { ngx_string("tbucket_retry_after"), NULL, ngx_http_tbucket_variable,
       NGX_HTTP_TBUCKET_VAR_RETRY_AFTER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_wait"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_WAIT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_cost"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_COST, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("tbucket_addr"), NULL, ngx_http_tbucket_addr_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -98,7 +109,14 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t     *ctx;
     ngx_http_tbucket_charge_t  *c;
 
-    ctx = ngx_http_tbucket_get_ctx(r->main);
+    ctx = ngx_http_tbucket_get_ctx(r);
+
+    if (ctx == NULL && r != r->main) {
+
+        /* a subrequest that is not limited itself */
+
+        ctx = ngx_http_tbucket_get_ctx(r->main);
+    }
 
     if (ctx == NULL || ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED
         || (data == NGX_HTTP_TBUCKET_VAR_RETRY_AFTER
@@ -152,39 +170,69 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
 
     v->data = p;
 
-    switch (data) {
-
-    case NGX_HTTP_TBUCKET_VAR_CLIENT:
-        p = ngx_sprintf(p, "#%016xL", c->hash.lo);
-        break;
-
-    case NGX_HTTP_TBUCKET_VAR_CLIENT_HASH:
-        p = ngx_sprintf(p, "%016xL", c->hash.lo);
-        break;
-
-    case NGX_HTTP_TBUCKET_VAR_LIMIT:
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_limit(c->zone,
-                                                         c->result.limits));
-        break;
-
-    case NGX_HTTP_TBUCKET_VAR_REMAINING:
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_remaining(c));
-        break;
-
-    case NGX_HTTP_TBUCKET_VAR_RESET:
-        p = ngx_sprintf(p, "%uL",
-                        ngx_http_tbucket_reset(c, ctx->status
-                                               == NGX_HTTP_TBUCKET_PASSED));
-        break;
-
-    default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */
-        p = ngx_sprintf(p, "%uL", ngx_http_tbucket_seconds(ctx->charge.wait));
-        break;
-    }
+    p = ngx_http_tbucket_print(p, ctx, data);
 
     v->len = p - v->data;
 
     return NGX_OK;
+}
+
+
+/* Those that are numbers, or made of them. */
+
+static u_char *
+ngx_http_tbucket_print(u_char *p, ngx_http_tbucket_ctx_t *ctx, uintptr_t data)
+{
+    ngx_http_tbucket_charge_t  *c;
+
+    c = &ctx->charge;
+
+    switch (data) {
+
+    case NGX_HTTP_TBUCKET_VAR_CLIENT:
+        return ngx_sprintf(p, "#%016xL", c->hash.lo);
+
+    case NGX_HTTP_TBUCKET_VAR_CLIENT_HASH:
+        return ngx_sprintf(p, "%016xL", c->hash.lo);
+
+    case NGX_HTTP_TBUCKET_VAR_LIMIT:
+        return ngx_sprintf(p, "%uL", ngx_http_tbucket_limit(c->zone,
+                                                            c->result.limits));
+
+    case NGX_HTTP_TBUCKET_VAR_REMAINING:
+        return ngx_sprintf(p, "%uL", ngx_http_tbucket_remaining(c));
+
+    case NGX_HTTP_TBUCKET_VAR_RESET:
+        return ngx_sprintf(p, "%uL",
+                           ngx_http_tbucket_reset(c, ctx->status
+                                                  == NGX_HTTP_TBUCKET_PASSED));
+
+    case NGX_HTTP_TBUCKET_VAR_WAIT:
+        return ngx_sprintf(p, "%M", ctx->held);
+
+    case NGX_HTTP_TBUCKET_VAR_COST:
+        return ngx_http_tbucket_print_tokens(p, c->cost * c->zone->unit);
+
+    default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */
+        return ngx_sprintf(p, "%uL", ngx_http_tbucket_seconds(c->wait));
+    }
+}
+
+
+/* As many digits as there are, since logs are added up. */
+
+static u_char *
+ngx_http_tbucket_print_tokens(u_char *p, uint64_t utok)
+{
+    u_char  *last;
+
+    last = ngx_sprintf(p, "%uL.%06uL", utok / TB_TOKEN, utok % TB_TOKEN);
+
+    while (last[-1] == '0') {
+        last--;
+    }
+
+    return last[-1] == '.' ? last - 1 : last;
 }
 
 

@@ -1,0 +1,256 @@
+
+/*
+ * What a request is charged beside the decision.  Debt is part of the word of
+ * a bucket, so all of this is a compare-and-swap on it.
+ */
+
+
+#include "src/tbucket/request/ngx_http_tbucket_settle.h"
+
+#include "src/core/limit/tb_table_overflow.h"
+#include "src/core/limit/tb_text.h"
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
+#include "src/tbucket/request/ngx_http_tbucket_ctx.h"
+
+
+static void ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx);
+static void ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *c);
+static uint64_t ngx_http_tbucket_charge_more(ngx_http_tbucket_charge_t *c,
+    uint64_t utok);
+static void ngx_http_tbucket_give_tokens(ngx_http_tbucket_charge_t *c,
+    uint64_t utok);
+static ngx_inline ngx_uint_t ngx_http_tbucket_is_overflow(
+    ngx_http_tbucket_charge_t *c);
+
+
+ngx_int_t
+ngx_http_tbucket_settle(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t            *cln;
+    ngx_http_tbucket_ctx_t        *ctx;
+    ngx_http_tbucket_main_conf_t  *mcf;
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
+
+    if (!mcf->has_subrequests) {
+        ctx = ngx_http_tbucket_get_ctx(r);
+
+        if (ctx != NULL) {
+            ngx_http_tbucket_settle_ctx(ctx);
+        }
+
+        return NGX_OK;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_tbucket_cleanup) {
+            ngx_http_tbucket_settle_ctx(cln->data);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    if (ctx->untaken
+        || (ctx->status != NGX_HTTP_TBUCKET_PASSED
+            && ctx->status != NGX_HTTP_TBUCKET_REJECTED_DRY_RUN))
+    {
+        return;
+    }
+
+    ngx_http_tbucket_settle_charge(ctx->request, &ctx->charge);
+
+    for (i = 0; i < ctx->nothers; i++) {
+        ngx_http_tbucket_settle_charge(ctx->request, &ctx->others[i]);
+    }
+}
+
+
+static void
+ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                      utok;
+    ngx_str_t                     value;
+    tb_text_status_t              status;
+    ngx_http_tbucket_counters_t  *counters;
+
+    if (c->limit->settle == NULL || c->verdict != TB_PASS
+        || c->standing != NGX_HTTP_TBUCKET_LIMITED
+        || ngx_http_complex_value(r, c->limit->settle, &value) != NGX_OK)
+    {
+        return;
+    }
+
+    status = tb_text_cost((char *) value.data, value.len,
+                          c->zone->unit, &utok);
+
+    if (status != TB_TEXT_OK && status != TB_TEXT_LARGE) {
+        return;
+    }
+
+    if (utok > c->cost) {
+        c->cost += ngx_http_tbucket_charge_more(c, utok - c->cost);
+
+    } else if (utok < c->cost) {
+        ngx_http_tbucket_give_tokens(c, c->cost - utok);
+        c->cost = utok;
+    }
+
+    counters = c->zone->shared->counters;
+    counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
+
+    atomic_fetch_add_explicit(&counters->settled, 1, memory_order_relaxed);
+}
+
+
+static uint64_t
+ngx_http_tbucket_charge_more(ngx_http_tbucket_charge_t *c, uint64_t utok)
+{
+    uint64_t                  charged, now;
+    tb_table_t               *table;
+    tb_limits_t               dflt;
+    tb_result_t               result;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+    table = zone->shared->table;
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (ngx_http_tbucket_is_overflow(c)) {
+        tb_table_charge_overflow(table, now, dflt, utok, -TB_DEBT_MAX,
+                                 &result, &charged);
+        return charged;
+    }
+
+    if (tb_table_charge(table, &c->hash, now, dflt, utok, -TB_DEBT_MAX,
+                        &result, &charged)
+        == TB_PASS)
+    {
+        return charged;
+    }
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    tb_table_insert_charge(table, &c->hash, now, dflt, utok, -TB_DEBT_MAX,
+                           &result, &charged);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return charged;
+}
+
+
+static void
+ngx_http_tbucket_give_tokens(ngx_http_tbucket_charge_t *c, uint64_t utok)
+{
+    uint64_t      now;
+    tb_table_t   *table;
+    tb_limits_t   dflt;
+
+    table = c->zone->shared->table;
+    dflt = ngx_http_tbucket_limits(c->zone, &now);
+
+    if (ngx_http_tbucket_is_overflow(c)) {
+        tb_table_give_overflow(table, now, dflt, utok);
+        return;
+    }
+
+    /* a bucket that is not there any more is full, or another's by now */
+
+    (void) tb_table_give(table, &c->hash, now, dflt, utok);
+}
+
+
+/* A key that cost nothing so far has no slot either. */
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_is_overflow(ngx_http_tbucket_charge_t *c)
+{
+    return c->result.slot == NULL && c->cost != 0;
+}
+
+
+void
+ngx_http_tbucket_give(ngx_http_tbucket_charge_t *c)
+{
+    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_inflight_return(c);
+
+    } else if (c->zone->source != NULL
+               || c->standing == NGX_HTTP_TBUCKET_UNLIMITED
+               || c->standing == NGX_HTTP_TBUCKET_NOBODY)
+    {
+        /* nothing was taken; of a source, others may have reported less by
+           now, and there is no way to give back */
+
+        return;
+
+    } else if (c->cost != 0) {
+        ngx_http_tbucket_give_tokens(c, c->cost);
+    }
+
+    c->result.left += (int64_t) c->cost;
+    c->cost = 0;
+}
+
+
+void
+ngx_http_tbucket_give_all(ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    if (ctx->untaken) {
+        return;
+    }
+
+    ctx->untaken = 1;
+
+    if (ctx->charge.verdict == TB_PASS) {
+        ngx_http_tbucket_give(&ctx->charge);
+    }
+
+    for (i = 0; i < ctx->nothers; i++) {
+        if (ctx->others[i].verdict == TB_PASS) {
+            ngx_http_tbucket_give(&ctx->others[i]);
+        }
+    }
+}
+
+
+uint64_t
+ngx_http_tbucket_penalize(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                  charged, now;
+    tb_limits_t               dflt;
+    tb_result_t               result;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (tb_table_charge(zone->shared->table, &c->hash, now, dflt,
+                        c->limit->penalty, -TB_DEBT_MAX, &result, &charged)
+        != TB_PASS)
+    {
+        return 0;
+    }
+
+    c->result.left = result.left;
+    c->result.word = tb_word(result.left, now);
+    c->result.limits = result.limits;
+
+    return charged;
+}
