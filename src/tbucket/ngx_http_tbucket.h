@@ -164,6 +164,10 @@ typedef struct {
     /* this worker's: the window that its clock was in last, s since 1970 */
     _Atomic int64_t              begin;
     _Atomic int64_t              end;
+
+    /* and the one in force, when it was last told, by an instant of it */
+    int64_t                      instant;
+    tb_window_t                  window;
 } ngx_http_tbucket_quota_t;
 
 

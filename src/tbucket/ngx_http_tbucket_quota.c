@@ -233,8 +233,6 @@ ngx_http_tbucket_quota_begin(ngx_http_tbucket_zone_t *zone)
 }
 
 
-/* Of the one in force the minute is known, which may be before its begin. */
-
 void
 ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
     tb_window_t *window)
@@ -247,7 +245,14 @@ ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
 
     begin = tb_window_begin(&zone->shared->window);
 
-    tb_window(&zone->quota.tz, zone->quota.period, begin, window);
+    if (begin != zone->quota.instant) {
+        zone->quota.instant = begin;
+
+        tb_window(&zone->quota.tz, zone->quota.period, begin,
+                  &zone->quota.window);
+    }
+
+    *window = zone->quota.window;
 }
 
 

@@ -34,7 +34,7 @@ ngx_int_t ngx_http_tbucket_quota_tz(ngx_conf_t *cf,
 tb_limits_t ngx_http_tbucket_quota_limits(ngx_http_tbucket_zone_t *zone,
     uint64_t *now);
 
-/* The window in force. */
+/* The window in force; not for threads, as the next function. */
 
 void ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
     tb_window_t *window);

@@ -384,7 +384,9 @@ ngx_http_tbucket_charge_all(ngx_http_request_t *r, ngx_array_t *limits,
             c->standing = ngx_http_tbucket_known(c, rc);
 
             if (rc != NGX_OK) {
-                ngx_memzero(&c->hash, sizeof(tb_hash_t));
+                ngx_str_set(&c->client, "");
+                c->hash = tb_hash(c->client.data, 0,
+                                  c->zone->shared->secret);
                 rc = NGX_OK;
             }
 
