@@ -208,6 +208,32 @@ ngx_gw_redis_find(ngx_gw_redis_t *redis, ngx_uint_t slot)
 }
 
 
+const char *
+ngx_gw_redis_lacks(ngx_gw_redis_t *redis, ngx_str_t *key)
+{
+    ngx_gw_redis_use_t  *use;
+
+    if (redis->conf->kind != GW_REDIS_CLUSTER
+        || redis->state != NGX_GW_REDIS_UP)
+    {
+        return NULL;
+    }
+
+    use = ngx_gw_redis_find(redis, gw_redis_slot((char *) key->data,
+                                                 key->len));
+
+    if (use == NULL || use->server == NULL) {
+        return "nobody serves the key's slot";
+    }
+
+    /* one that is being connected for the first time is not away yet */
+
+    return (use->server->state != NGX_GW_REDIS_READY
+            && use->server->reason[0] != '\0')
+           ? use->server->reason : NULL;
+}
+
+
 void
 ngx_gw_redis_start(ngx_gw_redis_t *redis)
 {

@@ -82,6 +82,13 @@ ngx_int_t ngx_gw_redis_use(ngx_gw_redis_t *redis, ngx_str_t *key);
 void ngx_gw_redis_start(ngx_gw_redis_t *redis);
 
 /*
+ * Why commands for a key have nobody to go to while redis is up: in a cluster
+ * the key's node may be away.  NULL: they have, or redis is not up at all.
+ */
+
+const char *ngx_gw_redis_lacks(ngx_gw_redis_t *redis, ngx_str_t *key);
+
+/*
  * Ends it for good; on_down is not called, commands under way get their NULL.
  * To be called from exit_process at the latest.
  */

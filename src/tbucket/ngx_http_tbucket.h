@@ -114,9 +114,10 @@ typedef struct {
 
     /* what the stores share about the zone, in memory of their own */
     struct ngx_http_tbucket_rows_s    *rows;
-    struct ngx_http_tbucket_mirror_s  *mirror;
+    struct ngx_http_tbucket_mirror_s  *mirror;  /* one for each shard */
 
-    /* of scope=global; see ngx_http_tbucket_global.h; else NULL */
+    /* of scope=global, one for each shard; see ngx_http_tbucket_lease.h;
+       else NULL */
     struct ngx_http_tbucket_global_s  *global;
 
     /* who is refused most; NULL: the zone is too small for that */
@@ -193,6 +194,7 @@ typedef struct {
                                 *source;        /* NULL for scope=node */
     ngx_flag_t                   coarse_time;   /* "timer_resolution" is set */
     ngx_msec_t                   refill;        /* of the ticker */
+    ngx_uint_t                   shards;        /* of the zone in the store */
 
     u_char                      *file;
     ngx_uint_t                   line;
@@ -201,7 +203,7 @@ typedef struct {
     ngx_slab_pool_t             *shpool;
     ngx_http_tbucket_shared_t   *shared;
 
-    /* this worker's, of scope=global; else NULL */
+    /* this worker's, of scope=global, one for each shard; else NULL */
     struct ngx_http_tbucket_asking_s  *asking;
 
     /* this worker's, of requests in flight; else NULL */

@@ -46,6 +46,8 @@ static ngx_int_t ngx_http_tbucket_zone_quota(ngx_conf_t *cf,
 static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
 static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
+static ngx_int_t ngx_http_tbucket_set_shards(ngx_conf_t *cf,
+    ngx_http_tbucket_zone_t *zone, ngx_uint_t shards);
 static ngx_http_tbucket_zone_t *ngx_http_tbucket_find_zone(
     ngx_http_tbucket_main_conf_t *mcf, ngx_str_t *name);
 static ngx_int_t ngx_http_tbucket_no_zone(ngx_conf_t *cf,
@@ -421,6 +423,41 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
 }
 
 
+/* Their number says where each client is in the store, so it stays. */
+
+static ngx_int_t
+ngx_http_tbucket_set_shards(ngx_conf_t *cf, ngx_http_tbucket_zone_t *zone,
+    ngx_uint_t shards)
+{
+    ngx_http_tbucket_zone_t  *old;
+
+    zone->shards = shards;
+    old = ngx_http_tbucket_old_zone(zone);
+
+    if (old == NULL || old->shared == NULL || old->shards == shards) {
+        return NGX_OK;
+    }
+
+    if (atomic_load_explicit(&old->shared->registry->entries,
+                             memory_order_relaxed)
+        != 0)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"shards=%ui\" of \"tbucket_store\" cannot take the "
+                      "place of \"shards=%ui\" as long as zone \"%V\" has "
+                      "clients in %s:%ui", shards, old->shards, &zone->name,
+                      zone->file, zone->line);
+        return NGX_ERROR;
+    }
+
+    /* what is shared about each of them is of another size */
+
+    zone->shm_zone->noreuse = 1;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf)
@@ -434,6 +471,12 @@ ngx_http_tbucket_bind_limits(ngx_conf_t *cf,
 
     for (i = 0; i < mcf->zones.nelts; i++) {
         zones[i]->refill = mcf->refill;
+
+        if (ngx_http_tbucket_set_shards(cf, zones[i], mcf->store->shards)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
 
         if (zones[i]->source != NULL && !mcf->store->ops->is_shared) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

@@ -97,8 +97,8 @@ struct ngx_http_tbucket_source_s {
                     ngx_http_tbucket_lending_t *lending);
 
     /*
-     * What the store does that serves the source: it is there, before workers
-     * are; a worker has got or lost its connection, or the lead; it goes; the
+     * What the store does that serves the source, for each shard of a zone:
+     * it is there, before workers are; a worker has got or lost its connection, or the lead; it goes; the
      * master has a connection, for the last time, which may block.  NGX_OK or
      * NGX_ERROR.
      */
@@ -109,8 +109,8 @@ struct ngx_http_tbucket_source_s {
     ngx_int_t   (*finish)(ngx_gw_redis_sync_t *sync,
                     ngx_http_tbucket_rzone_t *rz);
 
-    /* what was lent is another store's; mutex held */
-    void        (*anew)(ngx_http_tbucket_zone_t *zone);
+    /* what was lent by a shard is another store's; mutex held */
+    void        (*anew)(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard);
 
     /* the key of its hashes, which nobody is to see; TB_SECRET_SIZE bytes */
     uint8_t    *(*secret)(ngx_http_tbucket_zone_t *zone);

@@ -30,6 +30,9 @@ sub node
     my $more = $o{more} // '';
     my $store = $o{store} // '';
     my $size = $o{size} // '2m';
+
+    $store .= " shards=$ENV{TEST_SHARDS}" if $ENV{TEST_SHARDS};
+
     my $text = <<"END";
         tbucket_zone $key zone=g:$size $zone scope=global;
         tbucket_zone \$http_x_api_key zone=local:1m rate=1r/h capacity=3;

@@ -143,6 +143,17 @@ refused('tbucket_zone all zone=z:1m inflight=%s;',
                         . 'only',
 );
 
+# shards
+
+refused('tbucket_zone all zone=z:1m rate=1r/s; tbucket_store %s;',
+    (map { ("redis://h shards=$_" => "invalid shards \"$_\", a power of two "
+                                     . 'from 1 to 256 is expected') }
+     qw(0 3 512 -1 x 1.5 4x 6)),
+    'redis://h shards=' => 'invalid parameter "shards="',
+    'redis://h shards=2 shards=2' => 'duplicate "shards" parameter',
+    'sqlite:store.db shards=2' => 'invalid parameter "shards=2"',
+);
+
 # scope=global
 
 refused('tbucket_zone all zone=z:1m rate=1r/s scope=global; %s',

@@ -27,6 +27,7 @@ ngx_http_tbucket_store_create(ngx_conf_t *cf)
                                                     ngx_http_tbucket_module);
     store->interval = NGX_CONF_UNSET_MSEC;
     store->timeout = NGX_CONF_UNSET_MSEC;
+    store->shards = 1;
 
     if (ngx_array_init(&store->params, cf->pool, 1, sizeof(ngx_str_t))
         != NGX_OK)

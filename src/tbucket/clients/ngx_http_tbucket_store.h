@@ -40,12 +40,12 @@ typedef struct {
                           ngx_http_tbucket_write_t *write);
 
     /*
-     * Whether the store knows nothing newer of the client with that hash than
+     * Whether the store knows nothing newer of the client with that id than
      * a write that is safe, which is applied then.  The zone's mutex is held.
      * NULL: it is always so.
      */
     ngx_uint_t (*is_latest)(ngx_http_tbucket_write_t *write,
-                            const tb_hash_t *h);
+                            const ngx_str_t *id, const tb_hash_t *h);
 
     /*
      * In the master, or the only process, when it exits: no worker is left
@@ -61,6 +61,7 @@ struct ngx_http_tbucket_store_s {
 
     ngx_msec_t                           interval;
     ngx_msec_t                           timeout;
+    ngx_uint_t                           shards;    /* of each zone */
     ngx_str_t                            prefix;
     ngx_str_t                            node;
     ngx_array_t                          params;    /* of the kind of store:

@@ -558,7 +558,7 @@ ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write)
             h = tb_hash(change->id.data, change->id.len,
                         zone->shared->secret);
 
-            if (!ops->is_latest(write, &h)) {
+            if (!ops->is_latest(write, &change->id, &h)) {
                 continue;
             }
         }

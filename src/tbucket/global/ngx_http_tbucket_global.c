@@ -46,22 +46,33 @@ static void
 ngx_http_tbucket_global_figures(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lending_t *lending)
 {
-    uint64_t                    share, since;
+    uint64_t                    degraded, nodes, share, since;
+    ngx_uint_t                  i;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
+    ngx_memzero(lending, sizeof(ngx_http_tbucket_lending_t));
 
-    lending->asked = atomic_load_explicit(&g->asked, memory_order_relaxed);
-    lending->granted = atomic_load_explicit(&g->granted,
-                                            memory_order_relaxed);
-    lending->returned = atomic_load_explicit(&g->returned,
-                                             memory_order_relaxed);
-    lending->calls = atomic_load_explicit(&g->calls, memory_order_relaxed);
-    lending->degraded = atomic_load_explicit(&g->degraded,
-                                             memory_order_relaxed);
-    lending->nodes = atomic_load_explicit(&g->nodes, memory_order_relaxed);
+    for (i = 0; i < zone->shards; i++) {
+        g = &zone->shared->global[i];
 
-    lending->alone = ngx_http_tbucket_lease_alone(zone, &share, &since);
+        lending->asked += atomic_load_explicit(&g->asked,
+                                               memory_order_relaxed);
+        lending->granted += atomic_load_explicit(&g->granted,
+                                                 memory_order_relaxed);
+        lending->returned += atomic_load_explicit(&g->returned,
+                                                  memory_order_relaxed);
+        lending->calls += atomic_load_explicit(&g->calls,
+                                               memory_order_relaxed);
+
+        degraded = atomic_load_explicit(&g->degraded, memory_order_relaxed);
+        nodes = atomic_load_explicit(&g->nodes, memory_order_relaxed);
+
+        lending->degraded = ngx_max(lending->degraded, degraded);
+        lending->nodes = ngx_max(lending->nodes, nodes);
+
+        lending->alone |= ngx_http_tbucket_lease_alone(zone, i, &share,
+                                                       &since);
+    }
 }
 
 

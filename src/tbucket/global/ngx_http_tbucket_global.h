@@ -1,6 +1,8 @@
 
 /*
- * Zones of scope=global, whose tokens are leased from Redis.
+ * Zones of scope=global, whose tokens are leased from Redis: each shard of a
+ * zone by itself, as if it were a zone.  The keyed hash by which Redis knows a
+ * bucket says which shard it is in.
  *
  *     _lease          leases in shared memory, beside the table
  *     _global_take    requests that find too few tokens
@@ -63,7 +65,7 @@ typedef struct {
 struct ngx_http_tbucket_waiter_s {
     ngx_queue_t                   queue;
     ngx_http_request_t           *request;
-    ngx_http_tbucket_zone_t      *zone;
+    ngx_http_tbucket_asking_t    *asking;    /* of the last time */
     ngx_http_tbucket_asker_t     *asker;     /* NULL: does not wait */
     uint64_t                      cost;
     ngx_msec_t                    begin;
@@ -72,7 +74,7 @@ struct ngx_http_tbucket_waiter_s {
 };
 
 
-/* What a worker knows of a zone's leases. */
+/* What a worker knows of the leases of one shard of a zone. */
 
 struct ngx_http_tbucket_asking_s {
     ngx_http_tbucket_rzone_t     *rz;
@@ -107,7 +109,7 @@ struct ngx_http_tbucket_asking_s {
     uint64_t                      rtt;       /* us, average */
     ngx_msec_t                    looked;    /* for degraded seconds */
 
-    /* scratch */
+    /* scratch; all but the head is shared by all shards */
     unsigned char                 head[TB_LEASE_HEAD];
     char                          nkeys[NGX_INT_T_LEN];
     unsigned char                *parts;

@@ -19,6 +19,8 @@
 #define NGX_HTTP_TBUCKET_GLOBAL_YIELD  2000
 
 
+static ngx_int_t ngx_http_tbucket_global_scratch(
+    ngx_http_tbucket_rzone_t *rz, ngx_cycle_t *cycle);
 static void ngx_http_tbucket_global_post(ngx_event_t *ev);
 static void ngx_http_tbucket_global_timer(ngx_event_t *ev);
 static void ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a);
@@ -42,28 +44,27 @@ ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
 {
     ngx_http_tbucket_asking_t  *a;
 
-    a = ngx_pcalloc(cycle->pool, sizeof(ngx_http_tbucket_asking_t));
-    if (a == NULL) {
-        return NGX_ERROR;
-    }
-
-    a->key_len = ngx_http_tbucket_global_key_len(rz);
-
-    a->entries = ngx_palloc(cycle->pool, TB_LEASE_BATCH
-                                         * sizeof(ngx_http_tbucket_entry_t));
-    a->answers = ngx_palloc(cycle->pool, TB_LEASE_BATCH
-                                         * sizeof(tb_lease_answer_t));
-    a->parts = ngx_palloc(cycle->pool, TB_LEASE_CALL_MAX);
-    a->keys = ngx_palloc(cycle->pool, TB_LEASE_BATCH * a->key_len);
-
-    if (a->entries == NULL || a->answers == NULL || a->parts == NULL
-        || a->keys == NULL)
+    if (rz->shard == 0
+        && ngx_http_tbucket_global_scratch(rz, cycle) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    a = &rz->zone->asking[rz->shard];
+
+    a->key_len = ngx_http_tbucket_global_key_len(rz);
+    a->answers = rz->zone->asking->answers;
+    a->parts = rz->zone->asking->parts;
+    a->keys = rz->zone->asking->keys;
+
+    a->entries = ngx_palloc(cycle->pool, TB_LEASE_BATCH
+                                         * sizeof(ngx_http_tbucket_entry_t));
+    if (a->entries == NULL) {
+        return NGX_ERROR;
+    }
+
     a->rz = rz;
-    a->global = rz->zone->shared->global;
+    a->global = &rz->zone->shared->global[rz->shard];
     a->period = NGX_MAX_UINT32_VALUE;
 
     ngx_rbtree_init(&a->askers, &a->sentinel, ngx_rbtree_insert_value);
@@ -78,6 +79,38 @@ ngx_http_tbucket_global_create(ngx_http_tbucket_rzone_t *rz,
     a->timer.log = cycle->log;
     a->timer.cancelable = 1;
 
+    return NGX_OK;
+}
+
+
+/* What all shards of a zone take turns with, when the first one comes. */
+
+static ngx_int_t
+ngx_http_tbucket_global_scratch(ngx_http_tbucket_rzone_t *rz,
+    ngx_cycle_t *cycle)
+{
+    size_t                      len;
+    ngx_http_tbucket_asking_t  *a;
+
+    a = ngx_pcalloc(cycle->pool, rz->redis->nshards
+                                 * sizeof(ngx_http_tbucket_asking_t));
+    if (a == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* the number of another shard may have more digits */
+
+    len = ngx_http_tbucket_global_key_len(rz) + NGX_INT_T_LEN;
+
+    a->answers = ngx_palloc(cycle->pool, TB_LEASE_BATCH
+                                         * sizeof(tb_lease_answer_t));
+    a->parts = ngx_palloc(cycle->pool, TB_LEASE_CALL_MAX);
+    a->keys = ngx_palloc(cycle->pool, TB_LEASE_BATCH * len);
+
+    if (a->answers == NULL || a->parts == NULL || a->keys == NULL) {
+        return NGX_ERROR;
+    }
+
     rz->zone->asking = a;
 
     return NGX_OK;
@@ -89,7 +122,7 @@ ngx_http_tbucket_global_stop(ngx_http_tbucket_rzone_t *rz)
 {
     ngx_http_tbucket_asking_t  *a;
 
-    a = rz->zone->asking;
+    a = &rz->zone->asking[rz->shard];
 
     if (a->timer.timer_set) {
         ngx_del_timer(&a->timer);
@@ -106,7 +139,7 @@ ngx_http_tbucket_global_joined(ngx_http_tbucket_rzone_t *rz)
 {
     ngx_http_tbucket_asking_t  *a;
 
-    a = rz->zone->asking;
+    a = &rz->zone->asking[rz->shard];
 
     a->round = 0;
     a->looked = ngx_current_msec;
@@ -135,7 +168,9 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
 
     a = ev->data;
 
-    if (ngx_http_tbucket_lease_alone(a->rz->zone, &share, &since)) {
+    if (ngx_http_tbucket_lease_alone(a->rz->zone, a->rz->shard, &share,
+                                     &since))
+    {
         ngx_http_tbucket_global_wake(a, UINT32_MAX);
 
         if (a->rz->leader) {
@@ -184,9 +219,12 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         return;
     }
 
-    if (a->rz->mirror->store != a->rz->redis->identity) {
-
-        /* a reload has named another Redis: this worker is about to exit */
+    if (a->rz->mirror->store != a->rz->redis->identity
+        || atomic_load(&a->rz->first->mirror->agreed)
+           != NGX_HTTP_TBUCKET_AGREED)
+    {
+        /* a reload has named another Redis: this worker is about to exit; or
+           this one has the buckets elsewhere */
 
         return;
     }
@@ -431,7 +469,7 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     /* words that have refilled alone are nothing that it knows of */
 
     if (a->beat && atomic_load(&g->node.contact) == 0
-        && !ngx_http_tbucket_lease_clear(a->rz->zone,
+        && !ngx_http_tbucket_lease_clear(a->rz->zone, a->rz->shard,
                                           NGX_HTTP_TBUCKET_LEASE_CLEAR))
     {
         ngx_http_tbucket_global_lost(a);

@@ -94,19 +94,21 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
     ngx_http_tbucket_rzone_t   *rz;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
-    rz = zone->asking->rz;
+    if (!atomic_load(&zone->shared->global->keyed)) {
+        return NGX_ERROR;
+    }
+
+    h = tb_hash(id->data, id->len, zone->shared->global->secret);
+
+    g = &zone->shared->global[h.lo % zone->shards];
+    rz = zone->asking[h.lo % zone->shards].rz;
     args = &rz->redis->scratch->args;
 
     key = ngx_pnalloc(pool, ngx_http_tbucket_global_key_len(rz));
 
-    if (key == NULL || !atomic_load(&g->ready)
-        || atomic_load(&g->node.contact) == 0)
-    {
+    if (key == NULL || atomic_load(&g->node.contact) == 0) {
         return NGX_ERROR;
     }
-
-    h = tb_hash(id->data, id->len, g->secret);
 
     ngx_http_tbucket_global_key(rz, key, &h);
     tb_lease_put(part, ask);
@@ -193,8 +195,11 @@ ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 
         l = ngx_http_tbucket_lease_find(zone, slot, &h);
 
-        if (l != NULL && l->place < atomic_load(&zone->shared->global->n)) {
-            ngx_http_tbucket_lease_drop(zone, l->place, 0);
+        if (l != NULL
+            && l->place < atomic_load(&ngx_http_tbucket_lease_global(zone,
+                                                                     l)->n))
+        {
+            ngx_http_tbucket_lease_drop(zone, l->shard, l->place, 0);
         }
     }
 

@@ -13,6 +13,8 @@
 
 
 static void ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a);
+static ngx_int_t ngx_http_tbucket_global_new_secret(
+    ngx_http_tbucket_asking_t *a, const uint8_t *secret);
 static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
 static void ngx_http_tbucket_global_on_proposed(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
@@ -39,7 +41,7 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
         atomic_store(&g->ready, 0);
         ngx_http_tbucket_global_reset(a);
 
-        if (!ngx_http_tbucket_lease_clear(a->rz->zone,
+        if (!ngx_http_tbucket_lease_clear(a->rz->zone, a->rz->shard,
                                            NGX_HTTP_TBUCKET_LEASE_CLEAR))
         {
             ngx_post_event(&a->post, &ngx_posted_next_events);
@@ -49,12 +51,16 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
         atomic_store(&g->unknown, 0);
     }
 
-    if (!atomic_load(&g->ready)) {
+    /* the first shard has the secret of all */
+
+    if (a->rz->shard == 0 && !atomic_load(&g->ready)) {
         ngx_http_tbucket_global_ask_secret(a);
         return;
     }
 
-    a->beat = 1;
+    if (atomic_load(&a->rz->zone->shared->global->keyed)) {
+        a->beat = 1;
+    }
 }
 
 
@@ -81,7 +87,11 @@ ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a)
 }
 
 
-/* One for all nodes: buckets go by a keyed hash, and ids are not told. */
+/*
+ * One for all nodes: buckets go by a keyed hash, and ids are not told.  One
+ * that is known stays in use: what the buckets of other shards are called goes
+ * by it.
+ */
 
 static void
 ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a)
@@ -91,7 +101,10 @@ ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a)
     ngx_gw_redis_t             *command;
     ngx_http_tbucket_args_t    *args;
 
-    if (getrandom(secret, TB_SECRET_SIZE, 0) != TB_SECRET_SIZE) {
+    if (atomic_load(&a->global->keyed)) {
+        ngx_memcpy(secret, a->global->secret, TB_SECRET_SIZE);
+
+    } else if (getrandom(secret, TB_SECRET_SIZE, 0) != TB_SECRET_SIZE) {
         return;
     }
 
@@ -148,16 +161,14 @@ static void
 ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
 {
+    uint8_t                     secret[TB_SECRET_SIZE];
     ngx_int_t                   byte;
     ngx_uint_t                  i;
-    ngx_shmtx_t                *mutex;
-    ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_asking_t  *a = data;
 
     (void) link;
 
     a->joining = 0;
-    zone = a->rz->zone;
 
     if (reply == NULL || !a->rz->leader || atomic_load(&a->global->ready)) {
         return;
@@ -178,32 +189,81 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    /* those that requests have brought in meanwhile have no name in Redis */
+    for (i = 0; i < TB_SECRET_SIZE; i++) {
+        byte = ngx_hextoi((u_char *) &reply->str[2 * i], 2);
+        secret[i] = (uint8_t) byte;
+    }
 
-    if (!ngx_http_tbucket_lease_clear(zone, NGX_HTTP_TBUCKET_LEASE_CLEAR)) {
+    if (ngx_http_tbucket_global_new_secret(a, secret) != NGX_OK) {
         ngx_post_event(&a->post, &ngx_posted_next_events);
         return;
     }
 
+    atomic_store(&a->global->ready, 1);
+
+    ngx_http_tbucket_global_reset(a);
+
+    for (i = 0; i < a->rz->redis->nshards; i++) {
+        ngx_http_tbucket_global_wake(&a[i], UINT32_MAX);
+        ngx_post_event(&a[i].post, &ngx_posted_events);
+    }
+}
+
+
+/*
+ * What all shards have leased goes, and those that requests have brought in
+ * meanwhile, since none of it has that name in Redis.  NGX_AGAIN: there is
+ * more of it than one pass of the event loop is for.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
+    const uint8_t *secret)
+{
+    ngx_uint_t                  i;
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_zone_t    *zone;
+    ngx_http_tbucket_global_t  *g;
+
+    zone = a->rz->zone;
+    g = zone->shared->global;
     mutex = &zone->shpool->mutex;
+
+    if (atomic_load(&g->keyed)
+        && ngx_memcmp(g->secret, secret, TB_SECRET_SIZE) == 0)
+    {
+        return NGX_OK;
+    }
+
+    for (i = 0; i < zone->shards; i++) {
+        if (!ngx_http_tbucket_lease_clear(zone, i,
+                                          NGX_HTTP_TBUCKET_LEASE_CLEAR))
+        {
+            return NGX_AGAIN;
+        }
+    }
 
     ngx_shmtx_lock(mutex);
 
-    for (i = 0; i < TB_SECRET_SIZE; i++) {
-        byte = ngx_hextoi((u_char *) &reply->str[2 * i], 2);
-        a->global->secret[i] = (uint8_t) byte;
-    }
-
-    atomic_store(&a->global->ready, 1);
+    ngx_memcpy(g->secret, secret, TB_SECRET_SIZE);
+    atomic_store(&g->keyed, 1);
 
     ngx_shmtx_unlock(mutex);
 
-    while (!ngx_http_tbucket_lease_clear(zone, UINT32_MAX)) { /* void */ }
+    for (i = 0; i < zone->shards; i++) {
 
-    ngx_http_tbucket_global_reset(a);
-    ngx_http_tbucket_global_wake(a, UINT32_MAX);
+        while (!ngx_http_tbucket_lease_clear(zone, i, UINT32_MAX)) {
+            /* void */
+        }
 
-    ngx_post_event(&a->post, &ngx_posted_events);
+        /* they join, again or for the first time, by another id */
+
+        if (i > 0) {
+            atomic_store(&g[i].unknown, 1);
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -216,10 +276,10 @@ ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
     ngx_http_tbucket_args_t    *args;
     ngx_http_tbucket_asking_t  *a;
 
-    a = rz->zone->asking;
+    a = &rz->zone->asking[rz->shard];
     args = &rz->redis->scratch->args;
 
-    if (!atomic_load(&a->global->ready)
+    if (!atomic_load(&rz->zone->shared->global->keyed)
         || atomic_load(&a->global->node.contact) == 0
         || atomic_load(&a->global->unknown))
     {
@@ -292,7 +352,7 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
             (void) atomic_fetch_add(&g->returned, e->ask.back);
         }
 
-        ngx_http_tbucket_lease_drop(zone, left - 1, 0);
+        ngx_http_tbucket_lease_drop(zone, a->rz->shard, left - 1, 0);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);

@@ -36,7 +36,7 @@ static ngx_uint_t ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l);
 static ngx_uint_t ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l);
-static void ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone,
+static void ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a,
     uint32_t place, tb_hash_t *h);
 static ngx_uint_t ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit);
@@ -277,10 +277,10 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
 
     l = &g->leases[g->list[place]];
 
-    if (l->place != place
+    if (l->place != place || l->shard != a->rz->shard
         || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
     {
-        ngx_http_tbucket_global_over(zone, place, NULL);
+        ngx_http_tbucket_global_over(a, place, NULL);
         return;
     }
 
@@ -296,7 +296,7 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
 
     if (tb_lease_is_over(&l->lease, tokens, now) && !atomic_load(&l->wanted))
     {
-        ngx_http_tbucket_global_over(zone, place, &h);
+        ngx_http_tbucket_global_over(a, place, &h);
         return;
     }
 
@@ -379,32 +379,34 @@ ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
 /* h: the lease and the bucket may go, if nothing has changed. */
 
 static void
-ngx_http_tbucket_global_over(ngx_http_tbucket_zone_t *zone, uint32_t place,
+ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a, uint32_t place,
     tb_hash_t *h)
 {
     tb_hash_t                   owner;
     tb_word_t                   word;
     tb_limits_t                 limits;
+    ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
+    g = a->global;
+    zone = a->rz->zone;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     if (place < atomic_load(&g->n)) {
         l = &g->leases[g->list[place]];
 
-        if (l->place != place
+        if (l->place != place || l->shard != a->rz->shard
             || !ngx_http_tbucket_lease_read(zone, l, &owner, &word, &limits))
         {
-            ngx_http_tbucket_lease_drop(zone, place, 1);
+            ngx_http_tbucket_lease_drop(zone, a->rz->shard, place, 1);
 
         } else if (h != NULL && owner.lo == h->lo && tb_word_tokens(word) == 0
                    && atomic_load(&l->lease.seq) == 0)
         {
             ngx_http_tbucket_lease_note(zone, l, 0);
-            ngx_http_tbucket_lease_drop(zone, place, 0);
+            ngx_http_tbucket_lease_drop(zone, a->rz->shard, place, 0);
             tb_table_forget(zone->shared->table, h, ngx_current_msec,
                             zone->limits, 0);
         }

@@ -76,7 +76,6 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_global_t  *g;
 
     zone = c->zone;
-    g = zone->shared->global;
 
     if (c->verdict == TB_ABSENT && c->cost == 0) {
         c->verdict = TB_PASS;
@@ -105,7 +104,9 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
         }
     }
 
-    if (ngx_http_tbucket_lease_alone(zone, &share, &since)) {
+    g = ngx_http_tbucket_lease_global(zone, l);
+
+    if (ngx_http_tbucket_lease_alone(zone, l->shard, &share, &since)) {
         ngx_shmtx_lock(&zone->shpool->mutex);
 
         if (ngx_http_tbucket_lease_owns(l, &c->hash)) {
@@ -173,9 +174,13 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
     uint64_t                   share, since;
     ngx_http_tbucket_lease_t  *l;
 
-    l = ngx_http_tbucket_lease_alone(c->zone, &share, &since)
-        ? NULL
-        : ngx_http_tbucket_lease_of(c);
+    l = ngx_http_tbucket_lease_of(c);
+
+    if (l != NULL
+        && ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since))
+    {
+        l = NULL;
+    }
 
     return l ? tb_lease_remainder(&l->lease, c->result.limits,
                                   c->result.left)
@@ -195,7 +200,7 @@ ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
     l = ngx_http_tbucket_lease_of(c);
 
     if (l != NULL && c->cost <= tb_limits_full(limits)
-        && ngx_http_tbucket_lease_alone(c->zone, &share, &since))
+        && ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since))
     {
         return tb_lease_wait_alone(limits, share, c->result.left, c->cost);
     }

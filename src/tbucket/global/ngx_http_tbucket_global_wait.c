@@ -32,8 +32,11 @@ ngx_http_tbucket_global_wait(ngx_http_request_t *r,
     ngx_http_tbucket_waiter_t  *w;
 
     c = &ctx->charge;
-    a = c->zone->asking;
     w = ctx->waiter;
+
+    slot = (uint32_t) (c->result.slot
+                       - tb_table_slot(c->zone->shared->table, 0));
+    a = &c->zone->asking[c->zone->shared->global->leases[slot].shard];
 
     if (w == NULL) {
         w = ngx_pcalloc(r->pool, sizeof(ngx_http_tbucket_waiter_t));
@@ -59,9 +62,6 @@ ngx_http_tbucket_global_wait(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    slot = (uint32_t) (c->result.slot
-                       - tb_table_slot(c->zone->shared->table, 0));
-
     asker = ngx_http_tbucket_global_asker(a, slot);
 
     if (asker == NULL) {
@@ -72,7 +72,7 @@ ngx_http_tbucket_global_wait(ngx_http_request_t *r,
         }
     }
 
-    w->zone = c->zone;
+    w->asking = a;
     w->asker = asker;
     w->cost = c->cost;
 
@@ -133,10 +133,10 @@ ngx_http_tbucket_global_resume(ngx_event_t *ev)
 
     /* not before it is known whether the node is on its own */
 
-    contact = atomic_load(&w->zone->shared->global->node.contact);
+    contact = atomic_load(&w->asking->global->node.contact);
     waited = ngx_current_msec - w->begin;
 
-    if (waited >= w->zone->asking->rz->redis->store->timeout
+    if (waited >= w->asking->rz->redis->store->timeout
         && (waited > TB_LEASE_ALONE || contact >= w->begin))
     {
         w->last = 1;
@@ -182,7 +182,7 @@ ngx_http_tbucket_global_leave(ngx_http_tbucket_waiter_t *w)
     }
 
     w->asker = NULL;
-    a = w->zone->asking;
+    a = w->asking;
 
     ngx_queue_remove(&w->queue);
 

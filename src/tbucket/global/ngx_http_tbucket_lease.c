@@ -21,28 +21,35 @@
 #define NGX_HTTP_TBUCKET_LEASE_SLICE  128
 
 
-static void ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
+static uint32_t ngx_http_tbucket_lease_max(ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client);
 static void ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
     ngx_http_tbucket_lease_t *l);
 static uint64_t ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, tb_word_t word,
     tb_limits_t limits, uint64_t share, uint64_t since);
+static void ngx_http_tbucket_lease_sweep_shard(ngx_http_tbucket_zone_t *zone,
+    ngx_uint_t shard);
 static void ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
-    uint32_t place, uint64_t share, uint64_t since);
+    ngx_uint_t shard, uint32_t place, uint64_t share, uint64_t since);
 
 
 ngx_int_t
 ngx_http_tbucket_lease_create_zone(ngx_http_tbucket_zone_t *zone)
 {
+    ngx_uint_t                  i;
     ngx_http_tbucket_global_t  *g;
 
-    g = ngx_slab_calloc(zone->shpool, sizeof(ngx_http_tbucket_global_t));
+    g = ngx_slab_calloc(zone->shpool, zone->shards
+                                      * sizeof(ngx_http_tbucket_global_t));
     if (g == NULL) {
         return NGX_ERROR;
     }
 
-    tb_node_begin(&g->node, TB_LEASE_ALL);
+    for (i = 0; i < zone->shards; i++) {
+        tb_node_begin(&g[i].node, TB_LEASE_ALL);
+    }
 
     zone->shared->global = g;
 
@@ -54,6 +61,8 @@ ngx_int_t
 ngx_http_tbucket_lease_init_zone(ngx_http_tbucket_zone_t *zone)
 {
     size_t                      size;
+    uint32_t                    max;
+    ngx_uint_t                  i;
     ngx_slab_pool_t            *shpool;
     ngx_http_tbucket_global_t  *g;
 
@@ -61,8 +70,9 @@ ngx_http_tbucket_lease_init_zone(ngx_http_tbucket_zone_t *zone)
     g = zone->shared->global;
 
     size = tb_table_slots(zone->shared->table);
+    max = ngx_http_tbucket_lease_max(zone);
 
-    g->list = ngx_slab_alloc(shpool, size * sizeof(uint32_t));
+    g->list = ngx_slab_alloc(shpool, zone->shards * max * sizeof(uint32_t));
     g->leases = ngx_slab_alloc(shpool,
                                size * sizeof(ngx_http_tbucket_lease_t));
 
@@ -79,17 +89,49 @@ ngx_http_tbucket_lease_init_zone(ngx_http_tbucket_zone_t *zone)
     ngx_memzero((void *) g->recall, g->nrecall * sizeof(uint32_t));
 #endif
 
+    for (i = 0; i < zone->shards; i++) {
+        g[i].list = g->list + i * max;
+        g[i].max = max;
+        g[i].leases = g->leases;
+        g[i].recall = g->recall;
+        g[i].nrecall = g->nrecall;
+    }
+
     return NGX_OK;
 }
 
 
+/*
+ * Leases of a shard, at most: a keyed hash says which shard it is, so that
+ * nobody can choose it, and they differ by six standard deviations at most.
+ */
+
+static uint32_t
+ngx_http_tbucket_lease_max(ngx_http_tbucket_zone_t *zone)
+{
+    uint32_t  mean, root, slots;
+
+    slots = tb_table_slots(zone->shared->table);
+
+    if (zone->shards == 1) {
+        return slots;
+    }
+
+    mean = slots / (uint32_t) zone->shards + 1;
+
+    for (root = 1; root * root < mean; root++) { /* void */ }
+
+    return mean + 6 * root + 32;
+}
+
+
 void
-ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone)
+ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard)
 {
     uint64_t                    share;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
+    g = &zone->shared->global[shard];
 
     /* the nodes that were there are likely to come to the other one */
 
@@ -157,7 +199,10 @@ ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
     l = zone->shared->global->leases + (slot - tb_table_slot(table, 0));
 
     if (ngx_http_tbucket_lease_find(zone, slot, h) == NULL) {
-        ngx_http_tbucket_lease_begin(zone, l, h, client);
+        if (ngx_http_tbucket_lease_begin(zone, l, h, client) != NGX_OK) {
+            ngx_shmtx_unlock(&zone->shpool->mutex);
+            return NULL;
+        }
 
         if (victim != NULL) {
             ngx_http_tbucket_lease_credit(zone, l,
@@ -176,37 +221,51 @@ ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
  * is, and a place in the list counts if it leads back to the lease.
  */
 
-static void
+static ngx_int_t
 ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client)
 {
-    uint32_t                    n, slot;
+    uint32_t                    n, shard, slot;
+    tb_hash_t                   key;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
-    n = atomic_load(&g->n);
+    g = ngx_http_tbucket_lease_global(zone, l);
     slot = (uint32_t) (l - g->leases);
 
-    if (l->place < n && g->list[l->place] == slot) {
-        ngx_http_tbucket_lease_drop(zone, l->place, 1);
-        n = atomic_load(&g->n);
+    if (l->place < atomic_load(&g->n) && g->list[l->place] == slot) {
+        ngx_http_tbucket_lease_drop(zone, l->shard, l->place, 1);
     }
 
     atomic_store_explicit(&l->tag, 0, memory_order_release);
 
+    key.lo = 0;
+    key.hi = 0;
+
+    if (atomic_load(&zone->shared->global->keyed)) {
+        key = tb_hash(client->data, client->len,
+                      zone->shared->global->secret);
+    }
+
+    shard = (uint32_t) ((key.lo ? key.lo : h->lo) % zone->shards);
+
+    g = &zone->shared->global[shard];
+    n = atomic_load(&g->n);
+
+    if (n == g->max) {
+        return NGX_DECLINED;
+    }
+
     ngx_memzero(&l->lease, sizeof(tb_lease_t));
 
-    l->key.lo = 0;
-    l->key.hi = 0;
-
+    l->key = key;
+    l->shard = shard;
     l->alone = 0;
 
     if (ngx_current_msec < atomic_load(&g->caution)) {
         l->lease.full = tb_recall_full(g->recall, g->nrecall, h);
     }
 
-    if (atomic_load(&g->ready)) {
-        l->key = tb_hash(client->data, client->len, g->secret);
+    if (key.lo != 0) {
         ngx_http_tbucket_lease_again(g, l);
     }
 
@@ -220,6 +279,8 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
 
     atomic_store_explicit(&l->check, h->hi, memory_order_release);
     atomic_store_explicit(&l->tag, h->lo, memory_order_release);
+
+    return NGX_OK;
 }
 
 
@@ -253,21 +314,21 @@ ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
 
 
 void
-ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, uint32_t place,
-    ngx_uint_t keep)
+ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
+    uint32_t place, ngx_uint_t keep)
 {
     uint32_t                     last, slot;
     ngx_http_tbucket_lease_t    *l;
     ngx_http_tbucket_global_t   *g;
     ngx_http_tbucket_dropped_t  *dropped;
 
-    g = zone->shared->global;
+    g = &zone->shared->global[shard];
     slot = g->list[place];
     l = &g->leases[slot];
 
     /* an entry that is there twice was left by a death in between */
 
-    if (l->place == place) {
+    if (l->place == place && l->shard == shard) {
 
         if (keep && l->tag != 0 && l->key.lo != 0
             && g->ndropped < NGX_HTTP_TBUCKET_DROPPED)
@@ -326,7 +387,8 @@ ngx_http_tbucket_lease_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
 
 
 ngx_uint_t
-ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
+ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
+    ngx_uint_t n)
 {
     uint32_t                    left;
     tb_hash_t                   h;
@@ -336,7 +398,7 @@ ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
+    g = &zone->shared->global[shard];
     careful = (atomic_load(&g->node.share) == TB_LEASE_ALL);
 
     /* nothing of another Redis is remembered */
@@ -360,7 +422,7 @@ ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
                                         &h);
         }
 
-        ngx_http_tbucket_lease_drop(zone, left - 1, 0);
+        ngx_http_tbucket_lease_drop(zone, shard, left - 1, 0);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
@@ -370,12 +432,12 @@ ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t n)
 
 
 ngx_uint_t
-ngx_http_tbucket_lease_alone(ngx_http_tbucket_zone_t *zone, uint64_t *share,
-    uint64_t *since)
+ngx_http_tbucket_lease_alone(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
+    uint64_t *share, uint64_t *since)
 {
     tb_node_t  *node;
 
-    node = &zone->shared->global->node;
+    node = &zone->shared->global[shard].node;
 
     tb_node_seek(node, ngx_current_msec);
 
@@ -416,15 +478,16 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
     tb_word_t    word;
     tb_limits_t  limits;
 
-    if (!ngx_http_tbucket_lease_alone(zone, &share, &since)
+    if (!ngx_http_tbucket_lease_alone(zone, l->shard, &share, &since)
         || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
     {
         return;
     }
 
     now = ngx_current_msec;
-    tokens = ngx_http_tbucket_lease_earned(zone->shared->global, l, &h, word,
-                                            limits, share, since);
+    tokens = ngx_http_tbucket_lease_earned(ngx_http_tbucket_lease_global(zone,
+                                                                         l),
+                                           l, &h, word, limits, share, since);
     tokens = ngx_min(tokens, most);
 
     if ((int64_t) tokens <= tb_word_tokens(word) && most == UINT64_MAX) {
@@ -494,7 +557,7 @@ ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
     tb_limits_t                 limits;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
+    g = ngx_http_tbucket_lease_global(zone, l);
 
     if (!ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)) {
         return;
@@ -527,8 +590,9 @@ ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
-    l = &g->leases[victim - tb_table_slot(zone->shared->table, 0)];
+    l = &zone->shared->global->leases[victim
+                                   - tb_table_slot(zone->shared->table, 0)];
+    g = ngx_http_tbucket_lease_global(zone, l);
 
     if (l->lease.alone != 0) {
         ngx_http_tbucket_lease_credit(zone, l, UINT64_MAX);
@@ -556,16 +620,29 @@ ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
 void
 ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone)
 {
+    ngx_uint_t  i;
+
+    for (i = 0; i < zone->shards; i++) {
+        ngx_http_tbucket_lease_sweep_shard(zone, i);
+    }
+}
+
+
+static void
+ngx_http_tbucket_lease_sweep_shard(ngx_http_tbucket_zone_t *zone,
+    ngx_uint_t shard)
+{
     uint32_t                    budget, i, n;
     uint64_t                    share, since;
     ngx_http_tbucket_global_t  *g;
 
-    if (!ngx_http_tbucket_lease_alone(zone, &share, &since)) {
+    if (!ngx_http_tbucket_lease_alone(zone, shard, &share, &since)) {
         return;
     }
 
-    g = zone->shared->global;
-    budget = ngx_min(atomic_load(&g->n), NGX_HTTP_TBUCKET_LEASE_SWEEP);
+    g = &zone->shared->global[shard];
+    budget = ngx_min(atomic_load(&g->n),
+                     NGX_HTTP_TBUCKET_LEASE_SWEEP / zone->shards);
 
     while (budget > 0) {
         n = ngx_min(budget, NGX_HTTP_TBUCKET_LEASE_SLICE);
@@ -578,7 +655,8 @@ ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone)
                 g->swept = atomic_load(&g->n);
             }
 
-            ngx_http_tbucket_lease_sweep_one(zone, --g->swept, share, since);
+            ngx_http_tbucket_lease_sweep_one(zone, shard, --g->swept, share,
+                                             since);
         }
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
@@ -590,7 +668,7 @@ ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone)
 
 static void
 ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
-    uint32_t place, uint64_t share, uint64_t since)
+    ngx_uint_t shard, uint32_t place, uint64_t share, uint64_t since)
 {
     tb_hash_t                   h;
     tb_word_t                   word;
@@ -598,13 +676,13 @@ ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
 
-    g = zone->shared->global;
+    g = &zone->shared->global[shard];
     l = &g->leases[g->list[place]];
 
-    if (l->place != place
+    if (l->place != place || l->shard != shard
         || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
     {
-        ngx_http_tbucket_lease_drop(zone, place, 1);
+        ngx_http_tbucket_lease_drop(zone, shard, place, 1);
         return;
     }
 
@@ -628,7 +706,7 @@ ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
     if (tb_slot_swap(ngx_http_tbucket_lease_slot(zone, l), word,
                      tb_word(0, word)))
     {
-        ngx_http_tbucket_lease_drop(zone, place, 0);
+        ngx_http_tbucket_lease_drop(zone, shard, place, 0);
         tb_table_forget(zone->shared->table, &h, ngx_current_msec,
                         zone->limits, 0);
     }

@@ -31,9 +31,10 @@ typedef struct {
     _Atomic uint64_t              tag;
     _Atomic uint64_t              check;
 
-    /* the bucket's name in Redis; and where it is in the list; mutex */
+    /* the bucket's name in Redis; where it is in the list; mutex */
     tb_hash_t                     key;
     uint32_t                      place;
+    uint32_t                      shard;     /* whose list it is; by "key" */
 
     /* ms, up to when it has refilled alone; under the mutex */
     uint64_t                      alone;
@@ -57,7 +58,7 @@ typedef struct {
 } ngx_http_tbucket_dropped_t;
 
 
-/* What the workers share of a zone's leases. */
+/* What the workers share of the leases of one shard of a zone. */
 
 struct ngx_http_tbucket_global_s {
     tb_node_t                   node;    /* see tb_lease.h; the sender of
@@ -66,11 +67,13 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint64_t              seq;       /* calls so far; atomic adds */
 
     /* by the worker with the store's lease; atomic, read by anybody */
-    _Atomic uint32_t              ready;     /* secret is Redis' */
+    _Atomic uint32_t              ready;     /* secret is Redis'; the first
+                                                shard's */
+    _Atomic uint32_t              keyed;     /* there is one; likewise */
     _Atomic uint64_t              nodes;     /* nodes, as last told */
     _Atomic uint64_t              share;     /* ppm; the last that was told */
     _Atomic uint64_t              degraded;  /* ms on our own */
-    uint8_t                       secret[TB_SECRET_SIZE];
+    uint8_t                       secret[TB_SECRET_SIZE];   /* likewise */
 
     /* by who holds the refill lease; ppm: the share at the last tick */
     _Atomic uint64_t              credited;
@@ -81,7 +84,7 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint32_t              refused;
     _Atomic uint64_t              turn;
 
-    /* of buckets without a lease, see tb_recall.h; and the ms until when it
+    /* of buckets without a lease, see tb_recall.h, of all shards; and the ms until when it
        knows more of some of them than Redis; by anybody */
     _Atomic uint32_t             *recall;
     uint32_t                      nrecall;
@@ -96,7 +99,8 @@ struct ngx_http_tbucket_global_s {
     /* leases in use, dense; under the mutex */
     _Atomic uint32_t              n;
     uint32_t                     *list;      /* indices of slots */
-    ngx_http_tbucket_lease_t     *leases;    /* of all slots */
+    uint32_t                      max;       /* of these */
+    ngx_http_tbucket_lease_t     *leases;    /* of all slots; of all shards */
 
     /* under the mutex: slots that workers ask for whose turn it is not */
     _Atomic uint32_t              ntold;
@@ -123,7 +127,13 @@ ngx_int_t ngx_http_tbucket_lease_init_zone(ngx_http_tbucket_zone_t *zone);
 
 /* What was leased is another Redis'; mutex held. */
 
-void ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone);
+void ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone,
+    ngx_uint_t shard);
+
+/* What is shared about a lease's shard. */
+
+#define ngx_http_tbucket_lease_global(zone, l)                               \
+    (&(zone)->shared->global[(l)->shard])
 
 /* Whether the lease is of that client's bucket. */
 
@@ -145,12 +155,12 @@ ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_enter(
     ngx_http_tbucket_zone_t *zone, const tb_hash_t *h, ngx_str_t *client);
 
 /*
- * With the mutex held: takes the lease at that place out of the list.  keep:
- * it may hold tokens that were not given back.
+ * With the mutex held: takes the lease at that place out of the shard's list.
+ * keep: it may hold tokens that were not given back.
  */
 
 void ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone,
-    uint32_t place, ngx_uint_t keep);
+    ngx_uint_t shard, uint32_t place, ngx_uint_t keep);
 
 /* The bucket of a lease, and the limits in force; 0: it has another owner. */
 
@@ -165,14 +175,17 @@ ngx_uint_t ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
                   (uint32_t) ((l) - (zone)->shared->global->leases))
 
 /*
- * Whether words refill by our share now, which it is (ppm; TB_LEASE_ALL: no
+ * Whether a shard's words refill by our share now, which it is (ppm; TB_LEASE_ALL: no
  * other node is known of), and since when.
  */
 
 ngx_uint_t ngx_http_tbucket_lease_alone(ngx_http_tbucket_zone_t *zone,
-    uint64_t *share, uint64_t *since);
+    ngx_uint_t shard, uint64_t *share, uint64_t *since);
 
-/* Its share now, in ppm, for what refills by the clock. */
+/*
+ * The share now, in ppm, for what refills by the clock: as the first shard
+ * has told it, on each node.
+ */
 
 uint64_t ngx_http_tbucket_lease_share(ngx_http_tbucket_zone_t *zone);
 
@@ -206,12 +219,12 @@ ngx_uint_t ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
 void ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone);
 
 /*
- * Frees up to n leases, and remembers what their buckets had; whether none
+ * Frees up to n leases of a shard, and remembers what their buckets had; whether none
  * is left.
  */
 
 ngx_uint_t ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone,
-    ngx_uint_t n);
+    ngx_uint_t shard, ngx_uint_t n);
 
 /* leases that are cleared in one pass of the event loop */
 #define NGX_HTTP_TBUCKET_LEASE_CLEAR  512

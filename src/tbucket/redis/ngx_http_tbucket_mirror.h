@@ -1,7 +1,7 @@
 
 /*
- * What the processes of one nginx share about how a zone and its keys in
- * Redis compare.  In the zone's shared memory, so that a reload keeps it and a
+ * What the processes of one nginx share about how a shard of a zone and its
+ * keys in Redis compare.  In the zone's shared memory, so that a reload keeps it and a
  * new zone begins with none of it.
  */
 
@@ -24,10 +24,20 @@
 #define NGX_HTTP_TBUCKET_REASON_SIZE  160
 
 
+/* Whether Redis has the zone in as many shards as we do. */
+
+typedef enum {
+    NGX_HTTP_TBUCKET_AGREED_UNKNOWN = 0,
+    NGX_HTTP_TBUCKET_AGREED,
+    NGX_HTTP_TBUCKET_AGREED_NOT
+} ngx_http_tbucket_agreed_e;
+
+
 /* Kinds of commands, each of which Redis may refuse while others work. */
 
 typedef enum {
     NGX_HTTP_TBUCKET_TROUBLE_WRITE = 0,
+    NGX_HTTP_TBUCKET_TROUBLE_SHARDS,
     NGX_HTTP_TBUCKET_TROUBLE_STREAM,
     NGX_HTTP_TBUCKET_TROUBLE_SCAN,
     NGX_HTTP_TBUCKET_TROUBLE_WALK,
@@ -48,6 +58,8 @@ typedef enum {
 
 typedef struct {
     _Atomic uint32_t             active;   /* the last one was refused */
+
+    /* of the first shard, for all */
     _Atomic uint32_t             told[NGX_HTTP_TBUCKET_REASONS];  /* hashes */
     _Atomic uint64_t             at;       /* ms, of the last refusal */
 } ngx_http_tbucket_trouble_t;
@@ -58,6 +70,10 @@ typedef struct {
 typedef struct ngx_http_tbucket_mirror_s {
     /* who reads the stream, compares and saves; by compare-and-swap */
     _Alignas(64) ngx_gw_leader_t  leader;
+
+    /* of the first shard, for all: an ngx_http_tbucket_agreed_e */
+    _Atomic uint32_t             agreed;
+    _Atomic uint32_t             found;    /* shards; 0: no number */
 
     /* hash of the Redis and prefix that the rest is about; 0: none yet */
     uint64_t                     store;
@@ -76,6 +92,7 @@ typedef struct ngx_http_tbucket_mirror_s {
     _Atomic uint32_t             stale;    /* a full comparison is due */
     _Atomic uint32_t             restored; /* token states were read */
     _Atomic uint32_t             lost;     /* the loss of Redis was logged */
+    _Atomic uint32_t             away;     /* so was that of some shards */
     _Atomic uint32_t             taken;    /* so was that of the node's name */
     _Atomic uint32_t             policy;   /* hash: Redis' policy was, if that
                                               may remove what is ours */

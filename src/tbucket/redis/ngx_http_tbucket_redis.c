@@ -12,6 +12,10 @@
 #include "ngx_gw_scripts.h"
 
 
+/* ms until the stream of a shard is read anew */
+#define NGX_HTTP_TBUCKET_REDIS_ANEW  50
+
+
 static const ngx_str_t  ngx_http_tbucket_scripts[] = {
     ngx_string(ngx_gw_script_write),
     ngx_string(ngx_gw_script_bulk),
@@ -22,8 +26,11 @@ static const ngx_str_t  ngx_http_tbucket_scripts[] = {
 };
 
 
+static ngx_int_t ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz,
+    ngx_pool_t *pool);
 static ngx_int_t ngx_http_tbucket_redis_key(ngx_http_tbucket_rzone_t *rz,
-    ngx_pool_t *pool, ngx_str_t *key, const char *kind, ngx_str_t *node);
+    ngx_pool_t *pool, ngx_str_t *key, const char *kind, ngx_str_t *node,
+    ngx_str_t *tag);
 
 
 ngx_int_t
@@ -38,24 +45,31 @@ ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool)
         ngx_str_t   *key;
         const char  *kind;
         ngx_str_t   *node;
+        ngx_str_t   *tag;
     } keys[] = {
-        { &rz->clients, "clients", NULL },
-        { &rz->changes, "changes", NULL },
-        { &rz->epoch, "epoch", NULL },
-        { &rz->guard, "seeding", NULL },
-        { &rz->tokens, "tokens", node },
-        { &rz->secret, "secret", node },
-        { &rz->node, "node", node },
-        { &rz->staged, "saving", node },
-        { &rz->patched, "patched", node },
-        { &rz->bucket, "bucket", NULL },
-        { &rz->nodes, "nodes", NULL },
-        { &rz->global_secret, "secret", NULL }
+        { &rz->clients, "clients", NULL, NULL },
+        { &rz->changes, "changes", NULL, NULL },
+        { &rz->epoch, "epoch", NULL, NULL },
+        { &rz->guard, "seeding", NULL, NULL },
+        { &rz->tokens, "tokens", node, NULL },
+        { &rz->secret, "secret", node, NULL },
+        { &rz->node, "node", node, NULL },
+        { &rz->staged, "saving", node, NULL },
+        { &rz->patched, "patched", node, NULL },
+        { &rz->bucket, "bucket", NULL, NULL },
+        { &rz->nodes, "nodes", NULL, NULL },
+        { &rz->global_secret, "secret", NULL, &rz->first->name },
+        { &rz->shards, "shards", NULL, &rz->zone->name }
     };
+
+    if (ngx_http_tbucket_redis_name(rz, pool) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         if (ngx_http_tbucket_redis_key(rz, pool, keys[i].key, keys[i].kind,
-                                       keys[i].node)
+                                       keys[i].node,
+                                       keys[i].tag ? keys[i].tag : &rz->name)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -67,8 +81,33 @@ ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool)
 
 
 static ngx_int_t
+ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool)
+{
+    ngx_str_t  *name;
+
+    name = &rz->zone->name;
+
+    if (rz->redis->nshards == 1) {
+        rz->name = *name;
+        return NGX_OK;
+    }
+
+    rz->name.data = ngx_pnalloc(pool, name->len + 1 + NGX_INT_T_LEN);
+
+    if (rz->name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    rz->name.len = ngx_sprintf(rz->name.data, "%V.%ui", name, rz->shard)
+                   - rz->name.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_tbucket_redis_key(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool,
-    ngx_str_t *key, const char *kind, ngx_str_t *node)
+    ngx_str_t *key, const char *kind, ngx_str_t *node, ngx_str_t *tag)
 {
     u_char     *p;
     ngx_str_t  *prefix;
@@ -76,13 +115,13 @@ ngx_http_tbucket_redis_key(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool,
     prefix = &rz->redis->store->prefix;
 
     key->data = ngx_pnalloc(pool, prefix->len + sizeof(":{}:") - 1
-                                  + rz->zone->name.len + ngx_strlen(kind)
+                                  + tag->len + ngx_strlen(kind)
                                   + (node ? 1 + node->len : 0));
     if (key->data == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_sprintf(key->data, "%V:{%V}:%s", prefix, &rz->zone->name, kind);
+    p = ngx_sprintf(key->data, "%V:{%V}:%s", prefix, tag, kind);
 
     if (node != NULL) {
         p = ngx_sprintf(p, ":%V", node);
@@ -200,6 +239,14 @@ ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view, redisReply *reply)
 }
 
 
+ngx_uint_t
+ngx_http_tbucket_redis_shard(ngx_http_tbucket_redis_t *redis, const void *id,
+    size_t len)
+{
+    return redis->nshards == 1 ? 0 : gw_redis_slot(id, len) % redis->nshards;
+}
+
+
 void
 ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz)
 {
@@ -207,8 +254,14 @@ ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz)
 
     rz->scan.done = 1;
     rz->scan.full = 1;
-    rz->walk.done = 1;
+
+    /* what there is in memory, in the next round of all shards */
+
     rz->walk.full = 1;
+    rz->missed = 1;
+    if (rz->redis->nshards == 1) {
+        rz->walk.done = 1;
+    }
 }
 
 
@@ -217,7 +270,15 @@ ngx_http_tbucket_redis_restart(ngx_http_tbucket_rzone_t *rz)
 {
     rz->following = 0;
 
-    ngx_gw_redis_reconnect(rz->stream, "begins with the stream anew");
+    if (!ngx_http_tbucket_redis_polls(rz)) {
+        ngx_gw_redis_reconnect(rz->stream, "begins with the stream anew");
+        return;
+    }
+
+    ngx_gw_redis_forget(rz->stream, &rz->reading);
+    rz->seeding = 0;
+
+    ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_ANEW);
 }
 
 

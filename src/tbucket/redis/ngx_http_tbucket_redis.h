@@ -1,11 +1,13 @@
 
 /*
  * What the parts of the Redis store share, which is what they all stand on:
- * a zone in this process, keys, scripts, commands and replies.
+ * a shard of a zone in this process, keys, scripts, commands and replies.
  *
  *     _store    the URL, life in nginx's processes, whose turn it is
  *     _write    writes of the API
- *     _sync     the stream of changes and full comparisons
+ *     _shards   how many shards Redis has each zone in
+ *     _sync     the stream of changes
+ *     _compare  full comparisons
  *     _seed     a Redis that is empty
  *     _apply    what was read, into shared memory
  *     _tokens   the states of buckets that are not full, saved
@@ -14,10 +16,15 @@
  *     _info     clients that Redis has evicted
  *     _load     start and end, in the master
  *
- * Every worker has a connection for commands.  One of them is the leader
- * of a zone: it has another one, on which it waits for the stream.  What is
- * read is as of an entry of the stream, and is put into shared memory unless
- * something later is known about the client (tb_recent.h).
+ * Every worker has a connection for commands, in a cluster one to each node.
+ * One of them is the leader of a zone: it has another one, on which it waits
+ * for the stream; the streams of several shards are asked for on the first,
+ * again and again.  What is read is as of an entry of the stream, and is put
+ * into shared memory unless something later is known about the client
+ * (tb_recent.h).
+ *
+ * A client is in the shard of its id: the id's slot, as if it were a key of
+ * a cluster, modulo the number of shards.
  */
 
 
@@ -32,6 +39,8 @@
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/redis/ngx_http_tbucket_mirror.h"
 
+
+#define NGX_HTTP_TBUCKET_REDIS_SHARDS 256    /* of a zone, at most */
 
 #define NGX_HTTP_TBUCKET_REDIS_PAGE   250    /* clients in a command */
 #define NGX_HTTP_TBUCKET_REDIS_ARGS   (2 * NGX_HTTP_TBUCKET_WRITE_MAX + 24)
@@ -88,6 +97,8 @@ typedef struct {
                                        [NGX_HTTP_TBUCKET_REDIS_NAME];
     char                          values[NGX_HTTP_TBUCKET_REDIS_PAGE]
                                         [TB_CLIENT_VALUE_SIZE];
+    uint8_t                       shards[NGX_HTTP_TBUCKET_REDIS_PAGE];
+    uint8_t                       some[NGX_HTTP_TBUCKET_REDIS_SHARDS];
     char                          secret[2 * TB_SECRET_SIZE];
     char                          numbers[3][NGX_INT64_LEN + 1];
 } ngx_http_tbucket_scratch_t;
@@ -138,16 +149,28 @@ typedef struct {
 } ngx_http_tbucket_pause_t;
 
 
+/* Buckets that are to be saved, of all shards; the first one's. */
+
 typedef struct {
     tb_emptiest_t                 buckets;
+    uint16_t                     *next;     /* of the same shard, or NONE */
     uint32_t                      slot;     /* where to go on gathering */
-    uint32_t                      sent;     /* of the buckets */
+    uint32_t                      dealt;    /* to the shards */
+    ngx_msec_t                    begin;    /* of the last time */
+    unsigned                      gathering:1;
+} ngx_http_tbucket_gathered_t;
+
+#define NGX_HTTP_TBUCKET_REDIS_NONE   0xffff
+
+
+typedef struct {
+    uint16_t                      next;     /* bucket to be sent, or NONE */
+    uint32_t                      sent;     /* buckets */
     uint64_t                      since;    /* Redis' ms: states have what the
                                                API had set by then */
-    ngx_msec_t                    begin;    /* of the last save */
     ngx_msec_t                    beat;     /* of the last sign of life */
     ngx_msec_t                    taken;    /* since when the name is; 0 */
-    unsigned                      gathering:1;
+    unsigned                      due:1;    /* to be sent; or under way */
     unsigned                      busy:1;
     unsigned                      saved:1;  /* Redis may have some of ours */
     unsigned                      restoring:1;
@@ -159,12 +182,22 @@ typedef struct {
 typedef struct ngx_http_tbucket_redis_s  ngx_http_tbucket_redis_t;
 
 
-/* A zone in this process. */
+/* What commands about the stream are sent with: so these can be forgotten. */
+
+typedef struct {
+    ngx_http_tbucket_rzone_t     *rz;
+} ngx_http_tbucket_reading_t;
+
+
+/* A shard of a zone in this process. */
 
 struct ngx_http_tbucket_rzone_s {
     ngx_http_tbucket_zone_t      *zone;
     ngx_http_tbucket_mirror_t    *mirror;
     ngx_http_tbucket_redis_t     *redis;
+    ngx_http_tbucket_rzone_t     *first;    /* shard of the zone */
+    ngx_uint_t                    shard;
+    ngx_str_t                     name;     /* in keys: "Z", or "Z.0", ... */
 
     ngx_str_t                     clients;
     ngx_str_t                     changes;
@@ -179,6 +212,14 @@ struct ngx_http_tbucket_rzone_s {
     ngx_str_t                     nodes;    /*   for its hash; who leases; */
     ngx_str_t                     global_secret;    /* of these hashes */
 
+    /* of the first one */
+    ngx_str_t                     shards;   /* how many there are */
+    ngx_msec_t                    agreed;   /* when that was asked last */
+    unsigned                      agreeing:1;
+    ngx_uint_t                    found;    /* shards that Redis has */
+    ngx_uint_t                    awaited;  /* replies about these */
+    uint64_t                      there;    /* clients in them */
+
     /* the rest is of the leader */
     unsigned                      leader:1;
     unsigned                      following:1;  /* the stream */
@@ -188,8 +229,9 @@ struct ngx_http_tbucket_rzone_s {
     unsigned                      crowded:1;    /* too many ids at once */
     unsigned                      skip:1;       /* what the stream has */
     unsigned                      reseed:1;     /* whatever epoch there is */
-    ngx_gw_redis_t               *stream;
-    ngx_event_t                   retry;
+    ngx_gw_redis_t               *stream;       /* its own, or all shards' */
+    ngx_http_tbucket_reading_t    reading;
+    ngx_event_t                   retry;        /* or to look at the stream */
     ngx_msec_t                    asked;        /* for entries, since when */
     ngx_msec_t                    begun;        /* anew in Redis; 0: never */
     ngx_uint_t                    declined;     /* changes, in a row */
@@ -203,8 +245,16 @@ struct ngx_http_tbucket_rzone_s {
     tb_stream_id_t                upcoming;     /* position after a batch */
 
     ngx_http_tbucket_pass_t       scan;         /* what is in Redis */
-    ngx_http_tbucket_pass_t       walk;         /* what is in memory */
+    ngx_http_tbucket_pass_t       walk;         /* what is in memory: all
+                                                   shards at the same time,
+                                                   the first one leads */
+    ngx_uint_t                    walking;      /* replies, of the first */
+    ngx_uint_t                    walked;       /* clients, so far */
+    ngx_uint_t                    known;        /* in the last round */
+    unsigned                      missed:1;     /* not all of this round */
+    unsigned                      again:1;      /* the page; of the first */
     ngx_http_tbucket_save_t       save;
+    ngx_http_tbucket_gathered_t   gathered;     /* of the first one */
     uint32_t                      reported[64]; /* malformed values */
     ngx_uint_t                    nreported;
 
@@ -220,8 +270,9 @@ struct ngx_http_tbucket_redis_s {
     uint64_t                      identity;     /* of this Redis and prefix */
     ngx_gw_redis_script_t         scripts[NGX_HTTP_TBUCKET_SCRIPTS];
 
-    ngx_uint_t                    nzones;
-    ngx_http_tbucket_rzone_t     *zones;
+    ngx_uint_t                    nshards;      /* of each zone */
+    ngx_uint_t                    nzones;       /* times their shards */
+    ngx_http_tbucket_rzone_t     *zones;        /* by zone and shard */
 
     ngx_http_tbucket_scratch_t   *scratch;
     ngx_gw_redis_t               *command;
@@ -243,6 +294,20 @@ struct ngx_http_tbucket_redis_s {
 ngx_int_t ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz,
     ngx_pool_t *pool);
 void ngx_http_tbucket_redis_scripts(ngx_http_tbucket_redis_t *redis);
+
+/* The shard that a client is in. */
+
+ngx_uint_t ngx_http_tbucket_redis_shard(ngx_http_tbucket_redis_t *redis,
+    const void *id, size_t len);
+
+/* Whether this one is polled on the connection for commands. */
+
+#define ngx_http_tbucket_redis_polls(rz)  ((rz)->redis->nshards > 1)
+
+/* Whose stream a command was about. */
+
+#define ngx_http_tbucket_redis_reading(data)                                 \
+    (((ngx_http_tbucket_reading_t *) (data))->rz)
 
 /* Begins a call of a script, with that many keys to follow. */
 
@@ -278,7 +343,10 @@ ngx_uint_t ngx_http_tbucket_redis_is(redisReply *reply, const char *word);
 ngx_int_t ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view,
     redisReply *reply);
 
-/* A full comparison of zone and Redis is due. */
+/* views in a row that may be too old to be judged */
+#define NGX_HTTP_TBUCKET_REDIS_DECLINED  10
+
+/* A full comparison of shard and Redis is due. */
 
 void ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz);
 

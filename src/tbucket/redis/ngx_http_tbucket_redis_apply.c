@@ -65,6 +65,7 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
 {
     char                         error[128];
     ngx_str_t                    id;
+    ngx_uint_t                   shard;
     gw_id_status_t               status;
     ngx_http_tbucket_scratch_t  *scratch;
 
@@ -78,6 +79,19 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
         if (value->type == REDIS_REPLY_STRING) {
             (void) snprintf(error, sizeof(error), "the id %s",
                             gw_id_error(status));
+            ngx_http_tbucket_redis_malformed(rz, name, value, error);
+        }
+
+        return;
+    }
+
+    shard = ngx_http_tbucket_redis_shard(rz->redis, id.data, id.len);
+
+    if (shard != rz->shard) {
+
+        if (value->type == REDIS_REPLY_STRING) {
+            (void) snprintf(error, sizeof(error), "the client's shard is %u",
+                            (unsigned) shard);
             ngx_http_tbucket_redis_malformed(rz, name, value, error);
         }
 

@@ -20,7 +20,8 @@ ngx_int_t ngx_http_tbucket_redis_apply(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_view_t *view);
 
 /*
- * Up to a page of registered clients after *after, which is moved on; *end is
+ * Up to a page of registered clients after *after, which is moved on, of all
+ * shards; *end is
  * set when there are no more.  Bounded work: there may be none, and no end.
  */
 

@@ -15,6 +15,7 @@
 #define NGX_HTTP_TBUCKET_REDIS_EVICTED  10000
 
 
+static uint32_t ngx_http_tbucket_redis_known(ngx_http_tbucket_rzone_t *rz);
 static ngx_int_t ngx_http_tbucket_redis_ask_info(
     ngx_http_tbucket_redis_t *redis, ngx_gw_redis_reply_pt callback,
     void *data);
@@ -56,8 +57,7 @@ ngx_http_tbucket_redis_gone(ngx_http_tbucket_rzone_t *rz,
 
     redis = rz->redis;
 
-    known = atomic_load_explicit(&rz->zone->shared->registry->entries,
-                                 memory_order_relaxed);
+    known = ngx_http_tbucket_redis_known(rz);
 
     if ((uint64_t) view->clients * 2 >= known) {
         rz->gone = NGX_HTTP_TBUCKET_GONE_NOT;
@@ -91,6 +91,20 @@ ngx_http_tbucket_redis_gone(ngx_http_tbucket_rzone_t *rz,
     }
 
     return 1;
+}
+
+
+/* Clients in memory that are in the shard; of several, as last counted. */
+
+static uint32_t
+ngx_http_tbucket_redis_known(ngx_http_tbucket_rzone_t *rz)
+{
+    if (ngx_http_tbucket_redis_polls(rz)) {
+        return (uint32_t) rz->known;
+    }
+
+    return atomic_load_explicit(&rz->zone->shared->registry->entries,
+                                memory_order_relaxed);
 }
 
 
@@ -160,8 +174,7 @@ ngx_http_tbucket_redis_evicted(ngx_http_tbucket_rzone_t *rz)
         ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
                       "tbucket_store: zone \"%V\": redis has evicted clients: "
                       "%uD of %uD are left, it gets them back",
-                      &rz->zone->name, rz->left,
-                      atomic_load(&rz->zone->shared->registry->entries));
+                      &rz->name, rz->left, ngx_http_tbucket_redis_known(rz));
     }
 
     rz->reseed = 1;
@@ -182,9 +195,8 @@ ngx_http_tbucket_redis_removed(ngx_http_tbucket_rzone_t *rz)
 
     ngx_log_error(NGX_LOG_WARN, rz->redis->log, 0,
                   "tbucket_store: zone \"%V\": \"%V\" has gone from redis, "
-                  "with %uD clients, which are removed", &rz->zone->name,
-                  &rz->clients,
-                  atomic_load(&rz->zone->shared->registry->entries));
+                  "with %uD clients, which are removed", &rz->name,
+                  &rz->clients, ngx_http_tbucket_redis_known(rz));
 }
 
 

@@ -12,6 +12,7 @@
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_shards.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
@@ -23,7 +24,7 @@
 #define NGX_HTTP_TBUCKET_REDIS_LARGE   1000     /* in a page, about */
 
 
-/* One zone that is being loaded, or whose last states are saved. */
+/* One shard that is being loaded, or whose last states are saved. */
 
 typedef struct {
     ngx_gw_redis_sync_t       *sync;
@@ -31,6 +32,8 @@ typedef struct {
     ngx_uint_t                 unused;   /* nothing has been counted yet */
     ngx_uint_t                 clients;  /* there were some */
     ngx_uint_t                 secret;   /* of the states is ours */
+    ngx_uint_t                 named;    /* the zone's is that of states */
+    ngx_uint_t                 restored; /* buckets */
     char                       error[NGX_GW_REDIS_REASON];
 } ngx_http_tbucket_rload_t;
 
@@ -41,7 +44,12 @@ static ngx_uint_t ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz);
 static ngx_uint_t ngx_http_tbucket_redis_is_unused(
     ngx_http_tbucket_zone_t *zone);
 static ngx_int_t ngx_http_tbucket_redis_load_zone(
+    ngx_gw_redis_sync_t *sync, ngx_http_tbucket_rzone_t *first);
+static ngx_int_t ngx_http_tbucket_redis_load_number(
     ngx_http_tbucket_rload_t *l);
+static ngx_int_t ngx_http_tbucket_redis_load_shard(
+    ngx_http_tbucket_rload_t *l);
+static void ngx_http_tbucket_redis_unloaded(ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_epoch(
     ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_secret(
@@ -49,12 +57,14 @@ static ngx_int_t ngx_http_tbucket_redis_load_secret(
 static ngx_int_t ngx_http_tbucket_redis_load_clients(
     ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_states(
-    ngx_http_tbucket_rload_t *l, ngx_uint_t *n);
+    ngx_http_tbucket_rload_t *l);
 static redisReply *ngx_http_tbucket_redis_ask(ngx_http_tbucket_rload_t *l,
     size_t most);
 static void ngx_http_tbucket_redis_away(ngx_http_tbucket_redis_t *redis,
     const char *reason);
-static ngx_int_t ngx_http_tbucket_redis_finish_zone(
+static void ngx_http_tbucket_redis_finish_zone(ngx_gw_redis_sync_t *sync,
+    ngx_http_tbucket_rzone_t *first);
+static ngx_int_t ngx_http_tbucket_redis_finish_shard(
     ngx_http_tbucket_rload_t *l);
 
 
@@ -64,7 +74,6 @@ ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
 {
     ngx_uint_t                 i, due;
     ngx_gw_redis_sync_t        sync;
-    ngx_http_tbucket_rload_t   l;
     ngx_http_tbucket_redis_t  *redis;
 
     redis = store->data;
@@ -91,28 +100,13 @@ ngx_http_tbucket_redis_load(ngx_http_tbucket_store_t *store,
         return NGX_OK;
     }
 
-    for (i = 0; i < redis->nzones; i++) {
-        ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
-
-        l.sync = &sync;
-        l.rz = &redis->zones[i];
-
-        if (l.rz->mirror->epoch[0] != '\0'
-            || ngx_http_tbucket_redis_load_zone(&l) != NGX_ERROR)
+    for (i = 0; i < redis->nzones; i += redis->nshards) {
+        if (ngx_http_tbucket_redis_load_zone(&sync, &redis->zones[i])
+            != NGX_OK)
         {
-            continue;
-        }
-
-        if (!ngx_gw_redis_sync_is_open(&sync)) {
             ngx_http_tbucket_redis_away(redis, sync.reason);
             break;
         }
-
-        ngx_http_tbucket_redis_trouble(l.rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM,
-                                       "clients could not be read",
-                                       l.error[0] ? l.error
-                                       : "the reply makes no sense");
-        ngx_http_tbucket_store_down(l.rz->zone, 1);
     }
 
     ngx_gw_redis_sync_close(&sync);
@@ -151,16 +145,19 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
 {
     ngx_str_t                 *prefix;
     size_t                     size;
-    ngx_uint_t                 i;
+    ngx_uint_t                 i, n, shard;
     ngx_http_tbucket_redis_t  *redis;
     ngx_http_tbucket_zone_t  **zones;
+    ngx_http_tbucket_rzone_t  *rz;
 
     redis = store->data;
     redis->log = cycle->log;
+    redis->nshards = store->shards;
 
     zones = store->mcf->zones.elts;
+    n = store->mcf->zones.nelts * redis->nshards;
 
-    size = store->mcf->zones.nelts * sizeof(ngx_http_tbucket_rzone_t);
+    size = n * sizeof(ngx_http_tbucket_rzone_t);
 
     redis->zones = ngx_pcalloc(cycle->pool, size + 1);
     redis->scratch = ngx_palloc(cycle->pool,
@@ -178,22 +175,26 @@ ngx_http_tbucket_redis_prepare(ngx_http_tbucket_store_t *store,
                       | (ngx_crc32_long(prefix->data, prefix->len)
                          + redis->conf.db * 2 + 1);
 
-    for (i = 0; i < store->mcf->zones.nelts; i++) {
-        redis->zones[i].zone = zones[i];
-        redis->zones[i].mirror = zones[i]->shared->mirror;
-        redis->zones[i].redis = redis;
+    for (i = 0; i < n; i++) {
+        rz = &redis->zones[i];
+        shard = i % redis->nshards;
 
-        if (ngx_http_tbucket_redis_keys(&redis->zones[i], cycle->pool)
-            != NGX_OK
-            || (zones[i]->source != NULL
-                && zones[i]->source->create(&redis->zones[i], cycle)
-                   != NGX_OK))
+        rz->zone = zones[i / redis->nshards];
+        rz->shard = shard;
+        rz->first = rz - shard;
+        rz->mirror = &rz->zone->shared->mirror[shard];
+        rz->redis = redis;
+        rz->reading.rz = rz;
+
+        if (ngx_http_tbucket_redis_keys(rz, cycle->pool) != NGX_OK
+            || (rz->zone->source != NULL
+                && rz->zone->source->create(rz, cycle) != NGX_OK))
         {
             return NGX_ERROR;
         }
     }
 
-    redis->nzones = store->mcf->zones.nelts;
+    redis->nzones = n;
 
     return NGX_OK;
 }
@@ -213,10 +214,11 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
 
     if (mirror->store != rz->redis->identity) {
         if (rz->zone->source != NULL && mirror->store != 0) {
-            rz->zone->source->anew(rz->zone);
+            rz->zone->source->anew(rz->zone, rz->shard);
         }
 
         mirror->store = rz->redis->identity;
+        atomic_store(&mirror->agreed, NGX_HTTP_TBUCKET_AGREED_UNKNOWN);
         atomic_store_explicit(&mirror->lost, 0, memory_order_relaxed);
         mirror->epoch[0] = '\0';
         mirror->position.ms = 0;
@@ -251,28 +253,188 @@ ngx_http_tbucket_redis_is_unused(ngx_http_tbucket_zone_t *zone)
 }
 
 
+/* NGX_ERROR: nothing more can be read. */
+
 static ngx_int_t
-ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
+ngx_http_tbucket_redis_load_zone(ngx_gw_redis_sync_t *sync,
+    ngx_http_tbucket_rzone_t *first)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 i, loaded, whole;
+    ngx_http_tbucket_zone_t   *zone;
+    ngx_http_tbucket_rload_t   l;
+
+    ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
+
+    zone = first->zone;
+    l.sync = sync;
+    l.rz = first;
+
+    ngx_time_update();
+
+    l.unused = ngx_http_tbucket_redis_is_unused(zone);
+    l.clients = atomic_load(&zone->shared->registry->entries) != 0;
+
+    loaded = 0;
+    whole = 1;
+    rc = ngx_http_tbucket_redis_load_number(&l);
+
+    /* before any client has a hash */
+
+    for (i = 0; rc == NGX_OK && i < first->redis->nshards && l.unused
+                && zone->source == NULL && !l.named; i++)
+    {
+        l.rz = &first[i];
+        rc = ngx_http_tbucket_redis_load_secret(&l);
+    }
+
+    for (i = 0; rc == NGX_OK && i < first->redis->nshards; i++) {
+        l.rz = &first[i];
+        l.error[0] = '\0';
+
+        if (l.rz->mirror->epoch[0] != '\0') {
+            continue;
+        }
+
+        switch (ngx_http_tbucket_redis_load_shard(&l)) {
+
+        case NGX_OK:
+            loaded++;
+            break;
+
+        case NGX_DECLINED:
+            whole = 0;
+            break;
+
+        default: /* NGX_ERROR */
+            whole = 0;
+
+            if (!ngx_gw_redis_sync_is_open(sync)) {
+                rc = NGX_ERROR;
+                break;
+            }
+
+            ngx_http_tbucket_redis_unloaded(&l);
+        }
+    }
+
+    if (loaded == 0) {
+        return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, first->redis->log, 0,
+                  "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
+                  "buckets restored", &zone->name,
+                  atomic_load(&zone->shared->registry->entries), l.restored);
+
+    if (whole && rc == NGX_OK) {
+        ngx_http_tbucket_store_synced(zone);
+    }
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+ngx_http_tbucket_redis_unloaded(ngx_http_tbucket_rload_t *l)
+{
+    ngx_http_tbucket_redis_trouble(l->rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM,
+                                   "clients could not be read",
+                                   l->error[0] ? l->error
+                                   : "the reply makes no sense");
+    ngx_http_tbucket_store_down(l->rz->zone, 1);
+}
+
+
+/*
+ * Whether Redis has the zone in as many shards, or in none yet.  NGX_DECLINED:
+ * it is not known, or it has not: the workers see to that, and tell.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_number(ngx_http_tbucket_rload_t *l)
+{
+    char                       number[NGX_INT_T_LEN + 1];
+    ngx_int_t                  rc;
+    ngx_uint_t                 agreed, found;
+    redisReply                *reply;
+    ngx_http_tbucket_args_t   *args;
+    ngx_http_tbucket_rzone_t  *first;
+
+    first = l->rz;
+    args = &first->redis->scratch->args;
+
+    *ngx_sprintf((u_char *) number, "%ui", first->redis->nshards) = '\0';
+
+    args->n = 0;
+    ngx_http_tbucket_redis_literal(args, "SET");
+    ngx_http_tbucket_redis_str(args, &first->shards);
+    ngx_http_tbucket_redis_put(args, number, ngx_strlen(number));
+    ngx_http_tbucket_redis_literal(args, "NX");
+
+    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+    if (reply != NULL) {
+        freeReplyObject(reply);
+
+    } else if (!ngx_gw_redis_sync_is_open(l->sync)) {
+        return NGX_ERROR;
+    }
+
+    args->n = 0;
+    ngx_http_tbucket_redis_literal(args, "GET");
+    ngx_http_tbucket_redis_str(args, &first->shards);
+
+    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+
+    if (reply == NULL && !ngx_gw_redis_sync_is_open(l->sync)) {
+        return NGX_ERROR;
+    }
+
+    if (reply == NULL) {
+        ngx_http_tbucket_redis_unloaded(l);
+        return NGX_DECLINED;
+    }
+
+    /* as long as it is not there, nobody has said otherwise */
+
+    agreed = (reply->type == REDIS_REPLY_NIL);
+
+    if (reply->type == REDIS_REPLY_STRING) {
+        rc = ngx_http_tbucket_redis_judge_shards(first, reply, &found);
+        agreed = (rc && found == first->redis->nshards);
+    }
+
+    freeReplyObject(reply);
+
+    if (!agreed) {
+        return NGX_DECLINED;
+    }
+
+    atomic_store(&first->mirror->agreed, NGX_HTTP_TBUCKET_AGREED);
+
+    return NGX_OK;
+}
+
+
+/*
+ * NGX_DECLINED: what memory holds is for the workers to compare, or to give;
+ * NGX_ERROR: there was no answer.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_redis_load_shard(ngx_http_tbucket_rload_t *l)
 {
     ngx_int_t                 rc;
-    ngx_uint_t                restored;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = l->rz->zone;
-    restored = 0;
 
     /* what is not read now is for the workers to compare */
 
     atomic_store(&l->rz->mirror->stale, 1);
 
-    ngx_time_update();
-
-    l->unused = ngx_http_tbucket_redis_is_unused(zone);
-    l->clients = atomic_load(&zone->shared->registry->entries) != 0;
-
     rc = ngx_http_tbucket_redis_load_epoch(l);
-
-    /* what memory holds is for the workers to compare, or to give */
 
     if (rc != NGX_OK) {
         return rc;
@@ -288,20 +450,13 @@ ngx_http_tbucket_redis_load_zone(ngx_http_tbucket_rload_t *l)
 
     if (ngx_http_tbucket_redis_load_clients(l) != NGX_OK
         || (zone->source == NULL
-            && ngx_http_tbucket_redis_load_states(l, &restored) != NGX_OK))
+            && ngx_http_tbucket_redis_load_states(l) != NGX_OK))
     {
         return NGX_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_NOTICE, l->rz->redis->log, 0,
-                  "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
-                  "buckets restored", &zone->name,
-                  atomic_load(&zone->shared->registry->entries), restored);
-
     l->rz->mirror->restored = 1;
     l->rz->mirror->stale = l->clients;
-
-    ngx_http_tbucket_store_synced(zone);
 
     return NGX_OK;
 }
@@ -375,7 +530,10 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
 }
 
 
-/* The hashes of the states are of this secret, so it becomes ours. */
+/*
+ * The hashes of the states are of this secret, so it becomes ours; that of
+ * any other shard is the same, or its hashes are of no use.
+ */
 
 static ngx_int_t
 ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
@@ -388,6 +546,7 @@ ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
 
     args = &l->rz->redis->scratch->args;
     args->n = 0;
+    l->secret = 0;
 
     ngx_http_tbucket_redis_literal(args, "GET");
     ngx_http_tbucket_redis_str(args, &l->rz->secret);
@@ -411,10 +570,15 @@ ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
             secret[i] = (uint8_t) byte;
         }
 
-        if (i == TB_SECRET_SIZE) {
+        if (i == TB_SECRET_SIZE && !l->named) {
             ngx_memcpy(l->rz->zone->shared->secret, secret, TB_SECRET_SIZE);
-            l->secret = 1;
+            l->named = 1;
         }
+
+        l->secret = (i == TB_SECRET_SIZE
+                     && ngx_memcmp(l->rz->zone->shared->secret, secret,
+                                   TB_SECRET_SIZE)
+                        == 0);
     }
 
     freeReplyObject(reply);
@@ -474,8 +638,7 @@ ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
 
 
 static ngx_int_t
-ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l,
-    ngx_uint_t *n)
+ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l)
 {
     char                      cursor[24];
     redisReply               *reply;
@@ -510,8 +673,9 @@ ngx_http_tbucket_redis_load_states(ngx_http_tbucket_rload_t *l,
             return NGX_ERROR;
         }
 
-        *n += ngx_http_tbucket_redis_restore(l->rz, reply->element[1],
-                                             l->secret);
+        l->restored += ngx_http_tbucket_redis_restore(l->rz,
+                                                      reply->element[1],
+                                                      l->secret);
 
         *ngx_cpymem(cursor, reply->element[0]->str, reply->element[0]->len)
             = '\0';
@@ -560,7 +724,6 @@ ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
 {
     ngx_uint_t                 i;
     ngx_gw_redis_sync_t        sync;
-    ngx_http_tbucket_rload_t   l;
     ngx_http_tbucket_redis_t  *redis;
 
     redis = store->data;
@@ -582,30 +745,60 @@ ngx_http_tbucket_redis_finish(ngx_http_tbucket_store_t *store,
         return;
     }
 
-    for (i = 0; i < redis->nzones; i++) {
-        ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
-
-        l.sync = &sync;
-        l.rz = &redis->zones[i];
-
-        if (ngx_http_tbucket_redis_finish_zone(&l) != NGX_OK) {
-            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                          "tbucket_store: the last token states of zone "
-                          "\"%V\" are not saved: %s", &l.rz->zone->name,
-                          l.error[0] ? l.error
-                          : !ngx_gw_redis_sync_is_open(&sync) ? sync.reason
-                          : "the name of the node is in use");
-        }
-
-        ngx_http_tbucket_redis_save_done(l.rz);
+    for (i = 0; i < redis->nzones; i += redis->nshards) {
+        ngx_http_tbucket_redis_finish_zone(&sync, &redis->zones[i]);
     }
 
     ngx_gw_redis_sync_close(&sync);
 }
 
 
+static void
+ngx_http_tbucket_redis_finish_zone(ngx_gw_redis_sync_t *sync,
+    ngx_http_tbucket_rzone_t *first)
+{
+    char                       reason[NGX_GW_REDIS_REASON];
+    ngx_int_t                  rc;
+    ngx_uint_t                 i, told;
+    ngx_http_tbucket_rload_t   l;
+
+    told = 0;
+
+    if (ngx_http_tbucket_redis_disagrees(first, reason)) {
+        return;
+    }
+
+    rc = ngx_http_tbucket_redis_gather_begin(first);
+
+    if (rc == NGX_OK && first->zone->source == NULL) {
+        (void) ngx_http_tbucket_redis_gather(first, UINT64_MAX);
+    }
+
+    for (i = 0; rc == NGX_OK && i < first->redis->nshards; i++) {
+        ngx_memzero(&l, sizeof(ngx_http_tbucket_rload_t));
+
+        l.sync = sync;
+        l.rz = &first[i];
+
+        if (ngx_http_tbucket_redis_finish_shard(&l) != NGX_OK && !told) {
+            ngx_log_error(NGX_LOG_WARN, first->redis->log, 0,
+                          "tbucket_store: the last token states of zone "
+                          "\"%V\" are not saved: %s", &first->zone->name,
+                          l.error[0] ? l.error
+                          : !ngx_gw_redis_sync_is_open(sync) ? sync->reason
+                          : "the name of the node is in use");
+            told = 1;
+        }
+    }
+
+    for (i = 0; i < first->redis->nshards; i++) {
+        ngx_http_tbucket_redis_save_done(&first[i]);
+    }
+}
+
+
 static ngx_int_t
-ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
+ngx_http_tbucket_redis_finish_shard(ngx_http_tbucket_rload_t *l)
 {
     ngx_int_t                  rc;
     redisReply                *reply;
@@ -619,14 +812,6 @@ ngx_http_tbucket_redis_finish_zone(ngx_http_tbucket_rload_t *l)
         && rz->zone->source->finish(l->sync, rz) != NGX_OK)
     {
         return NGX_ERROR;
-    }
-
-    if (ngx_http_tbucket_redis_gather_begin(rz) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (rz->zone->source == NULL) {
-        (void) ngx_http_tbucket_redis_gather(rz, UINT64_MAX);
     }
 
     args->n = 0;

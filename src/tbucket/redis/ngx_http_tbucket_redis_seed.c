@@ -16,12 +16,21 @@
 /* ms until it is looked again whether another node is done */
 #define NGX_HTTP_TBUCKET_REDIS_AGAIN  100
 
+/* ms until the next attempt, if one has come to nothing */
+#define NGX_HTTP_TBUCKET_REDIS_VAIN   100
+
+/* lists that are looked through for one page */
+#define NGX_HTTP_TBUCKET_REDIS_LISTS  16
+
 /* ms between log lines about a zone that was begun anew */
 #define NGX_HTTP_TBUCKET_REDIS_BEGUN  10000
 
 
 static ngx_int_t ngx_http_tbucket_redis_seed_send(
     ngx_http_tbucket_rzone_t *rz);
+static ngx_uint_t ngx_http_tbucket_redis_seed_list(
+    ngx_http_tbucket_rzone_t *rz, uint64_t *after, ngx_uint_t *end);
+static void ngx_http_tbucket_redis_seed_vain(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz);
@@ -94,7 +103,20 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
     rz->after = 0;
 
     if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
-        rz->seeding = 0;
+        ngx_http_tbucket_redis_seed_vain(rz);
+    }
+}
+
+
+/* Without a connection of its own nothing else begins anew. */
+
+static void
+ngx_http_tbucket_redis_seed_vain(ngx_http_tbucket_rzone_t *rz)
+{
+    rz->seeding = 0;
+
+    if (ngx_http_tbucket_redis_polls(rz) && rz->leader) {
+        ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_VAIN);
     }
 }
 
@@ -122,14 +144,15 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
     /* as long as there is an epoch writes go on: it goes before the list */
 
     if (rz->seen[0] == '\0') {
-        n = ngx_http_tbucket_redis_list(rz, &after, scratch->entries, &end);
+        n = ngx_http_tbucket_redis_seed_list(rz, &after, &end);
     }
 
     epoch[0] = '\0';
     end = end && n == 0;
 
     if (end) {
-        ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded);
+        ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded
+                    && atomic_load(&rz->zone->shared->registry->entries) == 0);
     }
 
     ngx_http_tbucket_redis_seed_args(rz, args, epoch);
@@ -145,8 +168,8 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
         ngx_http_tbucket_redis_put(args, scratch->values[i], len);
     }
 
-    if (ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_seeded, rz,
-                             args->n, args->value, args->len)
+    if (ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_seeded,
+                             &rz->reading, args->n, args->value, args->len)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -159,6 +182,39 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
     rz->seeded |= (n > 0);
 
     return NGX_OK;
+}
+
+
+/* A page of those in the shard; as ngx_http_tbucket_redis_list(). */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_seed_list(ngx_http_tbucket_rzone_t *rz,
+    uint64_t *after, ngx_uint_t *end)
+{
+    ngx_uint_t            i, lists, n, some;
+    tb_registry_entry_t  *entries;
+
+    entries = rz->redis->scratch->entries;
+    n = 0;
+
+    for (lists = 0; lists < NGX_HTTP_TBUCKET_REDIS_LISTS; lists++) {
+        some = ngx_http_tbucket_redis_list(rz, after, entries, end);
+
+        for (i = 0; i < some; i++) {
+            if (ngx_http_tbucket_redis_shard(rz->redis, entries[i].id,
+                                             entries[i].len)
+                == rz->shard)
+            {
+                entries[n++] = entries[i];
+            }
+        }
+
+        if (n > 0 || *end) {
+            break;
+        }
+    }
+
+    return n;
 }
 
 
@@ -199,12 +255,14 @@ static void
 ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
 {
-    ngx_http_tbucket_rzone_t  *rz = data;
+    ngx_http_tbucket_rzone_t  *rz;
 
     (void) link;
 
+    rz = ngx_http_tbucket_redis_reading(data);
+
     if (reply == NULL) {
-        rz->seeding = 0;
+        ngx_http_tbucket_redis_seed_vain(rz);
         return;
     }
 
@@ -218,7 +276,7 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
         }
 
         if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
-            rz->seeding = 0;
+            ngx_http_tbucket_redis_seed_vain(rz);
         }
 
         return;
@@ -252,15 +310,19 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
 static void
 ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz)
 {
-    if (rz->begun == 0
-        || (ngx_msec_t) (ngx_current_msec - rz->begun)
+    ngx_http_tbucket_rzone_t  *first;
+
+    first = rz->first;
+
+    if (first->begun == 0
+        || (ngx_msec_t) (ngx_current_msec - first->begun)
            >= NGX_HTTP_TBUCKET_REDIS_BEGUN)
     {
         ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
                       "tbucket_store: zone \"%V\" was begun anew in Redis",
                       &rz->zone->name);
 
-        rz->begun = ngx_max(ngx_current_msec, 1);
+        first->begun = ngx_max(ngx_current_msec, 1);
     }
 
     rz->seeding = 0;

@@ -8,7 +8,9 @@
 #include "src/tbucket/redis/ngx_http_tbucket_redis_store.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_compare.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_load.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_shards.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_sync.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_tokens.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
@@ -22,6 +24,8 @@
 #define NGX_HTTP_TBUCKET_REDIS_PACE  25000
 
 
+static ngx_int_t ngx_http_tbucket_redis_shards(ngx_conf_t *cf,
+    ngx_http_tbucket_store_t *store, ngx_str_t *param);
 static ngx_int_t ngx_http_tbucket_redis_start(
     ngx_http_tbucket_store_t *store, ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_tbucket_redis_start_zone(
@@ -33,11 +37,14 @@ static void ngx_http_tbucket_redis_tick(ngx_event_t *ev);
 static void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz,
     ngx_uint_t hold);
+static void ngx_http_tbucket_redis_drop(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_retry(ngx_event_t *ev);
 static void ngx_http_tbucket_redis_stream_up(ngx_gw_redis_t *link);
 static void ngx_http_tbucket_redis_stream_down(ngx_gw_redis_t *link);
 static void ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link);
 static void ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis);
+static ngx_uint_t ngx_http_tbucket_redis_report_zone(
+    ngx_http_tbucket_rzone_t *first);
 static void ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis);
 
 
@@ -71,9 +78,21 @@ ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
     }
 
     ngx_memzero(&params, sizeof(ngx_gw_redis_params_t));
+    store->shards = 0;
     param = store->params.elts;
 
     for (i = 0; i < store->params.nelts; i++) {
+
+        if (param[i].len > 7 && ngx_strncmp(param[i].data, "shards=", 7) == 0)
+        {
+            if (ngx_http_tbucket_redis_shards(cf, store, &param[i])
+                != NGX_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
 
         switch (ngx_gw_redis_param(cf, &params, &param[i])) {
 
@@ -89,6 +108,8 @@ ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
             return NGX_CONF_ERROR;
         }
     }
+
+    store->shards = ngx_max(store->shards, 1);
 
     rv = ngx_gw_redis_configure(cf, &redis->conf, url, &params);
 
@@ -124,11 +145,45 @@ ngx_http_tbucket_redis_conf(ngx_conf_t *cf,
 }
 
 
+/* A power of two, so that the slot of an id says its shard. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_shards(ngx_conf_t *cf,
+    ngx_http_tbucket_store_t *store, ngx_str_t *param)
+{
+    ngx_int_t  n;
+    ngx_str_t  value;
+
+    value.data = param->data + sizeof("shards=") - 1;
+    value.len = param->len - (sizeof("shards=") - 1);
+
+    if (store->shards != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate \"shards\" parameter");
+        return NGX_ERROR;
+    }
+
+    n = ngx_atoi(value.data, value.len);
+
+    if (n < 1 || n > NGX_HTTP_TBUCKET_REDIS_SHARDS || (n & (n - 1)) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid shards \"%V\", a power of two from 1 to "
+                           "%d is expected", &value,
+                           NGX_HTTP_TBUCKET_REDIS_SHARDS);
+        return NGX_ERROR;
+    }
+
+    store->shards = n;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_tbucket_redis_create_zone(ngx_http_tbucket_zone_t *zone)
 {
-    zone->shared->mirror = ngx_slab_calloc(zone->shpool,
-                                           sizeof(ngx_http_tbucket_mirror_t));
+    zone->shared->mirror = ngx_slab_calloc(zone->shpool, zone->shards
+                                         * sizeof(ngx_http_tbucket_mirror_t));
 
     return zone->shared->mirror ? NGX_OK : NGX_ERROR;
 }
@@ -188,20 +243,30 @@ static ngx_int_t
 ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
     ngx_cycle_t *cycle)
 {
-    rz->stream = ngx_gw_redis_create(cycle->pool, &rz->redis->conf,
-                                     cycle->log);
-
-    if (rz->stream == NULL
-        || ngx_gw_redis_use(rz->stream, &rz->clients) != NGX_OK
-        || ngx_gw_redis_use(rz->redis->command, &rz->clients) != NGX_OK)
+    if (ngx_gw_redis_use(rz->redis->command, &rz->clients) != NGX_OK
+        || ngx_gw_redis_use(rz->redis->command, &rz->shards) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    rz->stream->data = rz;
-    rz->stream->on_up = ngx_http_tbucket_redis_stream_up;
-    rz->stream->on_down = ngx_http_tbucket_redis_stream_down;
-    rz->stream->quiet = 1;
+    if (ngx_http_tbucket_redis_polls(rz)) {
+        rz->stream = rz->redis->command;
+
+    } else {
+        rz->stream = ngx_gw_redis_create(cycle->pool, &rz->redis->conf,
+                                         cycle->log);
+
+        if (rz->stream == NULL
+            || ngx_gw_redis_use(rz->stream, &rz->clients) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        rz->stream->data = rz;
+        rz->stream->on_up = ngx_http_tbucket_redis_stream_up;
+        rz->stream->on_down = ngx_http_tbucket_redis_stream_down;
+        rz->stream->quiet = 1;
+    }
 
     rz->scan.done = 1;
     rz->scan.kind = NGX_HTTP_TBUCKET_TROUBLE_SCAN;
@@ -231,7 +296,11 @@ ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
     for (i = 0; i < redis->nzones; i++) {
         ngx_gw_leader_resign(&redis->zones[i].mirror->leader);
 
-        if (redis->zones[i].stream != NULL) {
+        ngx_http_tbucket_redis_unread(&redis->zones[i]);
+
+        if (redis->zones[i].stream != NULL
+            && !ngx_http_tbucket_redis_polls(&redis->zones[i]))
+        {
             ngx_gw_redis_close(redis->zones[i].stream);
         }
 
@@ -251,7 +320,7 @@ ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
 static void
 ngx_http_tbucket_redis_tick(ngx_event_t *ev)
 {
-    ngx_uint_t                 i, leaving, held;
+    ngx_uint_t                 i, hold, leaving, held;
     ngx_http_tbucket_rzone_t  *rz;
     ngx_http_tbucket_redis_t  *redis;
 
@@ -259,12 +328,20 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
     leaving = ngx_gw_is_leaving();
     held = 0;
 
+    hold = 0;
+
     for (i = 0; i < redis->nzones; i++) {
         rz = &redis->zones[i];
 
-        ngx_http_tbucket_redis_hold(rz, !leaving
-                                    && ngx_gw_leader_claim(&rz->mirror->leader,
-                                               NGX_HTTP_TBUCKET_REDIS_TERM));
+        /* who has the first shard of a zone has all of them */
+
+        if (rz == rz->first) {
+            hold = !leaving
+                   && ngx_gw_leader_claim(&rz->mirror->leader,
+                                          NGX_HTTP_TBUCKET_REDIS_TERM);
+        }
+
+        ngx_http_tbucket_redis_hold(rz, hold);
 
         if (rz->leader) {
             ngx_http_tbucket_redis_inform(redis);
@@ -297,21 +374,33 @@ ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz, ngx_uint_t hold)
     }
 
     if (hold) {
-        ngx_gw_redis_start(rz->stream);
+
+        if (ngx_http_tbucket_redis_polls(rz)) {
+            ngx_post_event(&rz->retry, &ngx_posted_events);
+
+        } else {
+            ngx_gw_redis_start(rz->stream);
+        }
+
         return;
     }
 
-    ngx_gw_leader_resign(&rz->mirror->leader);
-    ngx_gw_redis_close(rz->stream);
+    ngx_http_tbucket_redis_drop(rz);
+}
 
-    if (rz->retry.timer_set) {
-        ngx_del_timer(&rz->retry);
+
+static void
+ngx_http_tbucket_redis_drop(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_gw_leader_resign(&rz->mirror->leader);
+    ngx_http_tbucket_redis_unread(rz);
+
+    if (!ngx_http_tbucket_redis_polls(rz)) {
+        ngx_gw_redis_close(rz->stream);
     }
 
     ngx_http_tbucket_redis_save_done(rz);
 
-    rz->following = 0;
-    rz->seeding = 0;
     rz->reseed = 0;
     rz->gone = NGX_HTTP_TBUCKET_GONE_NOT;
     rz->scan.full = 0;
@@ -324,6 +413,11 @@ ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz)
 {
     if (!ngx_gw_redis_is_up(rz->redis->command)) {
         return;
+    }
+
+    if (rz == rz->first) {
+        ngx_http_tbucket_redis_agree(rz);
+        ngx_http_tbucket_redis_gather_states(rz);
     }
 
     ngx_http_tbucket_redis_compare(rz);
@@ -339,9 +433,16 @@ ngx_http_tbucket_redis_retry(ngx_event_t *ev)
 {
     ngx_http_tbucket_rzone_t  *rz = ev->data;
 
-    if (rz->leader && ngx_gw_redis_is_up(rz->stream)) {
-        ngx_http_tbucket_redis_follow(rz);
+    if (!rz->leader || !ngx_gw_redis_is_up(rz->stream)) {
+        return;
     }
+
+    if (rz->following && ngx_http_tbucket_redis_polls(rz)) {
+        ngx_http_tbucket_redis_wait(rz);
+        return;
+    }
+
+    ngx_http_tbucket_redis_follow(rz);
 }
 
 
@@ -355,14 +456,7 @@ ngx_http_tbucket_redis_stream_up(ngx_gw_redis_t *link)
 static void
 ngx_http_tbucket_redis_stream_down(ngx_gw_redis_t *link)
 {
-    ngx_http_tbucket_rzone_t  *rz = link->data;
-
-    rz->following = 0;
-    rz->seeding = 0;
-
-    if (rz->retry.timer_set) {
-        ngx_del_timer(&rz->retry);
-    }
+    ngx_http_tbucket_redis_unread(link->data);
 }
 
 
@@ -371,6 +465,7 @@ ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
 {
     ngx_uint_t                 i;
     ngx_http_tbucket_redis_t  *redis;
+    ngx_http_tbucket_rzone_t  *rz;
 
     redis = link->data;
     redis->informed = 0;
@@ -379,8 +474,21 @@ ngx_http_tbucket_redis_changed(ngx_gw_redis_t *link)
     ngx_http_tbucket_redis_pending(redis);
 
     for (i = 0; i < redis->nzones; i++) {
-        if (redis->zones[i].zone->source != NULL) {
-            redis->zones[i].zone->source->joined(&redis->zones[i]);
+        rz = &redis->zones[i];
+
+        if (rz->zone->source != NULL) {
+            rz->zone->source->joined(rz);
+        }
+
+        if (rz->leader && ngx_http_tbucket_redis_polls(rz)
+            && !rz->following && !rz->seeding)
+        {
+            ngx_post_event(&rz->retry, &ngx_posted_events);
+        }
+
+        if (rz->leader && rz == rz->first && ngx_gw_redis_is_up(link)) {
+            rz->agreed = 0;
+            ngx_http_tbucket_redis_agree(rz);
         }
     }
 }
@@ -425,10 +533,52 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
                       &redis->conf.name);
     }
 
-    for (i = 0; i < redis->nzones; i++) {
+    for (i = 0; i < redis->nzones; i += redis->nshards) {
         ngx_http_tbucket_store_down(rz[i].zone,
-                         !up || ngx_http_tbucket_redis_is_troubled(&rz[i]));
+                          !up || ngx_http_tbucket_redis_report_zone(&rz[i]));
     }
+}
+
+
+/*
+ * Whether something of the zone does not work, while there is a connection:
+ * of a cluster some nodes may be away.
+ */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_report_zone(ngx_http_tbucket_rzone_t *first)
+{
+    ngx_uint_t    i, n, away;
+    const char   *reason, *why;
+
+    n = first->redis->nshards;
+    away = 0;
+    why = NULL;
+
+    for (i = 0; i < n; i++) {
+        reason = ngx_gw_redis_lacks(first->redis->command, &first[i].clients);
+
+        if (reason != NULL) {
+            away++;
+            why = reason;
+        }
+    }
+
+    if (away > 0 && !atomic_exchange(&first->mirror->away, 1)) {
+        ngx_log_error(NGX_LOG_ERR, first->redis->log, 0,
+                      "tbucket_store: zone \"%V\": %ui of %ui shards cannot "
+                      "be reached: %s", &first->zone->name, away, n, why);
+    }
+
+    if (away == 0 && atomic_exchange(&first->mirror->away, 0)) {
+        ngx_log_error(NGX_LOG_NOTICE, first->redis->log, 0,
+                      "tbucket_store: zone \"%V\": all shards can be reached "
+                      "again", &first->zone->name);
+    }
+
+    return away > 0 || ngx_http_tbucket_redis_any_troubled(first)
+           || atomic_load(&first->mirror->agreed)
+              != NGX_HTTP_TBUCKET_AGREED;
 }
 
 
@@ -454,7 +604,7 @@ ngx_http_tbucket_redis_renew(ngx_http_tbucket_redis_t *redis)
 
     ngx_gw_redis_reconnect(redis->command, NGX_GW_REDIS_DEMOTED);
 
-    for (i = 0; i < redis->nzones; i++) {
+    for (i = 0; redis->nshards == 1 && i < redis->nzones; i++) {
         ngx_gw_redis_reconnect(redis->zones[i].stream, NGX_GW_REDIS_DEMOTED);
     }
 }

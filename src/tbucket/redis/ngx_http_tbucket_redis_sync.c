@@ -1,27 +1,25 @@
 
 /*
- * Keeping a zone in line with Redis.  The stream tells at once which clients
- * were changed through a node.  Pages of what is in Redis, and of what is in
- * memory, are compared all the time, which finds changes made by hand; when
- * the stream has a gap, page follows page.
+ * The stream of a shard, which tells at once which clients were changed
+ * through a node.  The only shard of a zone has a connection of its own, on
+ * which its leader waits for entries.  Several are looked at in turn on the
+ * connection for commands: of a cluster one may be away while others are not.
  */
 
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_sync.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
-#include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_compare.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
 #define NGX_HTTP_TBUCKET_REDIS_BLOCK  1000      /* ms, of XREAD */
+#define NGX_HTTP_TBUCKET_REDIS_POLL   40        /* ms, between XREADs */
 #define NGX_HTTP_TBUCKET_REDIS_BATCH  100       /* entries of the stream */
 
 /* bytes of a batch: ids of 255 bytes, a hundred of them in an entry */
 #define NGX_HTTP_TBUCKET_REDIS_ENTRIES  (NGX_HTTP_TBUCKET_REDIS_BATCH * 65536)
-
-/* views in a row that may be too old to be judged */
-#define NGX_HTTP_TBUCKET_REDIS_DECLINED  10
 
 
 static void ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz);
@@ -29,7 +27,7 @@ static void ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_view_t *view, ngx_uint_t anew);
-static void ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz);
+static void ngx_http_tbucket_redis_idle(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static ngx_int_t ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
@@ -41,20 +39,7 @@ static void ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link,
 static void ngx_http_tbucket_redis_odd(ngx_http_tbucket_rzone_t *rz,
     const char *what, redisReply *reply);
 static void ngx_http_tbucket_redis_later(ngx_http_tbucket_rzone_t *rz);
-
-static void ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz);
-static void ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz);
-static ngx_uint_t ngx_http_tbucket_redis_due(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_pass_t *pass);
-static void ngx_http_tbucket_redis_on_scan(ngx_gw_redis_t *link,
-    redisReply *reply, void *data);
-static void ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link,
-    redisReply *reply, void *data);
-static ngx_int_t ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_pass_t *pass, ngx_http_tbucket_view_t *view,
-    redisReply *reply);
-static void ngx_http_tbucket_redis_round(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_pass_t *pass);
+static void ngx_http_tbucket_redis_lost(ngx_http_tbucket_rzone_t *rz);
 
 
 /* What the stream is like comes first. */
@@ -64,13 +49,34 @@ ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz)
 {
     rz->following = 0;
 
-    if (!rz->seeding) {
+    if (!rz->seeding
+        && atomic_load(&rz->first->mirror->agreed) == NGX_HTTP_TBUCKET_AGREED)
+    {
         ngx_http_tbucket_redis_hello(rz);
     }
 }
 
 
-/* If a command cannot be sent, the link goes down, and comes up again. */
+void
+ngx_http_tbucket_redis_unread(ngx_http_tbucket_rzone_t *rz)
+{
+    rz->following = 0;
+    rz->seeding = 0;
+
+    if (rz->retry.timer_set) {
+        ngx_del_timer(&rz->retry);
+    }
+
+    if (rz->stream != NULL && ngx_http_tbucket_redis_polls(rz)) {
+        ngx_gw_redis_forget(rz->stream, &rz->reading);
+    }
+}
+
+
+/*
+ * If a command cannot be sent on a connection of its own, that goes down, and
+ * comes up again.
+ */
 
 static void
 ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz)
@@ -81,8 +87,12 @@ ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz)
 
     ngx_http_tbucket_redis_read(rz, args, "get");
 
-    (void) ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_hello,
-                                rz, args->n, args->value, args->len);
+    if (ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_hello,
+                             &rz->reading, args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        ngx_http_tbucket_redis_lost(rz);
+    }
 }
 
 
@@ -92,11 +102,14 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
 {
     ngx_int_t                  rc;
     ngx_http_tbucket_view_t    view;
-    ngx_http_tbucket_rzone_t  *rz = data;
+    ngx_http_tbucket_rzone_t  *rz;
 
     (void) link;
 
+    rz = ngx_http_tbucket_redis_reading(data);
+
     if (reply == NULL) {
+        ngx_http_tbucket_redis_lost(rz);
         return;
     }
 
@@ -179,13 +192,15 @@ ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
 }
 
 
-static void
+void
 ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz)
 {
     char                      position[TB_STREAM_ID_SIZE];
     size_t                    len;
+    ngx_msec_t                timeout;
     ngx_http_tbucket_args_t  *args;
 
+    timeout = rz->redis->conf.timeout;
     args = &rz->redis->scratch->args;
     args->n = 0;
 
@@ -195,21 +210,27 @@ ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz)
     ngx_http_tbucket_redis_literal(args, "COUNT");
     ngx_http_tbucket_redis_literal(args, ngx_value(
                                               NGX_HTTP_TBUCKET_REDIS_BATCH));
-    ngx_http_tbucket_redis_literal(args, "BLOCK");
-    ngx_http_tbucket_redis_literal(args, ngx_value(
+
+    if (!ngx_http_tbucket_redis_polls(rz)) {
+        ngx_http_tbucket_redis_literal(args, "BLOCK");
+        ngx_http_tbucket_redis_literal(args, ngx_value(
                                               NGX_HTTP_TBUCKET_REDIS_BLOCK));
+        timeout += NGX_HTTP_TBUCKET_REDIS_BLOCK;
+    }
+
     ngx_http_tbucket_redis_literal(args, "STREAMS");
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_put(args, position, len);
 
     rz->asked = ngx_current_msec;
 
-    (void) ngx_gw_redis_background(rz->stream,
-                                   ngx_http_tbucket_redis_on_entries, rz,
-                                   NGX_HTTP_TBUCKET_REDIS_ENTRIES,
-                                   rz->redis->conf.timeout
-                                   + NGX_HTTP_TBUCKET_REDIS_BLOCK,
-                                   args->n, args->value, args->len);
+    if (ngx_gw_redis_background(rz->stream, ngx_http_tbucket_redis_on_entries,
+                                &rz->reading, NGX_HTTP_TBUCKET_REDIS_ENTRIES,
+                                timeout, args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        ngx_http_tbucket_redis_lost(rz);
+    }
 }
 
 
@@ -217,20 +238,24 @@ static void
 ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
 {
-    ngx_http_tbucket_rzone_t  *rz = data;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = ngx_http_tbucket_redis_reading(data);
 
     if (reply == NULL) {
 
         /* of entries that nobody can read only a comparison gets us past */
 
-        rz->skip = ngx_gw_redis_is_unbound(link);
+        rz->skip |= ngx_gw_redis_is_unbound(link);
+        ngx_http_tbucket_redis_lost(rz);
         return;
     }
 
     if (reply->type == REDIS_REPLY_NIL) {
 
-        if ((ngx_msec_t) (ngx_current_msec - rz->asked)
-            < NGX_HTTP_TBUCKET_REDIS_BLOCK / 2)
+        if (!ngx_http_tbucket_redis_polls(rz)
+            && (ngx_msec_t) (ngx_current_msec - rz->asked)
+               < NGX_HTTP_TBUCKET_REDIS_BLOCK / 2)
         {
             ngx_http_tbucket_redis_trouble(rz,
                                            NGX_HTTP_TBUCKET_TROUBLE_STREAM,
@@ -241,18 +266,28 @@ ngx_http_tbucket_redis_on_entries(ngx_gw_redis_t *link, redisReply *reply,
         }
 
         ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM);
-
-        if (!rz->scan.full && !rz->walk.full) {
-            ngx_http_tbucket_store_synced(rz->zone);
-        }
-
-        ngx_http_tbucket_redis_wait(rz);
+        ngx_http_tbucket_redis_in_line(rz);
+        ngx_http_tbucket_redis_idle(rz);
         return;
     }
 
     if (ngx_http_tbucket_redis_entries(rz, reply) != NGX_OK) {
         ngx_http_tbucket_redis_odd(rz, "the stream cannot be read", reply);
     }
+}
+
+
+/* There are no more entries for now. */
+
+static void
+ngx_http_tbucket_redis_idle(ngx_http_tbucket_rzone_t *rz)
+{
+    if (ngx_http_tbucket_redis_polls(rz)) {
+        ngx_add_timer(&rz->retry, NGX_HTTP_TBUCKET_REDIS_POLL);
+        return;
+    }
+
+    ngx_http_tbucket_redis_wait(rz);
 }
 
 
@@ -294,9 +329,13 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
         return NGX_ERROR;
     }
 
-    (void) ngx_gw_redis_query(rz->stream, ngx_http_tbucket_redis_on_changes,
-                              rz, NGX_HTTP_TBUCKET_REDIS_MOST(args->n),
-                              args->n, args->value, args->len);
+    if (ngx_gw_redis_query(rz->stream, ngx_http_tbucket_redis_on_changes,
+                           &rz->reading, NGX_HTTP_TBUCKET_REDIS_MOST(args->n),
+                           args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        ngx_http_tbucket_redis_lost(rz);
+    }
 
     return NGX_OK;
 }
@@ -356,11 +395,14 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
     ngx_int_t                  rc;
     ngx_uint_t                 gap;
     ngx_http_tbucket_view_t    view;
-    ngx_http_tbucket_rzone_t  *rz = data;
+    ngx_http_tbucket_rzone_t  *rz;
 
     (void) link;
 
+    rz = ngx_http_tbucket_redis_reading(data);
+
     if (reply == NULL) {
+        ngx_http_tbucket_redis_lost(rz);
         return;
     }
 
@@ -412,8 +454,8 @@ ngx_http_tbucket_redis_on_changes(ngx_gw_redis_t *link, redisReply *reply,
     if (gap) {
         ngx_http_tbucket_redis_resync(rz);
 
-    } else if (rc == NGX_OK && !rz->scan.full && !rz->walk.full) {
-        ngx_http_tbucket_store_synced(rz->zone);
+    } else if (rc == NGX_OK) {
+        ngx_http_tbucket_redis_in_line(rz);
     }
 
     ngx_http_tbucket_redis_wait(rz);
@@ -443,239 +485,23 @@ ngx_http_tbucket_redis_later(ngx_http_tbucket_rzone_t *rz)
 }
 
 
-void
-ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz)
+/*
+ * Nothing came of a command.  The loss of a connection of its own is seen to
+ * where that is; here it may be that of one node of several.
+ */
+
+static void
+ngx_http_tbucket_redis_lost(ngx_http_tbucket_rzone_t *rz)
 {
-    if (!rz->following) {
+    if (!ngx_http_tbucket_redis_polls(rz)) {
         return;
     }
 
-    if (ngx_http_tbucket_redis_due(rz, &rz->scan)) {
-        ngx_http_tbucket_redis_scan(rz);
-    }
+    rz->following = 0;
+    rz->seeding = 0;
 
-    if (ngx_http_tbucket_redis_due(rz, &rz->walk)) {
-        ngx_http_tbucket_redis_walk(rz);
-    }
-}
-
-
-/* Rounds of few pages begin no sooner than is needed. */
-
-static ngx_uint_t
-ngx_http_tbucket_redis_due(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_pass_t *pass)
-{
-    if (pass->busy || ngx_http_tbucket_redis_rest(rz, pass->kind)) {
-        return 0;
-    }
-
-    if (pass->done) {
-
-        if (!pass->full
-            && (ngx_msec_t) (ngx_current_msec - pass->begin)
-               < rz->redis->store->interval / 3)
-        {
-            return 0;
-        }
-
-        pass->done = 0;
-        pass->begin = ngx_current_msec;
-        pass->after = 0;
-        ngx_memcpy(pass->cursor, "0", 2);
-    }
-
-    return 1;
-}
-
-
-static void
-ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz)
-{
-    ngx_http_tbucket_args_t  *args;
-
-    args = &rz->redis->scratch->args;
-
-    ngx_http_tbucket_redis_read(rz, args, "scan");
-    ngx_http_tbucket_redis_put(args, rz->scan.cursor,
-                               ngx_strlen(rz->scan.cursor));
-    ngx_http_tbucket_redis_put(args, rz->redis->page,
-                               ngx_strlen(rz->redis->page));
-
-    if (ngx_gw_redis_query(rz->redis->command,
-                           ngx_http_tbucket_redis_on_scan, rz,
-                           NGX_HTTP_TBUCKET_REDIS_MOST(
-                                ngx_atoi((u_char *) rz->redis->page,
-                                         ngx_strlen(rz->redis->page))),
-                           args->n, args->value, args->len)
-        == NGX_OK)
-    {
-        rz->scan.busy = 1;
-    }
-}
-
-
-static void
-ngx_http_tbucket_redis_walk(ngx_http_tbucket_rzone_t *rz)
-{
-    ngx_uint_t                   end, i, n;
-    ngx_http_tbucket_args_t     *args;
-    ngx_http_tbucket_scratch_t  *scratch;
-
-    scratch = rz->redis->scratch;
-    args = &scratch->args;
-
-    rz->next = rz->walk.after;
-
-    n = ngx_http_tbucket_redis_list(rz, &rz->next, scratch->entries, &end);
-
-    if (n == 0) {
-        rz->walk.after = rz->next;
-
-        if (end) {
-            ngx_http_tbucket_redis_round(rz, &rz->walk);
-        }
-
-        return;
-    }
-
-    ngx_http_tbucket_redis_read(rz, args, "get");
-
-    for (i = 0; i < n; i++) {
-        ngx_http_tbucket_redis_put(args, scratch->entries[i].id,
-                                   scratch->entries[i].len);
-    }
-
-    if (ngx_gw_redis_query(rz->redis->command,
-                           ngx_http_tbucket_redis_on_walk, rz,
-                           NGX_HTTP_TBUCKET_REDIS_MOST(n), args->n,
-                           args->value, args->len)
-        == NGX_OK)
-    {
-        rz->walk.busy = 1;
-    }
-}
-
-
-static void
-ngx_http_tbucket_redis_on_scan(ngx_gw_redis_t *link, redisReply *reply,
-    void *data)
-{
-    ngx_http_tbucket_view_t    view;
-    ngx_http_tbucket_rzone_t  *rz = data;
-
-    (void) link;
-
-    rz->scan.busy = 0;
-
-    if (ngx_http_tbucket_redis_page(rz, &rz->scan, &view, reply) != NGX_OK) {
-        return;
-    }
-
-    *ngx_cpymem(rz->scan.cursor, view.cursor.data, view.cursor.len) = '\0';
-
-    if (rz->scan.cursor[0] == '0') {
-        ngx_http_tbucket_redis_round(rz, &rz->scan);
-
-    } else if (rz->scan.full) {
-        ngx_http_tbucket_redis_compare(rz);
-    }
-}
-
-
-static void
-ngx_http_tbucket_redis_on_walk(ngx_gw_redis_t *link, redisReply *reply,
-    void *data)
-{
-    ngx_http_tbucket_view_t    view;
-    ngx_http_tbucket_rzone_t  *rz = data;
-
-    (void) link;
-
-    rz->walk.busy = 0;
-
-    if (ngx_http_tbucket_redis_page(rz, &rz->walk, &view, reply) != NGX_OK) {
-        return;
-    }
-
-    rz->walk.after = rz->next;
-
-    if (rz->walk.full) {
-        ngx_http_tbucket_redis_compare(rz);
-    }
-}
-
-
-/* NGX_OK: a page is done; else it is asked for again. */
-
-static ngx_int_t
-ngx_http_tbucket_redis_page(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_pass_t *pass, ngx_http_tbucket_view_t *view,
-    redisReply *reply)
-{
-    ngx_int_t  rc;
-
-    if (reply == NULL || !rz->leader || !rz->following) {
-        return NGX_DECLINED;
-    }
-
-    rc = ngx_http_tbucket_redis_view(view, reply);
-
-    if (rc == NGX_OK
-        && (view->epoch.len == 0
-            || ngx_strcmp(view->epoch.data, rz->mirror->epoch) != 0))
-    {
-        /* the stream's connection sees to it */
-
-        ngx_http_tbucket_redis_restart(rz);
-        return NGX_DECLINED;
-    }
-
-    if (rc == NGX_OK && ngx_http_tbucket_redis_gone(rz, view)) {
-        return NGX_DECLINED;
-    }
-
-    if (rc == NGX_OK) {
-        ngx_http_tbucket_redis_set_time(rz, view->time);
-        rc = ngx_http_tbucket_redis_apply(rz, view);
-    }
-
-    if (rc == NGX_ERROR) {
-        ngx_http_tbucket_redis_refused(rz, pass->kind,
-                                       "clients cannot be compared", reply);
-        return NGX_ERROR;
-    }
-
-    ngx_http_tbucket_redis_fine(rz, pass->kind);
-
-    if (rc == NGX_OK) {
-        pass->declined = 0;
-
-    } else if (++pass->declined > NGX_HTTP_TBUCKET_REDIS_DECLINED) {
-        pass->declined = 0;
-        ngx_http_tbucket_redis_restart(rz);
-    }
-
-    return rc;
-}
-
-
-/* All pages of a round are done. */
-
-static void
-ngx_http_tbucket_redis_round(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_pass_t *pass)
-{
-    pass->done = 1;
-
-    if (!pass->full) {
-        return;
-    }
-
-    pass->full = 0;
-
-    if (!rz->scan.full && !rz->walk.full) {
-        atomic_store(&rz->mirror->stale, 0);
-        ngx_http_tbucket_store_synced(rz->zone);
+    if (rz->leader) {
+        ngx_http_tbucket_redis_pause(rz, NGX_HTTP_TBUCKET_TROUBLE_STREAM);
+        ngx_http_tbucket_redis_later(rz);
     }
 }

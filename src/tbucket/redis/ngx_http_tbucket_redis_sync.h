@@ -1,6 +1,6 @@
 
 /*
- * The stream of changes, and comparisons of all clients.
+ * The stream of changes of a shard.
  */
 
 
@@ -11,13 +11,17 @@
 #include "src/tbucket/redis/ngx_http_tbucket_redis.h"
 
 
-/* The stream's connection has come up. */
+/* Begins with it, once the connection is there. */
 
 void ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz);
 
-/* Asks for the next pages, as far as they are due. */
+/* Waits for entries, or looks whether there are any. */
 
-void ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz);
+void ngx_http_tbucket_redis_wait(ngx_http_tbucket_rzone_t *rz);
+
+/* Ends it, until it is followed again. */
+
+void ngx_http_tbucket_redis_unread(ngx_http_tbucket_rzone_t *rz);
 
 
 #endif /* NGX_HTTP_TBUCKET_REDIS_SYNC_H */

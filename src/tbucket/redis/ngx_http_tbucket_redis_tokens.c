@@ -1,8 +1,8 @@
 
 /*
  * The states of buckets that are not full: gathered in slices every interval,
- * sent in pages to a key of their own, which then takes the place of the
- * last ones.  Times are Redis', so that a clock that is set at boot does not
+ * dealt to the shards, and sent in pages to a key of their own, which then
+ * takes the place of the last ones.  Times are Redis', so that a clock that is set at boot does not
  * matter.
  */
 
@@ -25,6 +25,11 @@
 #define NGX_HTTP_TBUCKET_REDIS_EXPIRY_MAX  UINT64_C(2592000000)
 
 
+static ngx_uint_t ngx_http_tbucket_redis_saves(ngx_http_tbucket_rzone_t *rz);
+static ngx_uint_t ngx_http_tbucket_redis_is_taken(
+    ngx_http_tbucket_rzone_t *rz);
+static ngx_uint_t ngx_http_tbucket_redis_deal(ngx_http_tbucket_rzone_t *first,
+    uint64_t until);
 static void ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
@@ -81,65 +86,123 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (save->taken || rz->zone->source != NULL
-        || ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE))
+    if (!save->due || rz->first->gathered.gathering
+        || !ngx_http_tbucket_redis_saves(rz))
     {
         return;
     }
 
-    if (!save->gathering) {
-
-        if ((ngx_msec_t) (ngx_current_msec - save->begin)
-            < rz->redis->store->interval)
-        {
-            return;
-        }
-
-        if (ngx_http_tbucket_redis_gather_begin(rz) != NGX_OK) {
-            return;
-        }
-    }
-
-    if (!ngx_http_tbucket_redis_gather(rz, ngx_gw_usec()
-                                           + NGX_HTTP_TBUCKET_REDIS_GATHER))
+    if (save->sent > 0 || save->next != NGX_HTTP_TBUCKET_REDIS_NONE
+        || save->saved)
     {
-        return;
-    }
-
-    if (save->buckets.count > 0 || save->saved) {
         ngx_http_tbucket_redis_stage_states(rz);
+
+    } else {
+        save->due = 0;
     }
 }
 
 
-ngx_int_t
-ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz)
+/* Whether there is anything to gather for. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_saves(ngx_http_tbucket_rzone_t *rz)
 {
-    ngx_http_tbucket_save_t  *save;
+    return rz->following && rz->zone->source == NULL
+           && atomic_load(&rz->mirror->restored) && rz->save.taken == 0
+           && ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE)
+              == 0;
+}
 
-    save = &rz->save;
 
-    if (save->buckets.entries == NULL) {
-        save->buckets.entries = ngx_alloc(NGX_HTTP_TBUCKET_REDIS_SAVED
-                                          * sizeof(tb_emptiest_entry_t),
-                                          rz->redis->log);
-        if (save->buckets.entries == NULL) {
-            return NGX_ERROR;
+/* What a shard has not begun to send by the next time is out of date. */
+
+void
+ngx_http_tbucket_redis_gather_states(ngx_http_tbucket_rzone_t *first)
+{
+    ngx_uint_t                    i, some;
+    ngx_http_tbucket_gathered_t  *all;
+
+    all = &first->gathered;
+
+    if (!all->gathering) {
+
+        if ((ngx_msec_t) (ngx_current_msec - all->begin)
+            < first->redis->store->interval)
+        {
+            return;
+        }
+
+        some = 0;
+
+        for (i = 0; i < first->redis->nshards; i++) {
+
+            /* what is being sent is to be sent whole */
+
+            if (first[i].save.busy && first[i].save.due) {
+                return;
+            }
+
+            some |= ngx_http_tbucket_redis_saves(&first[i]);
+        }
+
+        if (!some || ngx_http_tbucket_redis_gather_begin(first) != NGX_OK) {
+            return;
+        }
+
+        for (i = 0; i < first->redis->nshards; i++) {
+            first[i].save.due = ngx_http_tbucket_redis_saves(&first[i]);
         }
     }
 
-    tb_emptiest_init(&save->buckets, save->buckets.entries,
+    (void) ngx_http_tbucket_redis_gather(first, ngx_gw_usec()
+                                           + NGX_HTTP_TBUCKET_REDIS_GATHER);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *first)
+{
+    ngx_uint_t                    i;
+    tb_emptiest_entry_t          *entries;
+    ngx_http_tbucket_save_t      *save;
+    ngx_http_tbucket_gathered_t  *all;
+
+    all = &first->gathered;
+
+    if (all->buckets.entries == NULL) {
+        entries = ngx_alloc(NGX_HTTP_TBUCKET_REDIS_SAVED
+                            * (sizeof(tb_emptiest_entry_t)
+                               + sizeof(uint16_t)), first->redis->log);
+        if (entries == NULL) {
+            return NGX_ERROR;
+        }
+
+        all->buckets.entries = entries;
+        all->next = (uint16_t *) (entries + NGX_HTTP_TBUCKET_REDIS_SAVED);
+    }
+
+    tb_emptiest_init(&all->buckets, all->buckets.entries,
                      NGX_HTTP_TBUCKET_REDIS_SAVED);
 
-    save->begin = ngx_current_msec;
-    save->gathering = 1;
-    save->slot = 0;
-    save->sent = 0;
-    save->expiry = NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN;
+    all->begin = ngx_current_msec;
+    all->gathering = 1;
+    all->slot = 0;
+    all->dealt = 0;
 
-    /* what a worker has got an answer to is in the bucket by then */
+    for (i = 0; i < first->redis->nshards; i++) {
+        save = &first[i].save;
 
-    save->since = ngx_http_tbucket_redis_time(rz) - rz->redis->store->timeout;
+        save->next = NGX_HTTP_TBUCKET_REDIS_NONE;
+        save->due = 1;
+        save->sent = 0;
+        save->expiry = NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN;
+
+        /* what a worker has got an answer to is in the bucket by then */
+
+        save->since = ngx_http_tbucket_redis_time(&first[i])
+                      - first->redis->store->timeout;
+    }
 
     return NGX_OK;
 }
@@ -148,40 +211,85 @@ ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz)
 void
 ngx_http_tbucket_redis_save_done(ngx_http_tbucket_rzone_t *rz)
 {
-    if (rz->save.buckets.entries != NULL) {
-        ngx_free(rz->save.buckets.entries);
+    if (rz->gathered.buckets.entries != NULL) {
+        ngx_free(rz->gathered.buckets.entries);
     }
 
+    ngx_memzero(&rz->gathered, sizeof(ngx_http_tbucket_gathered_t));
     ngx_memzero(&rz->save, sizeof(ngx_http_tbucket_save_t));
 }
 
 
 ngx_uint_t
-ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz, uint64_t until)
+ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *first, uint64_t until)
 {
-    uint32_t                  n;
-    uint64_t                  now;
-    tb_table_t               *table;
-    tb_limits_t               limits;
-    ngx_http_tbucket_save_t  *save;
+    uint32_t                      n;
+    uint64_t                      now;
+    tb_table_t                   *table;
+    tb_limits_t                   limits;
+    ngx_http_tbucket_gathered_t  *all;
 
-    save = &rz->save;
-    table = rz->zone->shared->table;
-    limits = ngx_http_tbucket_limits(rz->zone, &now);
+    all = &first->gathered;
+    table = first->zone->shared->table;
+    limits = ngx_http_tbucket_limits(first->zone, &now);
 
-    while (tb_table_each(table, &save->slot, &n)) {
+    while (tb_table_each(table, &all->slot, &n)) {
 
         if (ngx_gw_usec() > until) {
             return 0;
         }
 
-        tb_emptiest_gather(&save->buckets, table, save->slot, n, now,
-                           limits);
+        tb_emptiest_gather(&all->buckets, table, all->slot, n, now, limits);
 
-        save->slot += n;
+        all->slot += n;
     }
 
-    save->gathering = 0;
+    if (!ngx_http_tbucket_redis_deal(first, until)) {
+        return 0;
+    }
+
+    all->gathering = 0;
+
+    return 1;
+}
+
+
+/* A registered client's goes with it, any other by the hash. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_deal(ngx_http_tbucket_rzone_t *first, uint64_t until)
+{
+    char                          name[NGX_HTTP_TBUCKET_REDIS_NAME];
+    size_t                        len;
+    ngx_uint_t                    shard;
+    tb_emptiest_entry_t          *entry;
+    ngx_http_tbucket_save_t      *save;
+    ngx_http_tbucket_gathered_t  *all;
+
+    all = &first->gathered;
+    shard = 0;
+
+    for ( /* void */ ; all->dealt < all->buckets.count; all->dealt++) {
+        entry = &all->buckets.entries[all->dealt];
+
+        if (first->redis->nshards > 1) {
+
+            if (all->dealt % 64 == 63 && ngx_gw_usec() > until) {
+                return 0;
+            }
+
+            len = ngx_http_tbucket_redis_name(first, &entry->hash, name);
+
+            shard = (name[0] == '#')
+                    ? entry->hash.lo % first->redis->nshards
+                    : ngx_http_tbucket_redis_shard(first->redis, name, len);
+        }
+
+        save = &first[shard].save;
+
+        all->next[all->dealt] = save->next;
+        save->next = (uint16_t) all->dealt;
+    }
 
     return 1;
 }
@@ -193,25 +301,27 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
 {
     size_t                       len;
     uint64_t                     clock, left, rate;
-    ngx_uint_t                   i, n;
+    ngx_uint_t                   i;
     tb_emptiest_entry_t         *entry;
     ngx_http_tbucket_save_t     *save;
     ngx_http_tbucket_scratch_t  *scratch;
+    ngx_http_tbucket_gathered_t *all;
 
     save = &rz->save;
+    all = &rz->first->gathered;
     scratch = rz->redis->scratch;
     clock = ngx_http_tbucket_redis_time(rz) - ngx_current_msec;
-
-    n = ngx_min(save->buckets.count - save->sent,
-                NGX_HTTP_TBUCKET_REDIS_PAGE);
 
     args->n = 0;
 
     ngx_http_tbucket_redis_literal(args, "HSET");
     ngx_http_tbucket_redis_str(args, &rz->staged);
 
-    for (i = 0; i < n; i++) {
-        entry = &save->buckets.entries[save->sent + i];
+    for (i = 0; i < NGX_HTTP_TBUCKET_REDIS_PAGE
+                && save->next != NGX_HTTP_TBUCKET_REDIS_NONE; i++)
+    {
+        entry = &all->buckets.entries[save->next];
+        save->next = all->next[save->next];
 
         len = ngx_http_tbucket_redis_name(rz, &entry->hash,
                                           scratch->names[i]);
@@ -230,9 +340,9 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
     }
 
     save->expiry = ngx_min(save->expiry, NGX_HTTP_TBUCKET_REDIS_EXPIRY_MAX);
-    save->sent += n;
+    save->sent += i;
 
-    return n;
+    return i;
 }
 
 
@@ -298,6 +408,7 @@ ngx_http_tbucket_redis_stage_states(ngx_http_tbucket_rzone_t *rz)
                              args->n, args->value, args->len)
         != NGX_OK)
     {
+        save->due = 0;
         return;
     }
 
@@ -329,10 +440,12 @@ ngx_http_tbucket_redis_on_stage(ngx_gw_redis_t *link, redisReply *reply,
     /* or of a save that has been given up, with the lead */
 
     if (reply == NULL || !rz->leader || rz->save.sent == 0) {
+        rz->save.due = 0;
         return;
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {
+        rz->save.due = 0;
         (void) ngx_http_tbucket_redis_verdict(rz,
                                       NGX_HTTP_TBUCKET_TROUBLE_SAVE, reply);
         return;
@@ -404,6 +517,9 @@ ngx_http_tbucket_redis_send_save(ngx_http_tbucket_rzone_t *rz,
         == NGX_OK)
     {
         rz->save.busy = 1;
+
+    } else {
+        rz->save.due = 0;
     }
 }
 
@@ -436,6 +552,7 @@ ngx_http_tbucket_redis_on_save(ngx_gw_redis_t *link, redisReply *reply,
 
     save = &rz->save;
     save->busy = 0;
+    save->due = 0;
 
     if (reply == NULL
         || !ngx_http_tbucket_redis_verdict(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE,
@@ -475,7 +592,9 @@ ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
 
     rz->save.taken = 0;
 
-    if (atomic_exchange(&rz->mirror->taken, 0)) {
+    if (atomic_exchange(&rz->mirror->taken, 0)
+        && !ngx_http_tbucket_redis_is_taken(rz))
+    {
         ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
                       "tbucket_store: zone \"%V\": node \"%V\" is ours again, "
                       "token states are saved", &rz->zone->name,
@@ -493,13 +612,17 @@ ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
 static void
 ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
 {
+    ngx_uint_t  told;
+
+    told = ngx_http_tbucket_redis_is_taken(rz);
+
     if (rz->save.taken == 0) {
         rz->save.taken = ngx_max(ngx_current_msec, 1);
     }
 
     if ((ngx_msec_t) (ngx_current_msec - rz->save.taken)
         <= NGX_HTTP_TBUCKET_REDIS_ALIVE + NGX_HTTP_TBUCKET_REDIS_BEAT
-        || atomic_exchange(&rz->mirror->taken, 1))
+        || atomic_exchange(&rz->mirror->taken, 1) || told)
     {
         return;
     }
@@ -508,4 +631,21 @@ ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
                   "tbucket_store: zone \"%V\": token states are not saved: "
                   "node \"%V\" is in use by another nginx, \"node=\" must "
                   "differ", &rz->zone->name, &rz->redis->store->node);
+}
+
+
+/* In one shard at least. */
+
+static ngx_uint_t
+ngx_http_tbucket_redis_is_taken(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_uint_t  i, taken;
+
+    taken = 0;
+
+    for (i = 0; i < rz->redis->nshards; i++) {
+        taken |= atomic_load(&rz->first[i].mirror->taken);
+    }
+
+    return taken;
 }

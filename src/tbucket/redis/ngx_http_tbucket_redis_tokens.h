@@ -28,11 +28,16 @@ ngx_uint_t ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
 void ngx_http_tbucket_redis_save_args(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_args_t *args, const char *mode);
 
-/* Gathers from save->slot on until then (us); whether that was all. */
+/* Begins, and goes on with, what all shards save next, if that is due. */
 
-ngx_uint_t ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *rz,
+void ngx_http_tbucket_redis_gather_states(ngx_http_tbucket_rzone_t *first);
+
+/* Gathers for all shards until then (us); whether that was all. */
+
+ngx_uint_t ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *first,
     uint64_t until);
-ngx_int_t ngx_http_tbucket_redis_gather_begin(ngx_http_tbucket_rzone_t *rz);
+ngx_int_t ngx_http_tbucket_redis_gather_begin(
+    ngx_http_tbucket_rzone_t *first);
 
 /* Nothing is saved any more: frees what gathering took. */
 

@@ -27,7 +27,7 @@ static ngx_uint_t ngx_http_tbucket_redis_is_news(
     ngx_http_tbucket_rzone_t *rz, ngx_http_tbucket_trouble_e kind,
     uint32_t hash);
 static ngx_uint_t ngx_http_tbucket_redis_has_told(
-    ngx_http_tbucket_trouble_t *t, uint32_t hash);
+    ngx_http_tbucket_rzone_t *first, ngx_uint_t kind, uint32_t hash);
 static void ngx_http_tbucket_redis_hide(char *reason, uint8_t *secret);
 
 
@@ -83,7 +83,8 @@ ngx_http_tbucket_redis_trouble(ngx_http_tbucket_rzone_t *rz,
         return;
     }
 
-    atomic_store_explicit(&rz->mirror->troubled, 1, memory_order_relaxed);
+    atomic_store_explicit(&rz->first->mirror->troubled, 1,
+                          memory_order_relaxed);
 
     ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
                   "tbucket_store: zone \"%V\": %s: %s", &rz->zone->name,
@@ -97,6 +98,7 @@ ngx_http_tbucket_redis_fine(ngx_http_tbucket_rzone_t *rz,
 {
     uint64_t                     quiet;
     ngx_http_tbucket_mirror_t   *mirror;
+    ngx_http_tbucket_rzone_t    *first;
     ngx_http_tbucket_trouble_t  *t;
 
     mirror = rz->mirror;
@@ -120,8 +122,11 @@ ngx_http_tbucket_redis_fine(ngx_http_tbucket_rzone_t *rz,
     atomic_store_explicit(&mirror->trouble[kind].active, 0,
                           memory_order_relaxed);
 
+    first = rz->first;
+    mirror = first->mirror;
+
     if (atomic_load_explicit(&mirror->troubled, memory_order_relaxed)
-        && !ngx_http_tbucket_redis_is_troubled(rz)
+        && !ngx_http_tbucket_redis_any_troubled(first)
         && atomic_exchange_explicit(&mirror->troubled, 0,
                                     memory_order_relaxed))
     {
@@ -160,6 +165,21 @@ ngx_http_tbucket_redis_is_troubled(ngx_http_tbucket_rzone_t *rz)
         if (atomic_load_explicit(&rz->mirror->trouble[i].active,
                                  memory_order_relaxed))
         {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_tbucket_redis_any_troubled(ngx_http_tbucket_rzone_t *first)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < first->redis->nshards; i++) {
+        if (ngx_http_tbucket_redis_is_troubled(&first[i])) {
             return 1;
         }
     }
@@ -248,6 +268,14 @@ ngx_http_tbucket_redis_is_news(ngx_http_tbucket_rzone_t *rz,
     t = &rz->mirror->trouble[kind];
 
     active = atomic_exchange_explicit(&t->active, 1, memory_order_relaxed);
+
+    if (rz != rz->first) {
+        atomic_store_explicit(&t->at, ngx_current_msec, memory_order_relaxed);
+    }
+
+    /* what was told is of all shards */
+
+    t = &rz->first->mirror->trouble[kind];
     last = atomic_exchange_explicit(&t->at, ngx_current_msec,
                                     memory_order_relaxed);
 
@@ -280,7 +308,7 @@ ngx_http_tbucket_redis_is_news(ngx_http_tbucket_rzone_t *rz,
 
     for (i = 0; i < NGX_HTTP_TBUCKET_TROUBLES; i++) {
         if (i != kind
-            && ngx_http_tbucket_redis_has_told(&rz->mirror->trouble[i], hash))
+            && ngx_http_tbucket_redis_has_told(rz->first, i, hash))
         {
             return 0;
         }
@@ -290,14 +318,27 @@ ngx_http_tbucket_redis_is_news(ngx_http_tbucket_rzone_t *rz,
 }
 
 
-static ngx_uint_t
-ngx_http_tbucket_redis_has_told(ngx_http_tbucket_trouble_t *t, uint32_t hash)
-{
-    ngx_uint_t  i;
+/* Of a kind that is refused now, in one shard at least. */
 
-    if (!atomic_load_explicit(&t->active, memory_order_relaxed)) {
+static ngx_uint_t
+ngx_http_tbucket_redis_has_told(ngx_http_tbucket_rzone_t *first,
+    ngx_uint_t kind, uint32_t hash)
+{
+    ngx_uint_t                   i, active;
+    ngx_http_tbucket_trouble_t  *t;
+
+    active = 0;
+
+    for (i = 0; i < first->redis->nshards; i++) {
+        active |= atomic_load_explicit(&first[i].mirror->trouble[kind].active,
+                                       memory_order_relaxed);
+    }
+
+    if (!active) {
         return 0;
     }
+
+    t = &first->mirror->trouble[kind];
 
     for (i = 0; i < NGX_HTTP_TBUCKET_REASONS; i++) {
         if (atomic_load_explicit(&t->told[i], memory_order_relaxed) == hash) {

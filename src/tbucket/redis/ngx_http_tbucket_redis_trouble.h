@@ -44,6 +44,11 @@ ngx_msec_t ngx_http_tbucket_redis_rest(ngx_http_tbucket_rzone_t *rz,
 
 ngx_uint_t ngx_http_tbucket_redis_is_troubled(ngx_http_tbucket_rzone_t *rz);
 
+/* Of all shards of a zone, the first of which it is. */
+
+ngx_uint_t ngx_http_tbucket_redis_any_troubled(
+    ngx_http_tbucket_rzone_t *first);
+
 /* Why, for people: in reason of NGX_GW_REDIS_REASON bytes. */
 
 void ngx_http_tbucket_redis_told(ngx_http_tbucket_rzone_t *rz,

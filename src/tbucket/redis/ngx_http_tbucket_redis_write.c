@@ -1,33 +1,63 @@
 
 /*
- * Writes of the API: each is decided and done by one script in Redis.
+ * Writes of the API: each is decided and done by one script in Redis.  No
+ * script can reach several shards, so that an array with clients of some is
+ * tried in all of them before it is done in any.
  */
 
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_write.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_shards.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
+typedef struct ngx_http_tbucket_rwrite_s  ngx_http_tbucket_rwrite_t;
+
+
+/* What goes to one shard. */
+
 typedef struct {
-    ngx_http_tbucket_rzone_t   *rz;
-    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_rwrite_t  *rw;
+    ngx_http_tbucket_rzone_t   *rz;        /* NULL: there is nothing */
+    ngx_uint_t                  n;         /* clients */
+    ngx_uint_t                  created;   /* that were new */
     tb_stream_id_t              seq;       /* of the change, in the stream */
-} ngx_http_tbucket_rwrite_t;
+} ngx_http_tbucket_rpart_t;
 
 
-static void ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw);
-static void ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw);
-static void ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw);
-static void ngx_http_tbucket_redis_sent(ngx_http_tbucket_rwrite_t *rw);
-static void ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rwrite_t *rw,
+struct ngx_http_tbucket_rwrite_s {
+    ngx_http_tbucket_rzone_t   *first;     /* shard of the zone */
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_rpart_t   *parts;     /* by shard */
+    ngx_uint_t                  nparts;    /* that there are */
+    ngx_uint_t                  awaited;   /* answers */
+    ngx_uint_t                  done;      /* parts */
+    unsigned                    trying:1;
+    ngx_int_t                   rc;        /* of what was not done */
+    char                        reason[NGX_GW_REDIS_FATE];
+};
+
+
+static ngx_int_t ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw);
+static void ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw,
+    ngx_uint_t trying);
+static ngx_int_t ngx_http_tbucket_redis_send_one(
+    ngx_http_tbucket_rpart_t *part);
+static ngx_int_t ngx_http_tbucket_redis_send_bulk(
+    ngx_http_tbucket_rpart_t *part);
+static ngx_int_t ngx_http_tbucket_redis_sent(ngx_http_tbucket_rpart_t *part);
+static void ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rpart_t *part,
     char *capacity, char *rate);
+static void ngx_http_tbucket_redis_failed(ngx_http_tbucket_rwrite_t *rw,
+    ngx_int_t rc, const char *reason);
+static void ngx_http_tbucket_redis_ended(ngx_http_tbucket_rwrite_t *rw);
 static void ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
-static void ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
+static void ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rpart_t *part,
     redisReply *reply);
 static ngx_int_t ngx_http_tbucket_redis_outcome(
-    ngx_http_tbucket_rwrite_t *rw, redisReply *reply);
-static ngx_int_t ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
+    ngx_http_tbucket_rpart_t *part, redisReply *reply);
+static ngx_int_t ngx_http_tbucket_redis_value(ngx_http_tbucket_rpart_t *part,
     redisReply *reply);
 
 
@@ -56,14 +86,54 @@ ngx_http_tbucket_redis_persist(ngx_http_tbucket_store_t *store,
         return;
     }
 
-    for (i = 0; redis->zones[i].zone != write->zone; i++) { /* void */ }
+    for (i = 0; redis->zones[i].zone != write->zone; i += redis->nshards) {
+        /* void */
+    }
 
-    rw->rz = &redis->zones[i];
+    rw->first = &redis->zones[i];
     rw->write = write;
     write->data = rw;
 
+    if (ngx_http_tbucket_redis_split(rw) != NGX_OK) {
+        ngx_http_tbucket_written(write, NGX_ERROR, "no memory");
+        return;
+    }
+
     ngx_queue_insert_tail(&redis->pending, &write->queue);
     ngx_http_tbucket_redis_pending(redis);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw)
+{
+    ngx_uint_t                  i, shard;
+    ngx_http_tbucket_redis_t   *redis;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_rpart_t   *part;
+
+    redis = rw->first->redis;
+    write = rw->write;
+
+    rw->parts = ngx_pcalloc(write->pool, redis->nshards
+                                         * sizeof(ngx_http_tbucket_rpart_t));
+    if (rw->parts == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < write->n; i++) {
+        shard = ngx_http_tbucket_redis_shard(redis, write->changes[i].id.data,
+                                             write->changes[i].id.len);
+        part = &rw->parts[shard];
+
+        if (part->n++ == 0) {
+            part->rw = rw;
+            part->rz = &rw->first[shard];
+            rw->nparts++;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -72,8 +142,10 @@ ngx_http_tbucket_redis_persist(ngx_http_tbucket_store_t *store,
 void
 ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
 {
-    ngx_queue_t               *q;
-    ngx_http_tbucket_write_t  *write;
+    char                        reason[NGX_GW_REDIS_REASON];
+    ngx_queue_t                *q;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_rwrite_t  *rw;
 
     if (redis->command->state == NGX_GW_REDIS_ASKING
         || redis->command->state == NGX_GW_REDIS_GREETING)
@@ -86,32 +158,122 @@ ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
         ngx_queue_remove(q);
 
         write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
+        rw = write->data;
 
         if (!ngx_gw_redis_is_up(redis->command)) {
             ngx_http_tbucket_written(write, NGX_ERROR,
                                      redis->command->reason);
 
+        } else if (ngx_http_tbucket_redis_disagrees(rw->first, reason)) {
+            ngx_http_tbucket_written(write, NGX_ERROR, reason);
+
         } else {
-            ngx_http_tbucket_redis_send(write->data);
+            ngx_http_tbucket_redis_send(rw, rw->nparts > 1);
         }
     }
 }
 
 
-static void
-ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw)
-{
-    if (rw->write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
-        ngx_http_tbucket_redis_send_bulk(rw);
+/* All parts at once. */
 
-    } else {
-        ngx_http_tbucket_redis_send_one(rw);
+static void
+ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw, ngx_uint_t trying)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 i;
+    ngx_http_tbucket_rpart_t  *part;
+
+    rw->trying = trying;
+    rw->rc = NGX_OK;
+
+    /* one more, so that it does not end in between */
+
+    rw->awaited = 1;
+
+    for (i = 0; i < rw->first->redis->nshards; i++) {
+        part = &rw->parts[i];
+
+        if (part->n == 0) {
+            continue;
+        }
+
+        rc = (rw->write->kind == NGX_HTTP_TBUCKET_WRITE_BULK)
+             ? ngx_http_tbucket_redis_send_bulk(part)
+             : ngx_http_tbucket_redis_send_one(part);
+
+        if (rc == NGX_OK) {
+            rw->awaited++;
+        }
     }
+
+    ngx_http_tbucket_redis_ended(rw);
 }
 
 
 static void
-ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
+ngx_http_tbucket_redis_failed(ngx_http_tbucket_rwrite_t *rw, ngx_int_t rc,
+    const char *reason)
+{
+    /* what is not known of one is not known of all */
+
+    if (rw->rc != NGX_ABORT) {
+        rw->rc = rc;
+        (void) ngx_cpystrn((u_char *) rw->reason, (u_char *) reason,
+                           NGX_GW_REDIS_FATE);
+    }
+}
+
+
+/* One answer less is awaited; the last one decides how it goes on. */
+
+static void
+ngx_http_tbucket_redis_ended(ngx_http_tbucket_rwrite_t *rw)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_write_t  *write;
+
+    if (--rw->awaited > 0) {
+        return;
+    }
+
+    write = rw->write;
+
+    if (rw->trying) {
+
+        if (rw->rc == NGX_OK) {
+            ngx_http_tbucket_redis_send(rw, 0);
+            return;
+        }
+
+        /* a trial that was not answered has changed nothing, either */
+
+        ngx_http_tbucket_written(write, NGX_ERROR, rw->reason);
+        return;
+    }
+
+    if (rw->rc != NGX_OK) {
+        ngx_http_tbucket_written(write, rw->done > 0 ? NGX_ABORT : rw->rc,
+                                 rw->reason);
+        return;
+    }
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
+        write->created = 0;
+
+        for (i = 0; i < rw->first->redis->nshards; i++) {
+            write->created += rw->parts[i].created;
+        }
+
+        write->updated = write->n - write->created;
+        write->outcome = NGX_HTTP_TBUCKET_UPDATED;
+    }
+
+    ngx_http_tbucket_written(write, NGX_OK, NULL);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
 {
     char                        capacity[GW_NUMBER_SIZE];
     char                        rate[GW_NUMBER_SIZE];
@@ -123,10 +285,10 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_t   *redis;
     ngx_http_tbucket_change_t  *change;
 
-    rz = rw->rz;
+    rz = part->rz;
     redis = rz->redis;
     args = &redis->scratch->args;
-    change = rw->write->changes;
+    change = part->rw->write->changes;
 
     capacity[0] = '\0';
     rate[0] = '\0';
@@ -151,7 +313,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
                                     ngx_http_tbucket_redis_time(rz))] = '\0';
     }
 
-    ngx_http_tbucket_redis_in_force(rw, known[0], known[1]);
+    ngx_http_tbucket_redis_in_force(part, known[0], known[1]);
 
     ngx_http_tbucket_redis_begin(redis, args, NGX_HTTP_TBUCKET_SCRIPT_WRITE,
                                  "5");
@@ -162,7 +324,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_str(args, &rz->patched);
 
     ngx_http_tbucket_redis_str(args,
-                           &ngx_http_tbucket_redis_kinds[rw->write->kind]);
+                       &ngx_http_tbucket_redis_kinds[part->rw->write->kind]);
     ngx_http_tbucket_redis_str(args, &change->id);
     ngx_http_tbucket_redis_put(args, capacity, ngx_strlen(capacity));
     ngx_http_tbucket_redis_put(args, rate, ngx_strlen(rate));
@@ -171,14 +333,14 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_put(args, known[0], ngx_strlen(known[0]));
     ngx_http_tbucket_redis_put(args, known[1], ngx_strlen(known[1]));
 
-    ngx_http_tbucket_redis_sent(rw);
+    return ngx_http_tbucket_redis_sent(part);
 }
 
 
-/* An array, as ids and values in turn. */
+/* An array, as ids and values in turn; or only whether it could be done. */
 
-static void
-ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw)
+static ngx_int_t
+ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rpart_t *part)
 {
     char                       *value;
     size_t                      len;
@@ -188,16 +350,9 @@ ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_write_t   *write;
     ngx_http_tbucket_change_t  *change;
 
-    rz = rw->rz;
-    write = rw->write;
+    rz = part->rz;
+    write = part->rw->write;
     args = &rz->redis->scratch->args;
-
-    value = ngx_pnalloc(write->pool, write->n * TB_CLIENT_VALUE_SIZE);
-
-    if (value == NULL) {
-        ngx_http_tbucket_written(write, NGX_ERROR, "no memory");
-        return;
-    }
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_BULK, "3");
@@ -205,8 +360,29 @@ ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw)
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
 
+    if (part->rw->trying) {
+        ngx_http_tbucket_redis_literal(args, "try");
+        return ngx_http_tbucket_redis_sent(part);
+    }
+
+    value = ngx_pnalloc(write->pool, part->n * TB_CLIENT_VALUE_SIZE);
+
+    if (value == NULL) {
+        ngx_http_tbucket_redis_failed(part->rw, NGX_ERROR, "no memory");
+        return NGX_ERROR;
+    }
+
+    ngx_http_tbucket_redis_literal(args, "do");
+
     for (i = 0; i < write->n; i++) {
         change = &write->changes[i];
+
+        if (ngx_http_tbucket_redis_shard(rz->redis, change->id.data,
+                                         change->id.len)
+            != rz->shard)
+        {
+            continue;
+        }
 
         len = tb_client_print_limits(value, change->capacity, change->rate);
 
@@ -216,34 +392,37 @@ ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rwrite_t *rw)
         value += len;
     }
 
-    ngx_http_tbucket_redis_sent(rw);
+    return ngx_http_tbucket_redis_sent(part);
 }
 
 
-static void
-ngx_http_tbucket_redis_sent(ngx_http_tbucket_rwrite_t *rw)
+static ngx_int_t
+ngx_http_tbucket_redis_sent(ngx_http_tbucket_rpart_t *part)
 {
     ngx_http_tbucket_args_t   *args;
     ngx_http_tbucket_redis_t  *redis;
 
-    redis = rw->rz->redis;
+    redis = part->rz->redis;
     args = &redis->scratch->args;
 
     if (ngx_gw_redis_command(redis->command, ngx_http_tbucket_redis_answered,
-                             rw, args->n, args->value, args->len)
+                             part, args->n, args->value, args->len)
         != NGX_OK)
     {
-        ngx_http_tbucket_written(rw->write, NGX_ERROR,
-                                 redis->command->reason);
+        ngx_http_tbucket_redis_failed(part->rw, NGX_ERROR,
+                                      redis->command->reason);
+        return NGX_ERROR;
     }
+
+    return NGX_OK;
 }
 
 
 /* The limits to complete a change with if those in Redis are malformed. */
 
 static void
-ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rwrite_t *rw, char *capacity,
-    char *rate)
+ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rpart_t *part,
+    char *capacity, char *rate)
 {
     bool                        found;
     tb_hash_t                   h;
@@ -254,12 +433,12 @@ ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rwrite_t *rw, char *capacity,
     capacity[0] = '\0';
     rate[0] = '\0';
 
-    if (rw->write->kind != NGX_HTTP_TBUCKET_WRITE_CHANGE) {
+    if (part->rw->write->kind != NGX_HTTP_TBUCKET_WRITE_CHANGE) {
         return;
     }
 
-    zone = rw->rz->zone;
-    change = rw->write->changes;
+    zone = part->rz->zone;
+    change = part->rw->write->changes;
 
     h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
 
@@ -281,38 +460,41 @@ static void
 ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
 {
-    ngx_http_tbucket_rwrite_t  *rw = data;
+    ngx_http_tbucket_rpart_t  *part = data;
 
     (void) link;
 
     if (reply == NULL) {
-        ngx_http_tbucket_written(rw->write, NGX_ABORT, NULL);
-        return;
+        ngx_http_tbucket_redis_failed(part->rw, NGX_ABORT,
+                                      part->rw->nparts > 1
+                                      ? "a shard gave no answer" : "");
+    } else {
+        ngx_http_tbucket_redis_accepted(part, reply);
     }
 
-    ngx_http_tbucket_redis_accepted(rw, reply);
+    ngx_http_tbucket_redis_ended(part->rw);
 }
 
 
 /* Redis has answered. */
 
 static void
-ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
+ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rpart_t *part,
     redisReply *reply)
 {
     char                       reason[NGX_GW_REDIS_REASON];
     ngx_int_t                  rc;
     ngx_http_tbucket_rzone_t  *rz;
 
-    rz = rw->rz;
-    rc = ngx_http_tbucket_redis_outcome(rw, reply);
+    rz = part->rz;
+    rc = ngx_http_tbucket_redis_outcome(part, reply);
 
     switch (rc) {
 
     case NGX_OK:
         ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_WRITE);
-        reason[0] = '\0';
-        break;
+        part->rw->done++;
+        return;
 
     case NGX_DECLINED:
         reason[0] = '\0';
@@ -333,7 +515,7 @@ ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
         }
     }
 
-    ngx_http_tbucket_written(rw->write, rc, reason);
+    ngx_http_tbucket_redis_failed(part->rw, rc, reason);
 }
 
 
@@ -344,13 +526,13 @@ ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rwrite_t *rw,
  */
 
 static ngx_int_t
-ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
+ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rpart_t *part,
     redisReply *reply)
 {
     redisReply                *word;
     ngx_http_tbucket_write_t  *write;
 
-    write = rw->write;
+    write = part->rw->write;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
         return NGX_ABORT;
@@ -372,8 +554,12 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
         return NGX_ERROR;
     }
 
+    if (part->rw->trying) {
+        return ngx_http_tbucket_redis_is(word, "FINE") ? NGX_OK : NGX_ABORT;
+    }
+
     if (ngx_http_tbucket_redis_is(word, "RANGE")
-        && ngx_http_tbucket_redis_value(rw, reply) == NGX_OK)
+        && ngx_http_tbucket_redis_value(part, reply) == NGX_OK)
     {
         write->outcome = NGX_HTTP_TBUCKET_TOKENS_RANGE;
         return NGX_DECLINED;
@@ -381,7 +567,7 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
 
     if (reply->elements < 2
         || reply->element[1]->type != REDIS_REPLY_STRING
-        || !tb_stream_id_parse(&rw->seq, reply->element[1]->str,
+        || !tb_stream_id_parse(&part->seq, reply->element[1]->str,
                                reply->element[1]->len))
     {
         return NGX_ABORT;
@@ -392,14 +578,12 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
         if (reply->elements != 3
             || reply->element[2]->type != REDIS_REPLY_INTEGER
             || reply->element[2]->integer < 0
-            || reply->element[2]->integer > (long long) write->n)
+            || reply->element[2]->integer > (long long) part->n)
         {
             return NGX_ABORT;
         }
 
-        write->created = reply->element[2]->integer;
-        write->updated = write->n - write->created;
-        write->outcome = NGX_HTTP_TBUCKET_UPDATED;
+        part->created = reply->element[2]->integer;
 
         return NGX_OK;
     }
@@ -412,14 +596,14 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rwrite_t *rw,
     write->outcome = ngx_http_tbucket_redis_is(word, "NEW")
                      ? NGX_HTTP_TBUCKET_CREATED : NGX_HTTP_TBUCKET_UPDATED;
 
-    return ngx_http_tbucket_redis_value(rw, reply);
+    return ngx_http_tbucket_redis_value(part, reply);
 }
 
 
 /* The value that the script has come to: NGX_OK or NGX_ABORT. */
 
 static ngx_int_t
-ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
+ngx_http_tbucket_redis_value(ngx_http_tbucket_rpart_t *part,
     redisReply *reply)
 {
     redisReply                  *value;
@@ -433,7 +617,7 @@ ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
     }
 
     value = reply->element[2];
-    scratch = rw->rz->redis->scratch;
+    scratch = part->rz->redis->scratch;
 
     if (gw_record_read(&scratch->reader, &tb_client_limits, &scratch->client,
                        value->str, value->len)
@@ -442,7 +626,7 @@ ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
         return NGX_ABORT;
     }
 
-    change = rw->write->changes;
+    change = part->rw->write->changes;
 
     change->capacity = scratch->client.capacity;
     change->rate = scratch->client.rate;
@@ -453,24 +637,27 @@ ngx_http_tbucket_redis_value(ngx_http_tbucket_rwrite_t *rw,
 
 ngx_uint_t
 ngx_http_tbucket_redis_is_latest(ngx_http_tbucket_write_t *write,
-    const tb_hash_t *h)
+    const ngx_str_t *id, const tb_hash_t *h)
 {
     tb_recent_t                *recent;
+    ngx_http_tbucket_rpart_t   *part;
     ngx_http_tbucket_rwrite_t  *rw;
 
     rw = write->data;
-    recent = &rw->rz->mirror->recent;
+    part = &rw->parts[ngx_http_tbucket_redis_shard(rw->first->redis, id->data,
+                                                   id->len)];
+    recent = &part->rz->mirror->recent;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
-        tb_recent_raise(recent, &rw->seq);
+        tb_recent_raise(recent, &part->seq);
     }
 
-    if (!tb_recent_allows(recent, h->lo, &rw->seq)) {
+    if (!tb_recent_allows(recent, h->lo, &part->seq)) {
         return 0;
     }
 
     if (write->kind != NGX_HTTP_TBUCKET_WRITE_BULK) {
-        tb_recent_note(recent, h->lo, &rw->seq);
+        tb_recent_note(recent, h->lo, &part->seq);
     }
 
     return 1;

@@ -14,7 +14,7 @@
 void ngx_http_tbucket_redis_persist(ngx_http_tbucket_store_t *store,
     ngx_http_tbucket_write_t *write);
 ngx_uint_t ngx_http_tbucket_redis_is_latest(ngx_http_tbucket_write_t *write,
-    const tb_hash_t *h);
+    const ngx_str_t *id, const tb_hash_t *h);
 
 /* Sees to the writes that wait for a connection, whatever came of it. */
 

@@ -1,0 +1,301 @@
+# shards=N: the clients of a zone, what happens to them, their tokens and the
+# buckets that all nodes share are spread over N hash tags, and nobody sees a
+# difference but who counts keys.
+
+use v5.28;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Clients qw(:store);
+use Gateway;
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+
+sub text
+{
+    my ($r, %o) = @_;
+
+    my $store = $o{store} // '';
+    my $n = $o{shards} // 4;
+    $store .= ' timeout=5s' if $store !~ /timeout=/;
+    $store .= ' interval=300ms' if $store !~ /interval=/;
+
+    return stored((ref $r ? $r->url : $r) . " shards=$n $store", %o);
+}
+
+sub start { my ($r, %o) = @_;
+            return gateway(text($r, %o), workers => $o{workers} // 2) }
+
+
+# CRC16 as it is of clusters: the shard of an id is its slot, modulo N.
+
+sub shard
+{
+    my ($id, $n) = @_;
+
+    my $crc = 0;
+    for my $byte (unpack 'C*', $id) {
+        $crc ^= $byte << 8;
+        $crc = ($crc & 0x8000 ? $crc << 1 ^ 0x1021 : $crc << 1) & 0xffff
+            for 1 .. 8;
+    }
+    return $crc % $n;
+}
+
+sub value { sprintf('{"capacity":%s,"rate_per_sec":%s}', @_) }
+sub key   { my ($shard, $what) = @_; "tbucket:{clients.$shard}:$what" }
+
+sub there
+{
+    my ($r, $id, $n) = @_;
+
+    return $r->command('HGET', key(shard($id, $n // 4), 'clients'), $id);
+}
+
+sub array
+{
+    my ($g, @ids) = @_;
+
+    return api($g, 'POST', '/clients',
+               [map { { client_id => $_, capacity => 9, rate_per_sec => 1 } }
+                @ids]);
+}
+
+
+subtest 'clients are spread by their ids' => sub {
+    my $r = redis();
+    my $g = start($r);
+    my $h = start($r, store => 'node=h');
+
+    is(shard('123456789', 16384), 0x31c3 % 16384, 'CRC16 as Redis has it');
+
+    is(put($g, "c$_", 5, 0.001), 201, "c$_ is written") for 1 .. 20;
+    is(scalar(grep { there($r, "c$_") eq value(5, 0.001) } 1 .. 20), 20,
+       'each is where its id says');
+    ok(!$r->command('EXISTS', 'tbucket:{clients}:clients'), 'and only there');
+    is($r->command('GET', 'tbucket:{clients}:shards'), 4,
+       'Redis knows how many there are');
+    is(scalar(grep { $r->command('HLEN', key($_, 'clients')) > 0
+                     && $r->command('XLEN', key($_, 'changes')) > 0 } 0 .. 3),
+       4, 'each shard has some, and its changes');
+
+    my $begin = time;
+    is(put($g, 'new', 6, 1), 201, 'one more');
+    ok(wait_for(sub { client_of($h, 'new') }), 'comes to the other gateway');
+    cmp_ok(time - $begin, '<', 1, 'soon');
+
+    my $created = array($g, map { "b$_" } 1 .. 100);
+    is($created->{code}, 200, 'an array') or diag($created->{body});
+    is_deeply(decode_json($created->{body}),
+              { created => 100, updated => 0 }, 'of new ones');
+    is_deeply(decode_json(array($g, map { "b$_" } 51 .. 110)->{body}),
+              { created => 10, updated => 50 }, 'and of others');
+    ok(wait_for(sub { keys %{ registered($h) } == 131 }), 'comes, too');
+    is(keys %{ registered($g) }, 131, 'and is known where it was written');
+
+    $r->command('HSET', key(shard('hand', 4), 'clients'), 'hand',
+                value(3, 1));
+    ok(wait_for(sub { client_of($_, 'hand') }), 'so does one by hand')
+        for $g, $h;
+    $r->command('HDEL', key(shard('hand', 4), 'clients'), 'hand');
+    ok(wait_for(sub { !client_of($_, 'hand') }), 'and its end') for $g, $h;
+
+    my $wrong = (shard('astray', 4) + 1) % 4;
+    $r->command('HSET', key($wrong, 'clients'), 'astray', value(3, 1));
+    $g->wait_log(qr/value of "astray" in "tbucket:\{clients.$wrong\}:clients" is skipped: the client's shard is/);
+    ok(!client_of($g, 'astray'), 'in another shard it counts for nothing');
+
+    is(api($g, 'PATCH', '/clients/new', { capacity => 8 })->{code}, 200,
+       'a change');
+    is(api($g, 'DELETE', '/clients/b1')->{code}, 204, 'an end');
+    is(api($g, 'DELETE', '/clients/b1')->{code}, 404, 'of which there is one');
+    is(api($g, 'POST', '/clients', { client_id => 'new', capacity => 1,
+           rate_per_sec => 1 })->{code}, 409, 'a conflict');
+    ok(wait_for(sub { !client_of($h, 'b1')
+                      && client_of($h, 'new')->{capacity} == 8 }),
+       'all of it comes');
+
+    $h->stop;
+    $h->start;
+    is(keys %{ registered($h) }, 130, 'a start reads all shards');
+
+    # how many go into Redis again
+
+    $r->command('FLUSHALL');
+    ok(wait_for(sub { put($g, 'after', 1, 1) =~ /^20/ }), 'what is lost');
+    wait_for(sub { 131 == eval { my $n = 0; $n += $r->command('HLEN',
+                                     key($_, 'clients')) for 0 .. 3; $n } });
+    my $n = 0;
+    $n += $r->command('HLEN', key($_, 'clients')) for 0 .. 3;
+    is($n, 131, 'is given back');
+    is(scalar(() = $g->log . $h->log =~ /was begun anew/g), 1,
+       'of which there is a line') or diag($g->log . $h->log);
+    ok(wait_for(sub { store_up($_) eq '1' }), 'the store is up') for $g, $h;
+
+    is($_->quit, 0, 'a graceful stop ends') for $g, $h;
+    unlike($g->log . $h->log, qr/alert|exited on signal/, 'cleanly');
+};
+
+
+subtest 'drained buckets stay drained' => sub {
+    for my $shards (1, 4, 32) {
+        my $r = redis();
+        my $g = start($r, shards => $shards);
+
+        put($g, "r$_", 8, 0.001) for 1 .. 10;
+        admitted($g, "r$_", 10), admitted($g, "u$_", 12) for 1 .. 10;
+        $g->stop;
+        $g->start;
+        is(scalar(grep { admitted($g, "r$_", 3) == 0 } 1 .. 10), 10,
+           "shards=$shards: of clients");
+        is(scalar(grep { admitted($g, "u$_", 3) == 0 } 1 .. 10), 10,
+           'and of others');
+
+        is(api($g, 'PATCH', '/clients/r1', { tokens => 5 })->{code}, 200,
+           'tokens are set');
+        sleep(1);
+        $g->kill;
+        sleep(0.5);
+        $g->start;
+        is(admitted($g, 'r1', 10), 5, 'safely');
+        is(scalar(grep { admitted($g, "u$_", 3) == 0 } 1 .. 10), 10,
+           'as the others are');
+        is($g->quit, 0, 'a graceful stop ends');
+    }
+};
+
+
+subtest 'another number of shards' => sub {
+    my $r = redis();
+    my $g = start($r, shards => 4);
+    my $h = start($r, shards => 8, store => 'node=h');
+
+    # nobody has clients yet: the last one says how many there are
+
+    ok(wait_for(sub { $r->command('GET', 'tbucket:{clients}:shards') == 8 }),
+       'takes the place of one without clients');
+    ok(wait_for(sub { store_up($h) eq '1' }), 'and is used');
+    $g->quit;
+    is(put($h, 'a', 5, 1), 201, 'a client');
+    is(there($r, 'a', 8), value(5, 1), 'is in its shard');
+
+    $g->start;
+    $g->wait_log(qr/zone "clients" does not use redis: it has the zone in 8 shards, and not in 4/);
+    is(put($g, 'b', 5, 1), 503, 'is refused where there are clients');
+    like(api($g, 'PUT', '/clients/b', { capacity => 5, rate_per_sec => 1 })
+         ->{body}, qr/it has the zone in 8 shards, and not in 4/,
+         'with the reason');
+    ok(wait_for(sub { store_up($g) eq '0' }), 'the store is not up');
+    sleep(2);
+    is(count($g, qr/does not use redis/), 1, 'with one line');
+    is(admitted($g, 'x', 12), 10, 'limits go on');
+
+    is($g->quit, 0, 'a graceful stop ends');
+    is(scalar(@{ $r->command('KEYS', '*tokens*') }), 0, 'and saves nothing');
+
+    # as nginx's own reload has it
+
+    ok(!$h->reload(text($r, shards => 2, store => 'node=h')),
+       'a reload is refused');
+    like($h->log, qr/\[emerg\].*"shards=2" of "tbucket_store" cannot take the place of "shards=8" as long as zone "clients" has clients/,
+         'with the reason');
+    is(api($h, 'DELETE', '/clients/a')->{code}, 204, 'without clients');
+    ok($h->reload(text($r, shards => 2, store => 'node=h')), 'it is not');
+    ok(wait_for(sub { put($h, 'a', 5, 1) =~ /^20/ }), 'and is used');
+    is(there($r, 'a', 2), value(5, 1), 'with its shards');
+    is($r->command('GET', 'tbucket:{clients}:shards'), 2, 'as Redis knows');
+
+    $r->command('SET', 'tbucket:{clients}:shards', 'many');
+    $h->wait_log(qr/does not use redis: "tbucket:\{clients\}:shards" is no number of shards/);
+    $r->command('DEL', 'tbucket:{clients}:shards');
+    $h->wait_log(qr/zone "clients" uses redis again/);
+    ok(wait_for(sub { put($h, 'b', 5, 1) =~ /^20/ }), 'writes go on');
+    is($h->quit, 0, 'a graceful stop ends');
+    unlike($g->log . $h->log, qr/alert|exited on signal/, 'cleanly');
+};
+
+
+subtest 'an array is tried before it is done' => sub {
+    my $r = redis();
+    my $g = start($r, shards => 8, store => 'timeout=1s');
+    my @ids = map { "c$_" } 1 .. 40;
+
+    is(array($g, @ids)->{code}, 200, 'of clients in many shards');
+
+    # one of them is not whole, or is of a wrong type
+
+    my $bad = key(shard('d1', 8), 'clients');
+    $r->command('RENAME', $bad, 'aside');
+    $r->command('SET', $bad, 'x');
+    my $a = array($g, map { "d$_" } 1 .. 40);
+    is($a->{code}, 503, 'a shard that would refuse');
+    like($a->{body}, qr/WRONGTYPE/, 'with the reason');
+    is(scalar(grep { $_ ne $bad && grep { /^d/ } @{ $r->command('HKEYS', $_) } }
+              map { key($_, 'clients') } 0 .. 7), 0, 'has nothing changed');
+    $r->command('RENAME', 'aside', $bad);
+
+    $r->command('CONFIG', 'SET', 'maxmemory', 1);
+    $a = array($g, map { "d$_" } 1 .. 40);
+    is($a->{code}, 503, 'a Redis without memory');
+    like($a->{body}, qr/OOM/, 'with the reason');
+    $r->command('CONFIG', 'SET', 'maxmemory', 0);
+    is(scalar(grep { grep { /^d/ } @{ $r->command('HKEYS', $_) } }
+              map { key($_, 'clients') } 0 .. 7), 0, 'has nothing changed');
+    ok(wait_for(sub { array($g, map { "d$_" } 1 .. 40)->{code} == 200 }),
+       'it is done when it can be');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+
+subtest 'scope=global' => sub {
+    my $r = redis();
+    my @g = map { start($r, shards => 8, store => "node=$_",
+                        zone => 'rate=10r/d capacity=20 scope=global') } 1 .. 3;
+
+    wait_for(sub { get($_, '/metrics')->{body} =~ /^tbucket_lease_nodes\S* 3$/m })
+        for @g;
+
+    # what one of them has leased and does not use goes back
+
+    my %sum;
+    for my $g (@g) {
+        $sum{$_} += admitted($g, $_, 15) for map { "k$_" } 1 .. 12;
+        sleep(0.7);
+    }
+    is_deeply(\%sum, { map { ("k$_" => 20) } 1 .. 12 },
+              'each client has one bucket on all nodes');
+
+    my %tag;
+    $tag{$_ =~ /\{(.*?)\}/ ? $1 : ''}++
+        for @{ $r->command('KEYS', 'tbucket:*:bucket:*') };
+    cmp_ok(scalar(keys %tag), '>', 3, 'they are spread');
+
+    is(put($g[0], 'own', 5, 0.001), 201, 'a client');
+    ok(wait_for(sub { client_of($g[2], 'own') }), 'is known to all');
+    my $sum = 0;
+    $sum += admitted($_, 'own', 6) for @g;
+    is($sum, 5, 'and has one bucket');
+    is(api($g[1], 'PATCH', '/clients/own', { tokens => 3 })->{code}, 200,
+       'tokens');
+    $sum = 0;
+    $sum += admitted($_, 'own', 6) for @g;
+    is($sum, 3, 'are set for all');
+
+    # Redis loses one shard's node, as it were: no bucket is full again
+
+    $r->command('DEL', @{ $r->command('KEYS', 'tbucket:{clients.0}:*') });
+    sleep(1.5);
+    $sum = 0;
+    for my $key (map { "k$_" } 1 .. 12) {
+        $sum += admitted($_, $key, 15) for @g;
+    }
+    cmp_ok($sum, '<=', 1, 'what is lost fills no bucket');
+    is($_->quit, 0, 'a graceful stop ends') for @g;
+    unlike($_->log, qr/alert|exited on signal/, 'cleanly') for @g;
+};
+
+
+done_testing();
