@@ -13,7 +13,9 @@ use Test::More;
 use constant { DATA => 0, HEADERS => 1, RST => 3, SETTINGS => 4, GOAWAY => 7,
                WINDOW => 8, END_STREAM => 1, END_HEADERS => 4 };
 
-my $g = gateway(<<'END');
+my $b = backend(name => 'b');
+my $g = gateway(<<'END' =~ s/%%BACKEND%%/$b->address/er);
+    tbucket_zone $arg_key zone=flight:64k inflight=2;
     tbucket_zone $arg_key zone=z:64k rate=1r/h capacity=2;
     server {
         listen 127.0.0.1:%%PORT%% http2;
@@ -21,6 +23,8 @@ my $g = gateway(<<'END');
         tbucket zone=z;
         try_files /none @ok;
         location @ok { return 204; }
+        location /flight { tbucket zone=flight; tbucket_headers ietf;
+                           proxy_pass http://%%BACKEND%%; }
         location /page { error_page 429 @page; try_files /none @ok; }
         location @page { return 200 "page"; }
     }
@@ -137,6 +141,39 @@ subtest 'streams at once' => sub {
     is_deeply([map { $_->{body} } grep { $_->{code} == 429 } values %$got],
               [($json) x 8],
               'the others get the whole refusal');
+};
+
+subtest 'streams in flight' => sub {
+    my $c = connection();
+
+    syswrite($c->{sock}, join '', map {
+        headers($_, 1, fields('GET', '/flight?key=a&action=hang'))
+    } 1, 3);
+    ok(wait_for(sub { (() = $b->requests) == 2 }), 'two streams are under way');
+
+    syswrite($c->{sock}, headers(5, 1, fields('GET', '/flight?key=a')));
+    is(answers($c, 5)->{5}{code}, 429, 'a third is refused');
+
+    syswrite($c->{sock}, frame(RST, 0, 1, pack('N', 8)));
+
+    my $stream = 5;
+    ok(wait_for(sub {
+        $stream += 2;
+        syswrite($c->{sock}, headers($stream, 1,
+                                     fields('GET', '/flight?key=a')));
+        return answers($c, $stream)->{$stream}{code} == 200;
+    }), 'a stream that is reset gives its place back');
+    close($c->{sock});
+
+    my $d = connection();
+    ok(wait_for(sub {
+        my $n = 1 + 4 * ($stream += 2);
+        syswrite($d->{sock}, join '', map {
+            headers($_, 1, fields('GET', '/flight?key=a&delay=0.05'))
+        } $n, $n + 2);
+        my $got = answers($d, $n, $n + 2);
+        return $got->{$n}{code} == 200 && $got->{$n + 2}{code} == 200;
+    }), 'so does a connection that is closed, all of its streams');
 };
 
 subtest 'HEAD' => sub {

@@ -28,6 +28,10 @@ my $http = <<"END";
         location /page { error_page 404 = \@moved; try_files /none =404; }
         location /both { tbucket zone=z; tbucket zone=rate;
                          proxy_read_timeout 60s; proxy_pass http://b; }
+        location /up { proxy_http_version 1.1;
+                       proxy_set_header Upgrade \$http_upgrade;
+                       proxy_set_header Connection upgrade;
+                       proxy_read_timeout 60s; proxy_pass http://b; }
         location /none { tbucket_dry_run on; proxy_pass http://b; }
         location /metrics { tbucket off; tbucket_metrics; }
     }
@@ -114,6 +118,14 @@ for (1 .. 5) {
 }
 
 used_is(0, 'a connection that is kept holds no place');
+
+$c[0] = begin('/up?key=a&status=101&size=0',
+              "Upgrade: chat\r\nConnection: upgrade\r\n");
+$c[0]->send('hello');
+used_is(1, 'a connection that is upgraded holds its place');
+undef @c;
+used_is(0, 'until it is closed');
+like($g->access_log, qr{/up\?\S+ HTTP/1.1" 101 }, 'upgraded it was');
 
 $c[0] = begin('/moved?key=a&action=hang');
 used_is(1, 'a request that is redirected inside has one place');

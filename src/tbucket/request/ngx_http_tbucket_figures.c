@@ -49,8 +49,7 @@ ngx_http_tbucket_spend_time(ngx_http_tbucket_charge_t *c, uint64_t left)
         }
 
         return ngx_http_tbucket_seconds(tb_limits_time(c->result.limits,
-                                          (left * TB_TOKEN + unit - 1)
-                                          / unit));
+                                                     left * TB_TOKEN / unit));
     }
 }
 
