@@ -22,6 +22,7 @@
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
 #include "src/tbucket/request/ngx_http_tbucket_settle.h"
+#include "src/tbucket/request/ngx_http_tbucket_usage.h"
 #include "src/tbucket/request/ngx_http_tbucket_vars.h"
 #include "src/tbucket/request/ngx_http_tbucket_wait.h"
 
@@ -90,6 +91,11 @@ static ngx_conf_post_t  ngx_http_tbucket_subrequests_post = {
 };
 
 
+static ngx_conf_post_t  ngx_http_tbucket_usage_post = {
+    ngx_http_tbucket_note_usage
+};
+
+
 static ngx_conf_num_bounds_t  ngx_http_tbucket_ipv6_prefix_bounds = {
     ngx_conf_check_num_bounds, 1, 128
 };
@@ -152,6 +158,13 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, subrequests),
       &ngx_http_tbucket_subrequests_post },
+
+    { ngx_string("tbucket_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_tbucket_loc_conf_t, usage),
+      &ngx_http_tbucket_usage_post },
 
     { ngx_string("tbucket_refill"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -538,6 +551,7 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
     lcf->late = NULL;
     lcf->off = NGX_CONF_UNSET;
     lcf->subrequests = NGX_CONF_UNSET;
+    lcf->usage = NGX_CONF_UNSET;
     lcf->status = NGX_CONF_UNSET_UINT;
     lcf->headers = NGX_CONF_UNSET_UINT;
     lcf->body = NGX_CONF_UNSET_UINT;
@@ -564,6 +578,7 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_value(conf->subrequests, prev->subrequests, 0);
+    ngx_conf_merge_value(conf->usage, prev->usage, 0);
     ngx_conf_merge_uint_value(conf->status, prev->status,
                               NGX_HTTP_TOO_MANY_REQUESTS);
     ngx_conf_merge_uint_value(conf->headers, prev->headers,

@@ -243,6 +243,10 @@ typedef struct {
     ngx_flag_t                   has_late;  /* limits after the access phase */
     ngx_flag_t                   has_settle;
     ngx_flag_t                   has_subrequests;
+    ngx_flag_t                   has_usage;
+
+    /* this worker's: a response that cannot be read has been warned of */
+    ngx_flag_t                   usage_told;
 } ngx_http_tbucket_main_conf_t;
 
 
@@ -264,6 +268,7 @@ typedef struct {
     ngx_array_t                 *late;      /* those of "after=access" */
     ngx_flag_t                   off;       /* unset: there is no line */
     ngx_flag_t                   subrequests;
+    ngx_flag_t                   usage;
     ngx_uint_t                   status;
     ngx_uint_t                   headers;
     ngx_uint_t                   body;

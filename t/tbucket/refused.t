@@ -236,6 +236,8 @@ refused($server,
     'tbucket_subrequests yes;' => 'invalid value "yes" in '
                                   . '"tbucket_subrequests" directive, it must '
                                   . 'be "on" or "off"',
+    'tbucket_usage yes;' => 'invalid value "yes" in "tbucket_usage" '
+                            . 'directive, it must be "on" or "off"',
     'tbucket_dry_run yes;' => 'invalid value "yes" in "tbucket_dry_run" '
                               . 'directive, it must be "on" or "off"',
     map({ ("tbucket_ipv6_prefix $_;" => 'value must be between 1 and 128') }
@@ -245,7 +247,7 @@ refused($server,
     map({ ("$_; $_;" => '"' . s/ .*//r . '" directive is duplicate') }
         'tbucket_status 429', 'tbucket_headers off', 'tbucket_log_level info',
         'tbucket_dry_run on', 'tbucket_ipv6_prefix 64',
-        'tbucket_subrequests on'),
+        'tbucket_subrequests on', 'tbucket_usage on'),
 );
 
 refused('tbucket_zone all zone=z:1m rate=1r/s; %s',

@@ -6,9 +6,11 @@
 
 #include "src/tbucket/request/ngx_http_tbucket_vars.h"
 
+#include "src/core/limit/tb_usage.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 #include "src/tbucket/request/ngx_http_tbucket_figures.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_usage.h"
 
 
 typedef enum {
@@ -65,6 +67,15 @@ static ngx_http_variable_t  ngx_http_tbucket_vars[] = {
 
     { ngx_string("tbucket_cost"), NULL, ngx_http_tbucket_variable,
       NGX_HTTP_TBUCKET_VAR_COST, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_usage_input"), NULL, ngx_http_tbucket_used_variable,
+      TB_USAGE_INPUT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_usage_output"), NULL, ngx_http_tbucket_used_variable,
+      TB_USAGE_OUTPUT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_usage_total"), NULL, ngx_http_tbucket_used_variable,
+      TB_USAGE_TOTAL, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("tbucket_addr"), NULL, ngx_http_tbucket_addr_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
