@@ -166,7 +166,7 @@ ngx_http_tbucket_top_count(ngx_http_tbucket_charge_t *charge)
 
     top = charge->zone->shared->top;
 
-    if (top == NULL) {
+    if (top == NULL || charge->standing == NGX_HTTP_TBUCKET_NOBODY) {
         return;
     }
 

@@ -39,7 +39,10 @@ size_t ngx_http_tbucket_top_size(size_t zone);
 
 ngx_http_tbucket_top_t *ngx_http_tbucket_top_create(void *mem, size_t size);
 
-/* Counts a charge, if the zone has counters; what is below decides. */
+/*
+ * Counts a charge, if the zone has counters and it is somebody's; what is
+ * below decides.
+ */
 
 void ngx_http_tbucket_top_count(ngx_http_tbucket_charge_t *charge);
 
