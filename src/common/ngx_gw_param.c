@@ -110,7 +110,7 @@ ngx_gw_param_given(ngx_conf_t *cf, ngx_str_t *arg,
 
     bit = ngx_gw_param_bit(table, param);
 
-    if (*given & bit) {
+    if ((*given & bit) && !param->repeated) {
         args = cf->args->elts;
         name = ngx_gw_param_name(param);
 

@@ -51,6 +51,7 @@ struct ngx_gw_param_s {
     ngx_gw_param_pt        set;
     const char            *allowed;   /* after "it must be"; NULL: the range */
     ngx_uint_t             required;
+    ngx_uint_t             repeated;  /* may be there more than once */
 };
 
 #define ngx_gw_param_field(type, field)                                      \

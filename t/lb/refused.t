@@ -224,6 +224,9 @@ my %wrong = (
     'at most 16 codes or ranges from 100 to 599'
         => [map { "status=$_" } '', '200,', qw(20 600 300-200 200- 2xx)],
     'from 1 to 255 bytes' => ['body='],
+    'at most 32 of "NAME: VALUE"'
+        => [map { "header=$_" } '', 'X', ': x', 'X Y: z', 'Host: x',
+            'connection: x', "X: \x01"],
 );
 
 for my $range (sort keys %wrong) {
@@ -242,7 +245,23 @@ refused($balanced =~ s/%s/lb_health_check %s;/r,
         'rise=1 rise=2', 'http tcp', 'tcp http', 'mandatory mandatory'),
     map({ ("tcp $_" => 'parameter "' . s/=.*//r
                        . '" cannot be used with "tcp"') }
-        qw(uri=/ method=GET host=h status=200 body=x)),
+        qw(uri=/ method=GET host=h status=200 body=x header=X:y tls_name=n
+           tls_ca=f service=s)),
+    map({ ("grpc $_" => 'parameter "' . s/=.*//r
+                        . '" cannot be used with "grpc"') }
+        qw(uri=/ method=GET status=200 body=x)),
+    map({ ("http $_" => 'parameter "' . s/=.*//r
+                        . '" cannot be used with "http"') }
+        qw(tls_name=n tls_ca=f service=s)),
+    'https service=s' => 'parameter "service" cannot be used with "https"',
+    'https tls_ca=/nowhere.pem' => 'certificates of "/nowhere.pem" cannot be '
+                                   . 'read, "tls_ca" in "lb_health_check"',
+    '"header=X: ' . 'a' x 2048 . '"' => 'invalid value "X: aaaa',
+    'https tls_name="a b"' => 'it must be',
+    'grpc service=' . 'a' x 256 => 'from 1 to 255 characters, without spaces',
+    join(' ', map { "header=X:$_" } 1 .. 33) => 'it must be at most 32 of',
+    join(' ', 'grpc', map { "header=X:" . 'a' x 2000 } 1 .. 9)
+        => '"header" parameters of more than 16k',
     'method=HEAD body=x'
         => 'parameter "body" cannot be used with "method=HEAD"',
     'uri=*' => '"uri=*" needs "method=OPTIONS"',

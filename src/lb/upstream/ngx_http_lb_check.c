@@ -170,7 +170,7 @@ ngx_http_lb_check_init_process(ngx_cycle_t *cycle,
         return;
     }
 
-    ngx_http_lb_probe_init(&checker->prober, cycle);
+    ngx_http_lb_prober_init(&checker->prober, cycle);
 
     checker->dummy.fd = (ngx_socket_t) -1;
 

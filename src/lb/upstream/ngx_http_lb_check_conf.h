@@ -15,6 +15,14 @@
 #include "src/lb/ngx_http_lb.h"
 
 
+/* what a check is made by, a bit each */
+
+#define NGX_HTTP_LB_CHECK_HTTP   0x1
+#define NGX_HTTP_LB_CHECK_HTTPS  0x2
+#define NGX_HTTP_LB_CHECK_TCP    0x4
+#define NGX_HTTP_LB_CHECK_GRPC   0x8
+
+
 /* lb_health_check */
 
 struct ngx_http_lb_check_conf_s {
@@ -30,8 +38,18 @@ struct ngx_http_lb_check_conf_s {
     ngx_str_t                     request;    /* what is sent; none for tcp */
     lb_expect_t                   expect;
     uint32_t                      probes_max; /* of a server at once */
-    ngx_flag_t                    tcp;
+    ngx_uint_t                    kind;       /* NGX_HTTP_LB_CHECK_HTTP ... */
     ngx_flag_t                    mandatory;
+    ngx_array_t                  *headers;    /* ngx_keyval_t, or NULL */
+    ngx_str_t                     service;    /* of grpc; empty: the server */
+    ngx_str_t                     tls_name;
+    ngx_str_t                     tls_ca;     /* empty: nothing is verified */
+    ngx_str_t                     host_name;  /* without port; has a NUL */
+    ngx_str_t                     sni;        /* likewise; empty: none */
+    ngx_flag_t                    tls;
+#if (NGX_HTTP_SSL)
+    ngx_ssl_t                     ssl;
+#endif
 };
 
 

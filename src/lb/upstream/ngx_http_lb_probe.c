@@ -6,8 +6,10 @@
 
 #include "src/lb/upstream/ngx_http_lb_probe.h"
 
+#include "src/core/balance/lb_grpc.h"
 #include "src/core/balance/lb_pace.h"
 #include "src/core/balance/lb_probe.h"
+#include "src/lb/upstream/ngx_http_lb_check_tls.h"
 #include "src/lb/upstream/ngx_http_lb_error.h"
 
 #include <ngx_event_connect.h>
@@ -22,11 +24,11 @@
 /* bytes after which the connection is closed, whatever comes */
 #define NGX_HTTP_LB_PROBE_MAX     (LB_PROBE_HEADER_MAX + LB_PROBE_BODY_MAX)
 
+/* bytes of the pool of a probe over TLS */
+#define NGX_HTTP_LB_PROBE_POOL    1024
+
 /* how often a probe gets more time: a process may be busy without end */
 #define NGX_HTTP_LB_PROBE_GRACES  3
-
-/* ms; what the lag of the event loop is measured by */
-#define NGX_HTTP_LB_PROBE_BEAT    50
 
 
 typedef struct {
@@ -40,15 +42,16 @@ typedef struct {
     ngx_uint_t                    graces;     /* how often that was moved */
     size_t                        sent;
     size_t                        received;
+    ngx_pool_t                   *pool;       /* of TLS and gRPC, or NULL */
+    lb_grpc_t                    *grpc;       /* its answer, or NULL */
     unsigned                      connected:1;
+    unsigned                      secure:1;   /* the handshake has been made */
     unsigned                      judged:1;   /* nobody waits for a result */
     unsigned                      shut:1;     /* nothing more is sent */
-    lb_probe_t                    answer;
+    lb_probe_t                    answer;     /* of http and https */
 } ngx_http_lb_probe_t;
 
 
-static void ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level,
-    u_char *buf, size_t len);
 static ngx_http_lb_probe_t *ngx_http_lb_probe_create(
     ngx_http_lb_probed_t *probed);
 static void ngx_http_lb_probe_connected(ngx_http_lb_probe_t *probe,
@@ -57,40 +60,27 @@ static void ngx_http_lb_probe_not_made(ngx_http_lb_probe_t *probe);
 static void ngx_http_lb_probe_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_lb_probe_go(ngx_http_lb_probe_t *probe);
 static ngx_int_t ngx_http_lb_probe_test(ngx_http_lb_probe_t *probe);
+#if (NGX_HTTP_SSL)
+static ngx_int_t ngx_http_lb_probe_handshake(ngx_http_lb_probe_t *probe);
+static void ngx_http_lb_probe_handshaken(ngx_connection_t *c);
+static ngx_int_t ngx_http_lb_probe_secured(ngx_http_lb_probe_t *probe);
+#endif
 static ngx_int_t ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe);
 static ngx_int_t ngx_http_lb_probe_read(ngx_http_lb_probe_t *probe);
 static ngx_int_t ngx_http_lb_probe_closed(ngx_http_lb_probe_t *probe,
     ssize_t n);
+static ngx_int_t ngx_http_lb_probe_frames(ngx_http_lb_probe_t *probe,
+    u_char *data, size_t size);
 static ngx_int_t ngx_http_lb_probe_feed(ngx_http_lb_probe_t *probe,
     u_char *data, size_t size);
 static void ngx_http_lb_probe_expire(ngx_event_t *ev);
 static ngx_uint_t ngx_http_lb_probe_ready(ngx_connection_t *c);
-static void ngx_http_lb_probe_beat(ngx_event_t *ev);
-static ngx_msec_t ngx_http_lb_probe_lag(ngx_http_lb_prober_t *prober);
 static void ngx_http_lb_probe_failed(ngx_http_lb_probe_t *probe,
     const char *what, ngx_err_t err);
 static void ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe,
     ngx_uint_t passed, ngx_str_t *reason, ngx_uint_t read_on);
 static void ngx_http_lb_probe_judged(ngx_http_lb_probe_t *probe);
 static void ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe);
-
-
-void
-ngx_http_lb_probe_init(ngx_http_lb_prober_t *prober, ngx_cycle_t *cycle)
-{
-    ngx_queue_init(&prober->spare);
-
-    prober->dummy.fd = (ngx_socket_t) -1;
-
-    prober->log.log_level = NGX_LOG_INFO;
-    prober->log.writer = ngx_http_lb_probe_log;
-    prober->log.wdata = prober;
-
-    prober->beat.handler = ngx_http_lb_probe_beat;
-    prober->beat.data = &prober->dummy;
-    prober->beat.log = cycle->log;
-    prober->beat.cancelable = 1;
-}
 
 
 void
@@ -182,59 +172,44 @@ ngx_http_lb_probe_supersede(ngx_http_lb_probed_t *probed, ngx_msec_t began)
 }
 
 
-/*
- * A line reads "TIME [LEVEL] PID#TID: MESSAGE (ERRNO: TEXT)".  What is wrong
- * with a server is told when it goes down, what is wrong with this process
- * at once.
- */
-
-static void
-ngx_http_lb_probe_log(ngx_log_t *log, ngx_uint_t level, u_char *buf,
-    size_t len)
-{
-    u_char                 *p, *text, *last, *colon;
-    ngx_int_t               err;
-    ngx_http_lb_prober_t  *prober;
-
-    prober = log->wdata;
-    last = buf + len;
-
-    text = ngx_strlchr(buf, last, '#');
-    text = text ? ngx_strlchr(text, last, ' ') : NULL;
-    text = text ? text + 1 : buf;
-
-    while (last > text && (last[-1] == LF || last[-1] == CR)) {
-        last--;
-    }
-
-    prober->message_len = ngx_min((size_t) (last - text), LB_REASON_MAX);
-    ngx_memcpy(prober->message, text, prober->message_len);
-
-    prober->err = 0;
-
-    for (p = last; p > text && p[-1] != '('; p--) { /* void */ }
-
-    colon = ngx_strlchr(p, last, ':');
-    err = colon ? ngx_atoi(p, colon - p) : NGX_ERROR;
-
-    if (err != NGX_ERROR) {
-        prober->err = err;
-    }
-}
-
-
 static ngx_http_lb_probe_t *
 ngx_http_lb_probe_create(ngx_http_lb_probed_t *probed)
 {
-    ngx_queue_t            *q;
-    ngx_http_lb_probe_t    *probe;
+    lb_grpc_t             *grpc;
+    ngx_pool_t            *pool;
+    ngx_queue_t           *q;
+    ngx_http_lb_probe_t   *probe;
     ngx_http_lb_prober_t  *prober;
 
     prober = probed->prober;
+    pool = NULL;
+    grpc = NULL;
+
+    if (probed->check->tls || probed->check->kind == NGX_HTTP_LB_CHECK_GRPC) {
+        pool = ngx_create_pool(NGX_HTTP_LB_PROBE_POOL, ngx_cycle->log);
+        if (pool == NULL) {
+            return NULL;
+        }
+    }
+
+    if (probed->check->kind == NGX_HTTP_LB_CHECK_GRPC) {
+        grpc = ngx_palloc(pool, sizeof(lb_grpc_t));
+        if (grpc == NULL) {
+            ngx_destroy_pool(pool);
+            return NULL;
+        }
+
+        lb_grpc_start(grpc);
+    }
 
     if (ngx_queue_empty(&prober->spare)) {
         probe = ngx_palloc(ngx_cycle->pool, sizeof(ngx_http_lb_probe_t));
         if (probe == NULL) {
+
+            if (pool) {
+                ngx_destroy_pool(pool);
+            }
+
             return NULL;
         }
 
@@ -245,10 +220,7 @@ ngx_http_lb_probe_create(ngx_http_lb_probed_t *probed)
         probe = ngx_queue_data(q, ngx_http_lb_probe_t, queue);
     }
 
-    if (!prober->beat.timer_set) {
-        prober->beat_due = ngx_current_msec + NGX_HTTP_LB_PROBE_BEAT;
-        ngx_add_timer(&prober->beat, NGX_HTTP_LB_PROBE_BEAT);
-    }
+    ngx_http_lb_prober_start(prober);
 
     ngx_memzero(probe, sizeof(ngx_http_lb_probe_t));
 
@@ -256,10 +228,12 @@ ngx_http_lb_probe_create(ngx_http_lb_probed_t *probed)
     probed->nprobes++;
     prober->nopen++;
 
+    probe->pool = pool;
+    probe->grpc = grpc;
     probe->probed = probed;
     probe->began = ngx_current_msec;
     probe->deadline = ngx_current_msec + probed->check->timeout;
-    probe->lag = ngx_http_lb_probe_lag(prober);
+    probe->lag = ngx_http_lb_prober_lag(prober);
 
     probe->timer.handler = ngx_http_lb_probe_expire;
     probe->timer.data = &prober->dummy;
@@ -305,6 +279,7 @@ ngx_http_lb_probe_connected(ngx_http_lb_probe_t *probe,
     /* closed by nginx when the worker exits */
 
     c->idle = 1;
+    c->pool = probe->pool;
     c->data = probe;
     c->read->handler = ngx_http_lb_probe_handler;
     c->write->handler = ngx_http_lb_probe_handler;
@@ -376,10 +351,16 @@ ngx_http_lb_probe_go(ngx_http_lb_probe_t *probe)
         probe->connected = 1;
     }
 
-    if (probe->probed->check->tcp) {
+    if (probe->probed->check->kind == NGX_HTTP_LB_CHECK_TCP) {
         ngx_http_lb_probe_done(probe, 1, NULL, 0);
         return NGX_DONE;
     }
+
+#if (NGX_HTTP_SSL)
+    if (probe->probed->check->tls && !probe->secure) {
+        return ngx_http_lb_probe_handshake(probe);
+    }
+#endif
 
     if (!probe->judged && ngx_http_lb_probe_send(probe) != NGX_OK) {
         return NGX_DONE;
@@ -414,6 +395,93 @@ ngx_http_lb_probe_test(ngx_http_lb_probe_t *probe)
 }
 
 
+#if (NGX_HTTP_SSL)
+
+
+static ngx_int_t
+ngx_http_lb_probe_handshake(ngx_http_lb_probe_t *probe)
+{
+    ngx_connection_t  *c;
+
+    c = probe->connection;
+
+    if (c->ssl == NULL
+        && ngx_http_lb_check_tls_open(probe->probed->check, c) != NGX_OK)
+    {
+        ngx_http_lb_probe_not_made(probe);
+        return NGX_DONE;
+    }
+
+    probe->probed->prober->message_len = 0;
+
+    if (ngx_ssl_handshake(c) == NGX_AGAIN) {
+        c->ssl->handler = ngx_http_lb_probe_handshaken;
+        return NGX_AGAIN;
+    }
+
+    return ngx_http_lb_probe_secured(probe);
+}
+
+
+static void
+ngx_http_lb_probe_handshaken(ngx_connection_t *c)
+{
+    (void) ngx_http_lb_probe_secured(c->data);
+}
+
+
+/* the handshake has been made, or has failed */
+
+static ngx_int_t
+ngx_http_lb_probe_secured(ngx_http_lb_probe_t *probe)
+{
+    u_char                 text[LB_REASON_MAX];
+    ngx_str_t              reason;
+    const char            *wrong;
+    ngx_connection_t      *c;
+    ngx_http_lb_prober_t  *prober;
+
+    c = probe->connection;
+    prober = probe->probed->prober;
+
+    reason.data = text;
+
+    if (!c->ssl->handshaked) {
+        reason.len = ngx_snprintf(text, LB_REASON_MAX, "TLS: %*s",
+                                  prober->message_len, prober->message)
+                     - text;
+
+        if (prober->message_len == 0) {
+            ngx_str_set(&reason, "TLS: the handshake has failed");
+        }
+
+        ngx_http_lb_probe_done(probe, 0, &reason, 0);
+        return NGX_DONE;
+    }
+
+    wrong = ngx_http_lb_check_tls_verify(probe->probed->check, c);
+
+    if (wrong) {
+        reason.len = ngx_snprintf(text, LB_REASON_MAX, "TLS: certificate is "
+                                  "not accepted: %s", wrong)
+                     - text;
+
+        ngx_http_lb_probe_done(probe, 0, &reason, 0);
+        return NGX_DONE;
+    }
+
+    probe->secure = 1;
+
+    c->read->handler = ngx_http_lb_probe_handler;
+    c->write->handler = ngx_http_lb_probe_handler;
+
+    return ngx_http_lb_probe_go(probe);
+}
+
+
+#endif
+
+
 static ngx_int_t
 ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
 {
@@ -439,6 +507,26 @@ ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
         }
 
         probe->sent += n;
+    }
+
+    /* what is owed to an HTTP/2 server follows the request */
+
+    while (probe->grpc && probe->sent == request->len
+           && probe->grpc->output_length)
+    {
+        n = c->send(c, probe->grpc->output, probe->grpc->output_length);
+
+        if (n == NGX_AGAIN || n == 0) {
+            break;
+        }
+
+        if (n == NGX_ERROR) {
+            ngx_http_lb_probe_failed(probe, "send() failed",
+                                     probe->probed->prober->err);
+            return NGX_ERROR;
+        }
+
+        lb_grpc_sent(probe->grpc, n);
     }
 
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
@@ -479,7 +567,8 @@ ngx_http_lb_probe_read(ngx_http_lb_probe_t *probe)
             return ngx_http_lb_probe_closed(probe, n);
         }
 
-        rc = ngx_http_lb_probe_feed(probe, buffer, n);
+        rc = probe->grpc ? ngx_http_lb_probe_frames(probe, buffer, n)
+                         : ngx_http_lb_probe_feed(probe, buffer, n);
 
         if (rc != NGX_OK) {
             return rc;
@@ -513,9 +602,44 @@ ngx_http_lb_probe_closed(ngx_http_lb_probe_t *probe, ssize_t n)
         return NGX_DONE;
     }
 
-    verdict = lb_probe_end(&probe->answer);
+    if (probe->grpc) {
+        verdict = lb_grpc_end(probe->grpc);
+        reason.data = (u_char *) probe->grpc->reason;
 
-    reason.data = (u_char *) lb_probe_reason(&probe->answer);
+    } else {
+        verdict = lb_probe_end(&probe->answer);
+        reason.data = (u_char *) lb_probe_reason(&probe->answer);
+    }
+
+    reason.len = ngx_strlen(reason.data);
+
+    ngx_http_lb_probe_done(probe, verdict == LB_PROBE_PASS, &reason, 0);
+
+    return NGX_DONE;
+}
+
+
+/* NGX_OK: read on; the answer's end is where the verdict falls */
+
+static ngx_int_t
+ngx_http_lb_probe_frames(ngx_http_lb_probe_t *probe, u_char *data,
+    size_t size)
+{
+    ngx_str_t     reason;
+    lb_verdict_t  verdict;
+
+    if (probe->judged) {
+        ngx_http_lb_probe_end(probe);
+        return NGX_DONE;
+    }
+
+    verdict = lb_grpc_feed(probe->grpc, data, size);
+
+    if (verdict == LB_PROBE_MORE) {
+        return (ngx_http_lb_probe_send(probe) == NGX_OK) ? NGX_OK : NGX_DONE;
+    }
+
+    reason.data = (u_char *) probe->grpc->reason;
     reason.len = ngx_strlen(reason.data);
 
     ngx_http_lb_probe_done(probe, verdict == LB_PROBE_PASS, &reason, 0);
@@ -539,7 +663,7 @@ ngx_http_lb_probe_feed(ngx_http_lb_probe_t *probe, u_char *data, size_t size)
 
     probe->received += size;
 
-    if (lb_probe_over(&probe->answer) && !probe->shut) {
+    if (lb_probe_over(&probe->answer) && !probe->shut && !probe->secure) {
         probe->shut = 1;
 
         if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
@@ -600,7 +724,7 @@ ngx_http_lb_probe_expire(ngx_event_t *ev)
     ngx_time_update();
 
     now = ngx_current_msec;
-    lag = ngx_http_lb_probe_lag(probe->probed->prober);
+    lag = ngx_http_lb_prober_lag(probe->probed->prober);
 
     grace = lb_pace_grace(now - probe->deadline, lag - probe->lag);
 
@@ -632,41 +756,6 @@ ngx_http_lb_probe_ready(ngx_connection_t *c)
     pfd.revents = 0;
 
     return poll(&pfd, 1, 0) == 1;
-}
-
-
-/* goes on as long as there are probes whose time it measures */
-
-static void
-ngx_http_lb_probe_beat(ngx_event_t *ev)
-{
-    ngx_http_lb_prober_t  *prober;
-
-    prober = ngx_queue_data(ev, ngx_http_lb_prober_t, beat);
-
-    prober->lag += ngx_current_msec - prober->beat_due;
-
-    if (prober->nopen) {
-        prober->beat_due = ngx_current_msec + NGX_HTTP_LB_PROBE_BEAT;
-        ngx_add_timer(ev, NGX_HTTP_LB_PROBE_BEAT);
-    }
-}
-
-
-/* of all beats so far, and of the one that may be overdue */
-
-static ngx_msec_t
-ngx_http_lb_probe_lag(ngx_http_lb_prober_t *prober)
-{
-    ngx_msec_int_t  over;
-
-    over = 0;
-
-    if (prober->beat.timer_set) {
-        over = (ngx_msec_int_t) (ngx_current_msec - prober->beat_due);
-    }
-
-    return prober->lag + ngx_max(over, 0);
 }
 
 
@@ -747,8 +836,14 @@ ngx_http_lb_probe_end(ngx_http_lb_probe_t *probe)
     }
 
     if (probe->connection) {
+        ngx_http_lb_check_tls_close(probe->connection);
         ngx_close_connection(probe->connection);
         probe->connection = NULL;
+    }
+
+    if (probe->pool) {
+        ngx_destroy_pool(probe->pool);
+        probe->pool = NULL;
     }
 
     if (!probe->judged) {

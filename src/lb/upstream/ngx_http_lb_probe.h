@@ -21,28 +21,7 @@
 
 #include "src/core/balance/lb_roster.h"
 #include "src/lb/upstream/ngx_http_lb_check_conf.h"
-
-
-/* what all probes of a process share */
-
-typedef struct {
-    /* how much later than due the beats have come so far, ms */
-    ngx_event_t                   beat;
-    ngx_msec_t                    beat_due;
-    ngx_msec_t                    lag;
-
-    ngx_uint_t                    nopen;      /* probes under way */
-    ngx_queue_t                   spare;
-    time_t                        reported_at;   /* of a probe not made */
-
-    /* nginx's words about a connection end here, not in a log */
-    ngx_log_t                     log;
-    ngx_err_t                     err;
-    size_t                        message_len;
-    u_char                        message[LB_REASON_MAX];
-
-    ngx_connection_t              dummy;
-} ngx_http_lb_prober_t;
+#include "src/lb/upstream/ngx_http_lb_prober.h"
 
 
 typedef struct ngx_http_lb_probed_s  ngx_http_lb_probed_t;
@@ -68,9 +47,6 @@ struct ngx_http_lb_probed_s {
     uint32_t                      nprobes;    /* without a verdict yet */
 };
 
-
-/* Makes a process ready to probe. */
-void ngx_http_lb_probe_init(ngx_http_lb_prober_t *prober, ngx_cycle_t *cycle);
 
 /* Starts a probe of the server, at the address of its identity. */
 void ngx_http_lb_probe_start(ngx_http_lb_probed_t *probed,
