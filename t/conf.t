@@ -96,6 +96,49 @@ subtest 'production.conf serves' => sub {
     is($lines[0]{balancer}{tries}, '1', 'or how many servers were tried');
 };
 
+subtest 'api-product.conf sells an API' => sub {
+    my $b = backend(name => 'a');
+    my $g = gateway(example('api-product.conf', @ports,
+                            qr/127\.0\.0\.1:9001/, $b->address,
+                            qr/quota=100000/, 'quota=103'),
+                    workers => 2, user => 'www-data');
+    my %key = (headers => { 'X-Api-Key' => 'customer' });
+
+    for my $n (1 .. 11) {
+        my $r = get($g, '/', headers => { 'X-Api-Key' => "guess$n" });
+        is($r->{code}, $n <= 10 ? 401 : 429, "guess $n");
+    }
+
+    is(request($g->port('admin'), 'PUT', '/clients/customer',
+               headers => { 'Content-Type' => 'application/json' },
+               body => '{"capacity":40,"rate_per_sec":20}')->{code}, 201,
+       'a customer is registered');
+
+    my $r = get($g, '/reports', %key);
+    is($r->{code}, 200, 'and served');
+    is($r->{headers}{'ratelimit-policy'}
+       =~ s/("month";q=103;w=)\d+/$1MONTH/r,
+       '"month";q=103;w=MONTH, "keys";q=40;w=2, '
+       . '"open";q=10;qu="concurrent-requests"', 'by three limits');
+
+    my @open = map {
+        my $c = client($g);
+        $c->send("GET /?action=hang HTTP/1.1\r\nHost: a\r\n"
+                 . "X-Api-Key: customer\r\n\r\n");
+        $c;
+    } 1 .. 3;
+    ok(wait_for(sub {
+        get($g->port('admin'), '/metrics')->{body}
+            =~ /^tbucket_inflight\{zone="open"\} 3$/m;
+    }), 'three requests are under way');
+
+    $r = get($g, '/', %key);
+    is($r->{code}, 429, 'the month is used up');
+    cmp_ok($r->{headers}{'retry-after'}, '<=', 31 * 86400, 'until it is over');
+    is(get($g, '/healthz')->{code}, 204, 'what is not limited is there');
+};
+
+
 # A client of HTTP/2 that reads frames: [type, flags, payload].
 
 sub frames
