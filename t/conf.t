@@ -194,4 +194,92 @@ subtest 'grpc_upstream.conf speaks gRPC when no backend is left' => sub {
                      ^grpc-status:\ 14\r\n/msx, "that of gRPC is UNAVAILABLE");
 };
 
+# The examples of what is charged later, each with a backend in the place of its
+# own.
+
+sub settled
+{
+    my ($name, $backend, @replace) = @_;
+
+    return gateway(example($name, qr/listen 8080/,
+                           'listen 127.0.0.1:%%PORT%%',
+                           $backend ? (qr/127\.0\.0\.1:9001/,
+                                       $backend->address) : (), @replace));
+}
+
+
+sub codes
+{
+    my ($g, $n, @request) = @_;
+
+    return join ' ', map { get($g, @request)->{code} } 1 .. $n;
+}
+
+
+subtest 'models.conf charges what answers have used' => sub {
+    my $b = backend(answer => sub {
+        return { headers => { 'Content-Type' => 'application/json' },
+                 body => '{"usage":{"prompt_tokens":1000,'
+                         . '"completion_tokens":29000}}' };
+    });
+    my $g = settled('models.conf', $b);
+    my $left = sub {
+        return get($g, '/v1/x', headers => { Authorization => $_[0] })
+               ->{headers}{ratelimit} // '';
+    };
+
+    like($left->('a'), qr/^"minute";r=59500;t=60, "month";r=1999500;/,
+         'a request is admitted at its estimate');
+    ok(wait_for(sub { get($g, '/v1/x', headers => { Authorization => 'b' });
+                      Gateway::slurp($g->dir . '/models.log')
+                      =~ / 200 PASSED cost=30000 in=1000 out=29000$/m }),
+       'and costs what it has used');
+    like($left->('a'), qr/^"minute";r=(?:29|30)\d{3};t=\d+, "month";r=1969500;/,
+         'by the minute and by the month');
+    ok(wait_for(sub { $left->('a') =~ /^"minute";r=0;t=(?!1,)\d+/ }),
+       'until the budget is spent');
+    is(codes($g, 1, '/v1/x', headers => { Authorization => 'a' }), '429',
+       'and the next one is refused');
+    unlike(Gateway::slurp($g->dir . '/models.log'), qr/ a /,
+           'keys are not in the log');
+};
+
+subtest 'logins.conf counts failures only' => sub {
+    my $b = backend(answer => sub {
+        return { status => $_[0]{uri} =~ /right/ ? 200 : 401 };
+    });
+    my $g = settled('logins.conf', $b);
+
+    is(codes($g, 10, '/login?right'), join(' ', (200) x 10),
+       'who knows his password is never limited');
+    is(codes($g, 7, '/login?wrong'), '401 401 401 401 401 429 429',
+       'who does not is, after five times');
+    is(codes($g, 1, '/login?right'), '429', 'whatever he tries then');
+};
+
+subtest 'cache.conf lets hits go free' => sub {
+    my $b = backend(answer => sub { return { body => 'page' } });
+    my $g = settled('cache.conf', $b, qr/rate=10r\/s capacity=100/,
+                    'rate=1r/h capacity=4');
+
+    is(codes($g, 20, '/a'), join(' ', (200) x 20), 'one miss, and hits');
+    is(codes($g, 4, "/b$_"), join(' ', (200) x 4), "another: $_") for 1, 2;
+    is(codes($g, 2, '/c'), '200 429', 'who asks for more is refused');
+};
+
+subtest 'bytes.conf limits what goes out' => sub {
+    my $g = settled('bytes.conf', undef,
+                    qr/capacity=100000000/, 'capacity=100000',
+                    qr{/var/www/html}, '%%DIR%%/html');
+    open(my $out, '>', $g->dir . '/html/large') or die "large: $!\n";
+    print $out 'x' x 1_000_000;
+    close($out);
+
+    my $r = get($g, '/large');
+    is(length $r->{body}, 1_000_000, 'a large file goes out at once');
+    ok(wait_for(sub { get($g, '/large')->{code} == 429 }, 0.5), 'into debt');
+    ok(wait_for(sub { get($g, '/large')->{code} == 200 }, 10),
+       'which is paid with time');
+};
+
 done_testing();
