@@ -188,7 +188,7 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
       NULL },
 
     { ngx_string("tbucket_api"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_http_tbucket_conf_api,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

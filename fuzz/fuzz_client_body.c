@@ -1,7 +1,8 @@
 
 /*
- * Bodies of the clients API.  The first byte chooses the form and the size
- * of the pieces; what is accepted must be in range and read back the same.
+ * Bodies of the clients API.  The first byte chooses the form, the kind of zone
+ * and the size of the pieces; what is accepted must be in range and read back
+ * the same.
  */
 
 
@@ -32,9 +33,16 @@ fuzz_client_check(const tb_client_t *c)
     fuzz_check(!(c->members & TB_CLIENT_CAPACITY)
                || (c->capacity >= 1 && c->capacity <= TB_CAPACITY_MAX));
     fuzz_check(!(c->members & TB_CLIENT_RATE)
-               || (c->rate >= TB_RATE_MIN && c->rate <= TB_RATE_MAX));
+               || (c->rate >= 1 && c->rate <= TB_RATE_MAX));
     fuzz_check(!(c->members & TB_CLIENT_TOKENS)
-               || c->tokens <= TB_CAPACITY_MAX * TB_TOKEN);
+               || (c->tokens >= 0
+                   && c->tokens <= (int64_t) (TB_CAPACITY_MAX * TB_TOKEN)));
+    fuzz_check(!(c->members & TB_CLIENT_QUOTA)
+               || (c->quota >= 1 && c->quota <= TB_CAPACITY_MAX));
+    fuzz_check(!(c->members & TB_CLIENT_INFLIGHT)
+               || (c->inflight >= 1 && c->inflight <= TB_CAPACITY_MAX));
+    fuzz_check(!(c->members & TB_CLIENT_PLAN)
+               || tb_plan_is_name(c->plan, c->plan_len));
 }
 
 
@@ -48,8 +56,9 @@ fuzz_client_each(gw_record_t *reader, void *data)
     fuzz_client_check(c);
 
     seen->count++;
-    seen->sum = seen->sum * 31 + c->rate + c->capacity + c->tokens
-                + c->id_len;
+    seen->sum = seen->sum * 31 + c->rate + c->capacity + c->quota
+                + c->inflight + (uint64_t) c->tokens + c->plan_len
+                + c->id_len + c->blocked + 2 * c->unlimited;
 
     return 0;
 }
@@ -86,6 +95,26 @@ fuzz_client_read(const gw_record_form_t *form, const uint8_t *data,
 }
 
 
+static const gw_record_form_t *
+fuzz_client_form(const tb_client_forms_t *forms, unsigned n)
+{
+    switch (n) {
+
+    case 0:
+        return &forms->create;
+
+    case 1:
+        return &forms->bulk;
+
+    case 2:
+        return &forms->replace;
+
+    default:
+        return &forms->change;
+    }
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -93,17 +122,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t                         piece;
     fuzz_client_seen_t             a, b;
     const gw_record_form_t        *form;
-    static const gw_record_form_t *forms[] = {
-        &tb_client_create, &tb_client_bulk, &tb_client_replace,
-        &tb_client_change
-    };
+    static tb_client_forms_t       kinds[4];
 
     if (size == 0) {
         return 0;
     }
 
-    form = forms[data[0] & 3];
-    piece = 1 + (data[0] >> 2);
+    if (kinds[0].unit == 0) {
+        tb_client_forms_init(&kinds[0], TB_KIND_RATE, 1);
+        tb_client_forms_init(&kinds[1], TB_KIND_RATE, 1000);
+        tb_client_forms_init(&kinds[2], TB_KIND_QUOTA, 7);
+        tb_client_forms_init(&kinds[3], TB_KIND_INFLIGHT, 1);
+    }
+
+    form = fuzz_client_form(&kinds[data[0] >> 2 & 3], data[0] & 3);
+    piece = 1 + (data[0] >> 4);
 
     whole = fuzz_client_read(form, data + 1, size - 1, size, &a);
     pieces = fuzz_client_read(form, data + 1, size - 1, piece, &b);

@@ -1,6 +1,6 @@
--- Clients as of the stream's last entry.
+-- Clients, or plans, as of the stream's last entry.
 --
--- KEYS: clients, changes, epoch.  ARGV: "scan", cursor and count; or "get"
+-- KEYS: clients (or plans), changes, epoch.  ARGV: "scan", cursor and count; or "get"
 -- and ids.
 --
 -- Returns the last and the first entry of the stream and its length, the

@@ -1,41 +1,18 @@
--- One write of the clients API: its check and the change in one.  Reads all
--- its keys before it writes, so that a key of a wrong type stops it before
--- anything has changed.
+-- One write of the API: its check and the change in one.  Reads all its keys
+-- before it writes, so that a key of a wrong type stops it before anything has
+-- changed.
 --
--- KEYS: clients, changes, epoch, tokens, tokens set by the API.
--- ARGV: kind, id, capacity, rate, tokens, state of tokens (none: they are
--- leased), then the limits in force for a value that is malformed.
+-- KEYS: clients (or plans), changes, epoch, tokens, tokens set by the API.
+-- ARGV: kind, field of the stream ("id" or "plan"), id, value, the value that a
+-- change was made of, state of tokens (none: they are leased, or stay).
 --
--- Returns EPOCH (the store is not whole), EXISTS, MISSING, or RANGE with what
--- would be the value but that the tokens are too many for it; else OLD or NEW,
--- the entry of the stream, and the value.
+-- Returns EPOCH (the store is not whole), EXISTS, MISSING, or AGAIN with the
+-- value that a change has to be made of; else OLD or NEW and the entry of the
+-- stream.  What is longer than any value may be is cut, and wrong all the same.
 
 if redis.replicate_commands then redis.replicate_commands() end
 
-local kind, id, capacity, rate, tokens, state = unpack(ARGV, 1, 6)
-
--- The limits in a client's value; nil if it is malformed.
-
-local function limits(text)
-  local c, r = text:match('^{"capacity":(%d+),"rate_per_sec":(%d+%.?%d*)}$')
-  if not c then
-    local ok, t = pcall(cjson.decode, text)
-    if not ok or type(t) ~= 'table' then return end
-    for k in pairs(t) do
-      if k ~= 'capacity' and k ~= 'rate_per_sec' then return end
-    end
-    c, r = t.capacity, t.rate_per_sec
-    if type(c) ~= 'number' or type(r) ~= 'number' then return end
-    r = string.format('%.14g', r)
-  end
-  local nc, nr = tonumber(c), tonumber(r)
-  if nc < 1 or nc > 1000000 or nc % 1 ~= 0
-     or nr < 0.0000115 or nr > 1000000
-  then
-    return
-  end
-  return string.format('%d', nc), r
-end
+local kind, field, id, value, known, state = unpack(ARGV, 1, 6)
 
 if redis.call('EXISTS', KEYS[3]) == 0 then return {'EPOCH'} end
 
@@ -48,20 +25,8 @@ elseif kind == 'change' or kind == 'remove' then
   return {'MISSING'}
 end
 
-if kind == 'change' then
-  local c, r = limits(old)
-  if not c then c, r = ARGV[7], ARGV[8] end
-  if capacity == '' then capacity = c end
-  if rate == '' then rate = r end
-  if capacity == '' or rate == '' then return {'MISSING'} end
-end
-
-local value = '{"capacity":' .. capacity .. ',"rate_per_sec":' .. rate .. '}'
-
-if kind == 'change' and tokens ~= ''
-   and tonumber(tokens) > tonumber(capacity)
-then
-  return {'RANGE', '0-0', value}
+if kind == 'change' and old:sub(1, 1024) ~= known then
+  return {'AGAIN', '0-0', old:sub(1, 1024)}
 end
 
 if state ~= '' then
@@ -69,7 +34,7 @@ if state ~= '' then
   redis.call('HLEN', KEYS[5])
 end
 
-local seq = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 100000, '*', 'id', id)
+local seq = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 100000, '*', field, id)
 
 if kind == 'remove' then
   redis.call('HDEL', KEYS[1], id)
@@ -89,4 +54,4 @@ if state ~= '' then
   end
 end
 
-return {old and 'OLD' or 'NEW', seq, value}
+return {old and 'OLD' or 'NEW', seq}

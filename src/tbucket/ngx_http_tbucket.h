@@ -17,8 +17,10 @@
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_leader.h"
 #include "src/core/limit/tb_bucket.h"
+#include "src/core/limit/tb_client.h"
 #include "src/core/limit/tb_hash.h"
 #include "src/core/limit/tb_ledger.h"
+#include "src/core/limit/tb_plan_names.h"
 #include "src/core/limit/tb_registry.h"
 #include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_table_sweep.h"
@@ -86,6 +88,7 @@ typedef struct {
     uint8_t                      secret[TB_SECRET_SIZE];
     tb_table_t                  *table;
     tb_plans_t                  *plans;     /* of the table */
+    tb_plan_names_t             *names;     /* of these */
     tb_registry_t               *registry;
 
     /* which window of a quota is in force; any worker, see tb_window.h */
@@ -103,6 +106,10 @@ typedef struct {
     /* the client that is being changed; under the mutex; lo 0: none */
     _Alignas(64) _Atomic uint64_t  edited_lo;
     _Atomic uint64_t             edited_hi;
+
+    /* its plan before and after, and how many had each before; as well */
+    uint32_t                     edited_plan[2];
+    uint32_t                     edited_members[2];
 
     /*
      * A zone of another size has taken over what this one held, so a change
@@ -180,6 +187,7 @@ typedef struct {
     ngx_http_tbucket_key_t       fallback;
     ngx_http_tbucket_kind_e      kind;
     uint32_t                     unit;      /* single units in a token */
+    tb_client_forms_t            forms;     /* of its clients and plans */
     ngx_flag_t                   known;     /* registered clients only */
     ngx_flag_t                   plain;     /* a rate, for anybody */
     tb_limits_t                  limits;    /* of unregistered clients; those
@@ -217,6 +225,7 @@ typedef struct {
     ngx_str_t                    name;
     ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
     ngx_http_complex_value_t    *cost;      /* NULL: utok is the cost */
+    ngx_http_complex_value_t    *plan;      /* NULL: none */
     uint64_t                     utok;      /* that, or what 1 is; µtok */
     ngx_http_complex_value_t    *settle;    /* the true cost, or NULL */
     ngx_msec_t                   wait;      /* at most; 0: not at all */
@@ -255,7 +264,8 @@ typedef struct {
 typedef struct {
     ngx_str_t                    name;
     ngx_http_tbucket_zone_t     *zone;      /* bound at the end of http {} */
-    ngx_flag_t                   write;     /* clients may be changed */
+    ngx_flag_t                   plans;     /* it is about these */
+    ngx_flag_t                   write;     /* they may be changed */
 
     u_char                      *file;
     ngx_uint_t                   line;

@@ -378,6 +378,8 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
 
     zone->plain = zone->kind == NGX_HTTP_TBUCKET_RATE && !zone->known;
 
+    tb_client_forms_init(&zone->forms, (tb_kind_e) zone->kind, zone->unit);
+
     if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
         zone->policy = ngx_http_tbucket_policy(cf->pool, zone);
     }

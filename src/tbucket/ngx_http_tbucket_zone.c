@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "src/tbucket/ngx_http_tbucket_inflight.h"
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_store_conf.h"
@@ -23,9 +24,6 @@
 
 #define NGX_HTTP_TBUCKET_SMALL  (1024 * 1024)
 
-/* bytes of the zone for each plan that there is room for */
-#define NGX_HTTP_TBUCKET_PLAN_SHARE  1024
-
 /* clients that are copied with the old zone's mutex held once */
 #define NGX_HTTP_TBUCKET_COPY   64
 
@@ -37,8 +35,6 @@ typedef struct {
 
 
 static void ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old);
-static ngx_int_t ngx_http_tbucket_create_plans(
-    ngx_http_tbucket_zone_t *zone);
 static ngx_int_t ngx_http_tbucket_create_top(ngx_http_tbucket_zone_t *zone);
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool,
     size_t beside);
@@ -118,7 +114,7 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     size = ngx_http_tbucket_table_size(shpool, beside);
 
-    if (ngx_http_tbucket_create_plans(zone) != NGX_OK) {
+    if (ngx_http_tbucket_plans_create(zone) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -179,27 +175,6 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-static ngx_int_t
-ngx_http_tbucket_create_plans(ngx_http_tbucket_zone_t *zone)
-{
-    size_t       n;
-    tb_plans_t  *plans;
-
-    n = zone->shm_zone->shm.size / NGX_HTTP_TBUCKET_PLAN_SHARE;
-    n = ngx_min(n, TB_PLANS);
-
-    plans = ngx_slab_calloc(zone->shpool, tb_plan_size(n));
-    if (plans == NULL) {
-        return NGX_ERROR;
-    }
-
-    tb_plan_init(plans, n);
-    zone->shared->plans = plans;
-
-    return NGX_OK;
-}
-
-
 /* From the registry's part: the table's is what users have to rely on. */
 
 static ngx_int_t
@@ -244,7 +219,7 @@ void
 ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
     ngx_http_tbucket_zone_t *zone)
 {
-    ngx_uint_t                  level;
+    ngx_uint_t                  level, plans;
     ngx_http_tbucket_zone_t    *old;
     ngx_http_tbucket_copied_t   buckets, clients;
 
@@ -276,6 +251,18 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
     ngx_http_tbucket_supersede(old);
 
     ngx_memcpy(zone->shared->secret, old->shared->secret, TB_SECRET_SIZE);
+
+    ngx_shmtx_lock(&old->shpool->mutex);
+
+    plans = ngx_http_tbucket_plans_copy(zone, old);
+
+    ngx_shmtx_unlock(&old->shpool->mutex);
+
+    if (plans) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "tbucket: zone \"%V\" has no room for %ui of its plans",
+                      &zone->name, plans);
+    }
 
     /* clients with own limits first, so that the others cannot crowd them */
 
@@ -396,12 +383,18 @@ static ngx_uint_t
 ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_zone_t *old, tb_registry_entry_t *entry)
 {
-    uint64_t        now, tokens;
-    tb_limits_t     dflt;
+    int64_t         tokens;
+    uint32_t        plan;
+    uint64_t        now;
+    tb_limits_t     dflt, slot;
     tb_result_t     bucket;
+    tb_table_t     *table;
     tb_registry_t  *registry;
 
+    table = zone->shared->table;
     registry = zone->shared->registry;
+
+    entry->limits = ngx_http_tbucket_plans_own(zone, old, entry->limits);
 
     if (tb_registry_set(registry, &entry->hash, entry->id, entry->len,
                         entry->limits)
@@ -410,7 +403,10 @@ ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
         return 0;
     }
 
-    tokens = tb_limits_full(entry->limits);
+    dflt = ngx_http_tbucket_limits(zone, &now);
+    slot = tb_own_slot(entry->limits);
+    tokens = (int64_t) tb_limits_full(tb_table_limits(table, slot, dflt));
+
     dflt = ngx_http_tbucket_limits(old, &now);
 
     if (zone->kind != NGX_HTTP_TBUCKET_INFLIGHT
@@ -422,9 +418,13 @@ ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
 
     dflt = ngx_http_tbucket_limits(zone, &now);
 
-    if (tb_table_put(zone->shared->table, &entry->hash, now, dflt,
-                     entry->limits, tokens))
-    {
+    if (tb_table_put(table, &entry->hash, now, dflt, slot, tokens)) {
+        plan = tb_plan_number(entry->limits);
+
+        if (plan != TB_PLAN_NONE) {
+            tb_plan_join(zone->shared->plans, plan);
+        }
+
         return 1;
     }
 
@@ -469,7 +469,7 @@ ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
     uint64_t      now;
     tb_hash_t     h;
     tb_table_t   *to;
-    tb_limits_t   dflt, limits;
+    tb_limits_t   dflt, limits, own;
     tb_result_t   copy;
 
     dflt = ngx_http_tbucket_limits(old, &now);
@@ -482,13 +482,17 @@ ngx_http_tbucket_copy_slot(ngx_http_tbucket_zone_t *zone,
         return;
     }
 
+    own = tb_table_own_limits(old->shared->table, &h);
+    own = (own & TB_LIMITS_REGISTERED)
+          ? 0 : ngx_http_tbucket_plans_own(zone, old, own);
+
     dflt = ngx_http_tbucket_limits(zone, &now);
 
     if (tb_table_read(to, &h, now, dflt, &copy) == TB_PASS) {
         return;
     }
 
-    if (tb_table_put(to, &h, now, dflt, 0, tokens)) {
+    if (tb_table_put(to, &h, now, dflt, own, tokens)) {
         buckets->kept++;
 
     } else {

@@ -671,7 +671,7 @@ qr/\[emerg\] .*invalid value "yes" of "write" in "tbucket_api", it must be "on" 
     location /clients { tbucket_api zone=z write=on write=off; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*invalid number of arguments in "tbucket_api" directive in .*:\d+/
+qr/\[emerg\] .*"tbucket_api" directive has duplicate "write" parameter in .*:\d+/
 
 
 

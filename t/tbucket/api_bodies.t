@@ -199,7 +199,8 @@ $r = request($g, 'PATCH', '/clients/user1', headers => $type,
 is($r->{code}, 400, 'PATCH has the id in its path, and not in its body');
 is($json->decode($r->{body})->{message},
    'unknown member "client_id", the client is named outside of the body, '
-   . 'allowed: capacity, rate_per_sec, tokens', 'which it says');
+   . 'allowed: plan, capacity, rate_per_sec, blocked, unlimited, tokens',
+   'which it says');
 
 
 # a client that was shown is taken back

@@ -33,6 +33,8 @@ sub slurp { my ($path) = @_; open(my $in, '<:raw', $path) or return '';
 sub spew  { my ($path, $text) = @_; open(my $out, '>:raw', $path) or die $!;
             print $out $text; close($out) or die $! }
 
+my $limits = 'clients (zone, id, capacity, rate_per_sec)';
+
 sub file { return $_[0]->dir . '/store/c.db' }
 
 # What the command line's sqlite3 says to these statements.
@@ -317,15 +319,16 @@ subtest 'people edit the clients' => sub {
     admitted($g, 'a', 10);
 
     is(sql($g, "SELECT * FROM clients ORDER BY id"),
-       "clients|a|10|1\nclients|b|10|1\nclients|c|10|1", 'they are rows');
+       join("\n", map { "clients|$_|10|1||||0|0" } qw(a b c)),
+       'they are rows');
 
     sql($g, "UPDATE clients SET capacity = 20, rate_per_sec = 0.001"
             . " WHERE id = 'a'",
             "DELETE FROM clients WHERE id = 'b'",
             "UPDATE clients SET id = 'd' WHERE id = 'c'",
-            "INSERT INTO clients VALUES ('clients', 'e', 5, 0.5)",
-            "INSERT OR REPLACE INTO clients VALUES ('clients', 'e', 6, 0.5)",
-            "INSERT INTO clients VALUES ('other.zone', 'o', 7, 7)");
+            "INSERT INTO $limits VALUES ('clients', 'e', 5, 0.5)",
+            "INSERT OR REPLACE INTO $limits VALUES ('clients', 'e', 6, 0.5)",
+            "INSERT INTO $limits VALUES ('other.zone', 'o', 7, 7)");
     become($g, { a => '20/0.001', d => '10/1', e => '6/0.5' },
            'what they change is in force');
     cmp_ok(client_of($g, 'a')->{tokens}, '<', 15, 'tokens stay');
@@ -333,7 +336,7 @@ subtest 'people edit the clients' => sub {
 
     sql($g, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
             . " WHERE i < 5000)"
-            . " INSERT INTO clients SELECT 'clients', 'n' || i, 5, 5 FROM n");
+            . " INSERT INTO $limits SELECT 'clients', 'n' || i, 5, 5 FROM n");
     ok(wait_for(sub { keys %{ registered($g) } == 5003 }), '5,000 at once');
     sql($g, "DELETE FROM clients WHERE id LIKE 'n%'");
     become($g, { a => '20/0.001', d => '10/1', e => '6/0.5' },
@@ -351,18 +354,19 @@ subtest 'people edit the clients' => sub {
                   ["'x', 1.5, 1", 'capacity is an integer'],
                   ["'x', 'many', 1", 'capacity is an integer'],
                   ["'x', 1, 0", 'rate_per_sec is a number from'],
+                  ["'x', 1000001, 1", 'capacity is an integer from 1 to'],
                   ["'x', 1, 1000001", 'rate_per_sec is a number from'],
-                  ["'x', 1, NULL", 'rate_per_sec'])
+                  ["'x', 1, NULL", 'capacity and rate_per_sec go together'])
     {
-        like(sql($g, "INSERT INTO clients VALUES ('clients', $case->[0])"),
-             qr/constraint failed.*\Q$case->[1]/, "($case->[0]) is refused");
+        like(sql($g, "INSERT INTO $limits VALUES ('clients', $case->[0])"),
+             qr/\Q$case->[1]/, "($case->[0]) is refused");
     }
 
     $g->mark;
     sql($g, 'PRAGMA ignore_check_constraints = 1',
-            "INSERT INTO clients VALUES ('clients', 'f', -1, 1)",
+            "INSERT INTO $limits VALUES ('clients', 'f', -1, 1)",
             "UPDATE clients SET capacity = -1 WHERE id = 'e'",
-            "INSERT INTO clients VALUES ('clients', 'g', 8, 8)");
+            "INSERT INTO $limits VALUES ('clients', 'g', 8, 8)");
     become($g, { a => '20/0.001', d => '10/1', e => '6/0.5', g => '8/8' },
            'what is wrong all the same is skipped');
     like($g->wait_log(qr/client "f"/), qr/\[warn\].*c\.db": client "f" of zone "clients" has no valid limits/,
@@ -471,7 +475,7 @@ subtest 'more clients than the zone holds' => sub {
                                        . 'interval=100ms');
     sql($g, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
             . " WHERE i < 3000)"
-            . " INSERT INTO clients SELECT 'clients', 'n' || i, 5, 5 FROM n");
+            . " INSERT INTO $limits SELECT 'clients', 'n' || i, 5, 5 FROM n");
     ok(wait_for(sub { keys %{ registered($g) } == 3000 }), '3,000 fit');
 
     ok($g->reload(text(size => '64k')), 'a zone that is too small');

@@ -139,7 +139,7 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         slot = reach.fullest;
 
         if (slot == NULL
-            || (limits == 0 && reach.tokens <= tokens
+            || (!(limits & TB_LIMITS_REGISTERED) && reach.tokens <= tokens
                 && !(dflt & TB_LIMITS_LEASED)))
         {
             return false;
@@ -161,6 +161,45 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     return least == tokens
            || tb_table_set_tokens(t, h, now, dflt, tokens);
+}
+
+
+void
+tb_table_assign(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_limits_t limits)
+{
+    bool          empty;
+    tb_slot_t    *slot;
+    tb_reach_t    reach;
+    tb_limits_t   own;
+    tb_result_t   result;
+
+    if (tb_table_set_limits(t, h, now, dflt, limits)) {
+        return;
+    }
+
+    tb_table_survey(t, h, now, dflt, &reach);
+
+    slot = reach.hole ? reach.hole
+           : (dflt & TB_LIMITS_LEASED) ? NULL : reach.fullest;
+
+    if (slot == NULL) {
+        return;
+    }
+
+    own = atomic_load_explicit(&slot->limits, memory_order_relaxed);
+    empty = tb_slot_is_empty(atomic_load_explicit(&slot->tag,
+                                                  memory_order_relaxed),
+                             tb_slot_word(t, slot, &now, dflt), own);
+
+    (void) tb_table_displace(t, slot, now, dflt, -TB_DEBT_MAX, &result);
+
+    if (empty && !(dflt & TB_LIMITS_LEASED)) {
+        result.left = (int64_t) tb_limits_full(tb_table_limits(t, limits,
+                                                               dflt));
+    }
+
+    tb_table_settle_in(t, slot, h, now, dflt, limits, result.left);
 }
 
 

@@ -36,16 +36,26 @@ void tb_table_insert_charge(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 /*
  * Puts a bucket in as it is, for a table that takes over from another one
- * or from a store: limits are the client's own (TB_LIMITS_REGISTERED set)
- * or 0, tokens its tokens at now.  An owner that is there already gets
- * these limits and these tokens.  The caller holds the lock.  Returns false
- * where there is no room: no empty slot and, for an unregistered one, no
- * bucket fuller than this one; for a registered one, only registered ones
- * in reach.
+ * or from a store: limits are the client's own (TB_LIMITS_REGISTERED set), the
+ * plan of one that is not registered, or 0; tokens are its tokens at now.  An
+ * owner that is there already gets these limits and these tokens.  The caller
+ * holds the lock.  Returns false where there is no room: no empty slot and, for
+ * an unregistered one, no bucket fuller than this one; for a registered one,
+ * only registered ones in reach.
  */
 
 bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, tb_limits_t limits, int64_t tokens);
+
+/*
+ * The plan of a client that is not registered, or has no limits of its own:
+ * limits of its slot.  A key that has no bucket gets one, as by
+ * tb_table_insert(); a leased one only where that displaces nobody.  The caller
+ * holds the lock.
+ */
+
+void tb_table_assign(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, tb_limits_t limits);
 
 /*
  * The slot of the bucket that tb_table_put() of a new client that is not

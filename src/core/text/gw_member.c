@@ -72,6 +72,15 @@ gw_member_allowed(char buf[GW_MEMBER_NAMES_SIZE], const gw_member_t *m)
         return "true or false";
     }
 
+    if (m->unit > 1) {
+        (void) snprintf(buf, GW_MEMBER_NAMES_SIZE,
+                        "a multiple of %llu from %llu to %llu",
+                        (unsigned long long) m->unit,
+                        (unsigned long long) (m->min * m->unit),
+                        (unsigned long long) (m->max * m->unit));
+        return buf;
+    }
+
     (void) snprintf(buf, GW_MEMBER_NAMES_SIZE,
                     "an integer from %llu to %llu",
                     (unsigned long long) m->min, (unsigned long long) m->max);
@@ -97,7 +106,8 @@ bool
 gw_member_set_number(const gw_member_t *m, void *record, const char *text,
     size_t len)
 {
-    uint64_t            parts, scale, value;
+    bool                minus;
+    uint64_t            max, parts, scale, unit, value;
     gw_number_status_t  status;
 
     if (m->kind > GW_MEMBER_TIME) {
@@ -108,11 +118,13 @@ gw_member_set_number(const gw_member_t *m, void *record, const char *text,
 
     parts = (m->kind == GW_MEMBER_NEAREST) ? 2 : 1;
     scale = (m->scale != 0) ? m->scale : 1;
+    unit = (m->unit != 0) ? m->unit : 1;
+    minus = (m->debt != 0 && len > 0 && text[0] == '-');
+    max = minus ? m->debt : m->max;
     value = 0;
 
-    status = gw_number_read(text, len, parts * scale, parts * m->max, &value);
-
-    value = (value + parts - 1) / parts;
+    status = gw_number_read(text + minus, len - minus, parts * scale,
+                            parts * max * unit, &value);
 
     if (status != GW_NUMBER_EXACT
         && (status != GW_NUMBER_FLOOR || (m->kind != GW_MEMBER_FLOOR
@@ -120,6 +132,20 @@ gw_member_set_number(const gw_member_t *m, void *record, const char *text,
     {
         return false;
     }
+
+    if (minus) {
+        value += (status == GW_NUMBER_FLOOR);
+        value = (value + unit - 1) / unit;
+
+        gw_member_store(m, record, 0 - value);
+        return true;
+    }
+
+    if (m->kind == GW_MEMBER_INTEGER && value % unit != 0) {
+        return false;
+    }
+
+    value = (value + (parts - 1) * unit) / (parts * unit);
 
     if (value < m->min) {
         return false;
@@ -315,6 +341,8 @@ gw_member_write_value(yajl_gen gen, const gw_member_t *m, const void *record)
         break;
 
     default:
+        value *= (m->unit != 0) ? m->unit : 1;
+
         len = m->print != NULL ? m->print(text, value)
                                : gw_number_print(text, value, 0);
 

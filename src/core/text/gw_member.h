@@ -50,12 +50,15 @@ typedef struct {
     size_t               length;    /* offset of the size_t with the length */
 
     uint64_t             scale;     /* what 1 is in units of the field, or 0 */
-    uint64_t             min;       /* in these units */
+    uint64_t             unit;      /* the field counts in so many; 0: 1 */
+    uint64_t             min;       /* as the field has it */
     uint64_t             max;
+    uint64_t             debt;      /* as much below 0 may be, for a field in
+                                       two's complement */
 
     const gw_word_t     *words;     /* the first of each value is written */
 
-    /* writes what was read as a number; NULL: as an integer */
+    /* writes the field's value times its unit; NULL: as an integer */
     size_t             (*print)(char *buf, uint64_t value);
 
     const char          *allowed;   /* follows "must be"; NULL: as the kind */

@@ -11,6 +11,7 @@
 #include "src/core/text/gw_id.h"
 #include "src/core/text/gw_piece.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
+#include "src/tbucket/clients/ngx_http_tbucket_api_plans.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_top.h"
 #include "src/tbucket/clients/ngx_http_tbucket_write.h"
@@ -33,6 +34,9 @@ static const ngx_gw_param_t  ngx_http_tbucket_api_params[] = {
 
     { .name = ngx_string("zone="), .kind = NGX_GW_PARAM_STRING,
       ngx_gw_param_field(ngx_http_tbucket_api_t, name), .required = 1 },
+
+    { .name = ngx_string("plans"), .kind = NGX_GW_PARAM_FLAG,
+      ngx_gw_param_field(ngx_http_tbucket_api_t, plans), .min = 1 },
 
     { .name = ngx_string("write="), .kind = NGX_GW_PARAM_WORD,
       ngx_gw_param_field(ngx_http_tbucket_api_t, write),
@@ -90,7 +94,9 @@ ngx_http_tbucket_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     lcf->api = api;
 
     return ngx_gw_api_location(cf, &lcf->location,
-                               ngx_http_tbucket_api_handler, "a client's id");
+                               ngx_http_tbucket_api_handler,
+                               api->plans ? "a plan's name"
+                                          : "a client's id");
 }
 
 
@@ -107,6 +113,10 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
     }
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
+
+    if (lcf->api->plans) {
+        return ngx_http_tbucket_plans_api(r, lcf->api);
+    }
 
     rc = ngx_http_tbucket_api_id(r, &id, &status);
 
@@ -245,7 +255,7 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     }
 
     if (r->method & NGX_HTTP_POST) {
-        return ngx_http_tbucket_write(r, api->zone, NULL);
+        return ngx_http_tbucket_write(r, api->zone, NULL, 0);
     }
 
     return ngx_gw_json_not_allowed(r, "GET, HEAD, POST");
@@ -298,7 +308,7 @@ ngx_http_tbucket_api_item(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
     }
 
     if (r->method & (NGX_HTTP_PUT|NGX_HTTP_PATCH|NGX_HTTP_DELETE)) {
-        return ngx_http_tbucket_write(r, api->zone, id);
+        return ngx_http_tbucket_write(r, api->zone, id, 0);
     }
 
     return ngx_gw_json_not_allowed(r, "GET, HEAD, PUT, PATCH, DELETE");

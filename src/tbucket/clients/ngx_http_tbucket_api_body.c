@@ -43,6 +43,7 @@ ngx_http_tbucket_body_create(ngx_http_request_t *r,
     ngx_http_tbucket_write_t *write)
 {
     const gw_record_form_t   *form;
+    const tb_client_forms_t  *forms;
     ngx_http_tbucket_body_t  *body;
 
     body = ngx_palloc(r->pool, sizeof(ngx_http_tbucket_body_t));
@@ -53,18 +54,20 @@ ngx_http_tbucket_body_create(ngx_http_request_t *r,
     body->write = write;
     body->seen = NULL;
 
+    forms = &write->zone->forms;
+
     switch (write->kind) {
 
     case NGX_HTTP_TBUCKET_WRITE_REPLACE:
-        form = &tb_client_replace;
+        form = write->plans ? &forms->plan : &forms->replace;
         break;
 
     case NGX_HTTP_TBUCKET_WRITE_CHANGE:
-        form = &tb_client_change;
+        form = write->plans ? &forms->plan_change : &forms->change;
         break;
 
     default: /* NGX_HTTP_TBUCKET_WRITE_CREATE */
-        form = &tb_client_bulk;
+        form = &forms->bulk;
 
         if (ngx_array_init(&body->changes, write->pool, 4,
                            sizeof(ngx_http_tbucket_change_t))
@@ -119,13 +122,10 @@ ngx_http_tbucket_body_each(gw_record_t *reader, void *data)
 {
     ngx_http_tbucket_body_t  *body = data;
 
-    tb_client_t                *client;
-    ngx_http_tbucket_write_t   *write;
-    ngx_http_tbucket_change_t  *change;
+    ngx_http_tbucket_write_t  *write;
 
     (void) reader;
 
-    client = &body->client;
     write = body->write;
 
     if ((write->kind == NGX_HTTP_TBUCKET_WRITE_CREATE
@@ -136,39 +136,44 @@ ngx_http_tbucket_body_each(gw_record_t *reader, void *data)
         return -1;
     }
 
-    change = &write->changes[write->n - 1];
-
-    change->members = client->members;
-    change->capacity = client->capacity;
-    change->rate = client->rate;
-    change->tokens = client->tokens;
+    write->changes[write->n - 1].client = body->client;
 
     return 0;
 }
 
 
-/* A client that was shown comes back with its id, which is that of the URI. */
+/*
+ * A client that was shown comes back with its id, and a plan with its name,
+ * which is that of the URI.
+ */
 
 static int
 ngx_http_tbucket_body_named(ngx_http_tbucket_body_t *body)
 {
     char          quoted[GW_JSON_QUOTE_SIZE], named[GW_JSON_QUOTE_SIZE];
+    size_t        len;
+    unsigned      bit;
     ngx_str_t    *id;
+    const char   *name;
     tb_client_t  *client;
 
     id = &body->write->changes->id;
     client = &body->client;
 
-    if (!(client->members & TB_CLIENT_ID)
-        || (client->id_len == id->len
-            && ngx_memcmp(client->id, id->data, id->len) == 0))
+    bit = body->write->plans ? TB_CLIENT_PLAN : TB_CLIENT_ID;
+    name = body->write->plans ? client->plan : client->id;
+    len = body->write->plans ? client->plan_len : client->id_len;
+
+    if (!(client->members & bit)
+        || (len == id->len && ngx_memcmp(name, id->data, id->len) == 0))
     {
+        client->members &= ~bit;
         return 0;
     }
 
-    gw_record_fail(&body->reader,
-                   "client_id is \"%s\", must be that of the URI, \"%s\"",
-                   gw_json_quote(quoted, client->id, client->id_len),
+    gw_record_fail(&body->reader, "%s is \"%s\", must be that of the URI, "
+                   "\"%s\"", body->write->plans ? "plan" : "client_id",
+                   gw_json_quote(quoted, name, len),
                    gw_json_quote(named, (char *) id->data, id->len));
 
     return -1;

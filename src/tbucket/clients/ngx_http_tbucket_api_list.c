@@ -31,8 +31,6 @@ typedef struct {
 } ngx_http_tbucket_list_t;
 
 
-static ngx_int_t ngx_http_tbucket_list_args(ngx_http_request_t *r,
-    ngx_http_tbucket_list_t *list);
 static void ngx_http_tbucket_list_step(ngx_gw_task_t *task);
 static ngx_int_t ngx_http_tbucket_list_some(ngx_http_tbucket_list_t *list);
 static ngx_int_t ngx_http_tbucket_list_more(ngx_http_tbucket_list_t *list);
@@ -51,7 +49,7 @@ ngx_http_tbucket_list(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_tbucket_list_args(r, list);
+    rc = ngx_http_tbucket_list_args(r, &list->left, &list->after);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -74,23 +72,23 @@ ngx_http_tbucket_list(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone)
 }
 
 
-/* NGX_DECLINED if they are fine, or what became of an error's answer. */
-
-static ngx_int_t
-ngx_http_tbucket_list_args(ngx_http_request_t *r,
-    ngx_http_tbucket_list_t *list)
+ngx_int_t
+ngx_http_tbucket_list_args(ngx_http_request_t *r, ngx_uint_t *limit,
+    uint64_t *cursor)
 {
     ngx_int_t  rc;
     ngx_str_t  arg;
 
-    rc = ngx_http_tbucket_list_limit(r, &list->left);
+    *cursor = 0;
+
+    rc = ngx_http_tbucket_list_limit(r, limit);
 
     if (rc != NGX_DECLINED) {
         return rc;
     }
 
     if (ngx_http_arg(r, (u_char *) "cursor", 6, &arg) == NGX_OK
-        && !gw_hex64((char *) arg.data, arg.len, &list->after))
+        && !gw_hex64((char *) arg.data, arg.len, cursor))
     {
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
                                  "cursor is \"%V\", must be the \"next\" of "
@@ -167,7 +165,8 @@ ngx_http_tbucket_list_some(ngx_http_tbucket_list_t *list)
                                       &n);
 
     for (i = 0; i < n; i++) {
-        ngx_http_tbucket_show_client(list->json, &list->clients[i]);
+        ngx_http_tbucket_show_client(list->json, list->zone,
+                                     &list->clients[i]);
     }
 
     list->left -= n;
@@ -194,18 +193,27 @@ ngx_http_tbucket_list_more(ngx_http_tbucket_list_t *list)
 static void
 ngx_http_tbucket_list_end(ngx_http_tbucket_list_t *list, ngx_uint_t more)
 {
-    u_char          cursor[16];
-    ngx_int_t       rc;
-    ngx_gw_json_t  *json;
+    ngx_int_t  rc;
 
-    json = list->json;
+    rc = ngx_http_tbucket_list_send(list->json, list->task.request, more,
+                                    list->cursor);
+
+    ngx_gw_task_end(&list->task, rc);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_list_send(ngx_gw_json_t *json, ngx_http_request_t *r,
+    ngx_uint_t more, uint64_t cursor)
+{
+    u_char  text[16];
 
     (void) yajl_gen_array_close(json->gen);
     ngx_gw_json_literal(json, "next");
 
     if (more) {
-        (void) ngx_sprintf(cursor, "%016xL", list->cursor);
-        (void) yajl_gen_string(json->gen, cursor, sizeof(cursor));
+        (void) ngx_sprintf(text, "%016xL", cursor);
+        (void) yajl_gen_string(json->gen, text, sizeof(text));
 
     } else {
         (void) yajl_gen_null(json->gen);
@@ -213,7 +221,5 @@ ngx_http_tbucket_list_end(ngx_http_tbucket_list_t *list, ngx_uint_t more)
 
     (void) yajl_gen_map_close(json->gen);
 
-    rc = ngx_gw_json_send(json, list->task.request, NGX_HTTP_OK);
-
-    ngx_gw_task_end(&list->task, rc);
+    return ngx_gw_json_send(json, r, NGX_HTTP_OK);
 }

@@ -1,6 +1,7 @@
 
 /*
- * One client in the API: what it is now, as JSON, and where it is found.
+ * One client, or plan, in the API: what it is now, as JSON, and where it is
+ * found.
  * Where tokens come from elsewhere they are asked for first.
  */
 
@@ -30,6 +31,8 @@ static size_t ngx_http_tbucket_show_id(char *id,
 static void ngx_http_tbucket_show_step(ngx_gw_task_t *task);
 static void ngx_http_tbucket_show_done(ngx_http_tbucket_ask_t *ask);
 static void ngx_http_tbucket_show_gone(ngx_gw_task_t *task);
+static void ngx_http_tbucket_show_places(tb_client_t *c,
+    ngx_http_tbucket_client_t *client);
 
 
 ngx_int_t
@@ -72,7 +75,7 @@ ngx_http_tbucket_show_step(ngx_gw_task_t *task)
 
         if (show->zone->source->ask(show->zone, &show->ask,
                                     task->request->pool, &show->id,
-                                    client.entry.limits)
+                                    client.limits)
             == NGX_OK)
         {
             ngx_gw_task_wait(task);
@@ -116,15 +119,15 @@ ngx_http_tbucket_show_answer(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     ngx_http_tbucket_ask_t *ask)
 {
-    uint64_t                   full;
+    int64_t                    full;
     ngx_int_t                  rc;
     ngx_http_tbucket_client_t  client;
 
     rc = ngx_http_tbucket_client_get(zone, id, &client);
 
     if (ask != NULL) {
-        full = tb_limits_full(client.entry.limits);
-        client.tokens = ngx_min(client.held + ask->elsewhere, full);
+        full = (int64_t) tb_limits_full(client.limits);
+        client.tokens = ngx_min(client.held + (int64_t) ask->elsewhere, full);
 
         /* somebody else's bucket that is full is no bucket */
 
@@ -139,13 +142,13 @@ ngx_http_tbucket_show_answer(ngx_http_request_t *r,
                                  "no bucket", id);
     }
 
-    return ngx_http_tbucket_show_send(r, NGX_HTTP_OK, &client);
+    return ngx_http_tbucket_show_send(r, NGX_HTTP_OK, zone, &client);
 }
 
 
 ngx_int_t
 ngx_http_tbucket_show_send(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_http_tbucket_client_t *client)
+    ngx_http_tbucket_zone_t *zone, ngx_http_tbucket_client_t *client)
 {
     ngx_gw_json_t  *json;
 
@@ -154,7 +157,7 @@ ngx_http_tbucket_show_send(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_tbucket_show_client(json, client);
+    ngx_http_tbucket_show_client(json, zone, client);
 
     return ngx_gw_json_send(json, r, status);
 }
@@ -162,24 +165,113 @@ ngx_http_tbucket_show_send(ngx_http_request_t *r, ngx_uint_t status,
 
 void
 ngx_http_tbucket_show_client(ngx_gw_json_t *json,
-    ngx_http_tbucket_client_t *client)
+    ngx_http_tbucket_zone_t *zone, ngx_http_tbucket_client_t *client)
 {
     tb_client_t  c;
 
-    c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE
-                | TB_CLIENT_TOKENS | TB_CLIENT_REGISTERED;
+    (void) tb_client_read_own(&c, client->entry.limits, zone->forms.kind);
 
-    c.capacity = tb_limits_capacity(client->entry.limits);
-    c.rate = tb_limits_rate(client->entry.limits);
+    c.members = TB_CLIENT_ID | zone->forms.limits | TB_CLIENT_TOKENS
+                | TB_CLIENT_REGISTERED;
+
+    c.capacity = tb_limits_capacity(client->limits);
+    c.quota = c.capacity;
+    c.rate = tb_limits_rate(client->limits);
     c.tokens = client->tokens;
+
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_show_places(&c, client);
+    }
+
+    if (client->plan_len) {
+        c.members |= TB_CLIENT_PLAN;
+        c.plan_len = client->plan_len;
+        ngx_memcpy(c.plan, client->plan, c.plan_len);
+    }
+
+    c.members |= (c.blocked ? TB_CLIENT_BLOCKED : 0)
+                 | (c.unlimited ? TB_CLIENT_UNLIMITED : 0);
 
     c.id_len = ngx_http_tbucket_show_id(c.id, &client->entry);
 
     c.registered = client->registered;
 
     (void) yajl_gen_map_open(json->gen);
-    gw_member_write(json->gen, tb_client_members, &c);
+    gw_member_write(json->gen, zone->forms.members, &c);
     (void) yajl_gen_map_close(json->gen);
+}
+
+
+/* What is missing to all places is in use; tokens are those that are free. */
+
+static void
+ngx_http_tbucket_show_places(tb_client_t *c,
+    ngx_http_tbucket_client_t *client)
+{
+    int64_t  full;
+
+    full = (int64_t) tb_limits_full(client->limits);
+
+    c->members |= TB_CLIENT_USED;
+    c->inflight = (uint32_t) tb_limits_rate(client->limits);
+    c->used = (uint32_t) ((full - client->tokens) / (int64_t) TB_TOKEN);
+    c->tokens = ((int64_t) c->inflight - c->used) * (int64_t) TB_TOKEN;
+}
+
+
+void
+ngx_http_tbucket_show_as_made(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_client_t *client, const tb_client_t *given)
+{
+    client->entry.limits = tb_client_own(given, TB_PLAN_NONE)
+                           & (TB_OWN_BLOCKED | TB_OWN_UNLIMITED);
+    client->limits = ngx_http_tbucket_given_limits(zone, given);
+    client->tokens = (given->members & TB_CLIENT_TOKENS)
+                     ? given->tokens
+                     : (int64_t) tb_limits_full(client->limits);
+    client->registered = 1;
+    client->plan_len = 0;
+
+    if (given->members & TB_CLIENT_PLAN) {
+        client->plan_len = given->plan_len;
+        ngx_memcpy(client->plan, given->plan, given->plan_len);
+    }
+}
+
+
+void
+ngx_http_tbucket_show_plan_in(ngx_gw_json_t *json,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *name,
+    const tb_client_t *limits)
+{
+    tb_client_t  c;
+
+    c = *limits;
+    c.members = TB_CLIENT_PLAN | zone->forms.limits;
+    c.plan_len = name->len;
+    ngx_memcpy(c.plan, name->data, name->len);
+
+    (void) yajl_gen_map_open(json->gen);
+    gw_member_write(json->gen, zone->forms.members, &c);
+    (void) yajl_gen_map_close(json->gen);
+}
+
+
+ngx_int_t
+ngx_http_tbucket_show_plan(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *name,
+    const tb_client_t *limits)
+{
+    ngx_gw_json_t  *json;
+
+    json = ngx_gw_json_create(r->pool);
+    if (json == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_tbucket_show_plan_in(json, zone, name, limits);
+
+    return ngx_gw_json_send(json, r, status);
 }
 
 
@@ -222,7 +314,8 @@ ngx_http_tbucket_show_id(char *id, const tb_registry_entry_t *entry)
  */
 
 ngx_int_t
-ngx_http_tbucket_show_location(ngx_http_request_t *r, ngx_str_t *id)
+ngx_http_tbucket_show_location(ngx_http_request_t *r, ngx_str_t *id,
+    const char *arg)
 {
     u_char                    *p;
     size_t                     len;
@@ -242,7 +335,7 @@ ngx_http_tbucket_show_location(ngx_http_request_t *r, ngx_str_t *id)
     len = base.len + 2 * ngx_escape_uri(NULL, base.data, base.len,
                                         NGX_ESCAPE_URI);
 
-    value.data = ngx_pnalloc(r->pool, len + sizeof("?client_id=")
+    value.data = ngx_pnalloc(r->pool, len + sizeof("/?=") + ngx_strlen(arg)
                                       + 3 * id->len);
     if (value.data == NULL) {
         return NGX_ERROR;
@@ -260,7 +353,7 @@ ngx_http_tbucket_show_location(ngx_http_request_t *r, ngx_str_t *id)
             *p++ = '/';
         }
 
-        p = ngx_cpymem(p, "?client_id=", sizeof("?client_id=") - 1);
+        p = ngx_sprintf(p, "?%s=", arg);
     }
 
     p += gw_id_encode((char *) p, (char *) id->data, id->len);

@@ -10,10 +10,11 @@
 
 
 #include "src/tbucket/ngx_http_tbucket.h"
+#include "src/core/limit/tb_client.h"
 #include "src/core/limit/tb_registry.h"
 
 
-#define NGX_HTTP_TBUCKET_TOKENS_KEEP  UINT64_MAX
+#define NGX_HTTP_TBUCKET_TOKENS_KEEP  INT64_MIN
 
 
 typedef enum {
@@ -23,6 +24,9 @@ typedef enum {
     NGX_HTTP_TBUCKET_EXISTS,          /* not created: it is there already */
     NGX_HTTP_TBUCKET_MISSING,         /* not changed: there is no such one */
     NGX_HTTP_TBUCKET_NO_ROOM,         /* nothing changed: the zone is full */
+    NGX_HTTP_TBUCKET_IN_USE,          /* not removed: clients have the plan */
+    NGX_HTTP_TBUCKET_PARTIAL,         /* not changed: it has no limits of its
+                                         own that the rest could be of */
     NGX_HTTP_TBUCKET_TOKENS_RANGE,    /* more tokens than the capacity */
     NGX_HTTP_TBUCKET_SUPERSEDED,      /* nothing changed: see the zone's */
     NGX_HTTP_TBUCKET_MALFORMED,       /* nothing changed: the body is wrong */
@@ -35,23 +39,37 @@ typedef enum {
 /* A client as it is now. */
 
 typedef struct {
-    tb_registry_entry_t         entry;     /* id, hash; limits in force */
-    uint64_t                    tokens;    /* µtok, live */
-    uint64_t                    held;      /* of these by this node */
+    tb_registry_entry_t         entry;     /* id, hash; limits: what it is
+                                              given (tb_client_own()), or
+                                              those of its slot */
+    tb_limits_t                 limits;    /* that it has, blocked or not */
+    int64_t                     tokens;    /* µtok, live */
+    int64_t                     held;      /* of these by this node */
+    size_t                      plan_len;
+    char                        plan[TB_PLAN_NAME_MAX];
     unsigned                    registered:1;
 } ngx_http_tbucket_client_t;
 
 
 /*
- * Makes id (1 .. 255 bytes) a client with these limits, or changes the
- * limits of one; tokens as they are, cut to the capacity, or as given (µtok)
- * in full.  Returns CREATED, UPDATED or NO_ROOM.  The caller holds the
- * zone's mutex.
+ * Makes id (1 .. 255 bytes) a client that is given that, or changes what one is
+ * given; tokens as they are, cut to the capacity, or as given (µtok) in full.
+ * Returns CREATED, UPDATED or NO_ROOM.  The caller holds the zone's mutex.
  */
 
 ngx_http_tbucket_outcome_e ngx_http_tbucket_client_set(
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, uint32_t capacity,
-    uint64_t rate, uint64_t tokens);
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, const tb_client_t *given,
+    int64_t tokens);
+
+/* What a registered client is given, as members.  Mutex held. */
+
+void ngx_http_tbucket_client_given(ngx_http_tbucket_zone_t *zone,
+    tb_limits_t own, tb_client_t *given);
+
+/* The limits that go with that, blocked or not.  Takes no lock. */
+
+tb_limits_t ngx_http_tbucket_given_limits(ngx_http_tbucket_zone_t *zone,
+    const tb_client_t *given);
 
 /*
  * REMOVED or MISSING; the bucket stays with its tokens, unless it is full

@@ -1,9 +1,9 @@
 
 /*
- * Writes through the clients API.  ngx_http_tbucket_write_run() is the way
- * that each of them goes: the body is read into changes; what memory can say
- * against them is checked; the store makes them safe; they are applied to
- * shared memory; the outcome is told.  Not here: how a body is read, how a
+ * Writes through the APIs of clients and plans.  ngx_http_tbucket_write_run()
+ * is the way that each of them goes: the body is read into changes; what memory
+ * can say against them is checked; the store makes them safe; they are applied
+ * to shared memory; the outcome is told.  Not here: how a body is read, how a
  * store makes anything safe.
  */
 
@@ -14,6 +14,7 @@
 #include "src/tbucket/clients/ngx_http_tbucket_api_body.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
@@ -34,10 +35,14 @@ static ngx_int_t ngx_http_tbucket_write_check(
     ngx_http_tbucket_write_t *write);
 static void ngx_http_tbucket_write_touch(ngx_http_tbucket_write_t *write);
 static ngx_int_t ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, tb_hash_t *h);
+    ngx_http_tbucket_change_t *change);
+static ngx_int_t ngx_http_tbucket_write_named(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change);
 static ngx_int_t ngx_http_tbucket_write_refuse(
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_outcome_e outcome);
 static void ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write);
+static void ngx_http_tbucket_write_apply_plan(
+    ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
 static void ngx_http_tbucket_write_answer(ngx_http_tbucket_write_t *write);
 
 static ngx_int_t ngx_http_tbucket_write_reply(
@@ -54,7 +59,7 @@ static ngx_int_t ngx_http_tbucket_write_counts(
 
 ngx_int_t
 ngx_http_tbucket_write(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
-    ngx_str_t *id)
+    ngx_str_t *id, ngx_uint_t plans)
 {
     ngx_http_tbucket_write_t  *write;
 
@@ -68,6 +73,8 @@ ngx_http_tbucket_write(ngx_http_request_t *r, ngx_http_tbucket_zone_t *zone,
     if (write == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    write->plans = plans;
 
     return write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
            ? ngx_gw_task_run(&write->task, r)
@@ -347,18 +354,17 @@ static ngx_int_t
 ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write)
 {
     ngx_int_t                   rc;
-    tb_hash_t                   h;
     ngx_uint_t                  i, stored;
+    tb_client_t                 old;
     ngx_shmtx_t                *mutex;
-    tb_registry_entry_t         entry;
-    ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_change_t  *change;
 
-    zone = write->zone;
-    mutex = &zone->shpool->mutex;
+    mutex = &write->zone->shpool->mutex;
     stored = (write->store->ops->persist != NULL);
 
-    ngx_http_tbucket_write_touch(write);
+    if (!write->plans) {
+        ngx_http_tbucket_write_touch(write);
+    }
 
     ngx_shmtx_lock(mutex);
 
@@ -367,17 +373,17 @@ ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write)
     for (i = 0; rc == NGX_OK && i < write->n; i++) {
         change = &write->changes[i];
 
-        h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
-
-        if (!tb_registry_find(zone->shared->registry, &h, &entry)) {
-            entry.limits = 0;
-        }
+        rc = ngx_http_tbucket_write_known(write, change, &old);
 
         if (!stored) {
-            rc = ngx_http_tbucket_write_judge(write, change, entry.limits);
+            rc = ngx_http_tbucket_write_judge(write, change,
+                                              rc == NGX_OK ? &old : NULL);
 
-        } else if (entry.limits == 0) {
-            rc = ngx_http_tbucket_write_room(write, change, &h);
+        } else if (rc != NGX_OK) {
+            rc = ngx_http_tbucket_write_room(write, change);
+
+        } else {
+            rc = ngx_http_tbucket_write_named(write, change);
         }
     }
 
@@ -391,6 +397,36 @@ ngx_http_tbucket_write_check(ngx_http_tbucket_write_t *write)
     write->cells = 0;
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_write_known(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, tb_client_t *old)
+{
+    uint32_t                  n;
+    tb_hash_t                 h;
+    tb_registry_entry_t       entry;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = write->zone;
+
+    if (write->plans) {
+        n = ngx_http_tbucket_plan_find(zone, change->id.data, change->id.len);
+        ngx_http_tbucket_plan_get(zone, n, old);
+
+        return (old->members & TB_CLIENT_LIMITS) ? NGX_OK : NGX_DECLINED;
+    }
+
+    h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
+
+    if (!tb_registry_find(zone->shared->registry, &h, &entry)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_tbucket_client_given(zone, entry.limits, old);
+
+    return NGX_OK;
 }
 
 
@@ -425,11 +461,9 @@ ngx_http_tbucket_write_touch(ngx_http_tbucket_write_t *write)
 
 ngx_int_t
 ngx_http_tbucket_write_judge(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, tb_limits_t limits)
+    ngx_http_tbucket_change_t *change, const tb_client_t *old)
 {
-    tb_hash_t  h;
-
-    if (limits == 0) {
+    if (old == NULL) {
 
         if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
             || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE)
@@ -438,17 +472,18 @@ ngx_http_tbucket_write_judge(ngx_http_tbucket_write_t *write,
                                                  NGX_HTTP_TBUCKET_MISSING);
         }
 
-        h = tb_hash(change->id.data, change->id.len,
-                    write->zone->shared->secret);
-
         write->outcome = NGX_HTTP_TBUCKET_CREATED;
         write->created++;
 
-        return ngx_http_tbucket_write_room(write, change, &h);
+        return ngx_http_tbucket_write_room(write, change);
     }
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_CREATE) {
         return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_EXISTS);
+    }
+
+    if (ngx_http_tbucket_write_named(write, change) != NGX_OK) {
+        return NGX_DECLINED;
     }
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
@@ -459,20 +494,30 @@ ngx_http_tbucket_write_judge(ngx_http_tbucket_write_t *write,
     write->outcome = NGX_HTTP_TBUCKET_UPDATED;
     write->updated++;
 
-    if (write->kind != NGX_HTTP_TBUCKET_WRITE_CHANGE) {
-        return NGX_OK;
+    return write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
+           ? ngx_http_tbucket_write_merge(write, change, old) : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_tbucket_write_merge(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, const tb_client_t *old)
+{
+    tb_client_t              *client;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = write->zone;
+    client = &change->client;
+
+    write->lacking = tb_client_merge(client, old, zone->forms.limits);
+
+    if (write->lacking) {
+        return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_PARTIAL);
     }
 
-    if (!(change->members & TB_CLIENT_CAPACITY)) {
-        change->capacity = tb_limits_capacity(limits);
-    }
-
-    if (!(change->members & TB_CLIENT_RATE)) {
-        change->rate = tb_limits_rate(limits);
-    }
-
-    if ((change->members & TB_CLIENT_TOKENS)
-        && change->tokens > change->capacity * TB_TOKEN)
+    if ((client->members & TB_CLIENT_TOKENS)
+        && client->tokens > (int64_t) tb_limits_full(
+                                ngx_http_tbucket_given_limits(zone, client)))
     {
         return ngx_http_tbucket_write_refuse(write,
                                              NGX_HTTP_TBUCKET_TOKENS_RANGE);
@@ -482,14 +527,16 @@ ngx_http_tbucket_write_judge(ngx_http_tbucket_write_t *write,
 }
 
 
-/* Whether there is room for a client that would be new. */
+/* Whether there is room for a client, or plan, that would be new. */
 
 static ngx_int_t
 ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, tb_hash_t *h)
+    ngx_http_tbucket_change_t *change)
 {
     uint64_t                    now;
+    tb_hash_t                   h;
     tb_limits_t                 dflt;
+    ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_shared_t  *shared;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
@@ -498,18 +545,66 @@ ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
         return NGX_OK;
     }
 
-    shared = write->zone->shared;
-    dflt = ngx_http_tbucket_limits(write->zone, &now);
+    zone = write->zone;
+    shared = zone->shared;
+
+    if (write->plans) {
+        return ngx_http_tbucket_plan_has_room(zone, (char *) change->id.data,
+                                              change->id.len)
+               ? NGX_OK
+               : ngx_http_tbucket_write_refuse(write,
+                                               NGX_HTTP_TBUCKET_NO_ROOM);
+    }
+
+    dflt = ngx_http_tbucket_limits(zone, &now);
+    h = tb_hash(change->id.data, change->id.len, shared->secret);
 
     write->cells += tb_registry_cells(change->id.len);
 
-    if (write->cells <= tb_registry_room(shared->registry)
-        && tb_table_has_room(shared->table, h, now, dflt))
+    if (write->cells > tb_registry_room(shared->registry)
+        || !tb_table_has_room(shared->table, &h, now, dflt))
     {
-        return NGX_OK;
+        return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_ROOM);
     }
 
-    return ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_ROOM);
+    return ngx_http_tbucket_write_named(write, change);
+}
+
+
+/*
+ * Whether there is room for the plan that a client names; and of a plan that is
+ * to go, whether nobody has it.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_write_named(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change)
+{
+    uint32_t      n;
+    tb_client_t  *client;
+
+    client = &change->client;
+
+    if (write->plans) {
+
+        if (write->kind != NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+            return NGX_OK;
+        }
+
+        n = ngx_http_tbucket_plan_find(write->zone, change->id.data,
+                                       change->id.len);
+
+        return ngx_http_tbucket_plan_members(write->zone, n) == 0
+               ? NGX_OK
+               : ngx_http_tbucket_write_refuse(write,
+                                               NGX_HTTP_TBUCKET_IN_USE);
+    }
+
+    return !(client->members & TB_CLIENT_PLAN)
+           || ngx_http_tbucket_plan_has_room(write->zone, client->plan,
+                                             client->plan_len)
+           ? NGX_OK
+           : ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_ROOM);
 }
 
 
@@ -541,7 +636,7 @@ ngx_http_tbucket_write_superseded(ngx_http_tbucket_write_t *write)
 static void
 ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write)
 {
-    uint64_t                             tokens;
+    int64_t                              tokens;
     tb_hash_t                            h;
     ngx_uint_t                           i;
     ngx_http_tbucket_zone_t             *zone;
@@ -563,20 +658,50 @@ ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write)
             }
         }
 
+        if (write->plans) {
+            ngx_http_tbucket_write_apply_plan(write, change);
+            continue;
+        }
+
         if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
             (void) ngx_http_tbucket_client_remove(zone, &change->id);
             continue;
         }
 
-        tokens = (change->members & TB_CLIENT_TOKENS)
-                 ? change->tokens : NGX_HTTP_TBUCKET_TOKENS_KEEP;
+        tokens = (change->client.members & TB_CLIENT_TOKENS)
+                 ? change->client.tokens : NGX_HTTP_TBUCKET_TOKENS_KEEP;
 
-        if (ngx_http_tbucket_client_set(zone, &change->id, change->capacity,
-                                        change->rate, tokens)
+        if (ngx_http_tbucket_client_set(zone, &change->id, &change->client,
+                                        tokens)
             == NGX_HTTP_TBUCKET_NO_ROOM)
         {
             ngx_http_tbucket_store_crowded(zone);
         }
+    }
+}
+
+
+static void
+ngx_http_tbucket_write_apply_plan(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change)
+{
+    uint32_t                  n;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = write->zone;
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+        n = ngx_http_tbucket_plan_find(zone, change->id.data, change->id.len);
+
+        if (n != TB_PLAN_NONE) {
+            ngx_http_tbucket_plan_remove(zone, n);
+        }
+
+    } else if (ngx_http_tbucket_plan_set(zone, (char *) change->id.data,
+                                         change->id.len, &change->client)
+               != NGX_OK)
+    {
+        ngx_http_tbucket_store_crowded(zone);
     }
 }
 
@@ -644,9 +769,15 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_write_t *write)
                                  "client_id \"%V\" is registered already",
                                  &write->changes->id);
 
+    case NGX_HTTP_TBUCKET_IN_USE:
+        return ngx_gw_json_error(r, NGX_HTTP_CONFLICT,
+                                 "plan \"%V\" is in use: clients have it",
+                                 &write->changes->id);
+
     case NGX_HTTP_TBUCKET_MISSING:
-        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
-                                 "client_id \"%V\" is not registered",
+        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND, write->plans
+                                 ? "there is no plan \"%V\""
+                                 : "client_id \"%V\" is not registered",
                                  &write->changes->id);
 
     default:
@@ -658,10 +789,14 @@ ngx_http_tbucket_write_reply(ngx_http_tbucket_write_t *write)
 static ngx_int_t
 ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
 {
-    char                 text[GW_JSON_ERROR_SIZE];
-    ngx_http_request_t  *r;
+    char                      text[GW_JSON_ERROR_SIZE];
+    tb_client_t              *client;
+    ngx_http_request_t       *r;
+    ngx_http_tbucket_zone_t  *zone;
 
     r = write->task.request;
+    zone = write->zone;
+    client = &write->changes->client;
 
     switch (write->outcome) {
 
@@ -673,17 +808,26 @@ ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     case NGX_HTTP_TBUCKET_TOKENS_RANGE:
-        (void) tb_client_check_tokens(write->changes->tokens,
-                                      write->changes->capacity, text,
-                                      sizeof(text));
+        (void) tb_client_check_tokens(client->tokens,
+                   tb_limits_capacity(ngx_http_tbucket_given_limits(zone,
+                                                                    client)),
+                   zone->unit, text, sizeof(text));
 
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s", text);
 
+    case NGX_HTTP_TBUCKET_PARTIAL:
+        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                                 "%s is missing, the client has no limits of "
+                                 "its own that could be changed in part",
+                                 gw_member_names(text, zone->forms.members,
+                                                 write->lacking));
+
     case NGX_HTTP_TBUCKET_NO_ROOM:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "zone \"%V\" has no room for more clients, "
+                                 "zone \"%V\" has no room for more %s, "
                                  "nothing was changed: enlarge the zone",
-                                 &write->zone->name);
+                                 &zone->name, write->plans
+                                              ? "plans" : "clients");
 
     case NGX_HTTP_TBUCKET_SUPERSEDED:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -728,41 +872,46 @@ ngx_http_tbucket_write_shown(ngx_http_tbucket_write_t *write)
     ngx_str_t                  *id;
     ngx_uint_t                  status;
     ngx_http_request_t         *r;
+    ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_change_t  *change;
     ngx_http_tbucket_client_t   client;
 
     r = write->task.request;
+    zone = write->zone;
     change = write->changes;
     id = &change->id;
-
-    if (ngx_http_tbucket_client_get(write->zone, id, &client) != NGX_OK) {
-        client.entry.limits = tb_limits(change->capacity, change->rate,
-                                        TB_LIMITS_REGISTERED);
-        client.entry.len = id->len;
-        ngx_memcpy(client.entry.id, id->data, id->len);
-
-        client.tokens = (change->members & TB_CLIENT_TOKENS)
-                        ? change->tokens
-                        : tb_limits_full(client.entry.limits);
-        client.registered = 1;
-
-    } else if (write->zone->source != NULL
-               && (change->members & TB_CLIENT_TOKENS))
-    {
-        client.tokens = change->tokens;
-    }
 
     status = NGX_HTTP_OK;
 
     if (write->outcome == NGX_HTTP_TBUCKET_CREATED) {
         status = NGX_HTTP_CREATED;
 
-        if (ngx_http_tbucket_show_location(r, id) != NGX_OK) {
+        if (ngx_http_tbucket_show_location(r, id, write->plans
+                                                  ? "plan" : "client_id")
+            != NGX_OK)
+        {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
     }
 
-    return ngx_http_tbucket_show_send(r, status, &client);
+    if (write->plans) {
+        return ngx_http_tbucket_show_plan(r, status, zone, id,
+                                          &change->client);
+    }
+
+    if (ngx_http_tbucket_client_get(zone, id, &client) != NGX_OK) {
+        client.entry.len = id->len;
+        ngx_memcpy(client.entry.id, id->data, id->len);
+
+        ngx_http_tbucket_show_as_made(zone, &client, &change->client);
+
+    } else if (zone->source != NULL
+               && (change->client.members & TB_CLIENT_TOKENS))
+    {
+        client.tokens = change->client.tokens;
+    }
+
+    return ngx_http_tbucket_show_send(r, status, zone, &client);
 }
 
 

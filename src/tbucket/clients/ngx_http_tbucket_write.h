@@ -39,14 +39,11 @@ typedef enum {
 } ngx_http_tbucket_write_state_e;
 
 
-/* One client of a write. */
+/* One client, or plan, of a write. */
 
 typedef struct {
-    ngx_str_t                       id;
-    unsigned                        members;  /* TB_CLIENT_* */
-    uint32_t                        capacity;
-    uint64_t                        rate;     /* steps */
-    uint64_t                        tokens;   /* µtok */
+    ngx_str_t                       id;       /* or the name of the plan */
+    tb_client_t                     client;   /* all but the id */
 } ngx_http_tbucket_change_t;
 
 
@@ -63,8 +60,10 @@ struct ngx_http_tbucket_write_s {
     ngx_http_tbucket_zone_t        *zone;
     ngx_http_tbucket_store_t       *store;
     ngx_http_tbucket_write_e        kind;
+    ngx_uint_t                      plans;    /* it is about plans */
 
-    ngx_http_tbucket_change_t      *changes;  /* no two with the same id */
+    ngx_http_tbucket_change_t      *changes;  /* no two with the same id; of
+                                                 plans only one */
     ngx_uint_t                      n;
 
     /* what came of it; by the store, if there is one */
@@ -80,6 +79,7 @@ struct ngx_http_tbucket_write_s {
     /* private */
     ngx_http_tbucket_write_state_e  state;
     ngx_str_t                       reason;   /* why the store has not */
+    unsigned                        lacking;  /* of PARTIAL: what is missing */
     ngx_gw_task_t                   task;
     ngx_http_tbucket_body_t        *body;
     unsigned                        awake:1;  /* the task's step() runs */
@@ -89,11 +89,12 @@ struct ngx_http_tbucket_write_s {
 
 /*
  * Handles POST (id is NULL), PUT, PATCH and DELETE; all but DELETE have a
- * body.  Returns what a content handler returns.
+ * body.  Returns what a content handler returns.  plans: id is the name of a
+ * plan, and there is no POST.
  */
 
 ngx_int_t ngx_http_tbucket_write(ngx_http_request_t *r,
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, ngx_uint_t plans);
 
 /*
  * What the store comes to, once for a write that it was given:
@@ -117,13 +118,30 @@ void ngx_http_tbucket_written(ngx_http_tbucket_write_t *write, ngx_int_t rc,
 
 /*
  * For who knows what there is: whether a change of a write may be made of a
- * client that exists with these limits (0: that does not exist).  Completes
- * the members that a CHANGE does not name, counts, and sets write->outcome;
- * NGX_OK, or NGX_DECLINED: then it says what is against it.  The mutex is held.
+ * client, or plan, that exists and is given that (NULL: it does not exist).
+ * Completes the members that a CHANGE does not name, counts, and sets
+ * write->outcome; NGX_OK, or NGX_DECLINED: then it says what is against it.
+ * The mutex is held.
  */
 
 ngx_int_t ngx_http_tbucket_write_judge(ngx_http_tbucket_write_t *write,
-    ngx_http_tbucket_change_t *change, tb_limits_t limits);
+    ngx_http_tbucket_change_t *change, const tb_client_t *old);
+
+/*
+ * The part of it that is about a CHANGE: completes it by what there is.  For
+ * who learns of that without the mutex.
+ */
+
+ngx_int_t ngx_http_tbucket_write_merge(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, const tb_client_t *old);
+
+/*
+ * What the client, or plan, of a change is given as far as memory knows:
+ * NGX_OK or NGX_DECLINED, there is none.  The mutex is held.
+ */
+
+ngx_int_t ngx_http_tbucket_write_known(ngx_http_tbucket_write_t *write,
+    ngx_http_tbucket_change_t *change, tb_client_t *old);
 
 /* Whether another zone has taken over, as above; the mutex is held. */
 

@@ -32,7 +32,7 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
     change = write->changes;
 
     if (write->n != 1 || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
-        || !(change->members & TB_CLIENT_TOKENS))
+        || !(change->client.members & TB_CLIENT_TOKENS))
     {
         ngx_http_tbucket_written(write, NGX_OK, NULL);
         return;
@@ -43,8 +43,9 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
     ngx_memzero(&ask, sizeof(tb_lease_ask_t));
 
     ask.op = TB_LEASE_SET;
-    ask.limits = tb_limits(change->capacity, change->rate, 0);
-    ask.want = change->tokens;
+    ask.limits = ngx_http_tbucket_given_limits(write->zone, &change->client)
+                 & ~TB_LIMITS_FLAGS;
+    ask.want = (uint64_t) change->client.tokens;
     ask.unit = 1;
 
     if (ngx_http_tbucket_global_one(write->zone, write->pool, &change->id, &ask,

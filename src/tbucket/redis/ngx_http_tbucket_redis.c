@@ -9,6 +9,8 @@
 
 #include <ngx_sha1.h>
 
+#include "src/tbucket/ngx_http_tbucket_plans.h"
+
 #include "ngx_gw_scripts.h"
 
 
@@ -48,6 +50,7 @@ ngx_http_tbucket_redis_keys(ngx_http_tbucket_rzone_t *rz, ngx_pool_t *pool)
         ngx_str_t   *tag;
     } keys[] = {
         { &rz->clients, "clients", NULL, NULL },
+        { &rz->plans, "plans", NULL, NULL },
         { &rz->changes, "changes", NULL, NULL },
         { &rz->epoch, "epoch", NULL, NULL },
         { &rz->guard, "seeding", NULL, NULL },
@@ -171,11 +174,11 @@ ngx_http_tbucket_redis_begin(ngx_http_tbucket_redis_t *redis,
 
 void
 ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, const char *what)
+    ngx_http_tbucket_args_t *args, ngx_str_t *key, const char *what)
 {
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_READ, "3");
-    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, key);
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
     ngx_http_tbucket_redis_put(args, what, ngx_strlen(what));
@@ -247,6 +250,14 @@ ngx_http_tbucket_redis_shard(ngx_http_tbucket_redis_t *redis, const void *id,
 }
 
 
+ngx_uint_t
+ngx_http_tbucket_redis_has_none(ngx_http_tbucket_zone_t *zone)
+{
+    return atomic_load(&zone->shared->registry->entries) == 0
+           && ngx_http_tbucket_plans_none(zone);
+}
+
+
 void
 ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz)
 {
@@ -262,6 +273,8 @@ ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz)
     if (rz->redis->nshards == 1) {
         rz->walk.done = 1;
     }
+
+    rz->replan = (rz == rz->first);
 }
 
 

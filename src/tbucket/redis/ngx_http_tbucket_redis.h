@@ -7,6 +7,7 @@
  *     _write    writes of the API
  *     _shards   how many shards Redis has each zone in
  *     _sync     the stream of changes
+ *     _plans    plans, read all at once
  *     _compare  full comparisons
  *     _seed     a Redis that is empty
  *     _apply    what was read, into shared memory
@@ -92,6 +93,7 @@ typedef struct {
     ngx_http_tbucket_args_t       args;
     gw_record_t                   reader;
     tb_client_t                   client;
+    tb_client_t                   known;
     tb_registry_entry_t           entries[NGX_HTTP_TBUCKET_REDIS_PAGE];
     char                          names[NGX_HTTP_TBUCKET_REDIS_PAGE]
                                        [NGX_HTTP_TBUCKET_REDIS_NAME];
@@ -200,6 +202,7 @@ struct ngx_http_tbucket_rzone_s {
     ngx_str_t                     name;     /* in keys: "Z", or "Z.0", ... */
 
     ngx_str_t                     clients;
+    ngx_str_t                     plans;    /* of the first one */
     ngx_str_t                     changes;
     ngx_str_t                     epoch;
     ngx_str_t                     guard;    /* of seeding */
@@ -229,6 +232,7 @@ struct ngx_http_tbucket_rzone_s {
     unsigned                      crowded:1;    /* too many ids at once */
     unsigned                      skip:1;       /* what the stream has */
     unsigned                      reseed:1;     /* whatever epoch there is */
+    unsigned                      replan:1;     /* plans are to be read */
     ngx_gw_redis_t               *stream;       /* its own, or all shards' */
     ngx_http_tbucket_reading_t    reading;
     ngx_event_t                   retry;        /* or to look at the stream */
@@ -242,6 +246,8 @@ struct ngx_http_tbucket_rzone_s {
     char                          seen[NGX_HTTP_TBUCKET_EPOCH_SIZE];
     uint64_t                      after;        /* of the registry, seeding */
     uint64_t                      next;         /* after the page under way */
+    uint32_t                      plan;         /* likewise, of plans */
+    uint32_t                      next_plan;
     tb_stream_id_t                upcoming;     /* position after a batch */
 
     ngx_http_tbucket_pass_t       scan;         /* what is in Redis */
@@ -251,6 +257,8 @@ struct ngx_http_tbucket_rzone_s {
     ngx_uint_t                    walking;      /* replies, of the first */
     ngx_uint_t                    walked;       /* clients, so far */
     ngx_uint_t                    known;        /* in the last round */
+    ngx_http_tbucket_pass_t       pages;        /* plans, of the first one:
+                                                   all in one page */
     unsigned                      missed:1;     /* not all of this round */
     unsigned                      again:1;      /* the page; of the first */
     ngx_http_tbucket_save_t       save;
@@ -329,10 +337,10 @@ ngx_http_tbucket_redis_put(ngx_http_tbucket_args_t *args, const void *value,
 #define ngx_http_tbucket_redis_literal(args, text)                           \
     ngx_http_tbucket_redis_put(args, text, sizeof(text) - 1)
 
-/* The first arguments of READ, from keys to ARGV[1]. */
+/* The first arguments of READ, from keys to ARGV[1]; key: of what is read. */
 
 void ngx_http_tbucket_redis_read(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, const char *what);
+    ngx_http_tbucket_args_t *args, ngx_str_t *key, const char *what);
 
 /* Whether a reply is that word. */
 
@@ -345,6 +353,10 @@ ngx_int_t ngx_http_tbucket_redis_view(ngx_http_tbucket_view_t *view,
 
 /* views in a row that may be too old to be judged */
 #define NGX_HTTP_TBUCKET_REDIS_DECLINED  10
+
+/* Whether memory has neither clients nor plans. */
+
+ngx_uint_t ngx_http_tbucket_redis_has_none(ngx_http_tbucket_zone_t *zone);
 
 /* A full comparison of shard and Redis is due. */
 

@@ -19,8 +19,6 @@ static ngx_uint_t ngx_http_tbucket_redis_differs(
     ngx_str_t *id, redisReply *value);
 static void ngx_http_tbucket_redis_set(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_view_t *view, ngx_str_t *id, tb_client_t *client);
-static void ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
-    redisReply *name, redisReply *value, const char *reason);
 
 
 ngx_int_t
@@ -79,7 +77,8 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
         if (value->type == REDIS_REPLY_STRING) {
             (void) snprintf(error, sizeof(error), "the id %s",
                             gw_id_error(status));
-            ngx_http_tbucket_redis_malformed(rz, name, value, error);
+            ngx_http_tbucket_redis_malformed(rz, &rz->clients, name, value,
+                                             error);
         }
 
         return;
@@ -92,7 +91,8 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
         if (value->type == REDIS_REPLY_STRING) {
             (void) snprintf(error, sizeof(error), "the client's shard is %u",
                             (unsigned) shard);
-            ngx_http_tbucket_redis_malformed(rz, name, value, error);
+            ngx_http_tbucket_redis_malformed(rz, &rz->clients, name, value,
+                                             error);
         }
 
         return;
@@ -104,11 +104,11 @@ ngx_http_tbucket_redis_apply_item(ngx_http_tbucket_rzone_t *rz,
 
     scratch = rz->redis->scratch;
 
-    if (gw_record_read(&scratch->reader, &tb_client_limits, &scratch->client,
-                       value->str, value->len)
+    if (gw_record_read(&scratch->reader, &rz->zone->forms.value,
+                       &scratch->client, value->str, value->len)
         != 0)
     {
-        ngx_http_tbucket_redis_malformed(rz, name, value,
+        ngx_http_tbucket_redis_malformed(rz, &rz->clients, name, value,
                                          scratch->reader.json.error);
         return;
     }
@@ -156,14 +156,18 @@ ngx_http_tbucket_redis_differs(ngx_http_tbucket_rzone_t *rz,
         known = 1;
     }
 
+    if (!known && found) {
+        ngx_http_tbucket_client_given(zone, entry.limits,
+                                      &rz->redis->scratch->known);
+    }
+
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (known || !found) {
         return !known;
     }
 
-    len = tb_client_print_limits(text, tb_limits_capacity(entry.limits),
-                                 tb_limits_rate(entry.limits));
+    len = tb_client_print(text, &rz->redis->scratch->known, zone->unit);
 
     return len != (size_t) value->len
            || ngx_memcmp(text, value->str, len) != 0;
@@ -190,8 +194,7 @@ ngx_http_tbucket_redis_set(ngx_http_tbucket_rzone_t *rz,
     if (tb_recent_covers(recent, &view->last)
         && tb_recent_allows(recent, h.lo, &view->last))
     {
-        outcome = ngx_http_tbucket_client_set(zone, id, client->capacity,
-                                              client->rate,
+        outcome = ngx_http_tbucket_client_set(zone, id, client,
                                               NGX_HTTP_TBUCKET_TOKENS_KEEP);
     }
 
@@ -203,11 +206,9 @@ ngx_http_tbucket_redis_set(ngx_http_tbucket_rzone_t *rz,
 }
 
 
-/* Each value is told once, as long as there are not too many of them. */
-
-static void
+void
 ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
-    redisReply *name, redisReply *value, const char *reason)
+    ngx_str_t *key, redisReply *name, redisReply *value, const char *reason)
 {
     char        quoted[GW_JSON_QUOTE_SIZE];
     uint32_t    hash;
@@ -231,7 +232,7 @@ ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
     if (rz->nreported++ == n) {
         ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
                       "tbucket_store: \"%V\" has more malformed values, "
-                      "which are skipped, too", &rz->clients);
+                      "which are skipped, too", key);
         return;
     }
 
@@ -239,8 +240,7 @@ ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
 
     ngx_log_error(NGX_LOG_ERR, rz->redis->log, 0,
                   "tbucket_store: value of \"%s\" in \"%V\" is skipped: %s",
-                  gw_json_quote(quoted, name->str, name->len), &rz->clients,
-                  reason);
+                  gw_json_quote(quoted, name->str, name->len), key, reason);
 }
 
 

@@ -20,9 +20,17 @@ ngx_int_t ngx_http_tbucket_redis_apply(ngx_http_tbucket_rzone_t *rz,
     ngx_http_tbucket_view_t *view);
 
 /*
+ * Tells that a value of that key is malformed, once each, as long as there are
+ * not too many of them.
+ */
+
+void ngx_http_tbucket_redis_malformed(ngx_http_tbucket_rzone_t *rz,
+    ngx_str_t *key, redisReply *name, redisReply *value, const char *reason);
+
+/*
  * Up to a page of registered clients after *after, which is moved on, of all
- * shards; *end is
- * set when there are no more.  Bounded work: there may be none, and no end.
+ * shards; *end is set when there are no more.  Bounded work: there may be none,
+ * and no end.
  */
 
 ngx_uint_t ngx_http_tbucket_redis_list(ngx_http_tbucket_rzone_t *rz,

@@ -9,6 +9,7 @@
 #include "src/tbucket/redis/ngx_http_tbucket_redis_compare.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_info.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_plans.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
@@ -42,6 +43,15 @@ ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz)
 
     if (rz == rz->first && ngx_http_tbucket_redis_walk_due(rz)) {
         ngx_http_tbucket_redis_walk(rz);
+    }
+
+    if (rz == rz->first && ngx_http_tbucket_redis_due(rz, &rz->pages)) {
+        rz->pages.done = 1;
+        rz->replan = 1;
+    }
+
+    if (rz->replan) {
+        ngx_http_tbucket_redis_plans(rz);
     }
 }
 
@@ -100,7 +110,7 @@ ngx_http_tbucket_redis_scan(ngx_http_tbucket_rzone_t *rz)
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, "scan");
+    ngx_http_tbucket_redis_read(rz, args, &rz->clients, "scan");
     ngx_http_tbucket_redis_put(args, rz->scan.cursor,
                                ngx_strlen(rz->scan.cursor));
     ngx_http_tbucket_redis_put(args, rz->redis->page,
@@ -272,7 +282,7 @@ ngx_http_tbucket_redis_walk_shard(ngx_http_tbucket_rzone_t *rz, ngx_uint_t n)
         return 0;
     }
 
-    ngx_http_tbucket_redis_read(rz, args, "get");
+    ngx_http_tbucket_redis_read(rz, args, &rz->clients, "get");
 
     for (i = 0; i < n; i++) {
         if (scratch->shards[i] == rz->shard) {

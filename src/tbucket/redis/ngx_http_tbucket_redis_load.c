@@ -10,6 +10,7 @@
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_load.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_plans.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_shards.h"
@@ -53,6 +54,8 @@ static void ngx_http_tbucket_redis_unloaded(ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_epoch(
     ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_secret(
+    ngx_http_tbucket_rload_t *l);
+static ngx_int_t ngx_http_tbucket_redis_load_plans(
     ngx_http_tbucket_rload_t *l);
 static ngx_int_t ngx_http_tbucket_redis_load_clients(
     ngx_http_tbucket_rload_t *l);
@@ -246,9 +249,7 @@ ngx_http_tbucket_redis_is_unused(ngx_http_tbucket_zone_t *zone)
 
     i = 0;
 
-    return atomic_load_explicit(&zone->shared->registry->entries,
-                                memory_order_relaxed)
-           == 0
+    return ngx_http_tbucket_redis_has_none(zone)
            && !tb_table_each(zone->shared->table, &i, &n);
 }
 
@@ -273,7 +274,7 @@ ngx_http_tbucket_redis_load_zone(ngx_gw_redis_sync_t *sync,
     ngx_time_update();
 
     l.unused = ngx_http_tbucket_redis_is_unused(zone);
-    l.clients = atomic_load(&zone->shared->registry->entries) != 0;
+    l.clients = !ngx_http_tbucket_redis_has_none(zone);
 
     loaded = 0;
     whole = 1;
@@ -448,7 +449,9 @@ ngx_http_tbucket_redis_load_shard(ngx_http_tbucket_rload_t *l)
 
     /* tokens that are leased are in Redis anyway */
 
-    if (ngx_http_tbucket_redis_load_clients(l) != NGX_OK
+    if ((l->rz == l->rz->first
+         && ngx_http_tbucket_redis_load_plans(l) != NGX_OK)
+        || ngx_http_tbucket_redis_load_clients(l) != NGX_OK
         || (zone->source == NULL
             && ngx_http_tbucket_redis_load_states(l) != NGX_OK))
     {
@@ -479,7 +482,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
     args = &rz->redis->scratch->args;
 
     for (i = 0; i < 3; i++) {
-        ngx_http_tbucket_redis_read(rz, args, "get");
+        ngx_http_tbucket_redis_read(rz, args, &rz->clients, "get");
 
         reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
@@ -509,7 +512,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
         }
 
         ngx_http_tbucket_redis_new_epoch(epoch, 1);
-        ngx_http_tbucket_redis_seed_args(rz, args, epoch);
+        ngx_http_tbucket_redis_seed_args(rz, args, &rz->clients, epoch);
 
         reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
 
@@ -588,6 +591,37 @@ ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
 
 
 static ngx_int_t
+ngx_http_tbucket_redis_load_plans(ngx_http_tbucket_rload_t *l)
+{
+    ngx_int_t                  rc;
+    redisReply                *reply;
+    ngx_http_tbucket_view_t    view;
+    ngx_http_tbucket_rzone_t  *rz;
+
+    rz = l->rz;
+
+    ngx_http_tbucket_redis_plans_args(rz, &rz->redis->scratch->args);
+
+    reply = ngx_http_tbucket_redis_ask(l, NGX_HTTP_TBUCKET_REDIS_MOST(
+                                              NGX_HTTP_TBUCKET_REDIS_LARGE));
+
+    if (reply == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_tbucket_redis_view(&view, reply);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_tbucket_redis_plans_apply(rz, &view);
+    }
+
+    freeReplyObject(reply);
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
 {
     char                       cursor[24];
@@ -603,7 +637,7 @@ ngx_http_tbucket_redis_load_clients(ngx_http_tbucket_rload_t *l)
     ngx_memcpy(cursor, "0", 2);
 
     do {
-        ngx_http_tbucket_redis_read(rz, args, "scan");
+        ngx_http_tbucket_redis_read(rz, args, &rz->clients, "scan");
         ngx_http_tbucket_redis_put(args, cursor, ngx_strlen(cursor));
         ngx_http_tbucket_redis_literal(args, ngx_value(
                                            NGX_HTTP_TBUCKET_REDIS_LARGE));

@@ -102,7 +102,8 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
     ngx_uint_t hashes)
 {
     size_t                       i;
-    uint64_t                     left, now;
+    int64_t                      left;
+    uint64_t                     now;
     tb_hash_t                    h;
     ngx_uint_t                   n;
     redisReply                  *value;
@@ -125,7 +126,7 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         if (value->type != REDIS_REPLY_STRING
             || ngx_http_tbucket_redis_hash(rz, list->element[i], hashes, &h)
                != NGX_OK
-            || gw_record_read(&scratch->reader, &tb_client_state,
+            || gw_record_read(&scratch->reader, &zone->forms.state,
                               &scratch->client, value->str, value->len)
                != 0)
         {
@@ -135,16 +136,16 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         ngx_shmtx_lock(&zone->shpool->mutex);
 
         own = tb_registry_find(zone->shared->registry, &h, &entry)
-              ? entry.limits : 0;
+              ? tb_own_slot(entry.limits) : 0;
         dflt = ngx_http_tbucket_limits(zone, &now);
-        limits = own ? own : dflt;
+        limits = tb_table_limits(zone->shared->table, own, dflt);
 
         left = tb_tokens_credit(scratch->client.tokens, scratch->client.at,
                                 ngx_http_tbucket_redis_time(rz), limits);
 
         /* requests that are served meanwhile need no lock */
 
-        if (left < tb_limits_full(limits)) {
+        if (!tb_limits_is_full(limits, left)) {
             n += tb_table_lower_tokens(zone->shared->table, &h, now, dflt,
                                        left)
                  || tb_table_put(zone->shared->table, &h, now, dflt, own,

@@ -8,6 +8,7 @@
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_plans.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
 
@@ -31,6 +32,8 @@ static ngx_int_t ngx_http_tbucket_redis_seed_send(
 static ngx_uint_t ngx_http_tbucket_redis_seed_list(
     ngx_http_tbucket_rzone_t *rz, uint64_t *after, ngx_uint_t *end);
 static void ngx_http_tbucket_redis_seed_vain(ngx_http_tbucket_rzone_t *rz);
+static ngx_int_t ngx_http_tbucket_redis_seed_plans(
+    ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link,
     redisReply *reply, void *data);
 static void ngx_http_tbucket_redis_begun(ngx_http_tbucket_rzone_t *rz);
@@ -59,7 +62,7 @@ ngx_http_tbucket_redis_judge(ngx_http_tbucket_rzone_t *rz,
 
     adopt = !same && view->epoch.len
             && (!fresh || mirror->epoch[0] == '\0'
-                || atomic_load(&rz->zone->shared->registry->entries) == 0);
+                || ngx_http_tbucket_redis_has_none(rz->zone));
 
     if (adopt) {
         ngx_memcpy(mirror->epoch, view->epoch.data, view->epoch.len + 1);
@@ -101,6 +104,7 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
     rz->seeding = 1;
     rz->seeded = 0;
     rz->after = 0;
+    rz->plan = (rz == rz->first) ? TB_PLAN_FIRST - 1 : TB_PLAN_NONE;
 
     if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
         ngx_http_tbucket_redis_seed_vain(rz);
@@ -143,6 +147,10 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
 
     /* as long as there is an epoch writes go on: it goes before the list */
 
+    if (rz->seen[0] == '\0' && rz->plan != TB_PLAN_NONE) {
+        return ngx_http_tbucket_redis_seed_plans(rz);
+    }
+
     if (rz->seen[0] == '\0') {
         n = ngx_http_tbucket_redis_seed_list(rz, &after, &end);
     }
@@ -152,17 +160,23 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
 
     if (end) {
         ngx_http_tbucket_redis_new_epoch(epoch, !rz->seeded
-                    && atomic_load(&rz->zone->shared->registry->entries) == 0);
+                    && ngx_http_tbucket_redis_has_none(rz->zone));
     }
 
-    ngx_http_tbucket_redis_seed_args(rz, args, epoch);
+    ngx_http_tbucket_redis_seed_args(rz, args, &rz->clients, epoch);
 
     for (i = 0; i < n; i++) {
         entry = &scratch->entries[i];
 
-        len = tb_client_print_limits(scratch->values[i],
-                                     tb_limits_capacity(entry->limits),
-                                     tb_limits_rate(entry->limits));
+        ngx_shmtx_lock(&rz->zone->shpool->mutex);
+
+        ngx_http_tbucket_client_given(rz->zone, entry->limits,
+                                      &scratch->client);
+
+        ngx_shmtx_unlock(&rz->zone->shpool->mutex);
+
+        len = tb_client_print(scratch->values[i], &scratch->client,
+                              rz->zone->unit);
 
         ngx_http_tbucket_redis_put(args, entry->id, entry->len);
         ngx_http_tbucket_redis_put(args, scratch->values[i], len);
@@ -178,7 +192,51 @@ ngx_http_tbucket_redis_seed_send(ngx_http_tbucket_rzone_t *rz)
     /* where the next page begins, unless this one has to be sent again */
 
     rz->next = after;
+    rz->next_plan = rz->plan;
     rz->ending = end;
+    rz->seeded |= (n > 0);
+
+    return NGX_OK;
+}
+
+
+/* A page of plans, which come before the clients that name them. */
+
+static ngx_int_t
+ngx_http_tbucket_redis_seed_plans(ngx_http_tbucket_rzone_t *rz)
+{
+    size_t                       len;
+    uint32_t                     plan;
+    ngx_uint_t                   i, n;
+    ngx_http_tbucket_args_t     *args;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    scratch = rz->redis->scratch;
+    args = &scratch->args;
+    plan = rz->plan;
+
+    n = ngx_http_tbucket_redis_plans_list(rz, &plan);
+
+    ngx_http_tbucket_redis_seed_args(rz, args, &rz->plans, "");
+
+    for (i = 0; i < n; i++) {
+        len = ngx_strlen(scratch->names[i]);
+        ngx_http_tbucket_redis_put(args, scratch->names[i], len);
+
+        len = ngx_strlen(scratch->values[i]);
+        ngx_http_tbucket_redis_put(args, scratch->values[i], len);
+    }
+
+    if (ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_seeded,
+                             &rz->reading, args->n, args->value, args->len)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rz->next = rz->after;
+    rz->next_plan = plan;
+    rz->ending = 0;
     rz->seeded |= (n > 0);
 
     return NGX_OK;
@@ -220,11 +278,11 @@ ngx_http_tbucket_redis_seed_list(ngx_http_tbucket_rzone_t *rz,
 
 void
 ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, const char *epoch)
+    ngx_http_tbucket_args_t *args, ngx_str_t *key, const char *epoch)
 {
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_SEED, "3");
-    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, key);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
     ngx_http_tbucket_redis_str(args, &rz->guard);
     ngx_http_tbucket_redis_put(args, rz->mirror->token,
@@ -268,6 +326,7 @@ ngx_http_tbucket_redis_seeded(ngx_gw_redis_t *link, redisReply *reply,
 
     if (ngx_http_tbucket_redis_is(reply, "OK")) {
         rz->after = rz->next;
+        rz->plan = rz->next_plan;
         rz->seen[0] = '\0';
 
         if (rz->ending) {

@@ -27,7 +27,7 @@ void ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz);
 /* The last step, or the only one where there is nothing to seed. */
 
 void ngx_http_tbucket_redis_seed_args(ngx_http_tbucket_rzone_t *rz,
-    ngx_http_tbucket_args_t *args, const char *epoch);
+    ngx_http_tbucket_args_t *args, ngx_str_t *key, const char *epoch);
 
 /* A new epoch in buf of NGX_HTTP_TBUCKET_EPOCH_SIZE bytes. */
 

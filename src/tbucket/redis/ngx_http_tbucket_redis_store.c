@@ -272,6 +272,7 @@ ngx_http_tbucket_redis_start_zone(ngx_http_tbucket_rzone_t *rz,
     rz->scan.kind = NGX_HTTP_TBUCKET_TROUBLE_SCAN;
     rz->walk.done = 1;
     rz->walk.kind = NGX_HTTP_TBUCKET_TROUBLE_WALK;
+    rz->pages.kind = NGX_HTTP_TBUCKET_TROUBLE_SCAN;
 
     rz->retry.handler = ngx_http_tbucket_redis_retry;
     rz->retry.data = rz;

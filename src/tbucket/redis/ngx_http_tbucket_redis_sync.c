@@ -10,6 +10,7 @@
 #include "src/tbucket/redis/ngx_http_tbucket_redis_sync.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_apply.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_compare.h"
+#include "src/tbucket/redis/ngx_http_tbucket_redis_plans.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_seed.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
@@ -85,7 +86,7 @@ ngx_http_tbucket_redis_hello(ngx_http_tbucket_rzone_t *rz)
 
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, "get");
+    ngx_http_tbucket_redis_read(rz, args, &rz->clients, "get");
 
     if (ngx_gw_redis_command(rz->stream, ngx_http_tbucket_redis_on_hello,
                              &rz->reading, args->n, args->value, args->len)
@@ -315,7 +316,7 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
     entries = reply->element[0]->element[1];
     args = &rz->redis->scratch->args;
 
-    ngx_http_tbucket_redis_read(rz, args, "get");
+    ngx_http_tbucket_redis_read(rz, args, &rz->clients, "get");
 
     for (i = 0; i < (size_t) entries->elements; i++) {
         if (ngx_http_tbucket_redis_entry(rz, args, entries->element[i])
@@ -327,6 +328,10 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
 
     if (tb_stream_id_compare(&rz->upcoming, &rz->mirror->position) <= 0) {
         return NGX_ERROR;
+    }
+
+    if (rz->replan) {
+        ngx_http_tbucket_redis_plans(rz);
     }
 
     if (ngx_gw_redis_query(rz->stream, ngx_http_tbucket_redis_on_changes,
@@ -343,7 +348,8 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
 
 /*
  * Adds the values of its fields "id", as many as there is room for; more
- * than that are left to a full comparison.
+ * than that are left to a full comparison.  Where a plan was changed all plans
+ * are read.
  */
 
 static ngx_int_t
@@ -366,6 +372,13 @@ ngx_http_tbucket_redis_entry(ngx_http_tbucket_rzone_t *rz,
 
     for (i = 0; i + 1 < (size_t) fields->elements; i += 2) {
         id = fields->element[i + 1];
+
+        if (rz == rz->first
+            && ngx_http_tbucket_redis_is(fields->element[i], "plan"))
+        {
+            rz->replan = 1;
+            continue;
+        }
 
         /* what is no id of a client is nothing to us */
 

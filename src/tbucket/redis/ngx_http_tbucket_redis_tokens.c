@@ -328,7 +328,7 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
         ngx_http_tbucket_redis_put(args, scratch->names[i], len);
 
         len = tb_client_print_state(scratch->values[i], entry->tokens,
-                                    entry->at + clock);
+                                    entry->at + clock, rz->zone->unit);
         ngx_http_tbucket_redis_put(args, scratch->values[i], len);
 
         rate = ngx_max(tb_limits_rate(entry->limits), 1);

@@ -2,7 +2,9 @@
 /*
  * Writes of the API: each is decided and done by one script in Redis.  No
  * script can reach several shards, so that an array with clients of some is
- * tried in all of them before it is done in any.
+ * tried in all of them before it is done in any.  What completes a change is
+ * what memory knows of the client; if Redis has something else by then, it says
+ * what, and the change is made of that.
  */
 
 
@@ -35,7 +37,20 @@ struct ngx_http_tbucket_rwrite_s {
     unsigned                    trying:1;
     ngx_int_t                   rc;        /* of what was not done */
     char                        reason[NGX_GW_REDIS_FATE];
+
+    /* of a CHANGE */
+    tb_client_t                 change;    /* as it was asked for */
+    char                       *known;     /* what it was made of, a value */
+    size_t                      len;
+    ngx_uint_t                  tries;
 };
+
+
+/* bytes of a value that the script returns at most */
+#define NGX_HTTP_TBUCKET_REDIS_KNOWN  1024
+
+/* times that a change may find the value changed by others */
+#define NGX_HTTP_TBUCKET_REDIS_TRIES  10
 
 
 static ngx_int_t ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw);
@@ -46,8 +61,9 @@ static ngx_int_t ngx_http_tbucket_redis_send_one(
 static ngx_int_t ngx_http_tbucket_redis_send_bulk(
     ngx_http_tbucket_rpart_t *part);
 static ngx_int_t ngx_http_tbucket_redis_sent(ngx_http_tbucket_rpart_t *part);
-static void ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rpart_t *part,
-    char *capacity, char *rate);
+static ngx_int_t ngx_http_tbucket_redis_guess(ngx_http_tbucket_rpart_t *part);
+static ngx_int_t ngx_http_tbucket_redis_again(ngx_http_tbucket_rpart_t *part,
+    redisReply *reply);
 static void ngx_http_tbucket_redis_failed(ngx_http_tbucket_rwrite_t *rw,
     ngx_int_t rc, const char *reason);
 static void ngx_http_tbucket_redis_ended(ngx_http_tbucket_rwrite_t *rw);
@@ -57,8 +73,6 @@ static void ngx_http_tbucket_redis_accepted(ngx_http_tbucket_rpart_t *part,
     redisReply *reply);
 static ngx_int_t ngx_http_tbucket_redis_outcome(
     ngx_http_tbucket_rpart_t *part, redisReply *reply);
-static ngx_int_t ngx_http_tbucket_redis_value(ngx_http_tbucket_rpart_t *part,
-    redisReply *reply);
 
 
 static const ngx_str_t  ngx_http_tbucket_redis_kinds[] = {
@@ -122,8 +136,10 @@ ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw)
     }
 
     for (i = 0; i < write->n; i++) {
-        shard = ngx_http_tbucket_redis_shard(redis, write->changes[i].id.data,
-                                             write->changes[i].id.len);
+        shard = write->plans ? 0
+                : ngx_http_tbucket_redis_shard(redis,
+                                               write->changes[i].id.data,
+                                               write->changes[i].id.len);
         part = &rw->parts[shard];
 
         if (part->n++ == 0) {
@@ -275,65 +291,183 @@ ngx_http_tbucket_redis_ended(ngx_http_tbucket_rwrite_t *rw)
 static ngx_int_t
 ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
 {
-    char                        capacity[GW_NUMBER_SIZE];
-    char                        rate[GW_NUMBER_SIZE];
-    char                        tokens[GW_NUMBER_SIZE];
-    char                        known[2][GW_NUMBER_SIZE];
+    char                        value[TB_CLIENT_VALUE_SIZE];
     char                        state[TB_CLIENT_VALUE_SIZE];
+    uint32_t                    unit;
+    tb_client_t                *client;
     ngx_http_tbucket_args_t    *args;
     ngx_http_tbucket_rzone_t   *rz;
     ngx_http_tbucket_redis_t   *redis;
-    ngx_http_tbucket_change_t  *change;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_rwrite_t  *rw;
 
+    rw = part->rw;
     rz = part->rz;
     redis = rz->redis;
     args = &redis->scratch->args;
-    change = part->rw->write->changes;
+    write = rw->write;
+    client = &write->changes->client;
+    unit = rz->zone->unit;
 
-    capacity[0] = '\0';
-    rate[0] = '\0';
-    tokens[0] = '\0';
+    value[0] = '\0';
     state[0] = '\0';
 
-    if (change->members & TB_CLIENT_CAPACITY) {
-        (void) snprintf(capacity, sizeof(capacity), "%u",
-                        (unsigned) change->capacity);
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE && rw->known == NULL
+        && ngx_http_tbucket_redis_guess(part) != NGX_OK)
+    {
+        ngx_http_tbucket_redis_failed(rw, NGX_ERROR, "no memory");
+        return NGX_ERROR;
     }
 
-    if (change->members & TB_CLIENT_RATE) {
-        rate[tb_client_print_rate(rate, change->rate)] = '\0';
+    if (write->kind != NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+        (void) tb_client_print(value, client, unit);
     }
 
-    if (change->members & TB_CLIENT_TOKENS) {
-        tokens[tb_client_print_tokens(tokens, change->tokens)] = '\0';
+    if ((client->members & TB_CLIENT_TOKENS) && rz->zone->source == NULL) {
+        (void) tb_client_print_state(state, client->tokens,
+                                     ngx_http_tbucket_redis_time(rz), unit);
     }
-
-    if ((change->members & TB_CLIENT_TOKENS) && rz->zone->source == NULL) {
-        state[tb_client_print_state(state, change->tokens,
-                                    ngx_http_tbucket_redis_time(rz))] = '\0';
-    }
-
-    ngx_http_tbucket_redis_in_force(part, known[0], known[1]);
 
     ngx_http_tbucket_redis_begin(redis, args, NGX_HTTP_TBUCKET_SCRIPT_WRITE,
                                  "5");
-    ngx_http_tbucket_redis_str(args, &rz->clients);
+    ngx_http_tbucket_redis_str(args, write->plans ? &rz->plans
+                                                  : &rz->clients);
     ngx_http_tbucket_redis_str(args, &rz->changes);
     ngx_http_tbucket_redis_str(args, &rz->epoch);
     ngx_http_tbucket_redis_str(args, &rz->tokens);
     ngx_http_tbucket_redis_str(args, &rz->patched);
 
     ngx_http_tbucket_redis_str(args,
-                       &ngx_http_tbucket_redis_kinds[part->rw->write->kind]);
-    ngx_http_tbucket_redis_str(args, &change->id);
-    ngx_http_tbucket_redis_put(args, capacity, ngx_strlen(capacity));
-    ngx_http_tbucket_redis_put(args, rate, ngx_strlen(rate));
-    ngx_http_tbucket_redis_put(args, tokens, ngx_strlen(tokens));
+                               &ngx_http_tbucket_redis_kinds[write->kind]);
+
+    if (write->plans) {
+        ngx_http_tbucket_redis_literal(args, "plan");
+
+    } else {
+        ngx_http_tbucket_redis_literal(args, "id");
+    }
+
+    ngx_http_tbucket_redis_str(args, &write->changes->id);
+    ngx_http_tbucket_redis_put(args, value, ngx_strlen(value));
+    ngx_http_tbucket_redis_put(args, rw->known, rw->len);
     ngx_http_tbucket_redis_put(args, state, ngx_strlen(state));
-    ngx_http_tbucket_redis_put(args, known[0], ngx_strlen(known[0]));
-    ngx_http_tbucket_redis_put(args, known[1], ngx_strlen(known[1]));
 
     return ngx_http_tbucket_redis_sent(part);
+}
+
+
+/*
+ * Completes a change by what memory knows.  What memory has against that is
+ * for Redis to confirm: the value is asked for then, by one that none is.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_redis_guess(ngx_http_tbucket_rpart_t *part)
+{
+    ngx_int_t                   rc;
+    tb_client_t                 old;
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_write_t   *write;
+    ngx_http_tbucket_change_t  *change;
+    ngx_http_tbucket_rwrite_t  *rw;
+
+    rw = part->rw;
+    write = rw->write;
+    change = write->changes;
+    mutex = &part->rz->zone->shpool->mutex;
+
+    rw->known = ngx_pnalloc(write->pool, NGX_HTTP_TBUCKET_REDIS_KNOWN);
+
+    if (rw->known == NULL) {
+        return NGX_ERROR;
+    }
+
+    rw->len = 0;
+    rw->change = change->client;
+
+    ngx_shmtx_lock(mutex);
+
+    rc = ngx_http_tbucket_write_known(write, change, &old);
+
+    ngx_shmtx_unlock(mutex);
+
+    if (rc == NGX_OK
+        && ngx_http_tbucket_write_merge(write, change, &old) == NGX_OK)
+    {
+        rw->len = tb_client_print(rw->known, &old, part->rz->zone->unit);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The change is made of the value that Redis has, or, where that is malformed,
+ * of what is in force.  NGX_OK: it was sent again; NGX_DECLINED: it cannot be
+ * made, the outcome says why; NGX_ERROR: the reply makes no sense, or it was
+ * not sent.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_redis_again(ngx_http_tbucket_rpart_t *part,
+    redisReply *reply)
+{
+    redisReply                  *value;
+    tb_client_t                 *old;
+    ngx_shmtx_t                 *mutex;
+    ngx_http_tbucket_zone_t     *zone;
+    ngx_http_tbucket_write_t    *write;
+    ngx_http_tbucket_change_t   *change;
+    ngx_http_tbucket_rwrite_t   *rw;
+    ngx_http_tbucket_scratch_t  *scratch;
+
+    rw = part->rw;
+
+    if (reply->elements != 3
+        || reply->element[2]->type != REDIS_REPLY_STRING
+        || reply->element[2]->len > NGX_HTTP_TBUCKET_REDIS_KNOWN
+        || rw->known == NULL
+        || rw->tries++ == NGX_HTTP_TBUCKET_REDIS_TRIES)
+    {
+        ngx_http_tbucket_redis_failed(rw, NGX_ERROR,
+                                      "others change it all the time");
+        return NGX_ERROR;
+    }
+
+    write = rw->write;
+    change = write->changes;
+    zone = part->rz->zone;
+    scratch = part->rz->redis->scratch;
+    value = reply->element[2];
+    old = &scratch->known;
+    mutex = &zone->shpool->mutex;
+
+    if (gw_record_read(&scratch->reader,
+                       write->plans ? &zone->forms.plan_value
+                                    : &zone->forms.value,
+                       old, value->str, value->len)
+        != 0)
+    {
+        old->members = 0;
+
+        ngx_shmtx_lock(mutex);
+
+        (void) ngx_http_tbucket_write_known(write, change, old);
+
+        ngx_shmtx_unlock(mutex);
+    }
+
+    change->client = rw->change;
+
+    if (ngx_http_tbucket_write_merge(write, change, old) != NGX_OK) {
+        ngx_http_tbucket_redis_failed(rw, NGX_DECLINED, "");
+        return NGX_DECLINED;
+    }
+
+    rw->len = value->len;
+    ngx_memcpy(rw->known, value->str, rw->len);
+
+    return ngx_http_tbucket_redis_send_one(part);
 }
 
 
@@ -384,7 +518,7 @@ ngx_http_tbucket_redis_send_bulk(ngx_http_tbucket_rpart_t *part)
             continue;
         }
 
-        len = tb_client_print_limits(value, change->capacity, change->rate);
+        len = tb_client_print(value, &change->client, rz->zone->unit);
 
         ngx_http_tbucket_redis_str(args, &change->id);
         ngx_http_tbucket_redis_put(args, value, len);
@@ -418,44 +552,6 @@ ngx_http_tbucket_redis_sent(ngx_http_tbucket_rpart_t *part)
 }
 
 
-/* The limits to complete a change with if those in Redis are malformed. */
-
-static void
-ngx_http_tbucket_redis_in_force(ngx_http_tbucket_rpart_t *part,
-    char *capacity, char *rate)
-{
-    bool                        found;
-    tb_hash_t                   h;
-    tb_registry_entry_t         entry;
-    ngx_http_tbucket_zone_t    *zone;
-    ngx_http_tbucket_change_t  *change;
-
-    capacity[0] = '\0';
-    rate[0] = '\0';
-
-    if (part->rw->write->kind != NGX_HTTP_TBUCKET_WRITE_CHANGE) {
-        return;
-    }
-
-    zone = part->rz->zone;
-    change = part->rw->write->changes;
-
-    h = tb_hash(change->id.data, change->id.len, zone->shared->secret);
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    found = tb_registry_find(zone->shared->registry, &h, &entry);
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    if (found) {
-        (void) snprintf(capacity, GW_NUMBER_SIZE, "%u",
-                        (unsigned) tb_limits_capacity(entry.limits));
-        rate[tb_client_print_rate(rate, tb_limits_rate(entry.limits))] = '\0';
-    }
-}
-
-
 static void
 ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
     void *data)
@@ -468,6 +564,14 @@ ngx_http_tbucket_redis_answered(ngx_gw_redis_t *link, redisReply *reply,
         ngx_http_tbucket_redis_failed(part->rw, NGX_ABORT,
                                       part->rw->nparts > 1
                                       ? "a shard gave no answer" : "");
+
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
+               && ngx_http_tbucket_redis_is(reply->element[0], "AGAIN"))
+    {
+        if (ngx_http_tbucket_redis_again(part, reply) == NGX_OK) {
+            return;
+        }
+
     } else {
         ngx_http_tbucket_redis_accepted(part, reply);
     }
@@ -558,13 +662,6 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rpart_t *part,
         return ngx_http_tbucket_redis_is(word, "FINE") ? NGX_OK : NGX_ABORT;
     }
 
-    if (ngx_http_tbucket_redis_is(word, "RANGE")
-        && ngx_http_tbucket_redis_value(part, reply) == NGX_OK)
-    {
-        write->outcome = NGX_HTTP_TBUCKET_TOKENS_RANGE;
-        return NGX_DECLINED;
-    }
-
     if (reply->elements < 2
         || reply->element[1]->type != REDIS_REPLY_STRING
         || !tb_stream_id_parse(&part->seq, reply->element[1]->str,
@@ -596,41 +693,6 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rpart_t *part,
     write->outcome = ngx_http_tbucket_redis_is(word, "NEW")
                      ? NGX_HTTP_TBUCKET_CREATED : NGX_HTTP_TBUCKET_UPDATED;
 
-    return ngx_http_tbucket_redis_value(part, reply);
-}
-
-
-/* The value that the script has come to: NGX_OK or NGX_ABORT. */
-
-static ngx_int_t
-ngx_http_tbucket_redis_value(ngx_http_tbucket_rpart_t *part,
-    redisReply *reply)
-{
-    redisReply                  *value;
-    ngx_http_tbucket_change_t   *change;
-    ngx_http_tbucket_scratch_t  *scratch;
-
-    if (reply->elements != 3
-        || reply->element[2]->type != REDIS_REPLY_STRING)
-    {
-        return NGX_ABORT;
-    }
-
-    value = reply->element[2];
-    scratch = part->rz->redis->scratch;
-
-    if (gw_record_read(&scratch->reader, &tb_client_limits, &scratch->client,
-                       value->str, value->len)
-        != 0)
-    {
-        return NGX_ABORT;
-    }
-
-    change = part->rw->write->changes;
-
-    change->capacity = scratch->client.capacity;
-    change->rate = scratch->client.rate;
-
     return NGX_OK;
 }
 
@@ -639,25 +701,31 @@ ngx_uint_t
 ngx_http_tbucket_redis_is_latest(ngx_http_tbucket_write_t *write,
     const ngx_str_t *id, const tb_hash_t *h)
 {
+    uint64_t                    key;
     tb_recent_t                *recent;
     ngx_http_tbucket_rpart_t   *part;
     ngx_http_tbucket_rwrite_t  *rw;
 
     rw = write->data;
-    part = &rw->parts[ngx_http_tbucket_redis_shard(rw->first->redis, id->data,
-                                                   id->len)];
+    part = &rw->parts[write->plans ? 0
+                      : ngx_http_tbucket_redis_shard(rw->first->redis,
+                                                     id->data, id->len)];
+
+    /* plans are known by the other half, as when they are read */
+
+    key = write->plans ? h->hi : h->lo;
     recent = &part->rz->mirror->recent;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_BULK) {
         tb_recent_raise(recent, &part->seq);
     }
 
-    if (!tb_recent_allows(recent, h->lo, &part->seq)) {
+    if (!tb_recent_allows(recent, key, &part->seq)) {
         return 0;
     }
 
     if (write->kind != NGX_HTTP_TBUCKET_WRITE_BULK) {
-        tb_recent_note(recent, h->lo, &part->seq);
+        tb_recent_note(recent, key, &part->seq);
     }
 
     return 1;

@@ -10,7 +10,8 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_commit.h"
-#include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_text.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_columns.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
 
@@ -161,14 +162,15 @@ static ngx_int_t
 ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change)
 {
-    uint64_t       rate;
-    uint32_t       capacity;
     ngx_int_t      rc;
+    ngx_uint_t     exists;
+    tb_client_t    old;
     ngx_shmtx_t   *mutex;
-    tb_limits_t    limits;
     sqlite3_stmt  *stmt;
 
-    stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_CLIENT);
+    stmt = ngx_http_tbucket_db_statement(db, write->plans
+                                         ? NGX_HTTP_TBUCKET_DB_PLAN
+                                         : NGX_HTTP_TBUCKET_DB_CLIENT);
 
     ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
     ngx_http_tbucket_db_bind_text(stmt, 2, &change->id);
@@ -179,19 +181,20 @@ ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
         return NGX_ERROR;
     }
 
-    limits = 0;
+    exists = (rc == NGX_OK);
 
-    if (rc == NGX_OK) {
+    if (exists) {
 
-        /* one that is there with wrong limits is there */
+        /* one that is there with wrong limits is there, without any */
 
-        capacity = 1;
-        rate = TB_RATE_MIN;
+        if (ngx_http_tbucket_columns_read(stmt, 0, write->zone, write->plans,
+                                          &old)
+            != NGX_OK)
+        {
+            old.members = 0;
+        }
 
-        (void) ngx_http_tbucket_follow_limits(stmt, 0, &capacity, &rate);
         (void) sqlite3_reset(stmt);
-
-        limits = tb_limits(capacity, rate, TB_LIMITS_REGISTERED);
     }
 
     mutex = &write->zone->shpool->mutex;
@@ -201,7 +204,8 @@ ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
     rc = ngx_http_tbucket_write_superseded(write);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_tbucket_write_judge(write, change, limits);
+        rc = ngx_http_tbucket_write_judge(write, change,
+                                          exists ? &old : NULL);
     }
 
     ngx_shmtx_unlock(mutex);
@@ -217,13 +221,17 @@ ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
     sqlite3_stmt  *stmt;
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
-        stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_REMOVE);
+        stmt = ngx_http_tbucket_db_statement(db, write->plans
+                                             ? NGX_HTTP_TBUCKET_DB_REMOVE_PLAN
+                                             : NGX_HTTP_TBUCKET_DB_REMOVE);
 
     } else {
-        stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_SET);
+        stmt = ngx_http_tbucket_db_statement(db, write->plans
+                                             ? NGX_HTTP_TBUCKET_DB_SET_PLAN
+                                             : NGX_HTTP_TBUCKET_DB_SET);
 
-        ngx_http_tbucket_follow_bind(stmt, 3, change->capacity,
-                                     change->rate);
+        ngx_http_tbucket_columns_bind(stmt, 3, write->zone, write->plans,
+                                      &change->client);
     }
 
     ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
@@ -234,7 +242,7 @@ ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
     }
 
     if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
-        || !(change->members & TB_CLIENT_TOKENS))
+        || !(change->client.members & TB_CLIENT_TOKENS))
     {
         return NGX_OK;
     }
@@ -243,7 +251,9 @@ ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
 
     ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
     ngx_http_tbucket_db_bind_text(stmt, 2, &change->id);
-    (void) sqlite3_bind_int64(stmt, 3, (int64_t) change->tokens);
+    (void) sqlite3_bind_int64(stmt, 3,
+                              tb_unit_tokens(change->client.tokens,
+                                             write->zone->unit));
     (void) sqlite3_bind_int64(stmt, 4,
                               (int64_t) ngx_http_tbucket_follow_clock(NULL));
 

@@ -14,7 +14,7 @@
 #define NGX_HTTP_TBUCKET_DB_ID       0x74626b74
 
 /* "PRAGMA user_version" of the schema below */
-#define NGX_HTTP_TBUCKET_DB_VERSION  1
+#define NGX_HTTP_TBUCKET_DB_VERSION  2
 
 /* bytes of a row; a part of the table takes 96 K */
 #define NGX_HTTP_TBUCKET_DB_ROW      (1024 * 1024)
@@ -41,8 +41,63 @@ static ngx_int_t ngx_http_tbucket_db_error(ngx_http_tbucket_db_t *db,
 
 /*
  * Constraints say what the API says; a rate is 1 request a day to 1,000,000
- * a second.  An id that is changed is another client.
+ * a second.  An id that is changed is another client, and a name that is
+ * changed another plan.
  */
+
+#define NGX_HTTP_TBUCKET_DB_ZONE_COLUMN                                      \
+    " zone TEXT NOT NULL"                                                    \
+    "  CONSTRAINT \"zone is a name\""                                        \
+    "  CHECK (typeof(zone) = 'text' AND zone <> ''),"
+
+#define NGX_HTTP_TBUCKET_DB_LIMITS                                           \
+    " capacity INTEGER"                                                      \
+    "  CONSTRAINT \"capacity is an integer from 1 to 1000000, times unit\""  \
+    "  CHECK (capacity IS NULL OR typeof(capacity) = 'integer'"              \
+    "  AND capacity BETWEEN 1 AND 1000000000),"                              \
+    " rate_per_sec NUMERIC"                                                  \
+    "  CONSTRAINT"                                                           \
+    "  \"rate_per_sec is a number from 1/86400 to 1000000, times unit\""     \
+    "  CHECK (rate_per_sec IS NULL"                                          \
+    "  OR typeof(rate_per_sec) IN ('integer', 'real')"                       \
+    "  AND rate_per_sec BETWEEN 9.5 / 864000 AND 1000000000),"               \
+    " quota INTEGER"                                                         \
+    "  CONSTRAINT \"quota is an integer from 1 to 1000000, times unit\""     \
+    "  CHECK (quota IS NULL OR typeof(quota) = 'integer'"                    \
+    "  AND quota BETWEEN 1 AND 1000000000),"                                 \
+    " inflight INTEGER"                                                      \
+    "  CONSTRAINT \"inflight is an integer from 1 to 1000000\""              \
+    "  CHECK (inflight IS NULL OR typeof(inflight) = 'integer'"              \
+    "  AND inflight BETWEEN 1 AND 1000000),"
+
+#define NGX_HTTP_TBUCKET_DB_NAME(column)                                     \
+    "typeof(" column ") = 'text' AND length(" column ") BETWEEN 1 AND 64"    \
+    " AND " column " NOT GLOB '*[^!-~]*'"
+
+/* Kinds, by tb_kind_e, and steps of 0.1r/d of tokens of the zone's unit. */
+
+#define NGX_HTTP_TBUCKET_DB_CHECK                                            \
+    " BEGIN"                                                                 \
+    " SELECT RAISE(ABORT, 'limits of another kind than the zone has')"       \
+    " FROM zones WHERE zone = NEW.zone"                                      \
+    " AND (kind <> 0 AND NEW.capacity IS NOT NULL"                           \
+    " OR kind <> 1 AND NEW.quota IS NOT NULL"                                \
+    " OR kind <> 2 AND NEW.inflight IS NOT NULL);"                           \
+    " SELECT RAISE(ABORT, 'capacity is an integer from 1 to 1000000,"        \
+    " times unit')"                                                          \
+    " FROM zones WHERE zone = NEW.zone"                                      \
+    " AND (NEW.capacity > 1000000 * unit OR NEW.capacity % unit <> 0);"      \
+    " SELECT RAISE(ABORT, 'quota is an integer from 1 to 1000000,"           \
+    " times unit')"                                                          \
+    " FROM zones WHERE zone = NEW.zone"                                      \
+    " AND (NEW.quota > 1000000 * unit OR NEW.quota % unit <> 0);"            \
+    " SELECT RAISE(ABORT, 'rate_per_sec is a number from 1/86400 to"         \
+    " 1000000, times unit')"                                                 \
+    " FROM zones WHERE zone = NEW.zone"                                      \
+    " AND (NEW.rate_per_sec > 1000000 * unit OR NEW.rate_per_sec * 864000"   \
+    " < unit * (CASE unit WHEN 1 THEN 9.5 ELSE 0.5 END));"                   \
+    "END;"
+
 
 static const char  ngx_http_tbucket_db_schema[] =
     "CREATE TABLE meta ("
@@ -52,35 +107,58 @@ static const char  ngx_http_tbucket_db_schema[] =
     "INSERT INTO meta VALUES ('epoch', lower(hex(randomblob(16))));"
 
     "CREATE TABLE clients ("
-    " zone TEXT NOT NULL"
-    "  CONSTRAINT \"zone is a name\""
-    "  CHECK (typeof(zone) = 'text' AND zone <> ''),"
+    NGX_HTTP_TBUCKET_DB_ZONE_COLUMN
     " id TEXT NOT NULL"
     "  CONSTRAINT \"id is 1 to 255 bytes of text\""
     "  CHECK (typeof(id) = 'text'"
     "  AND length(CAST(id AS BLOB)) BETWEEN 1 AND 255"
     "  AND instr(CAST(id AS BLOB), x'00') = 0),"
-    " capacity INTEGER NOT NULL"
-    "  CONSTRAINT \"capacity is an integer from 1 to 1000000\""
-    "  CHECK (typeof(capacity) = 'integer'"
-    "  AND capacity BETWEEN 1 AND 1000000),"
-    " rate_per_sec NUMERIC NOT NULL"
-    "  CONSTRAINT \"rate_per_sec is a number from 1/86400 to 1000000\""
-    "  CHECK (typeof(rate_per_sec) IN ('integer', 'real')"
-    "  AND rate_per_sec BETWEEN 9.5 / 864000 AND 1000000),"
+    NGX_HTTP_TBUCKET_DB_LIMITS
+    " plan TEXT"
+    "  CONSTRAINT \"plan is 1 to 64 visible ASCII characters\""
+    "  CHECK (plan IS NULL OR " NGX_HTTP_TBUCKET_DB_NAME("plan") "),"
+    " blocked INTEGER DEFAULT 0"
+    "  CONSTRAINT \"blocked is 0 or 1\""
+    "  CHECK (blocked IS NULL"
+    "  OR typeof(blocked) = 'integer' AND blocked IN (0, 1)),"
+    " unlimited INTEGER DEFAULT 0"
+    "  CONSTRAINT \"unlimited is 0 or 1\""
+    "  CHECK (unlimited IS NULL"
+    "  OR typeof(unlimited) = 'integer' AND unlimited IN (0, 1)),"
+    " CONSTRAINT \"capacity and rate_per_sec go together\""
+    "  CHECK ((capacity IS NULL) = (rate_per_sec IS NULL)),"
+    " CONSTRAINT \"a client has limits of one kind, or a plan\""
+    "  CHECK ((capacity IS NOT NULL) + (quota IS NOT NULL)"
+    "  + (inflight IS NOT NULL) + (plan IS NOT NULL) <= 1),"
     " PRIMARY KEY (zone, id)) WITHOUT ROWID;"
+
+    "CREATE TABLE plans ("
+    NGX_HTTP_TBUCKET_DB_ZONE_COLUMN
+    " plan TEXT NOT NULL"
+    "  CONSTRAINT \"plan is 1 to 64 visible ASCII characters\""
+    "  CHECK (" NGX_HTTP_TBUCKET_DB_NAME("plan") "),"
+    NGX_HTTP_TBUCKET_DB_LIMITS
+    " CONSTRAINT \"capacity and rate_per_sec go together\""
+    "  CHECK ((capacity IS NULL) = (rate_per_sec IS NULL)),"
+    " CONSTRAINT \"a plan has limits of one kind\""
+    "  CHECK ((capacity IS NOT NULL) + (quota IS NOT NULL)"
+    "  + (inflight IS NOT NULL) = 1),"
+    " PRIMARY KEY (zone, plan)) WITHOUT ROWID;"
 
     "CREATE TABLE changes ("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     " zone TEXT NOT NULL,"
-    " id TEXT NOT NULL,"
+    " id TEXT,"
+    " plan TEXT,"
     " tokens INTEGER,"
     " at INTEGER);"
 
     "CREATE TABLE zones ("
     " zone TEXT PRIMARY KEY NOT NULL,"
     " secret BLOB NOT NULL,"
-    " saved INTEGER NOT NULL) WITHOUT ROWID;"
+    " saved INTEGER NOT NULL,"
+    " kind INTEGER,"
+    " unit INTEGER) WITHOUT ROWID;"
 
     "CREATE TABLE tokens ("
     " zone TEXT NOT NULL,"
@@ -88,6 +166,15 @@ static const char  ngx_http_tbucket_db_schema[] =
     " at INTEGER NOT NULL,"
     " state BLOB NOT NULL,"
     " UNIQUE (zone, part));"
+
+    "CREATE TRIGGER client_to_be_added BEFORE INSERT ON clients"
+    NGX_HTTP_TBUCKET_DB_CHECK
+    "CREATE TRIGGER client_to_be_changed BEFORE UPDATE ON clients"
+    NGX_HTTP_TBUCKET_DB_CHECK
+    "CREATE TRIGGER plan_to_be_added BEFORE INSERT ON plans"
+    NGX_HTTP_TBUCKET_DB_CHECK
+    "CREATE TRIGGER plan_to_be_changed BEFORE UPDATE ON plans"
+    NGX_HTTP_TBUCKET_DB_CHECK
 
     "CREATE TRIGGER client_added AFTER INSERT ON clients BEGIN"
     " INSERT INTO changes (zone, id) VALUES (NEW.zone, NEW.id);"
@@ -104,7 +191,37 @@ static const char  ngx_http_tbucket_db_schema[] =
 
     "CREATE TRIGGER client_removed AFTER DELETE ON clients BEGIN"
     " INSERT INTO changes (zone, id) VALUES (OLD.zone, OLD.id);"
+    "END;"
+
+    "CREATE TRIGGER plan_added AFTER INSERT ON plans BEGIN"
+    " INSERT INTO changes (zone, plan) VALUES (NEW.zone, NEW.plan);"
+    "END;"
+
+    "CREATE TRIGGER plan_changed AFTER UPDATE ON plans BEGIN"
+    " INSERT INTO changes (zone, plan) VALUES (NEW.zone, NEW.plan);"
+    "END;"
+
+    "CREATE TRIGGER plan_renamed AFTER UPDATE OF zone, plan ON plans"
+    " WHEN OLD.zone <> NEW.zone OR OLD.plan <> NEW.plan BEGIN"
+    " INSERT INTO changes (zone, plan) VALUES (OLD.zone, OLD.plan);"
+    "END;"
+
+    "CREATE TRIGGER plan_removed AFTER DELETE ON plans BEGIN"
+    " INSERT INTO changes (zone, plan) VALUES (OLD.zone, OLD.plan);"
     "END;";
+
+
+#define NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS(table)                             \
+    table "capacity, " table "rate_per_sec, " table "quota, "                \
+    table "inflight"
+
+#define NGX_HTTP_TBUCKET_DB_CLIENT_COLUMNS(table)                            \
+    NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS(table)                                 \
+    ", " table "plan, " table "blocked, " table "unlimited"
+
+#define NGX_HTTP_TBUCKET_DB_LIMITS_TAKEN                                     \
+    " capacity = excluded.capacity, rate_per_sec = excluded.rate_per_sec,"   \
+    " quota = excluded.quota, inflight = excluded.inflight"
 
 
 static const char  *ngx_http_tbucket_db_texts[NGX_HTTP_TBUCKET_DB_STATEMENTS]
@@ -119,20 +236,44 @@ static const char  *ngx_http_tbucket_db_texts[NGX_HTTP_TBUCKET_DB_STATEMENTS]
     " (SELECT seq FROM sqlite_sequence WHERE name = 'changes')",
 
     "SELECT changes.seq, changes.id, changes.tokens, changes.at,"
-    " clients.capacity, clients.rate_per_sec"
-    " FROM changes LEFT JOIN clients USING (zone, id)"
+    " changes.plan, clients.id,"
+    " " NGX_HTTP_TBUCKET_DB_CLIENT_COLUMNS("clients.") ", plans.plan,"
+    " " NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS("plans.")
+    " FROM changes"
+    " LEFT JOIN clients ON clients.zone = changes.zone"
+    " AND clients.id = changes.id"
+    " LEFT JOIN plans ON plans.zone = changes.zone"
+    " AND plans.plan = changes.plan"
     " WHERE changes.seq > ?2 AND changes.zone = ?1 ORDER BY changes.seq",
 
-    "SELECT id, capacity, rate_per_sec FROM clients WHERE zone = ?1",
+    "SELECT id, " NGX_HTTP_TBUCKET_DB_CLIENT_COLUMNS("")
+    " FROM clients WHERE zone = ?1",
 
-    "SELECT capacity, rate_per_sec FROM clients WHERE zone = ?1 AND id = ?2",
+    "SELECT " NGX_HTTP_TBUCKET_DB_CLIENT_COLUMNS("")
+    " FROM clients WHERE zone = ?1 AND id = ?2",
 
-    "INSERT INTO clients (zone, id, capacity, rate_per_sec)"
-    " VALUES (?1, ?2, ?3, ?4)"
-    " ON CONFLICT (zone, id) DO UPDATE SET capacity = excluded.capacity,"
-    " rate_per_sec = excluded.rate_per_sec",
+    "INSERT INTO clients"
+    " (zone, id, " NGX_HTTP_TBUCKET_DB_CLIENT_COLUMNS("") ")"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+    " ON CONFLICT (zone, id) DO UPDATE SET"
+    NGX_HTTP_TBUCKET_DB_LIMITS_TAKEN ", plan = excluded.plan,"
+    " blocked = excluded.blocked, unlimited = excluded.unlimited",
 
     "DELETE FROM clients WHERE zone = ?1 AND id = ?2",
+
+    "SELECT plan, " NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS("")
+    " FROM plans WHERE zone = ?1",
+
+    "SELECT " NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS("")
+    " FROM plans WHERE zone = ?1 AND plan = ?2",
+
+    "INSERT INTO plans"
+    " (zone, plan, " NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS("") ")"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+    " ON CONFLICT (zone, plan) DO UPDATE SET"
+    NGX_HTTP_TBUCKET_DB_LIMITS_TAKEN,
+
+    "DELETE FROM plans WHERE zone = ?1 AND plan = ?2",
 
     "INSERT INTO changes (zone, id, tokens, at) VALUES (?1, ?2, ?3, ?4)",
 
@@ -141,6 +282,9 @@ static const char  *ngx_http_tbucket_db_texts[NGX_HTTP_TBUCKET_DB_STATEMENTS]
     "INSERT INTO zones (zone, secret, saved) VALUES (?1, ?2, ?3)"
     " ON CONFLICT (zone) DO UPDATE SET secret = excluded.secret,"
     " saved = excluded.saved",
+
+    "UPDATE zones SET kind = ?2, unit = ?3 WHERE zone = ?1"
+    " AND (kind IS NOT ?2 OR unit IS NOT ?3)",
 
     "SELECT at, state FROM tokens WHERE zone = ?1",
 

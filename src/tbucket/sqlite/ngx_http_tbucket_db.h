@@ -8,18 +8,21 @@
  * master only; one thread at a time uses a connection, and none survives a
  * fork.
  *
- * Two tables are for people and their tools as well:
+ * Three tables are for people and their tools as well:
  *
- *     clients   zone, id -> capacity, rate_per_sec
+ *     clients   zone, id -> capacity, rate_per_sec, quota, inflight, plan,
+ *               blocked, unlimited
+ *     plans     zone, plan -> capacity, rate_per_sec, quota, inflight
  *     meta      epoch: random, of this very database
  *
  * and these are not:
  *
- *     changes   a row for each change of a client, whoever made it: triggers
- *               write them; seq never repeats.  tokens and at where a change
- *               set the tokens of a client, too
+ *     changes   a row for each change of a client (id) or plan, whoever made
+ *               it: triggers write them; seq never repeats.  tokens (µtok of
+ *               single units) and at where a change set those of a client, too
  *     zones     the secret of a zone's hash; saved: the seq up to which
- *               tokens have the changes
+ *               tokens have the changes; its kind and unit, for triggers that
+ *               check what clients and plans of it are given
  *     tokens    the buckets of a part of the table that were not full at at,
  *               ms since 1970 (tb_tokens.h)
  */
@@ -42,14 +45,20 @@ typedef enum {
     NGX_HTTP_TBUCKET_DB_ROLLBACK,
     NGX_HTTP_TBUCKET_DB_STATE,        /* -> epoch, first seq, last seq */
     NGX_HTTP_TBUCKET_DB_CHANGES,      /* zone, after -> seq, id, tokens, at,
-                                         capacity, rate_per_sec */
-    NGX_HTTP_TBUCKET_DB_CLIENTS,      /* zone -> id, capacity, rate */
-    NGX_HTTP_TBUCKET_DB_CLIENT,       /* zone, id -> capacity, rate */
-    NGX_HTTP_TBUCKET_DB_SET,          /* zone, id, capacity, rate */
+                                         plan; id and 7 columns of a client,
+                                         name and 4 columns of a plan */
+    NGX_HTTP_TBUCKET_DB_CLIENTS,      /* zone -> id, 7 columns */
+    NGX_HTTP_TBUCKET_DB_CLIENT,       /* zone, id -> 7 columns */
+    NGX_HTTP_TBUCKET_DB_SET,          /* zone, id, 7 columns */
     NGX_HTTP_TBUCKET_DB_REMOVE,       /* zone, id */
+    NGX_HTTP_TBUCKET_DB_PLANS,        /* zone -> plan, 4 columns */
+    NGX_HTTP_TBUCKET_DB_PLAN,         /* zone, plan -> 4 columns */
+    NGX_HTTP_TBUCKET_DB_SET_PLAN,     /* zone, plan, 4 columns */
+    NGX_HTTP_TBUCKET_DB_REMOVE_PLAN,  /* zone, plan */
     NGX_HTTP_TBUCKET_DB_SET_TOKENS,   /* zone, id, tokens, at */
     NGX_HTTP_TBUCKET_DB_ZONE,         /* zone -> secret, saved */
     NGX_HTTP_TBUCKET_DB_SET_ZONE,     /* zone, secret, saved */
+    NGX_HTTP_TBUCKET_DB_SET_KIND,     /* zone, kind, unit */
     NGX_HTTP_TBUCKET_DB_PARTS,        /* zone -> at, state */
     NGX_HTTP_TBUCKET_DB_SET_PART,     /* zone, part, at, state */
     NGX_HTTP_TBUCKET_DB_REMOVE_PART,  /* zone, part */
@@ -117,7 +126,7 @@ ngx_int_t ngx_http_tbucket_db_lock(ngx_http_tbucket_db_t *db,
 void ngx_http_tbucket_db_unlock(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_db_lock_e which);
 
-/* A statement, reset, to be bound and stepped. */
+/* A statement, reset, to be bound and stepped; what is not bound is NULL. */
 
 sqlite3_stmt *ngx_http_tbucket_db_statement(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_db_statement_e which);

@@ -9,10 +9,10 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
-#include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_text.h"
 #include "src/core/limit/tb_tokens.h"
-
-#include <math.h>
+#include "src/tbucket/ngx_http_tbucket_plans.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_columns.h"
 
 
 /* rows that are applied with the mutex held once */
@@ -27,10 +27,11 @@
 
 typedef struct {
     uint64_t                     seq;       /* 0: of no change */
-    uint64_t                     tokens;    /* µtok at at; KEEP: none */
+    int64_t                      tokens;    /* µtok at at; KEEP: none */
     uint64_t                     at;
-    uint64_t                     rate;
-    uint32_t                     capacity;  /* 0: there is no such client */
+    ngx_uint_t                   plan;      /* it is one, and id its name */
+    ngx_uint_t                   gone;      /* there is no such client */
+    tb_client_t                  given;
     ngx_str_t                    id;
     u_char                       text[GW_ID_MAX];
 } ngx_http_tbucket_row_t;
@@ -48,6 +49,7 @@ typedef struct {
     ngx_http_tbucket_row_t      *slice;
     ngx_uint_t                   n;
     ngx_uint_t                   lost;      /* clients without room */
+    ngx_uint_t                   lost_plans;    /* likewise */
     ngx_uint_t                   wrong;
 
     /* hashes of the clients that there are, for a comparison of all */
@@ -77,6 +79,10 @@ static void ngx_http_tbucket_follow_wrong(ngx_http_tbucket_follower_t *f,
 static void ngx_http_tbucket_follow_apply(ngx_http_tbucket_follower_t *f);
 static void ngx_http_tbucket_follow_apply_row(
     ngx_http_tbucket_follower_t *f, ngx_http_tbucket_row_t *row);
+static void ngx_http_tbucket_follow_apply_plan(
+    ngx_http_tbucket_follower_t *f, ngx_http_tbucket_row_t *row);
+static ngx_int_t ngx_http_tbucket_follow_plans(
+    ngx_http_tbucket_follower_t *f);
 static ngx_int_t ngx_http_tbucket_follow_see(ngx_http_tbucket_follower_t *f,
     uint64_t lo);
 static void ngx_http_tbucket_follow_remove_others(
@@ -85,9 +91,14 @@ static int ngx_http_tbucket_follow_compare(const void *one,
     const void *other);
 static ngx_int_t ngx_http_tbucket_follow_give(
     ngx_http_tbucket_follower_t *f);
+static ngx_int_t ngx_http_tbucket_follow_give_plans(
+    ngx_http_tbucket_follower_t *f);
 static ngx_int_t ngx_http_tbucket_follow_give_slice(
     ngx_http_tbucket_follower_t *f, tb_registry_entry_t *entries,
     ngx_uint_t n);
+static ngx_int_t ngx_http_tbucket_follow_give_one(
+    ngx_http_tbucket_follower_t *f, ngx_uint_t plan, ngx_str_t *id,
+    const tb_client_t *given);
 
 
 ngx_int_t
@@ -142,6 +153,12 @@ ngx_http_tbucket_follow(ngx_http_tbucket_db_t *db,
         ngx_log_error(NGX_LOG_ERR, db->log, 0,
                       "tbucket_store: %ui clients have no room in zone "
                       "\"%V\", which must be larger", f.lost, &zone->name);
+    }
+
+    if (f.lost_plans) {
+        ngx_log_error(NGX_LOG_ERR, db->log, 0,
+                      "tbucket_store: %ui plans have no room in zone \"%V\", "
+                      "which must be larger", f.lost_plans, &zone->name);
     }
 
     if (f.wrong > NGX_HTTP_TBUCKET_FOLLOW_LINES) {
@@ -267,24 +284,29 @@ static ngx_int_t
 ngx_http_tbucket_follow_change(ngx_http_tbucket_follower_t *f,
     sqlite3_stmt *stmt)
 {
-    ngx_int_t                rc;
+    int                      id, columns;
     ngx_http_tbucket_row_t  *row;
-
-    if (ngx_http_tbucket_follow_id(f, stmt, 1) != NGX_OK) {
-        return NGX_DECLINED;
-    }
 
     row = &f->slice[f->n];
 
-    rc = ngx_http_tbucket_follow_limits(stmt, 4, &row->capacity, &row->rate);
+    row->plan = (sqlite3_column_type(stmt, 4) != SQLITE_NULL);
 
-    if (rc == NGX_ERROR) {
-        ngx_http_tbucket_follow_wrong(f, "has no valid limits");
+    id = row->plan ? 4 : 1;
+    columns = row->plan ? 13 : 5;
+
+    if (ngx_http_tbucket_follow_id(f, stmt, id) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    if (rc == NGX_DECLINED) {
-        row->capacity = 0;
+    row->gone = (sqlite3_column_type(stmt, columns) == SQLITE_NULL);
+
+    if (!row->gone
+        && ngx_http_tbucket_columns_read(stmt, columns + 1, f->zone,
+                                         row->plan, &row->given)
+           != NGX_OK)
+    {
+        ngx_http_tbucket_follow_wrong(f, "has no valid limits");
+        return NGX_DECLINED;
     }
 
     row->seq = (uint64_t) sqlite3_column_int64(stmt, 0);
@@ -292,7 +314,8 @@ ngx_http_tbucket_follow_change(ngx_http_tbucket_follower_t *f,
     row->at = 0;
 
     if (sqlite3_column_type(stmt, 2) == SQLITE_INTEGER) {
-        row->tokens = (uint64_t) sqlite3_column_int64(stmt, 2);
+        row->tokens = tb_unit_tokens_of(sqlite3_column_int64(stmt, 2),
+                                        f->zone->unit);
         row->at = (uint64_t) sqlite3_column_int64(stmt, 3);
     }
 
@@ -303,7 +326,7 @@ ngx_http_tbucket_follow_change(ngx_http_tbucket_follower_t *f,
 
 
 /*
- * All clients of the database, and none but these.  Memory may be in use;
+ * All plans and clients of the database, and no others.  Memory may be in use;
  * what it holds of a zone that the database does not know is given to it
  * first.
  */
@@ -318,9 +341,14 @@ ngx_http_tbucket_follow_all(ngx_http_tbucket_follower_t *f)
 
     live = atomic_load_explicit(&f->zone->shared->registry->entries,
                                 memory_order_relaxed)
-           != 0;
+           != 0
+           || !ngx_http_tbucket_plans_none(f->zone);
 
     if (live && ngx_http_tbucket_follow_give(f) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_tbucket_follow_plans(f) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -383,11 +411,12 @@ ngx_http_tbucket_follow_client(ngx_http_tbucket_follower_t *f,
     tb_hash_t                h;
     ngx_http_tbucket_row_t  *row;
 
+    row = &f->slice[f->n];
+    row->plan = 0;
+
     if (ngx_http_tbucket_follow_id(f, stmt, 0) != NGX_OK) {
         return NGX_DECLINED;
     }
-
-    row = &f->slice[f->n];
 
     h = tb_hash(row->id.data, row->id.len, f->zone->shared->secret);
 
@@ -395,13 +424,14 @@ ngx_http_tbucket_follow_client(ngx_http_tbucket_follower_t *f,
         return NGX_ERROR;
     }
 
-    if (ngx_http_tbucket_follow_limits(stmt, 1, &row->capacity, &row->rate)
+    if (ngx_http_tbucket_columns_read(stmt, 1, f->zone, 0, &row->given)
         != NGX_OK)
     {
         ngx_http_tbucket_follow_wrong(f, "has no valid limits");
         return NGX_DECLINED;
     }
 
+    row->gone = 0;
     row->seq = 0;
     row->tokens = NGX_HTTP_TBUCKET_TOKENS_KEEP;
 
@@ -437,6 +467,11 @@ ngx_http_tbucket_follow_id(ngx_http_tbucket_follower_t *f,
     row->id.len = ngx_min((size_t) len, GW_ID_MAX);
     ngx_memcpy(row->text, id, row->id.len);
 
+    if (row->plan && !tb_plan_is_name(id, (size_t) len)) {
+        ngx_http_tbucket_follow_wrong(f, "is no name of a plan");
+        return NGX_DECLINED;
+    }
+
     if (status != GW_ID_OK) {
         ngx_http_tbucket_follow_wrong(f, gw_id_error(status));
         return NGX_DECLINED;
@@ -460,8 +495,9 @@ ngx_http_tbucket_follow_wrong(ngx_http_tbucket_follower_t *f,
     row = &f->slice[f->n];
 
     ngx_log_error(NGX_LOG_WARN, f->db->log, 0,
-                  "tbucket_store: \"%s\": client \"%s\" of zone \"%V\" %s, "
+                  "tbucket_store: \"%s\": %s \"%s\" of zone \"%V\" %s, "
                   "it was skipped", f->db->path,
+                  row->plan ? "plan" : "client",
                   gw_json_quote(quoted, (char *) row->id.data, row->id.len),
                   &f->zone->name, what);
 }
@@ -502,10 +538,18 @@ static void
 ngx_http_tbucket_follow_apply_row(ngx_http_tbucket_follower_t *f,
     ngx_http_tbucket_row_t *row)
 {
-    uint64_t  tokens;
+    int64_t                   tokens;
+    ngx_http_tbucket_zone_t  *zone;
 
-    if (row->capacity == 0) {
-        (void) ngx_http_tbucket_client_remove(f->zone, &row->id);
+    zone = f->zone;
+
+    if (row->plan) {
+        ngx_http_tbucket_follow_apply_plan(f, row);
+        return;
+    }
+
+    if (row->gone) {
+        (void) ngx_http_tbucket_client_remove(zone, &row->id);
         return;
     }
 
@@ -514,15 +558,113 @@ ngx_http_tbucket_follow_apply_row(ngx_http_tbucket_follower_t *f,
     if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP) {
         tokens = tb_tokens_credit(tokens, row->at,
                                   ngx_http_tbucket_follow_clock(NULL),
-                                  tb_limits(row->capacity, row->rate, 0));
+                                  ngx_http_tbucket_given_limits(zone,
+                                                              &row->given));
     }
 
-    if (ngx_http_tbucket_client_set(f->zone, &row->id, row->capacity,
-                                    row->rate, tokens)
+    if (ngx_http_tbucket_client_set(zone, &row->id, &row->given, tokens)
         == NGX_HTTP_TBUCKET_NO_ROOM)
     {
         f->lost++;
     }
+}
+
+
+static void
+ngx_http_tbucket_follow_apply_plan(ngx_http_tbucket_follower_t *f,
+    ngx_http_tbucket_row_t *row)
+{
+    uint32_t                  n;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = f->zone;
+
+    if (!row->gone) {
+        f->lost_plans += (ngx_http_tbucket_plan_set(zone,
+                                                    (char *) row->id.data,
+                                                    row->id.len, &row->given)
+                          != NGX_OK);
+        return;
+    }
+
+    n = ngx_http_tbucket_plan_find(zone, row->id.data, row->id.len);
+
+    if (n != TB_PLAN_NONE) {
+        ngx_http_tbucket_plan_remove(zone, n);
+    }
+}
+
+
+/* All plans of the database; those that it does not have go. */
+
+static ngx_int_t
+ngx_http_tbucket_follow_plans(ngx_http_tbucket_follower_t *f)
+{
+    uint32_t                  n;
+    ngx_int_t                 rc;
+    sqlite3_stmt             *stmt;
+    ngx_http_tbucket_row_t   *row;
+    ngx_http_tbucket_zone_t  *zone;
+    u_char                    seen[TB_PLANS];
+
+    zone = f->zone;
+    row = &f->slice[0];
+
+    ngx_memzero(seen, sizeof(seen));
+
+    stmt = ngx_http_tbucket_db_statement(f->db, NGX_HTTP_TBUCKET_DB_PLANS);
+
+    ngx_http_tbucket_db_bind_text(stmt, 1, &zone->name);
+
+    for ( ;; ) {
+        rc = ngx_http_tbucket_db_next(f->db, stmt);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        row->plan = 1;
+        row->gone = 0;
+
+        if (ngx_http_tbucket_follow_id(f, stmt, 0) != NGX_OK) {
+            continue;
+        }
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        if (ngx_http_tbucket_columns_read(stmt, 1, zone, 1, &row->given)
+            == NGX_OK)
+        {
+            ngx_http_tbucket_follow_apply_plan(f, row);
+
+        } else {
+            ngx_http_tbucket_follow_wrong(f, "has no valid limits");
+        }
+
+        n = ngx_http_tbucket_plan_find(zone, row->id.data, row->id.len);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
+        if (n != TB_PLAN_NONE) {
+            seen[n] = 1;
+        }
+    }
+
+    if (rc != NGX_DONE) {
+        return NGX_ERROR;
+    }
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    for (n = TB_PLAN_FIRST; n < zone->shared->plans->n; n++) {
+        if (!seen[n]) {
+            ngx_http_tbucket_plan_remove(zone, n);
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return NGX_OK;
 }
 
 
@@ -614,8 +756,8 @@ ngx_http_tbucket_follow_compare(const void *one, const void *other)
 
 
 /*
- * A zone that was in use before it had this database: its clients become
- * rows, but where there are rows of the same ids already.
+ * A zone that was in use before it had this database: its clients and plans
+ * become rows, but where there are rows of the same ids already.
  */
 
 static ngx_int_t
@@ -639,6 +781,10 @@ ngx_http_tbucket_follow_give(ngx_http_tbucket_follower_t *f)
 
     if (rc != NGX_DONE) {
         return rc;
+    }
+
+    if (ngx_http_tbucket_follow_give_plans(f) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     after = 0;
@@ -679,44 +825,57 @@ ngx_http_tbucket_follow_give(ngx_http_tbucket_follower_t *f)
 
 
 static ngx_int_t
+ngx_http_tbucket_follow_give_plans(ngx_http_tbucket_follower_t *f)
+{
+    uint32_t                  n;
+    ngx_str_t                 name;
+    tb_client_t               plan;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = f->zone;
+
+    for (n = TB_PLAN_FIRST; n < zone->shared->plans->n; n++) {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        ngx_http_tbucket_plan_get(zone, n, &plan);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
+        if (!(plan.members & TB_CLIENT_LIMITS)) {
+            continue;
+        }
+
+        name.data = (u_char *) plan.plan;
+        name.len = plan.plan_len;
+
+        if (ngx_http_tbucket_follow_give_one(f, 1, &name, &plan) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_tbucket_follow_give_slice(ngx_http_tbucket_follower_t *f,
     tb_registry_entry_t *entries, ngx_uint_t n)
 {
-    ngx_int_t      rc;
-    ngx_str_t      id;
-    ngx_uint_t     i;
-    sqlite3_stmt  *stmt;
+    ngx_str_t    id;
+    ngx_uint_t   i;
+    tb_client_t  given;
 
     for (i = 0; i < n; i++) {
         id.data = (u_char *) entries[i].id;
         id.len = entries[i].len;
 
-        stmt = ngx_http_tbucket_db_statement(f->db,
-                                             NGX_HTTP_TBUCKET_DB_CLIENT);
+        ngx_shmtx_lock(&f->zone->shpool->mutex);
 
-        ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
-        ngx_http_tbucket_db_bind_text(stmt, 2, &id);
+        ngx_http_tbucket_client_given(f->zone, entries[i].limits, &given);
 
-        rc = ngx_http_tbucket_db_next(f->db, stmt);
-        (void) sqlite3_reset(stmt);
+        ngx_shmtx_unlock(&f->zone->shpool->mutex);
 
-        if (rc == NGX_OK) {
-            continue;
-        }
-
-        if (rc != NGX_DONE) {
-            return NGX_ERROR;
-        }
-
-        stmt = ngx_http_tbucket_db_statement(f->db, NGX_HTTP_TBUCKET_DB_SET);
-
-        ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
-        ngx_http_tbucket_db_bind_text(stmt, 2, &id);
-        ngx_http_tbucket_follow_bind(stmt, 3,
-                                     tb_limits_capacity(entries[i].limits),
-                                     tb_limits_rate(entries[i].limits));
-
-        if (ngx_http_tbucket_db_run(f->db, stmt) != NGX_OK) {
+        if (ngx_http_tbucket_follow_give_one(f, 0, &id, &given) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -725,54 +884,42 @@ ngx_http_tbucket_follow_give_slice(ngx_http_tbucket_follower_t *f,
 }
 
 
-ngx_int_t
-ngx_http_tbucket_follow_limits(sqlite3_stmt *stmt, int n, uint32_t *capacity,
-    uint64_t *rate)
+/* A row, unless there is one. */
+
+static ngx_int_t
+ngx_http_tbucket_follow_give_one(ngx_http_tbucket_follower_t *f,
+    ngx_uint_t plan, ngx_str_t *id, const tb_client_t *given)
 {
-    int      type;
-    double   steps;
-    int64_t  tokens;
+    ngx_int_t      rc;
+    sqlite3_stmt  *stmt;
 
-    type = sqlite3_column_type(stmt, n + 1);
+    stmt = ngx_http_tbucket_db_statement(f->db, plan
+                                         ? NGX_HTTP_TBUCKET_DB_PLAN
+                                         : NGX_HTTP_TBUCKET_DB_CLIENT);
 
-    if (sqlite3_column_type(stmt, n) == SQLITE_NULL && type == SQLITE_NULL) {
-        return NGX_DECLINED;
+    ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
+    ngx_http_tbucket_db_bind_text(stmt, 2, id);
+
+    rc = ngx_http_tbucket_db_next(f->db, stmt);
+    (void) sqlite3_reset(stmt);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
     }
 
-    if (sqlite3_column_type(stmt, n) != SQLITE_INTEGER
-        || (type != SQLITE_INTEGER && type != SQLITE_FLOAT))
-    {
+    if (rc != NGX_DONE) {
         return NGX_ERROR;
     }
 
-    tokens = sqlite3_column_int64(stmt, n);
-    steps = round(sqlite3_column_double(stmt, n + 1) * TB_STEPS_A_SECOND);
+    stmt = ngx_http_tbucket_db_statement(f->db, plan
+                                         ? NGX_HTTP_TBUCKET_DB_SET_PLAN
+                                         : NGX_HTTP_TBUCKET_DB_SET);
 
-    if (tokens < 1 || tokens > TB_CAPACITY_MAX
-        || !(steps >= TB_RATE_MIN && steps <= TB_RATE_MAX))
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
+    ngx_http_tbucket_db_bind_text(stmt, 2, id);
+    ngx_http_tbucket_columns_bind(stmt, 3, f->zone, plan, given);
 
-    *capacity = (uint32_t) tokens;
-    *rate = (uint64_t) steps;
-
-    return NGX_OK;
-}
-
-
-/* The rate as the shortest decimal that is the same in steps. */
-
-void
-ngx_http_tbucket_follow_bind(sqlite3_stmt *stmt, int n, uint32_t capacity,
-    uint64_t rate)
-{
-    char  text[GW_NUMBER_SIZE];
-
-    (void) tb_client_print_rate(text, rate);
-
-    (void) sqlite3_bind_int64(stmt, n, capacity);
-    (void) sqlite3_bind_double(stmt, n + 1, strtod(text, NULL));
+    return ngx_http_tbucket_db_run(f->db, stmt);
 }
 
 

@@ -1,9 +1,9 @@
 
 /*
- * Bringing a zone's clients in shared memory in line with the rows of the
- * database, whoever changed these: by the changes that the database has
+ * Bringing a zone's clients and plans in shared memory in line with the rows of
+ * the database, whoever changed these: by the changes that the database has
  * noted since the last time, or by comparing all.  Nothing else changes
- * clients of a zone that has a database.
+ * those of a zone that has a database.
  */
 
 
@@ -26,19 +26,6 @@
 
 ngx_int_t ngx_http_tbucket_follow(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_zone_t *zone);
-
-/*
- * The limits in columns n (capacity) and n + 1 (rate_per_sec): NGX_OK;
- * NGX_DECLINED: both are NULL; NGX_ERROR: they are no limits of a client.
- */
-
-ngx_int_t ngx_http_tbucket_follow_limits(sqlite3_stmt *stmt, int n,
-    uint32_t *capacity, uint64_t *rate);
-
-/* Binds them as columns n and n + 1. */
-
-void ngx_http_tbucket_follow_bind(sqlite3_stmt *stmt, int n,
-    uint32_t capacity, uint64_t rate);
 
 /*
  * Milliseconds since 1970 when ngx_current_msec, which is stored in *now

@@ -10,6 +10,7 @@
 #include "src/tbucket/sqlite/ngx_http_tbucket_sqlite_load.h"
 #include "src/common/ngx_gw_child.h"
 #include "src/common/ngx_gw_folder.h"
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
 
@@ -39,6 +40,8 @@ static ngx_int_t ngx_http_tbucket_sqlite_load_zones(
 static ngx_int_t ngx_http_tbucket_sqlite_load_zone(
     ngx_http_tbucket_loader_t *l, ngx_http_tbucket_zone_t *zone);
 static ngx_int_t ngx_http_tbucket_sqlite_load_new(
+    ngx_http_tbucket_loader_t *l, ngx_http_tbucket_zone_t *zone);
+static ngx_int_t ngx_http_tbucket_sqlite_set_kind(
     ngx_http_tbucket_loader_t *l, ngx_http_tbucket_zone_t *zone);
 static ngx_uint_t ngx_http_tbucket_sqlite_is_unused(
     ngx_http_tbucket_zone_t *zone);
@@ -232,7 +235,9 @@ ngx_http_tbucket_sqlite_load_zone(ngx_http_tbucket_loader_t *l,
     ngx_int_t  rc;
 
     if (!ngx_http_tbucket_sqlite_is_unused(zone)) {
-        return ngx_http_tbucket_follow(&l->db, zone);
+        rc = ngx_http_tbucket_follow(&l->db, zone);
+
+        return rc == NGX_OK ? ngx_http_tbucket_sqlite_set_kind(l, zone) : rc;
     }
 
     rc = ngx_http_tbucket_db_begin(&l->db, 1);
@@ -258,12 +263,31 @@ ngx_http_tbucket_sqlite_load_new(ngx_http_tbucket_loader_t *l,
     uint64_t  changes;
 
     if (ngx_http_tbucket_tokens_adopt(&l->db, zone, &changes) != NGX_OK
+        || ngx_http_tbucket_sqlite_set_kind(l, zone) != NGX_OK
         || ngx_http_tbucket_follow(&l->db, zone) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return ngx_http_tbucket_tokens_restore(&l->db, zone, changes);
+}
+
+
+/* For the triggers that check limits, whoever writes them. */
+
+static ngx_int_t
+ngx_http_tbucket_sqlite_set_kind(ngx_http_tbucket_loader_t *l,
+    ngx_http_tbucket_zone_t *zone)
+{
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_tbucket_db_statement(&l->db, NGX_HTTP_TBUCKET_DB_SET_KIND);
+
+    ngx_http_tbucket_db_bind_text(stmt, 1, &zone->name);
+    (void) sqlite3_bind_int64(stmt, 2, zone->forms.kind);
+    (void) sqlite3_bind_int64(stmt, 3, zone->unit);
+
+    return ngx_http_tbucket_db_run(&l->db, stmt);
 }
 
 
@@ -280,6 +304,7 @@ ngx_http_tbucket_sqlite_is_unused(ngx_http_tbucket_zone_t *zone)
            && atomic_load_explicit(&zone->shared->registry->entries,
                                    memory_order_relaxed)
               == 0
+           && ngx_http_tbucket_plans_none(zone)
            && !tb_table_each(zone->shared->table, &i, &n);
 }
 

@@ -9,6 +9,7 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
+#include "src/core/limit/tb_text.h"
 #include "src/core/limit/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
@@ -307,7 +308,9 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     s->at += now - s->now;
     s->now = now;
 
-    s->len = tb_tokens_write(s->state + s->len, &h, tokens) - s->state;
+    s->len = tb_tokens_write(s->state + s->len, &h,
+                             tb_unit_tokens(tokens, zone->unit))
+             - s->state;
 
     word = atomic_load_explicit(&tb_table_slot(table, i)->word,
                                 memory_order_relaxed);
@@ -473,6 +476,7 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
 
         while (p < last) {
             p = tb_tokens_read(p, &h, &tokens);
+            tokens = tb_unit_tokens_of(tokens, zone->unit);
 
             if (h.lo == 0) {
                 continue;
@@ -516,8 +520,8 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     own = tb_registry_find(zone->shared->registry, h, &entry)
-          ? entry.limits : 0;
-    limits = own ? own : dflt;
+          ? tb_own_slot(entry.limits) : 0;
+    limits = tb_table_limits(zone->shared->table, own, dflt);
 
     tokens = tb_tokens_credit(tokens, at, ngx_http_tbucket_follow_clock(NULL),
                               limits);
@@ -538,8 +542,6 @@ static ngx_int_t
 ngx_http_tbucket_tokens_restore_changes(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_zone_t *zone, uint64_t changes)
 {
-    uint32_t       capacity;
-    uint64_t       rate;
     ngx_int_t      rc;
     ngx_str_t      id;
     tb_hash_t      h;
@@ -558,8 +560,7 @@ ngx_http_tbucket_tokens_restore_changes(ngx_http_tbucket_db_t *db,
         }
 
         if (sqlite3_column_type(stmt, 2) != SQLITE_INTEGER
-            || ngx_http_tbucket_follow_limits(stmt, 4, &capacity, &rate)
-               != NGX_OK)
+            || sqlite3_column_type(stmt, 5) == SQLITE_NULL)
         {
             continue;
         }
@@ -570,7 +571,8 @@ ngx_http_tbucket_tokens_restore_changes(ngx_http_tbucket_db_t *db,
         h = tb_hash(id.data, id.len, zone->shared->secret);
 
         (void) ngx_http_tbucket_tokens_put(zone, &h,
-                            (uint64_t) sqlite3_column_int64(stmt, 2),
+                            tb_unit_tokens_of(sqlite3_column_int64(stmt, 2),
+                                              zone->unit),
                             (uint64_t) sqlite3_column_int64(stmt, 3));
     }
 

@@ -285,6 +285,10 @@ ngx_http_probe_clients_read(ngx_http_request_t *r)
     ngx_gw_body_t   body;
     ngx_gw_json_t  *json;
 
+    static tb_client_forms_t  forms;
+
+    tb_client_forms_init(&forms, TB_KIND_RATE, 1);
+
     json = ngx_gw_json_create(r->pool);
     reader = ngx_palloc(r->pool, sizeof(gw_record_t));
 
@@ -292,7 +296,7 @@ ngx_http_probe_clients_read(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    gw_record_init(reader, &tb_client_bulk, &client, NULL, NULL);
+    gw_record_init(reader, &forms.bulk, &client, NULL, NULL);
     ngx_gw_body_start(&body, r);
 
     while ((rc = ngx_gw_body_next(&body, &piece)) == NGX_OK) {
@@ -320,7 +324,7 @@ ngx_http_probe_clients_read(ngx_http_request_t *r)
         client.members |= TB_CLIENT_REGISTERED;
 
         (void) yajl_gen_map_open(json->gen);
-        gw_member_write(json->gen, tb_client_members, &client);
+        gw_member_write(json->gen, forms.members, &client);
         (void) yajl_gen_map_close(json->gen);
 
     } else {

@@ -27,6 +27,7 @@ typedef struct {
 
 static gw_record_t         reader;
 static tb_client_t         client;
+static tb_client_forms_t   forms;
 
 static uint64_t            rates[4];
 static size_t              nseen;
@@ -93,7 +94,7 @@ a_client_is_read(void **state)
 {
     (void) state;
 
-    assert_int_equal(read_text(&tb_client_create,
+    assert_int_equal(read_text(&forms.create,
                                " {\"client_id\":\"us\\u0065r \\ud83d\\ude00\""
                                ",\n\"rate_per_sec\":0.5,\"capacity\":100} "),
                      0);
@@ -113,16 +114,16 @@ a_change_has_any_member_but_one_at_least(void **state)
 {
     (void) state;
 
-    assert_int_equal(read_text(&tb_client_change, "{\"tokens\":97.5}"), 0);
+    assert_int_equal(read_text(&forms.change, "{\"tokens\":97.5}"), 0);
     assert_int_equal(client.members, TB_CLIENT_TOKENS);
     assert_int_equal(client.tokens, 97500000);
 
-    assert_int_equal(read_text(&tb_client_change,
+    assert_int_equal(read_text(&forms.change,
                                "{\"capacity\":7,\"tokens\":7}"), 0);
     assert_int_equal(client.capacity, 7);
 
-    assert_int_equal(read_text(&tb_client_change, "{}"), -1);
-    assert_int_equal(read_text(&tb_client_change,
+    assert_int_equal(read_text(&forms.change, "{}"), -1);
+    assert_int_equal(read_text(&forms.change,
                                "{\"tokens\":8,\"capacity\":7}"), -1);
     assert_string_equal(reader.json.error, "tokens is 8, must be a number "
                         "from 0 to the capacity, here 7");
@@ -162,7 +163,7 @@ rates_are_rounded_to_the_nearest_step(void **state)
         (void) snprintf(text, sizeof(text), "{\"capacity\":1,"
                         "\"rate_per_sec\":%s}", cases[i].text);
 
-        if (read_text(&tb_client_limits, text) != 0) {
+        if (read_text(&forms.value, text) != 0) {
             client.rate = 0;
         }
 
@@ -213,12 +214,15 @@ a_refusal_says_what_is_wrong_and_what_is_allowed(void **state)
         { "{\"capacity\":1,\"cap\\u0061city\":1}",
           "capacity is there twice" },
         { "{\"capacity\":1,\"Capacity\":1}",
-          "unknown member \"Capacity\", allowed: capacity, rate_per_sec" },
+          "unknown member \"Capacity\", allowed: plan, "
+          "capacity, rate_per_sec, blocked, unlimited" },
         { "{\"client_id\":\"a\"}",
           "unknown member \"client_id\", the client is named outside of the "
-          "body, allowed: capacity, rate_per_sec" },
+          "body, allowed: plan, "
+          "capacity, rate_per_sec, blocked, unlimited" },
         { "{\"\":1}",
-          "unknown member \"\", allowed: capacity, rate_per_sec" },
+          "unknown member \"\", allowed: plan, "
+          "capacity, rate_per_sec, blocked, unlimited" },
         { "[]", "must be a JSON object" },
         { "1", "must be a JSON object" },
         { "\"a\"", "must be a JSON object" },
@@ -236,7 +240,7 @@ a_refusal_says_what_is_wrong_and_what_is_allowed(void **state)
 
     (void) state;
 
-    check_refusals(&tb_client_limits, refusals);
+    check_refusals(&forms.value, refusals);
 }
 
 
@@ -262,9 +266,9 @@ a_refusal_in_an_array_has_the_index(void **state)
 
     (void) state;
 
-    check_refusals(&tb_client_bulk, refusals);
+    check_refusals(&forms.bulk, refusals);
 
-    gw_record_init(&reader, &tb_client_bulk, &client, refuse_second, NULL);
+    gw_record_init(&reader, &forms.bulk, &client, refuse_second, NULL);
     assert_int_equal(gw_record_feed(&reader, two, strlen(two)), -1);
     assert_string_equal(reader.json.error,
                         "[1]: client_id \"b\" is refused");
@@ -286,7 +290,7 @@ pieces_of_any_size_read_the_same(void **state)
     len = strlen(text);
 
     for (n = 1; n <= len; n++) {
-        gw_record_init(&reader, &tb_client_bulk, &client, remember, &nseen);
+        gw_record_init(&reader, &forms.bulk, &client, remember, &nseen);
         nseen = 0;
 
         for (i = 0; i < len; i += n) {
@@ -315,12 +319,12 @@ every_truncation_is_refused(void **state)
     (void) state;
 
     for (i = 0; i < strlen(text); i++) {
-        assert_int_equal(gw_record_read(&reader, &tb_client_create, &client,
+        assert_int_equal(gw_record_read(&reader, &forms.create, &client,
                                         text, i), -1);
         assert_true(reader.json.error[0] != '\0');
     }
 
-    assert_int_equal(gw_record_read(&reader, &tb_client_create, &client, text,
+    assert_int_equal(gw_record_read(&reader, &forms.create, &client, text,
                                     i), 0);
 }
 
@@ -334,7 +338,7 @@ an_array_of_a_million_clients_takes_no_more_memory(void **state)
 
     (void) state;
 
-    gw_record_init(&reader, &tb_client_bulk, &client, remember, &nseen);
+    gw_record_init(&reader, &forms.bulk, &client, remember, &nseen);
     nseen = 0;
 
     for (i = 0; i < 1000000; i++) {
@@ -356,38 +360,373 @@ a_state_has_tokens_and_their_time(void **state)
 {
     (void) state;
 
-    assert_int_equal(read_text(&tb_client_state, "{\"tokens\":0.25,\"at\":"
+    assert_int_equal(read_text(&forms.state, "{\"tokens\":0.25,\"at\":"
                                "1700000000000}"), 0);
     assert_int_equal(client.tokens, 250000);
     assert_int_equal(client.at, INT64_C(1700000000000));
 
-    assert_int_equal(read_text(&tb_client_state, "{\"tokens\":1}"), -1);
-    assert_int_equal(read_text(&tb_client_state, "{\"at\":1}"), -1);
-    assert_int_equal(read_text(&tb_client_state,
+    assert_int_equal(read_text(&forms.state, "{\"tokens\":1}"), -1);
+    assert_int_equal(read_text(&forms.state, "{\"at\":1}"), -1);
+    assert_int_equal(read_text(&forms.state,
                                "{\"tokens\":1,\"at\":1.5}"), -1);
-    assert_int_equal(read_text(&tb_client_state,
-                               "{\"tokens\":-1,\"at\":1}"), -1);
-    assert_int_equal(read_text(&tb_client_state,
+    assert_int_equal(read_text(&forms.state,
+                               "{\"tokens\":-1.0000005,\"at\":1}"), 0);
+    assert_int_equal(client.tokens, -1000001);
+    assert_int_equal(read_text(&forms.state,
+                               "{\"tokens\":-99511,\"at\":1}"), 0);
+    assert_int_equal(read_text(&forms.state,
+                               "{\"tokens\":-99512,\"at\":1}"), -1);
+    assert_int_equal(read_text(&forms.state, "{\"tokens\":--1,\"at\":1}"),
+                     -1);
+    assert_int_equal(read_text(&forms.state,
                                "{\"tokens\":1000000.0000001,\"at\":1}"), -1);
-    assert_int_equal(read_text(&tb_client_state,
+    assert_int_equal(read_text(&forms.state,
                                "{\"tokens\":1,\"at\":99999999999999999}"),
                      -1);
 }
+
+
+static int
+to_rates(void **state)
+{
+    (void) state;
+    tb_client_forms_init(&forms, TB_KIND_RATE, 1);
+    return 0;
+}
+
+
+static void
+a_plan_or_a_flag_takes_the_place_of_limits(void **state)
+{
+    static const tb_refusal_t  refusals[] = {
+        { "{\"plan\":\"gold\",\"capacity\":1,\"rate_per_sec\":1}",
+          "capacity does not go with plan, which has it" },
+        { "{\"plan\":\"gold\",\"rate_per_sec\":1}",
+          "rate_per_sec does not go with plan, which has it" },
+        { "{\"plan\":\"a b\"}",
+          "plan is \"a b\", must be a string of 1 to 64 visible ASCII "
+          "characters" },
+        { "{\"plan\":\"\xc3\xa4\"}",
+          "plan is \"\xc3\xa4\", must be a string of 1 to 64 visible ASCII "
+          "characters" },
+        { "{\"plan\":\"\"}",
+          "plan is \"\", must be a string of 1 to 64 visible ASCII "
+          "characters" },
+        { "{\"plan\":\"0123456789012345678901234567890123456789012345678901234"
+          "5678901234\"}",
+          "plan is \"01234567890123456789012345678901...\", must be a string "
+          "of 1 to 64 visible ASCII characters" },
+        { "{\"plan\":null}",
+          "plan is null, must be a string of 1 to 64 visible ASCII "
+          "characters" },
+        { "{\"plan\":\"a\",\"plan\":\"b\"}", "plan is there twice" },
+        { "{\"blocked\":1}", "blocked is 1, must be true or false" },
+        { "{\"unlimited\":\"true\"}",
+          "unlimited is \"true\", must be true or false" },
+        { "{\"blocked\":true,\"capacity\":1}",
+          "rate_per_sec is missing, must be a number from 0.0000115741 (one "
+          "a day) to 1000000" },
+        { "{\"quota\":1}", "unknown member \"quota\", allowed: plan, "
+          "capacity, rate_per_sec, blocked, unlimited" },
+        { "{}", "capacity is missing, must be an integer from 1 to 1000000" },
+        { NULL, NULL }
+    };
+
+    (void) state;
+
+    check_refusals(&forms.value, refusals);
+
+    assert_int_equal(read_text(&forms.value, "{\"plan\":\"gold\"}"), 0);
+    assert_int_equal(client.members, TB_CLIENT_PLAN);
+    assert_string_equal(client.plan, "gold");
+
+    assert_int_equal(read_text(&forms.value, "{\"blocked\":true}"), 0);
+    assert_true(client.blocked);
+    assert_int_equal(read_text(&forms.value, "{\"unlimited\":true,\"plan\":"
+                               "\"~\"}"), 0);
+    assert_true(client.unlimited);
+    assert_int_equal(read_text(&forms.create, "{\"client_id\":\"a\","
+                               "\"blocked\":false}"), 0);
+    assert_false(client.blocked);
+}
+
+
+static void
+what_was_shown_is_taken_back(void **state)
+{
+    (void) state;
+
+    assert_int_equal(read_text(&forms.replace, "{\"client_id\":\"a\",\"plan\":"
+                               "\"gold\",\"capacity\":5,\"rate_per_sec\":7,"
+                               "\"tokens\":-3.5,\"registered\":true}"), 0);
+    assert_int_equal(client.members, TB_CLIENT_ID | TB_CLIENT_PLAN);
+
+    tb_client_forms_init(&forms, TB_KIND_INFLIGHT, 1);
+
+    assert_int_equal(read_text(&forms.replace, "{\"client_id\":\"a\","
+                               "\"inflight\":5,\"used\":7,\"tokens\":0,"
+                               "\"unlimited\":true,\"registered\":true}"), 0);
+    assert_int_equal(client.members, TB_CLIENT_ID | TB_CLIENT_INFLIGHT
+                                     | TB_CLIENT_UNLIMITED);
+    assert_int_equal(client.inflight, 5);
+}
+
+
+static void
+each_kind_has_limits_of_its_own(void **state)
+{
+    static const tb_refusal_t  quotas[] = {
+        { "{\"quota\":0}", "quota is 0, must be an integer from 1 to 1000000" },
+        { "{\"quota\":1000001}",
+          "quota is 1000001, must be an integer from 1 to 1000000" },
+        { "{\"quota\":1.5}",
+          "quota is 1.5, must be an integer from 1 to 1000000" },
+        { "{\"capacity\":1}", "unknown member \"capacity\", allowed: plan, "
+          "quota, blocked, unlimited" },
+        { "{}", "quota is missing, must be an integer from 1 to 1000000" },
+        { NULL, NULL }
+    };
+    static const tb_refusal_t  places[] = {
+        { "{\"inflight\":0}",
+          "inflight is 0, must be an integer from 1 to 1000000" },
+        { "{\"tokens\":1}", "unknown member \"tokens\", allowed: plan, "
+          "inflight, blocked, unlimited" },
+        { "{\"used\":1}", "unknown member \"used\", allowed: plan, "
+          "inflight, blocked, unlimited" },
+        { NULL, NULL }
+    };
+
+    (void) state;
+
+    tb_client_forms_init(&forms, TB_KIND_QUOTA, 1);
+    check_refusals(&forms.value, quotas);
+    assert_int_equal(read_text(&forms.value, "{\"quota\":1000000}"), 0);
+    assert_int_equal(client.quota, 1000000);
+    assert_int_equal(read_text(&forms.change, "{\"quota\":7,\"tokens\":8}"),
+                     -1);
+
+    tb_client_forms_init(&forms, TB_KIND_INFLIGHT, 1);
+    check_refusals(&forms.change, places);
+    assert_int_equal(read_text(&forms.value, "{\"inflight\":4}"), 0);
+    assert_int_equal(client.inflight, 4);
+}
+
+
+static void
+numbers_are_in_single_units(void **state)
+{
+    static const tb_refusal_t  refusals[] = {
+        { "{\"capacity\":1,\"rate_per_sec\":1}",
+          "capacity is 1, must be a multiple of 1000 from 1000 to "
+          "1000000000" },
+        { "{\"capacity\":1001,\"rate_per_sec\":1}",
+          "capacity is 1001, must be a multiple of 1000 from 1000 to "
+          "1000000000" },
+        { "{\"capacity\":1000001000,\"rate_per_sec\":1}",
+          "capacity is 1000001000, must be a multiple of 1000 from 1000 to "
+          "1000000000" },
+        { "{\"capacity\":1000,\"rate_per_sec\":0.0005}",
+          "rate_per_sec is 0.0005, must be a number from 0.001157 to "
+          "1000000000" },
+        { "{\"tokens\":1000000001}", "unknown member \"tokens\", allowed: "
+          "plan, capacity, rate_per_sec, blocked, unlimited" },
+        { NULL, NULL }
+    };
+    static const tb_refusal_t  changes[] = {
+        { "{\"tokens\":1000000001}", "tokens is 1000000001, must be a number "
+          "from 0 to the capacity, at most 1000000000" },
+        { "{\"capacity\":2000,\"tokens\":2001}", "tokens is 2001, must be a "
+          "number from 0 to the capacity, here 2000" },
+        { NULL, NULL }
+    };
+
+    (void) state;
+
+    tb_client_forms_init(&forms, TB_KIND_RATE, 1000);
+
+    check_refusals(&forms.value, refusals);
+    check_refusals(&forms.change, changes);
+
+    assert_int_equal(read_text(&forms.value, "{\"capacity\":2000000,"
+                               "\"rate_per_sec\":1000}"), 0);
+    assert_int_equal(client.capacity, 2000);
+    assert_int_equal(client.rate, TB_STEPS_A_SECOND);
+
+    assert_int_equal(read_text(&forms.change, "{\"tokens\":1500.5}"), 0);
+    assert_int_equal(client.tokens, 1500500);
+}
+
+
+static void
+a_change_is_completed_by_what_was(void **state)
+{
+    tb_client_t  old;
+
+    (void) state;
+
+    assert_int_equal(read_text(&forms.value, "{\"capacity\":5,"
+                               "\"rate_per_sec\":2,\"blocked\":true}"), 0);
+    old = client;
+
+    assert_int_equal(read_text(&forms.change, "{\"rate_per_sec\":3}"), 0);
+    assert_int_equal(tb_client_merge(&client, &old, forms.limits), 0);
+    assert_int_equal(client.capacity, 5);
+    assert_int_equal(client.rate, 3 * TB_STEPS_A_SECOND);
+    assert_true(client.blocked);
+
+    assert_int_equal(read_text(&forms.change, "{\"blocked\":false}"), 0);
+    assert_int_equal(tb_client_merge(&client, &old, forms.limits), 0);
+    assert_int_equal(client.members, TB_CLIENT_CAPACITY | TB_CLIENT_RATE
+                                     | TB_CLIENT_BLOCKED);
+    assert_false(client.blocked);
+
+    assert_int_equal(read_text(&forms.change, "{\"plan\":\"gold\"}"), 0);
+    assert_int_equal(tb_client_merge(&client, &old, forms.limits), 0);
+    assert_int_equal(client.members, TB_CLIENT_PLAN | TB_CLIENT_BLOCKED);
+    assert_true(client.blocked);
+    old = client;
+
+    /* a plan is left for limits only if all of them are named */
+
+    assert_int_equal(read_text(&forms.change, "{\"rate_per_sec\":3}"), 0);
+    assert_int_equal(tb_client_merge(&client, &old, forms.limits),
+                     TB_CLIENT_CAPACITY);
+
+    assert_int_equal(read_text(&forms.change, "{\"capacity\":3,"
+                               "\"rate_per_sec\":3}"), 0);
+    assert_int_equal(tb_client_merge(&client, &old, forms.limits), 0);
+    assert_int_equal(client.members, TB_CLIENT_CAPACITY | TB_CLIENT_RATE
+                                     | TB_CLIENT_BLOCKED);
+
+    assert_int_equal(read_text(&forms.change, "{\"unlimited\":true}"), 0);
+    assert_int_equal(tb_client_merge(&client, &old, forms.limits), 0);
+    assert_string_equal(client.plan, "gold");
+    assert_true(client.unlimited);
+}
+
+
+static void
+what_a_client_is_given_is_one_word(void **state)
+{
+    size_t                 i;
+    uint32_t               plan;
+    tb_client_t            back;
+    tb_limits_t            own, slot;
+    static const struct {
+        tb_kind_e          kind;
+        const char        *text;
+        tb_limits_t        slot;
+    } cases[] = {
+        { TB_KIND_RATE, "{\"capacity\":5,\"rate_per_sec\":1}", 0 },
+        { TB_KIND_RATE, "{\"plan\":\"gold\"}", 0 },
+        { TB_KIND_RATE, "{\"blocked\":false}", 0 },
+        { TB_KIND_RATE, "{\"plan\":\"gold\",\"blocked\":true}",
+          TB_PLAN_BLOCKED << 4 | TB_LIMITS_PLAN | TB_LIMITS_REGISTERED },
+        { TB_KIND_RATE, "{\"capacity\":5,\"rate_per_sec\":1,"
+          "\"blocked\":true,\"unlimited\":true}",
+          TB_PLAN_BLOCKED << 4 | TB_LIMITS_PLAN | TB_LIMITS_REGISTERED },
+        { TB_KIND_RATE, "{\"capacity\":5,\"rate_per_sec\":1,"
+          "\"unlimited\":true}",
+          TB_PLAN_UNLIMITED << 4 | TB_LIMITS_PLAN | TB_LIMITS_REGISTERED },
+        { TB_KIND_QUOTA, "{\"quota\":1000000}", 0 },
+        { TB_KIND_INFLIGHT, "{\"inflight\":1000000,\"blocked\":true}",
+          TB_PLAN_BLOCKED << 4 | TB_LIMITS_PLAN | TB_LIMITS_REGISTERED }
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char  one[TB_CLIENT_VALUE_SIZE], other[TB_CLIENT_VALUE_SIZE];
+
+        tb_client_forms_init(&forms, cases[i].kind, 1);
+
+        assert_int_equal(read_text(&forms.value, cases[i].text), 0);
+
+        own = tb_client_own(&client, 17);
+        slot = tb_own_slot(own);
+
+        if (cases[i].slot != 0) {
+            assert_int_equal(slot, cases[i].slot);
+
+        } else {
+            assert_int_equal(slot & 6, 0);
+            assert_true(slot & TB_LIMITS_REGISTERED);
+        }
+
+        memset(&back, 0, sizeof(tb_client_t));
+
+        plan = tb_client_read_own(&back, own, cases[i].kind);
+
+        assert_int_equal(plan, (client.members & TB_CLIENT_PLAN)
+                               ? 17 : TB_PLAN_NONE);
+
+        memcpy(back.plan, client.plan, sizeof(back.plan));
+        back.plan_len = client.plan_len;
+
+        (void) tb_client_print(one, &client, 1);
+        (void) tb_client_print(other, &back, 1);
+
+        assert_string_equal(one, cases[i].text);
+        assert_string_equal(one, other);
+    }
+
+    assert_int_equal(tb_own_slot(0), 0);
+    assert_false(tb_own_is_limited(TB_LIMITS_REGISTERED | TB_OWN_BLOCKED));
+    assert_true(tb_own_is_limited(tb_plan_limits(0, 0)));
+}
+
+
+static void
+a_plan_has_all_its_limits(void **state)
+{
+    static const tb_refusal_t  refusals[] = {
+        { "{\"capacity\":1}", "rate_per_sec is missing, must be a number from "
+          "0.0000115741 (one a day) to 1000000" },
+        { "{\"capacity\":1,\"rate_per_sec\":1,\"blocked\":true}",
+          "unknown member \"blocked\", allowed: plan, capacity, "
+          "rate_per_sec" },
+        { "{\"plan\":\" \",\"capacity\":1,\"rate_per_sec\":1}",
+          "plan is \" \", must be a string of 1 to 64 visible ASCII "
+          "characters" },
+        { NULL, NULL }
+    };
+
+    (void) state;
+
+    check_refusals(&forms.plan, refusals);
+
+    assert_int_equal(read_text(&forms.plan, "{\"plan\":\"gold\",\"capacity\":"
+                               "1,\"rate_per_sec\":1}"), 0);
+    assert_int_equal(read_text(&forms.plan_change, "{\"capacity\":1}"), 0);
+    assert_int_equal(read_text(&forms.plan_change, "{}"), -1);
+    assert_int_equal(read_text(&forms.plan_value, "{\"plan\":\"gold\","
+                               "\"capacity\":1,\"rate_per_sec\":1}"), -1);
+}
+
+
+#define WITH_RATES(test)  cmocka_unit_test_setup(test, to_rates)
 
 
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(a_client_is_read),
-        cmocka_unit_test(a_change_has_any_member_but_one_at_least),
-        cmocka_unit_test(rates_are_rounded_to_the_nearest_step),
-        cmocka_unit_test(a_refusal_says_what_is_wrong_and_what_is_allowed),
-        cmocka_unit_test(a_refusal_in_an_array_has_the_index),
-        cmocka_unit_test(pieces_of_any_size_read_the_same),
-        cmocka_unit_test(every_truncation_is_refused),
-        cmocka_unit_test(an_array_of_a_million_clients_takes_no_more_memory),
-        cmocka_unit_test(a_state_has_tokens_and_their_time)
+        WITH_RATES(a_client_is_read),
+        WITH_RATES(a_change_has_any_member_but_one_at_least),
+        WITH_RATES(rates_are_rounded_to_the_nearest_step),
+        WITH_RATES(a_refusal_says_what_is_wrong_and_what_is_allowed),
+        WITH_RATES(a_refusal_in_an_array_has_the_index),
+        WITH_RATES(pieces_of_any_size_read_the_same),
+        WITH_RATES(every_truncation_is_refused),
+        WITH_RATES(an_array_of_a_million_clients_takes_no_more_memory),
+        WITH_RATES(a_state_has_tokens_and_their_time),
+        WITH_RATES(a_plan_or_a_flag_takes_the_place_of_limits),
+        WITH_RATES(what_was_shown_is_taken_back),
+        WITH_RATES(each_kind_has_limits_of_its_own),
+        WITH_RATES(numbers_are_in_single_units),
+        WITH_RATES(a_change_is_completed_by_what_was),
+        WITH_RATES(what_a_client_is_given_is_one_word),
+        WITH_RATES(a_plan_has_all_its_limits)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,10 +16,12 @@
 #include <cmocka.h>
 
 #include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_text.h"
 
 
 static gw_record_t         reader;
 static tb_client_t         client;
+static tb_client_forms_t   forms;
 
 static char                output[1024];
 static size_t              noutput;
@@ -42,7 +44,7 @@ static void
 write_object(yajl_gen gen, const tb_client_t *c)
 {
     assert_int_equal(yajl_gen_map_open(gen), yajl_gen_status_ok);
-    gw_member_write(gen, tb_client_members, c);
+    gw_member_write(gen, forms.members, c);
     assert_int_equal(yajl_gen_map_close(gen), yajl_gen_status_ok);
 }
 
@@ -53,11 +55,16 @@ check_rate(uint64_t rate)
     char    buf[TB_CLIENT_VALUE_SIZE];
     size_t  len;
 
-    len = tb_client_print_limits(buf, 1, rate);
+    memset(&client, 0, sizeof(tb_client_t));
+    client.members = TB_CLIENT_CAPACITY | TB_CLIENT_RATE;
+    client.capacity = 1;
+    client.rate = rate;
+
+    len = tb_client_print(buf, &client, forms.unit);
 
     assert_true(len < TB_CLIENT_VALUE_SIZE);
 
-    if (gw_record_read(&reader, &tb_client_limits, &client, buf, len) != 0
+    if (gw_record_read(&reader, &forms.value, &client, buf, len) != 0
         || client.rate != rate)
     {
         fail_msg("%" PRIu64 " is printed as %s", rate, buf);
@@ -87,6 +94,14 @@ every_rate_reads_back_as_the_same_steps(void **state)
         rate = (uint64_t) random() * (uint64_t) random();
         rate = TB_RATE_MIN + rate % (TB_RATE_MAX - TB_RATE_MIN);
         check_rate(rate);
+    }
+
+    for (i = 0; i < 200000; i++) {
+        tb_client_forms_init(&forms, TB_KIND_RATE,
+                             2 + (uint32_t) random() % (TB_UNIT_MAX - 1));
+
+        rate = (uint64_t) random() * (uint64_t) random();
+        check_rate(1 + rate % TB_RATE_MAX);
     }
 }
 
@@ -127,18 +142,44 @@ the_longest_values_fit(void **state)
 
     (void) state;
 
-    len = tb_client_print_limits(buf, TB_CAPACITY_MAX, TB_RATE_MAX - 1);
+    memset(&client, 0, sizeof(tb_client_t));
+    client.members = TB_CLIENT_CAPACITY | TB_CLIENT_RATE | TB_CLIENT_BLOCKED
+                     | TB_CLIENT_UNLIMITED;
+    client.capacity = TB_CAPACITY_MAX;
+    client.rate = TB_RATE_MAX - 1;
+    client.blocked = true;
+    client.unlimited = true;
+
+    len = tb_client_print(buf, &client, 1);
     assert_string_equal(buf, "{\"capacity\":1000000,"
-                             "\"rate_per_sec\":999999.999999}");
+                             "\"rate_per_sec\":999999.999999,"
+                             "\"blocked\":true,\"unlimited\":true}");
+    assert_int_equal(len, strlen(buf));
+
+    client.members = TB_CLIENT_PLAN | TB_CLIENT_BLOCKED | TB_CLIENT_UNLIMITED;
+    client.plan_len = TB_PLAN_NAME_MAX;
+    memset(client.plan, '"', TB_PLAN_NAME_MAX);
+    client.plan[TB_PLAN_NAME_MAX] = '\0';
+
+    len = tb_client_print(buf, &client, 1);
+    assert_true(len < TB_CLIENT_VALUE_SIZE);
+    assert_int_equal(len, strlen(buf));
+    assert_int_equal(gw_record_read(&reader, &forms.value, &client, buf,
+                                    len), 0);
+    assert_int_equal(client.plan_len, TB_PLAN_NAME_MAX);
+
+    len = tb_client_print_state(buf, -TB_DEBT_MAX, TB_CLIENT_AT_MAX, 1000);
+    assert_string_equal(buf, "{\"tokens\":-99511000,"
+                             "\"at\":253402300799999}");
     assert_int_equal(len, strlen(buf));
 
     len = tb_client_print_state(buf, TB_CAPACITY_MAX * TB_TOKEN - 1,
-                                TB_CLIENT_AT_MAX);
+                                TB_CLIENT_AT_MAX, 1);
     assert_string_equal(buf, "{\"tokens\":999999.999999,"
                              "\"at\":253402300799999}");
     assert_int_equal(len, strlen(buf));
 
-    assert_int_equal(gw_record_read(&reader, &tb_client_state, &client, buf,
+    assert_int_equal(gw_record_read(&reader, &forms.state, &client, buf,
                                     len), 0);
     assert_int_equal(client.tokens, TB_CAPACITY_MAX * TB_TOKEN - 1);
     assert_int_equal(client.at, TB_CLIENT_AT_MAX);
@@ -183,20 +224,32 @@ a_client_is_written_as_the_api_has_it(void **state)
     c.members = TB_CLIENT_ID | TB_CLIENT_CAPACITY | TB_CLIENT_RATE;
 
     write_object(gen, &c);
-    assert_int_equal(gw_record_read(&reader, &tb_client_create, &client,
+    assert_int_equal(gw_record_read(&reader, &forms.create, &client,
                                     output, noutput), 0);
     assert_memory_equal(client.id, c.id, 7);
 }
+
+
+static int
+to_rates(void **state)
+{
+    (void) state;
+    tb_client_forms_init(&forms, TB_KIND_RATE, 1);
+    return 0;
+}
+
+
+#define WITH_RATES(test)  cmocka_unit_test_setup(test, to_rates)
 
 
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(every_rate_reads_back_as_the_same_steps),
-        cmocka_unit_test(rates_are_as_short_as_can_be),
-        cmocka_unit_test(the_longest_values_fit),
-        cmocka_unit_test(a_client_is_written_as_the_api_has_it)
+        WITH_RATES(every_rate_reads_back_as_the_same_steps),
+        WITH_RATES(rates_are_as_short_as_can_be),
+        WITH_RATES(the_longest_values_fit),
+        WITH_RATES(a_client_is_written_as_the_api_has_it)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
