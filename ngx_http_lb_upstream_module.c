@@ -15,6 +15,7 @@
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 #include "src/lb/request/ngx_http_lb_peer.h"
 #include "src/lb/request/ngx_http_lb_process.h"
+#include "src/lb/request/ngx_http_lb_session.h"
 #include "src/lb/request/ngx_http_lb_proxy_status.h"
 #include "src/lb/request/ngx_http_lb_queue_conf.h"
 #include "src/lb/request/ngx_http_lb_sticky.h"
@@ -485,6 +486,12 @@ ngx_http_lb_postconfiguration(ngx_conf_t *cf)
     if (ngx_http_lb_queue_init(cf, lmcf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+#if (NGX_HTTP_SSL)
+    if (ngx_http_lb_session_conf(cf, lmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+#endif
 
     return ngx_http_lb_check_init(cf, lmcf);
 }

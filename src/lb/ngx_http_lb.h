@@ -23,6 +23,7 @@
 #include "src/core/balance/lb_outlier.h"
 #include "src/core/balance/lb_candidate.h"
 #include "src/core/balance/lb_name.h"
+#include "src/core/balance/lb_session.h"
 #include "src/core/balance/lb_overload.h"
 
 
@@ -123,6 +124,7 @@ typedef struct {
     ngx_http_lb_checker_t        *checker;    /* NULL: no health checks */
     ngx_uint_t                    proxy_status;  /* a location has it on */
 #if (NGX_HTTP_SSL)
+    lb_sessions_t                *sessions;   /* NULL: there are no servers */
     struct ngx_http_lb_settings_s
                                  *settings;   /* of this process */
 #endif
@@ -191,9 +193,6 @@ struct ngx_http_lb_srv_conf_s {
     uint64_t                      random;     /* lb_random() */
     ngx_http_lb_target_t         *targets;    /* of checks, by slot */
     uint64_t                      surveyed;   /* roster's generation then */
-#if (NGX_HTTP_SSL)
-    ngx_queue_t                  *sessions;   /* by slot */
-#endif
 };
 
 

@@ -10,7 +10,6 @@
 #include "src/common/ngx_gw_leader.h"
 #include "src/core/balance/lb_passive.h"
 #include "src/lb/request/ngx_http_lb_queue.h"
-#include "src/lb/request/ngx_http_lb_session.h"
 #include "src/lb/upstream/ngx_http_lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_check.h"
 #include "src/lb/upstream/ngx_http_lb_edit.h"
@@ -106,10 +105,6 @@ ngx_http_lb_process_exit(ngx_http_lb_main_conf_t *lmcf)
 
         ngx_http_lb_process_leave(lcfp[i]);
         ngx_gw_leader_resign((ngx_gw_leader_t *) &lcfp[i]->roster->editor);
-
-#if (NGX_HTTP_SSL)
-        ngx_http_lb_session_free(lcfp[i]);
-#endif
     }
 }
 
@@ -160,12 +155,6 @@ ngx_http_lb_process_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
     if (lcf->queued && ngx_http_lb_queue_join(cycle, lcf) != NGX_OK) {
         return NGX_ERROR;
     }
-
-#if (NGX_HTTP_SSL)
-    if (ngx_http_lb_session_init(cycle, lcf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-#endif
 
     return ngx_http_lb_idle_init(cycle, lcf);
 }

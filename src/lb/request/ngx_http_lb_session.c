@@ -1,70 +1,110 @@
 
 /*
- * TLS sessions to upstream servers, kept in the worker that made them: for
- * each slot those used last, one for each key.  A session stands for what was
- * verified when it was made, so it is resumed by a connection that would
- * verify the same.
+ * TLS sessions to upstream servers, shared by all workers and kept over a
+ * reload, as nginx's are in a zone.  A session stands for what was verified
+ * when it was made, so it is resumed by a connection to the same address that
+ * would verify the same; all of that is in a digest, which is its key.
  */
 
 
 #include "src/lb/request/ngx_http_lb_session.h"
 
+#include "src/core/balance/lb_session.h"
 #include "src/lb/request/ngx_http_lb_tls.h"
 
 
 #if (NGX_HTTP_SSL)
 
 
-/* sessions of a server */
-#define NGX_HTTP_LB_SESSIONS  16
+/* slots for each server line, and the least number of all */
+#define NGX_HTTP_LB_SESSION_SLOTS  2
+#define NGX_HTTP_LB_SESSION_LEAST  1024
 
 
-typedef struct {
-    ngx_queue_t            queue;        /* of its slot, used last first */
-    ngx_ssl_session_t     *session;
-    uint32_t               generation;   /* of the slot */
-    ngx_http_lb_tls_t      key;          /* its texts follow */
-} ngx_http_lb_session_t;
+static ngx_int_t ngx_http_lb_session_zone_init(ngx_shm_zone_t *shm_zone,
+    void *data);
+static ngx_int_t ngx_http_lb_session_key(ngx_peer_connection_t *pc,
+    ngx_http_lb_ctx_t *ctx, uint64_t key[LB_SESSION_KEY]);
 
 
-static ngx_http_lb_session_t *ngx_http_lb_session_find(
-    ngx_http_lb_ctx_t *ctx, ngx_http_lb_tls_t *key);
-static ngx_http_lb_session_t *ngx_http_lb_session_add(ngx_http_lb_ctx_t *ctx,
-    ngx_http_lb_tls_t *key, ngx_log_t *log);
-static void ngx_http_lb_session_remove(ngx_http_lb_session_t *session);
-
+/*
+ * The size is a power of two, so that a server more or less seldom makes it
+ * another zone, which would be empty.
+ */
 
 ngx_int_t
-ngx_http_lb_session_init(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
+ngx_http_lb_session_conf(ngx_conf_t *cf, ngx_http_lb_main_conf_t *lmcf)
 {
-    /* a queue of which nothing but zeros has been seen is an empty one */
+    size_t                    size;
+    ngx_str_t                 name;
+    ngx_uint_t                i, n;
+    ngx_shm_zone_t           *shm_zone;
+    ngx_http_lb_srv_conf_t  **lcfp;
 
-    lcf->sessions = ngx_pcalloc(cycle->pool,
-                                lcf->capacity * sizeof(ngx_queue_t));
+    lcfp = lmcf->upstreams.elts;
+    n = 0;
 
-    return (lcf->sessions == NULL) ? NGX_ERROR : NGX_OK;
+    for (i = 0; i < lmcf->upstreams.nelts; i++) {
+        n += lcfp[i]->nlines + lcfp[i]->nnames;
+    }
+
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    lmcf->sessions = ngx_pcalloc(cf->pool, sizeof(lb_sessions_t));
+    if (lmcf->sessions == NULL) {
+        return NGX_ERROR;
+    }
+
+    lmcf->sessions->nslots = NGX_HTTP_LB_SESSION_LEAST;
+
+    while (lmcf->sessions->nslots < NGX_HTTP_LB_SESSION_SLOTS * n) {
+        lmcf->sessions->nslots *= 2;
+    }
+
+    /* the slab allocator has 24 bytes for each page, and its head */
+
+    size = lmcf->sessions->nslots * sizeof(lb_session_slot_t);
+    size = ngx_align(size + size / 128 + 8 * ngx_pagesize, ngx_pagesize);
+
+    ngx_str_set(&name, "lb_sessions");
+
+    shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                     &ngx_http_lb_upstream_module);
+    if (shm_zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    shm_zone->init = ngx_http_lb_session_zone_init;
+    shm_zone->data = lmcf;
+
+    return NGX_OK;
 }
 
 
-void
-ngx_http_lb_session_free(ngx_http_lb_srv_conf_t *lcf)
+static ngx_int_t
+ngx_http_lb_session_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
-    uint32_t      i;
-    ngx_queue_t  *queue;
+    ngx_slab_pool_t          *shpool;
+    ngx_http_lb_main_conf_t  *lmcf;
 
-    if (lcf->sessions == NULL) {
-        return;
-    }
+    lmcf = shm_zone->data;
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
-    for (i = 0; i < lcf->capacity; i++) {
-        queue = &lcf->sessions[i];
+    /* memory of a new zone is zeros: to write them would be to have them */
 
-        while (queue->next && !ngx_queue_empty(queue)) {
-            ngx_http_lb_session_remove(ngx_queue_data(ngx_queue_head(queue),
-                                                      ngx_http_lb_session_t,
-                                                      queue));
+    if (data == NULL && !shm_zone->shm.exists) {
+        shpool->data = ngx_slab_alloc(shpool, lmcf->sessions->nslots
+                                              * sizeof(lb_session_slot_t));
+        if (shpool->data == NULL) {
+            return NGX_ERROR;
         }
     }
+
+    lmcf->sessions->slots = shpool->data;
+
+    return NGX_OK;
 }
 
 
@@ -73,20 +113,40 @@ ngx_http_lb_set_session(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_lb_ctx_t  *ctx = data;
 
-    ngx_http_lb_tls_t       key;
-    ngx_http_lb_session_t  *found;
+    size_t                    len;
+    uint64_t                  key[LB_SESSION_KEY];
+    ngx_int_t                 rc;
+    const u_char             *p;
+    ngx_ssl_session_t        *session;
+    ngx_http_lb_main_conf_t  *lmcf;
 
-    if (ngx_http_lb_tls(ctx->request, &key) != NGX_OK) {
+    static u_char  buf[LB_SESSION_MAX];
+
+    if (ngx_http_lb_session_key(pc, ctx, key) != NGX_OK) {
         return NGX_OK;
     }
 
-    found = ngx_http_lb_session_find(ctx, &key);
+    lmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_lb_upstream_module);
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "lb set session: %p", found ? found->session : NULL);
+    len = lb_session_find(lmcf->sessions, key, (uint32_t) ngx_time(), buf);
 
-    return found ? ngx_ssl_set_session(pc->connection, found->session)
-                 : NGX_OK;
+    p = buf;
+    session = len ? d2i_SSL_SESSION(NULL, &p, len) : NULL;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "lb set session: %p, %uz", session, len);
+
+    if (session == NULL) {
+        ERR_clear_error();
+        return NGX_OK;
+    }
+
+    rc = ngx_ssl_set_session(pc->connection, session);
+
+    ngx_ssl_free_session(session);
+
+    return rc;
 }
 
 
@@ -95,9 +155,13 @@ ngx_http_lb_save_session(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_lb_ctx_t  *ctx = data;
 
-    ngx_http_lb_tls_t       key;
-    ngx_ssl_session_t      *session;
-    ngx_http_lb_session_t  *found;
+    int                       len;
+    u_char                   *p;
+    uint64_t                  key[LB_SESSION_KEY];
+    ngx_ssl_session_t        *session;
+    ngx_http_lb_main_conf_t  *lmcf;
+
+    static u_char  buf[LB_SESSION_MAX];
 
     /*
      * A ticket may come when the server has been given back already, or with
@@ -106,127 +170,55 @@ ngx_http_lb_save_session(ngx_peer_connection_t *pc, void *data)
      */
 
     if (ctx->index == LB_NONE || pc->cached
-        || ngx_http_lb_tls(ctx->request, &key) != NGX_OK)
+        || ngx_http_lb_session_key(pc, ctx, key) != NGX_OK)
     {
         return;
     }
 
-    found = ngx_http_lb_session_find(ctx, &key);
-
-    if (found == NULL) {
-        found = ngx_http_lb_session_add(ctx, &key, pc->log);
-
-        if (found == NULL) {
-            return;
-        }
-    }
-
-    session = ngx_ssl_get_session(pc->connection);
-
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "lb save session: %p, old: %p", session, found->session);
+    session = ngx_ssl_get0_session(pc->connection);
 
     if (session == NULL) {
         return;
     }
 
-    if (found->session) {
-        ngx_ssl_free_session(found->session);
+    len = i2d_SSL_SESSION(session, NULL);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "lb save session: %p, %d", session, len);
+
+    if (len <= 0 || len > LB_SESSION_MAX) {
+        return;
     }
 
-    found->session = session;
+    p = buf;
+    (void) i2d_SSL_SESSION(session, &p);
+
+    lmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_lb_upstream_module);
+
+    (void) lb_session_set(lmcf->sessions, key, (uint32_t) ngx_time(), buf,
+                          len);
 }
 
 
-/* The session with the key, if any; removes those of former servers. */
+/* NGX_DECLINED: there is none that another connection could have */
 
-static ngx_http_lb_session_t *
-ngx_http_lb_session_find(ngx_http_lb_ctx_t *ctx, ngx_http_lb_tls_t *key)
+static ngx_int_t
+ngx_http_lb_session_key(ngx_peer_connection_t *pc, ngx_http_lb_ctx_t *ctx,
+    uint64_t key[LB_SESSION_KEY])
 {
-    ngx_queue_t            *q, *next, *queue;
-    ngx_http_lb_session_t  *found;
+    ngx_str_t          address;
+    ngx_http_lb_tls_t  tls;
 
-    queue = &ctx->conf->sessions[ctx->index];
-
-    if (queue->next == NULL) {
-        ngx_queue_init(queue);
+    if (ngx_http_lb_tls(ctx->request, &tls) != NGX_OK) {
+        return NGX_DECLINED;
     }
 
-    for (q = ngx_queue_head(queue);
-         q != ngx_queue_sentinel(queue);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        found = ngx_queue_data(q, ngx_http_lb_session_t, queue);
+    address.data = (u_char *) pc->sockaddr;
+    address.len = pc->socklen;
 
-        if (found->generation != ctx->generation) {
-            ngx_http_lb_session_remove(found);
-            continue;
-        }
-
-        if (ngx_http_lb_tls_equal(&found->key, key)) {
-            ngx_queue_remove(q);
-            ngx_queue_insert_head(queue, q);
-            return found;
-        }
-    }
-
-    return NULL;
-}
-
-
-static ngx_http_lb_session_t *
-ngx_http_lb_session_add(ngx_http_lb_ctx_t *ctx, ngx_http_lb_tls_t *key,
-    ngx_log_t *log)
-{
-    ngx_uint_t              n;
-    ngx_queue_t            *q, *queue;
-    ngx_http_lb_session_t  *added;
-
-    queue = &ctx->conf->sessions[ctx->index];
-    n = 0;
-
-    for (q = ngx_queue_head(queue);
-         q != ngx_queue_sentinel(queue);
-         q = ngx_queue_next(q))
-    {
-        n++;
-    }
-
-    if (n == NGX_HTTP_LB_SESSIONS) {
-        ngx_http_lb_session_remove(ngx_queue_data(ngx_queue_last(queue),
-                                                  ngx_http_lb_session_t,
-                                                  queue));
-    }
-
-    added = ngx_alloc(sizeof(ngx_http_lb_session_t)
-                      + ngx_http_lb_tls_size(key), log);
-    if (added == NULL) {
-        return NULL;
-    }
-
-    added->session = NULL;
-    added->generation = ctx->generation;
-    added->key = *key;
-
-    ngx_http_lb_tls_move(&added->key, (u_char *) (added + 1));
-
-    ngx_queue_insert_head(queue, &added->queue);
-
-    return added;
-}
-
-
-static void
-ngx_http_lb_session_remove(ngx_http_lb_session_t *session)
-{
-    ngx_queue_remove(&session->queue);
-
-    if (session->session) {
-        ngx_ssl_free_session(session->session);
-    }
-
-    ngx_free(session);
+    return ngx_http_lb_tls_digest(&tls, &address, (u_char *) key,
+                                  LB_SESSION_KEY * sizeof(uint64_t));
 }
 
 

@@ -1,6 +1,6 @@
 
 /*
- * TLS sessions, kept per worker, server and key.
+ * TLS sessions to servers, shared by all workers.
  */
 
 
@@ -13,9 +13,9 @@
 
 #if (NGX_HTTP_SSL)
 
-ngx_int_t ngx_http_lb_session_init(ngx_cycle_t *cycle,
-    ngx_http_lb_srv_conf_t *lcf);
-void ngx_http_lb_session_free(ngx_http_lb_srv_conf_t *lcf);
+/* Adds the zone that they are in. */
+ngx_int_t ngx_http_lb_session_conf(ngx_conf_t *cf,
+    ngx_http_lb_main_conf_t *lmcf);
 
 /* set_session and save_session of a peer, for the server that ctx holds */
 ngx_int_t ngx_http_lb_set_session(ngx_peer_connection_t *pc, void *data);

@@ -28,6 +28,7 @@
 struct ngx_http_lb_settings_s {
     ngx_http_lb_settings_t    *next;
     u_char                     digest[EVP_MAX_MD_SIZE];
+    unsigned                   told:1;       /* the digest is that of them */
 };
 
 
@@ -110,6 +111,65 @@ ngx_http_lb_tls_equal(const ngx_http_lb_tls_t *one,
            && ngx_http_lb_same_text(&one->name, &two->name)
            && ngx_http_lb_same_text(&one->certificate, &two->certificate)
            && ngx_http_lb_same_text(&one->private_key, &two->private_key);
+}
+
+
+ngx_int_t
+ngx_http_lb_tls_digest(const ngx_http_lb_tls_t *tls, const ngx_str_t *text,
+    u_char *digest, size_t size)
+{
+    u_char            md[EVP_MAX_MD_SIZE];
+    ngx_int_t         rc;
+    ngx_uint_t        i;
+    EVP_MD_CTX       *ctx;
+    const ngx_str_t  *texts[4];
+    uint64_t          head[6];
+
+    if (!tls->settings->told) {
+        return NGX_DECLINED;
+    }
+
+    texts[0] = text;
+    texts[1] = &tls->name;
+    texts[2] = &tls->certificate;
+    texts[3] = &tls->private_key;
+
+    head[0] = tls->server_name;
+    head[1] = tls->verify;
+
+    for (i = 0; i < 4; i++) {
+        head[2 + i] = texts[i]->len;
+    }
+
+    ctx = EVP_MD_CTX_new();
+    if (ctx == NULL) {
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_DECLINED;
+
+    if (EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1
+        && EVP_DigestUpdate(ctx, tls->settings->digest, EVP_MAX_MD_SIZE) == 1
+        && EVP_DigestUpdate(ctx, head, sizeof(head)) == 1)
+    {
+        for (i = 0; i < 4; i++) {
+
+            if (texts[i]->len
+                && EVP_DigestUpdate(ctx, texts[i]->data, texts[i]->len) != 1)
+            {
+                break;
+            }
+        }
+
+        if (i == 4 && EVP_DigestFinal_ex(ctx, md, NULL) == 1) {
+            ngx_memcpy(digest, md, size);
+            rc = NGX_OK;
+        }
+    }
+
+    EVP_MD_CTX_free(ctx);
+
+    return rc;
 }
 
 
@@ -205,6 +265,7 @@ ngx_http_lb_settings(ngx_http_request_t *r)
         }
     }
 
+    settings->told = 1;
     settings->next = lmcf->settings;
     lmcf->settings = settings;
 

@@ -45,6 +45,14 @@ ngx_int_t ngx_http_lb_tls(ngx_http_request_t *r, ngx_http_lb_tls_t *tls);
 ngx_uint_t ngx_http_lb_tls_equal(const ngx_http_lb_tls_t *one,
     const ngx_http_lb_tls_t *two);
 
+/*
+ * A digest of size bytes (32 at most) of what it is and of one text more;
+ * equal in all processes and configurations.  NGX_DECLINED: its settings
+ * could not be told.
+ */
+ngx_int_t ngx_http_lb_tls_digest(const ngx_http_lb_tls_t *tls,
+    const ngx_str_t *text, u_char *digest, size_t size);
+
 /* The bytes of its texts, and moving them to a place with room for them. */
 size_t ngx_http_lb_tls_size(const ngx_http_lb_tls_t *tls);
 void ngx_http_lb_tls_move(ngx_http_lb_tls_t *tls, u_char *to);
