@@ -518,6 +518,19 @@ for my $more ('', $state) {
            'the one before is there');
         my $id = add($g, '127.0.0.1:5')->{json}{id};
         is((grep { $_->{id} == $id } servers($g)), 1, 'ids are given once');
+
+        # a worker that has read a part of a request stays to read the rest
+
+        $old = client($g);
+        $old->send("GET /upstreams/u HTTP/1.1\r\nHost: a\r\n\r\n");
+        is($old->response->{code}, 200, 'another connection');
+        $old->send('DELETE /upstreams/u/servers/');
+        list($g);
+        ok($g->reload($text->('1m')), 'reloaded');
+        $id = add($g, '127.0.0.1:6')->{json}{id};
+        $old->send("$id HTTP/1.1\r\nHost: a\r\n\r\n");
+        is($old->response->{code}, 503,
+           'an old worker does not take for missing what it cannot know');
     };
 
     subtest "a zone without room for what runtime has added ($more)" => sub {
@@ -532,6 +545,35 @@ for my $more ('', $state) {
         is(scalar(servers($g)), 31, 'which changes nothing');
     };
 }
+
+
+subtest 'a change that is being saved when a reload replaces the zone' => sub {
+    my $dir = temp_dir();
+    system('gcc', '-shared', '-fPIC', '-o', "$dir/hanging_disk.so",
+           "$FindBin::Bin/../lib/hanging_disk.c", '-ldl') == 0
+        or die "hanging_disk.c does not compile\n";
+
+    my $text = sub { config('server 127.0.0.1:1;', "lb_zone $_[0]; $state") };
+    my $preload = join ' ', "$dir/hanging_disk.so", $ENV{LD_PRELOAD} // ();
+    my $g = gateway($text->('1m'), env => { HANGING_DISK => "$dir/hangs",
+                                            LD_PRELOAD => $preload });
+    my $c = client($g);
+    my $body = '{"address":"127.0.0.1:2"}';
+
+    spew("$dir/hangs", '');
+    $c->send("POST /upstreams/u/servers HTTP/1.1\r\nHost: a\r\n"
+             . "Content-Type: application/json\r\nContent-Length: "
+             . length($body) . "\r\n\r\n$body");
+    ok(wait_for(sub { -e path($g) . '.tmp' }), 'it is being written');
+    Gateway::Process::fork_child(sub { select(undef, undef, undef, 0.4);
+                                       unlink("$dir/hangs") });
+
+    ok($g->reload($text->('2m')), 'reloaded');
+    is(list($g), '127.0.0.1:1/1 127.0.0.1:2/1',
+       'is there when the new workers are');
+    is($c->response->{code}, 201, 'and answered');
+    unlike($g->log, qr/state file read/, 'without a look into the file');
+};
 
 
 # nginx gives up a reload when it has tried to listen for a while.

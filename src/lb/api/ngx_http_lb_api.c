@@ -283,6 +283,13 @@ ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
 
     ngx_shmtx_unlock(&shpool->mutex);
 
+    if (rc != NGX_OK && atomic_load(&where->lcf->roster->superseded)) {
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "upstream \"%V\" is being replaced by a "
+                                 "reload, and this is the old one: try again",
+                                 &where->name);
+    }
+
     if (rc != NGX_OK) {
         return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
                                  "there is no such server in upstream "

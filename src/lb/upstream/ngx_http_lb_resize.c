@@ -21,9 +21,13 @@
 /* ms that a reload waits for the mutex of a zone that it replaces */
 #define NGX_HTTP_LB_RESIZE_WAIT  5000
 
+/* ms that it waits for a change that is being saved */
+#define NGX_HTTP_LB_RESIZE_SAVE  1000
+
 
 static void ngx_http_lb_resize_cancel(void *data);
 static ngx_int_t ngx_http_lb_resize_lock(ngx_slab_pool_t *shpool);
+static void ngx_http_lb_resize_saved(lb_roster_t *old);
 
 
 ngx_int_t
@@ -169,6 +173,8 @@ ngx_http_lb_resize_end(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old)
 {
     lb_roster_t  *roster;
 
+    ngx_http_lb_resize_saved(old);
+
     roster = lb_roster_init(lcf->roster, lcf->capacity, lcf->nrows,
                             lcf->order_max);
 
@@ -183,4 +189,21 @@ ngx_http_lb_resize_end(ngx_http_lb_srv_conf_t *lcf, lb_roster_t *old)
     ngx_http_lb_state_apply(lcf);
 
     lcf->superseded = NULL;
+}
+
+
+/*
+ * A change that was begun before is answered once it is made in the old zone,
+ * so that it has to be in the copy.  If its process has died, the new workers
+ * find it in the file.
+ */
+
+static void
+ngx_http_lb_resize_saved(lb_roster_t *old)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_LB_RESIZE_SAVE && atomic_load(&old->saving); i++) {
+        ngx_msleep(1);
+    }
 }
