@@ -176,6 +176,33 @@ sub frames
 # A client of gRPC takes a status for one of gRPC's if the response is of
 # headers only, with 200: in HPACK, 0x88.
 
+subtest 'queue.conf lets people go before crawlers' => sub {
+    my @b = map { backend(name => $_, answer => sub { { delay => 0.3 } }) }
+            1 .. 3;
+    my $g = gateway(example('queue.conf',
+        qr/listen 8080/, 'listen 127.0.0.1:%%PORT%%',
+        qr/max_conns=8/, 'max_conns=1',
+        map { (qr/127\.0\.0\.1:900$_\b/, $b[$_ - 1]->address) } 1 .. 3));
+
+    my $ask = sub {
+        my ($agent) = @_;
+        my $c = client($g);
+        $c->send("GET /$agent HTTP/1.1\r\nHost: a\r\n"
+                 . "User-Agent: $agent\r\nConnection: close\r\n\r\n");
+        return $c;
+    };
+
+    my @first = map { $ask->('first') } 1 .. 3;
+    wait_for(sub { 3 == grep { scalar $_->requests == 1 } @b });
+
+    my @late = map { $ask->($_) } ('bot') x 3, ('person') x 3;
+    is($_->response->{code}, 200, 'an answer') for @first, @late;
+    is(join(' ', map { ($_->requests)[1] } @b), '/person /person /person',
+       'people are next');
+    like($g->access_log, qr{"GET /bot HTTP/1.1" 200 \S+ queue=0\.[5-9]},
+         'and the log says how long they waited');
+};
+
 subtest 'grpc_upstream.conf speaks gRPC when no backend is left' => sub {
     my $g = gateway(example('grpc_upstream.conf',
                             qr/listen 8080/, 'listen 127.0.0.1:%%PORT%%',
