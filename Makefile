@@ -167,13 +167,12 @@ suite: modules probe
 	@$(TOP)/tools/browser $(OUT)/browser
 	@$(PROVE) $(TESTS)
 
-# The main file of the store once more for each way to one server; a cluster,
-# which has no databases and is down for moments, is that of transport.t.
+# The main file of the store once more for each way to a server.
 
-transports:	# the Redis store over TLS, sockets, Sentinel
+transports:	# the Redis store over TLS, sockets, Sentinel, a cluster
 transports: modules probe
 	$(need) $(DEPS_SUITE)
-	@printf '%s\n' tls unix sentinel \
+	@printf '%s\n' tls unix sentinel cluster \
 	    | xargs -P $(PROVE_JOBS) -I WAY env TEST_REDIS=WAY \
 	        $(PROVE) t/tbucket/store_redis.t
 

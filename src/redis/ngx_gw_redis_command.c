@@ -12,9 +12,10 @@
 #include "src/core/text/gw_redis_reason.h"
 
 
-#define NGX_GW_REDIS_TRIES   8      /* redirections, and attempts */
+#define NGX_GW_REDIS_TRIES   8      /* redirections */
 #define NGX_GW_REDIS_PARKED  10     /* ms between looks at the parked */
-#define NGX_GW_REDIS_AGAIN   10     /* ms, doubled each time */
+#define NGX_GW_REDIS_AGAIN   20     /* ms, doubled each time, up to */
+#define NGX_GW_REDIS_LONG    160
 
 
 typedef struct {
@@ -29,6 +30,7 @@ typedef struct {
     ngx_gw_redis_server_t     *server;
     ngx_msec_t                 due;         /* of one that is parked */
     ngx_uint_t                 tries;
+    ngx_uint_t                 delays;
     unsigned                   parked:1;
     unsigned                   asking:1;    /* ASKING has to go before it */
     unsigned                   loaded:1;    /* scripts, because of it */
@@ -305,16 +307,20 @@ ngx_gw_redis_command_again(ngx_gw_redis_command_t *command,
         return ngx_gw_redis_command_load(command);
     }
 
-    if (commands->conf->kind != GW_REDIS_CLUSTER
-        || command->tries++ >= NGX_GW_REDIS_TRIES)
-    {
+    if (commands->conf->kind != GW_REDIS_CLUSTER) {
         return NGX_DECLINED;
     }
+
+    /* as long as there is time */
 
     if (gw_redis_reason_is(reply->str, "TRYAGAIN")
         || gw_redis_reason_is(reply->str, "CLUSTERDOWN"))
     {
         return ngx_gw_redis_command_delayed(command);
+    }
+
+    if (command->tries++ >= NGX_GW_REDIS_TRIES) {
+        return NGX_DECLINED;
     }
 
     kind = gw_redis_redirect(reply->str, reply->len, &slot, &node);
@@ -376,7 +382,8 @@ ngx_gw_redis_command_delayed(ngx_gw_redis_command_t *command)
     ngx_msec_t      delay;
     ngx_msec_int_t  left;
 
-    delay = NGX_GW_REDIS_AGAIN << command->tries;
+    delay = ngx_min((ngx_msec_t) NGX_GW_REDIS_AGAIN << command->delays,
+                    NGX_GW_REDIS_LONG);
     left = (ngx_msec_int_t) (command->call.deadline - ngx_current_msec);
 
     /* with some time for the answer */
@@ -385,6 +392,7 @@ ngx_gw_redis_command_delayed(ngx_gw_redis_command_t *command)
         return NGX_DECLINED;
     }
 
+    command->delays += (delay < NGX_GW_REDIS_LONG);
     command->asking = 0;
     ngx_gw_redis_command_park(command, delay);
 

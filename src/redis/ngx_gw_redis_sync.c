@@ -9,6 +9,7 @@
 #include "src/redis/ngx_gw_redis_sync.h"
 #include "src/common/ngx_gw_clock.h"
 #include "src/core/text/gw_redis_cluster.h"
+#include "src/core/text/gw_redis_reason.h"
 #include "src/redis/ngx_gw_redis_name.h"
 
 #include <poll.h>
@@ -17,6 +18,7 @@
 #define NGX_GW_REDIS_MOVES  8       /* redirections of a command */
 
 
+static ngx_int_t ngx_gw_redis_sync_asking(ngx_gw_redis_sync_t *sync);
 static ngx_int_t ngx_gw_redis_sync_connect(ngx_gw_redis_sync_t *sync,
     ngx_gw_redis_host_t *host, ngx_gw_redis_greet_e kind);
 static ngx_int_t ngx_gw_redis_sync_address(ngx_gw_redis_sync_t *sync,
@@ -102,26 +104,45 @@ ngx_gw_redis_sync_command(ngx_gw_redis_sync_t *sync, size_t most,
     ngx_uint_t            i;
     redisReply           *reply;
     gw_redis_node_t       node;
+    gw_redis_redirect_t   kind;
     ngx_gw_redis_host_t   host;
 
+    kind = GW_REDIS_NOT_MOVED;
+
     for (i = 0; /* void */ ; i++) {
+
+        if (kind == GW_REDIS_ASK
+            && ngx_gw_redis_sync_asking(sync) != NGX_OK)
+        {
+            return NULL;
+        }
+
         reply = ngx_gw_redis_sync_exchange(sync, most, argc, argv, argvlen);
 
         if (reply == NULL || reply->type != REDIS_REPLY_ERROR
             || sync->conf->kind != GW_REDIS_CLUSTER
-            || i == NGX_GW_REDIS_MOVES
-            || gw_redis_redirect(reply->str, reply->len, &slot, &node)
-               != GW_REDIS_MOVED)
+            || i == NGX_GW_REDIS_MOVES)
         {
             return reply;
         }
 
+        host = sync->host;
+        kind = gw_redis_redirect(reply->str, reply->len, &slot, &node);
+
+        if (kind != GW_REDIS_NOT_MOVED) {
+            host.port = node.port;
+
+            if (node.name[0]) {
+                ngx_memcpy(host.name, node.name, sizeof(host.name));
+            }
+
+        } else if (!gw_redis_reason_is(reply->str, "NOSCRIPT")) {
+            return reply;
+        }
+
+        /* a seed has been greeted as one, and has no scripts of ours */
+
         freeReplyObject(reply);
-
-        ngx_memcpy(host.name, node.name[0] ? node.name : sync->host.name,
-                   sizeof(host.name));
-        host.port = node.port;
-
         ngx_gw_redis_sync_close(sync);
 
         if (ngx_gw_redis_sync_connect(sync, &host, NGX_GW_REDIS_SERVER)
@@ -130,6 +151,28 @@ ngx_gw_redis_sync_command(ngx_gw_redis_sync_t *sync, size_t most,
             return NULL;
         }
     }
+}
+
+
+static ngx_int_t
+ngx_gw_redis_sync_asking(ngx_gw_redis_sync_t *sync)
+{
+    size_t       len;
+    redisReply  *reply;
+    const char  *argv;
+
+    argv = "ASKING";
+    len = 6;
+
+    reply = ngx_gw_redis_sync_exchange(sync, NGX_GW_REDIS_REPLY, 1, &argv,
+                                       &len);
+    if (reply == NULL) {
+        return NGX_ERROR;
+    }
+
+    freeReplyObject(reply);
+
+    return NGX_OK;
 }
 
 

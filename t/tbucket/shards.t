@@ -9,7 +9,9 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Clients qw(:store);
 use Gateway;
+use Gateway::Cluster;
 use JSON::PP;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -293,6 +295,171 @@ subtest 'scope=global' => sub {
         $sum += admitted($_, $key, 15) for @g;
     }
     cmp_ok($sum, '<=', 1, 'what is lost fills no bucket');
+    is($_->quit, 0, 'a graceful stop ends') for @g;
+    unlike($_->log, qr/alert|exited on signal/, 'cleanly') for @g;
+};
+
+
+# A cluster.  SHARDS_SECONDS in the environment: how long each part takes.
+
+my $seconds = $ENV{SHARDS_SECONDS} // 6;
+
+# Asks all gateways for all keys that long; how many of each were admitted.
+
+sub hammer
+{
+    my ($g, $keys, $during) = @_;
+
+    my $begin = time;
+    my (@pids, @pipes);
+
+    # few keys each, so that none is kept from asking by one that waits
+
+    for my $n (0 .. 4 * @$g - 1) {
+        my $one = $g->[$n / 4];
+        my @some = map { $keys->[$_] } grep { $_ % 4 == $n % 4 } 0 .. $#$keys;
+        pipe(my $in, my $out) or die "pipe: $!";
+        my $pid = fork() // die "fork: $!";
+
+        if ($pid == 0) {
+            my %n;
+            while (time < $begin + $seconds) {
+                for my $key (@some) {
+                    my $r = load($one, '/none', requests => 6,
+                                 connections => 2, timeout => 20,
+                                 headers => { 'X-Api-Key' => $key });
+                    $n{$key} += $r->{codes}{404} // 0;
+                    $n{asked} += $r->{total};
+                }
+            }
+            $n{end} = time;
+            syswrite($out, encode_json(\%n) . "\n");
+            POSIX::_exit(0);
+        }
+        close($out);
+        push @pids, $pid;
+        push @pipes, $in;
+    }
+
+    $during->() if $during;
+
+    my (%sum, $end);
+    for my $in (@pipes) {
+        my $n = decode_json(readline($in) // '{}');
+        my $at = delete $n->{end};
+        $end = $at if ($end // 0) < $at;
+        $sum{$_} += $n->{$_} for keys %$n;
+    }
+    waitpid($_, 0) for @pids;
+
+    return (\%sum, $end - $begin);
+}
+
+# Calls of the lease script that each master has had.
+
+sub calls
+{
+    return map { my $info = $_->command('INFO', 'commandstats');
+                 $info =~ /cmdstat_evalsha:calls=(\d+)/ ? $1 : 0 } @_;
+}
+
+sub masters { grep { eval { $_->command('ROLE')->[0] eq 'master' } } @_ }
+
+
+subtest 'a cluster' => sub {
+    my @r = cluster();
+    my @m = masters(@r);
+    my $slot = sub { $r[0]->command('CLUSTER', 'KEYSLOT', key($_[0], 'x')) };
+
+    # eight shards on three masters: three, three and two
+
+    my %on;
+    for my $shard (0 .. 7) {
+        my ($master) = master_of($slot->($shard), @r);
+        push @{ $on{ $master->port } }, $shard;
+    }
+    my ($most, undef, $least) = sort { @{ $on{ $b->port } // [] }
+                                       <=> @{ $on{ $a->port } // [] } } @m;
+    is(scalar(@{ $on{ $most->port } }), 4, 'one of the masters has four');
+    my $moving = $slot->($on{ $most->port }[0]);
+    move_slot($moving, $most, $least);
+
+    my @g = map { start(cluster_url(@r), shards => 8,
+                        store => "node=$_ timeout=1s",
+                        zone => 'rate=12r/s capacity=24 scope=global') }
+            1 .. 3;
+    ok(wait_for(sub { 3 == grep { get($_, '/metrics')->{body}
+                                  =~ /^tbucket_lease_nodes\S* 3$/m } @g }),
+       'three gateways know each other');
+    ok(wait_for(sub { store_up($_) eq '1' }), 'the store is up') for @g;
+
+    my @keys = map { "k$_" } 1 .. 16;
+    my $judge = sub {
+        my ($sum, $time, $name, $part, $more) = @_;
+
+        my $limit = 24 + 12 * $time;
+        my @above = grep { $sum->{$_} > $limit + $more } @keys;
+        is_deeply(\@above, [], "$name: nobody is above the limit")
+            or diag(join ' ', map { "$_=$sum->{$_}" } @keys);
+        my $all = 0;
+        $all += $sum->{$_} for @keys;
+        note(sprintf('%s: %d of %d requests in %.1f s', $name, $all,
+                     $sum->{asked}, $time));
+        my $used = $all / (@keys * $limit);
+        cmp_ok($used, '>=', $part, sprintf('%s: %.1f %% of it are used',
+                                           $name, 100 * $used));
+    };
+
+    # slots move, one with a shard and its buckets, and 1,000 without
+
+    my @before = calls(@m);
+    my ($sum, $time) = hammer(\@g, \@keys, sub {
+        my ($from, $to) = ($least, $most);
+        for my $round (1 .. 4) {
+            move_slot($moving, $from, $to);
+            ($from, $to) = ($to, $from);
+            sleep(0.2);
+        }
+        my %shard = map { $slot->($_) => 1 } 0 .. 7;
+        my $moved = 0;
+        for my $n (0 .. 16383) {
+            next if $shard{$n} || $moved == 1000;
+            my ($a, $b) = @m[0, 1];
+            last if !eval { move_slot($n, $a, $b); 1 };
+            $moved++;
+        }
+        is($moved, 1000, '1,000 slots were moved');
+    });
+    my @after = calls(@m);
+    my @calls = map { $after[$_] - $before[$_] } 0 .. 2;
+    my $mean = ($calls[0] + $calls[1] + $calls[2]) / 3;
+    my ($busiest) = sort { $b <=> $a } @calls;
+    $judge->($sum, $time, 'slots move', 0.95, 0);
+    cmp_ok($busiest, '<=', 1.3 * $mean,
+           sprintf('the busiest master has %.2f of the mean of %d calls',
+                   $busiest / $mean, $mean));
+
+    # a master dies; what its replica has not heard of may be used again
+
+    sleep(2.5);     # all are full again
+    my $died;
+    ($sum, $time) = hammer(\@g, \@keys, sub {
+        sleep(1);
+        $most->kill;
+        $died = time;
+        ok(wait_for(sub { 3 == masters(grep { $_ != $most } @r) }, 20),
+           sprintf('its replica takes over in %.1f s', time - $died));
+    });
+    $judge->($sum, $time, 'a master dies', 0.95 - 0.9 / $seconds, 3);
+    like($g[0]->log . $g[1]->log . $g[2]->log,
+         qr/zone "clients": \d of 8 shards cannot be reached/,
+         'which shards were away is told');
+    ok(wait_for(sub { store_up($_) eq '1' }, 20), 'the store is up again')
+        for @g;
+
+    ok(wait_for(sub { put($g[0], 'own', 3, 0.001) =~ /^20/ }), 'writes go on');
+    is(array($g[1], map { "b$_" } 1 .. 50)->{code}, 200, 'in all shards');
+    ok(wait_for(sub { keys %{ registered($g[2]) } == 51 }), 'for all');
     is($_->quit, 0, 'a graceful stop ends') for @g;
     unlike($_->log, qr/alert|exited on signal/, 'cleanly') for @g;
 };

@@ -23,7 +23,8 @@ Gateway::Redis - a real redis-server, or a sentinel
 
 TEST_REDIS in the environment says how the C<url> of a server that is no
 replica leads there: C<tls>, C<unix>, C<sentinel>, or C<cluster> (of one
-node).  Where a test wants what that way cannot do, it is TCP as ever.
+node).  Where a test wants what that way cannot do, it is TCP as ever; so it is
+with the option C<plain>.
 
 C<command> dies with Redis' text when Redis answers with an error.  Other
 options are settings of redis.conf: C<redis(maxmemory =E<gt> '1mb')>.
@@ -53,6 +54,7 @@ sub start
                         // ($self->{path} ? 0 : free_port());
 
     my $master = delete $option{replicaof};
+    my $way = delete $option{plain} ? '' : $ENV{TEST_REDIS} // '';
 
     my %setting = (
         bind       => '127.0.0.1',
@@ -69,7 +71,6 @@ sub start
     $setting{unixsocket} = $self->{path} if $self->{path};
     $setting{replicaof} = '127.0.0.1 ' . $master->port if $master;
 
-    my $way = $ENV{TEST_REDIS} // '';
     $way = '' if $master || $self->{path}
         || grep { /^(?:tls|cluster)-/ } keys %option;
 
