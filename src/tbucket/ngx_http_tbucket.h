@@ -214,6 +214,9 @@ typedef struct {
     /* this worker's, of scope=global, one for each shard; else NULL */
     struct ngx_http_tbucket_asking_s  *asking;
 
+    /* this worker's policies that have been printed; NULL: none yet */
+    struct ngx_http_tbucket_policy_s  *policies;
+
     /* this worker's, of requests in flight; else NULL */
     struct ngx_http_tbucket_places_s  *places;
 } ngx_http_tbucket_zone_t;
@@ -350,6 +353,7 @@ typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
 typedef struct ngx_http_tbucket_ask_s  ngx_http_tbucket_ask_t;
 typedef struct ngx_http_tbucket_place_s  ngx_http_tbucket_place_t;
 typedef struct ngx_http_tbucket_places_s  ngx_http_tbucket_places_t;
+typedef struct ngx_http_tbucket_policy_s  ngx_http_tbucket_policy_t;
 typedef struct ngx_http_tbucket_source_s  ngx_http_tbucket_source_t;
 typedef struct ngx_http_tbucket_store_s  ngx_http_tbucket_store_t;
 typedef struct ngx_http_tbucket_top_s  ngx_http_tbucket_top_t;

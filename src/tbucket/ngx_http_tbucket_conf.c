@@ -14,6 +14,7 @@
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_zone.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_policy.h"
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 

@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 154;
+plan tests => 467;
 
 no_long_string();
 log_level('info');
@@ -340,3 +340,32 @@ Retry-After: 1800"]
 [301, 308, 301]
 --- response_headers eval
 [("! RateLimit\n! RateLimit-Policy\n! X-RateLimit-Limit") x 3]
+
+
+
+=== TEST 17: of limits of one's own, which many clients may share
+--- http_config
+    tbucket_zone $arg_c zone=z:1m rate=1r/s capacity=50;
+--- config
+    tbucket zone=z;
+    location /clients { tbucket off; tbucket_api zone=z write=on; }
+--- more_headers
+Content-Type: application/json
+--- request eval
+my $bulk = CORE::join ',', map { qq({"client_id":"$_","capacity":) . (100 + $_)
+                           . ',"rate_per_sec":1}' } 1 .. 99;
+["POST /clients\n[$bulk,{\"client_id\":\"twin\",\"capacity\":101,"
+ . '"rate_per_sec":1}]',
+ (map { "GET /?c=$_" } 1 .. 99), "GET /?c=1", "GET /?c=twin", "GET /?c=x",
+ "PATCH /clients/1\n{\"capacity\":7}", "GET /?c=1"]
+--- error_code eval
+[(200) x 105]
+--- response_headers eval
+['! RateLimit',
+ (map { my $q = 100 + $_; my $r = $q - 1;
+        "RateLimit-Policy: \"z\";q=$q;w=$q\nRateLimit: \"z\";r=$r;t=$r" }
+  1 .. 99),
+ "RateLimit-Policy: \"z\";q=101;w=101\nRateLimit: \"z\";r=99;t=99",
+ "RateLimit-Policy: \"z\";q=101;w=101\nRateLimit: \"z\";r=100;t=100",
+ "RateLimit-Policy: \"z\";q=50;w=50\nRateLimit: \"z\";r=49;t=49",
+ '! RateLimit', "RateLimit-Policy: \"z\";q=7;w=7\nRateLimit: \"z\";r=6;t=6"]

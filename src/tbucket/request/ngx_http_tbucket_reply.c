@@ -10,10 +10,8 @@
 #include "src/core/text/gw_digits.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 #include "src/tbucket/request/ngx_http_tbucket_figures.h"
+#include "src/tbucket/request/ngx_http_tbucket_policy.h"
 
-
-/* digits of a number of single units */
-#define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000000") - 1)
 
 /* status codes of gRPC */
 #define NGX_HTTP_TBUCKET_GRPC_DENIED           7
@@ -49,13 +47,11 @@ static ngx_int_t ngx_http_tbucket_add_headers(ngx_http_request_t *r,
 static ngx_int_t ngx_http_tbucket_add_challenge(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
-static ngx_inline size_t ngx_http_tbucket_policy_len(
-    ngx_http_tbucket_zone_t *zone);
 static u_char *ngx_http_tbucket_print_policies(u_char *p,
     ngx_http_tbucket_ctx_t *ctx);
 static u_char *ngx_http_tbucket_print_comma(u_char *p, u_char *begin);
-static u_char *ngx_http_tbucket_print_policy(u_char *p,
-    ngx_http_tbucket_zone_t *zone, tb_limits_t limits);
+static ngx_int_t ngx_http_tbucket_add_one(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *c, const ngx_str_t *known);
 static ngx_inline size_t ngx_http_tbucket_remaining_len(
     ngx_http_tbucket_zone_t *zone);
 static u_char *ngx_http_tbucket_print_remaining(u_char *p,
@@ -319,7 +315,8 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
     u_char                     *p;
     size_t                      len;
-    ngx_uint_t                  i, own;
+    const ngx_str_t            *known;
+    ngx_uint_t                  i;
     ngx_table_elt_t            *policy, *remaining;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_charge_t  *c;
@@ -327,13 +324,16 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
     c = &ctx->charge;
     zone = c->zone;
 
-    /* most responses have the one policy of the configuration */
+    if (ctx->nothers == 0) {
+        known = ngx_http_tbucket_known_policy(zone, c->result.limits);
 
-    own = (ctx->nothers != 0 || c->result.limits != zone->limits
-           || zone->policy.len == 0);
+        if (known != NULL) {
+            return ngx_http_tbucket_add_one(r, c, known);
+        }
+    }
 
     len = ngx_http_tbucket_remaining_len(zone)
-          + (own ? ngx_http_tbucket_policy_len(zone) : 0);
+          + ngx_http_tbucket_policy_len(zone);
 
     for (i = 0; i < ctx->nothers; i++) {
         zone = ctx->others[i].zone;
@@ -355,14 +355,9 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (!own) {
-        policy->value = c->zone->policy;
-
-    } else {
-        policy->value.data = p;
-        p = ngx_http_tbucket_print_policies(p, ctx);
-        policy->value.len = p - policy->value.data;
-    }
+    policy->value.data = p;
+    p = ngx_http_tbucket_print_policies(p, ctx);
+    policy->value.len = p - policy->value.data;
 
     remaining->value.data = p;
 
@@ -379,6 +374,35 @@ ngx_http_tbucket_add_ietf(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
     }
 
     remaining->value.len = p - remaining->value.data;
+
+    return NGX_OK;
+}
+
+
+/* Most responses have one limit, and a policy that has been printed before. */
+
+static ngx_int_t
+ngx_http_tbucket_add_one(ngx_http_request_t *r, ngx_http_tbucket_charge_t *c,
+    const ngx_str_t *known)
+{
+    u_char           *p;
+    ngx_table_elt_t  *policy, *remaining;
+
+    p = ngx_pnalloc(r->pool, ngx_http_tbucket_remaining_len(c->zone));
+
+    policy = ngx_http_tbucket_push_header(r,
+                                   ngx_http_tbucket_name("RateLimit-Policy"));
+    remaining = ngx_http_tbucket_push_header(r,
+                                          ngx_http_tbucket_name("RateLimit"));
+
+    if (p == NULL || policy == NULL || remaining == NULL) {
+        return NGX_ERROR;
+    }
+
+    policy->value = *known;
+
+    remaining->value.data = p;
+    remaining->value.len = ngx_http_tbucket_print_remaining(p, c) - p;
 
     return NGX_OK;
 }
@@ -545,51 +569,6 @@ ngx_http_tbucket_push_header(ngx_http_request_t *r, const char *name,
     ngx_str_null(&h->value);
 
     return h;
-}
-
-
-ngx_str_t
-ngx_http_tbucket_policy(ngx_pool_t *pool, ngx_http_tbucket_zone_t *zone)
-{
-    ngx_str_t  policy;
-
-    policy.data = ngx_pnalloc(pool, ngx_http_tbucket_policy_len(zone));
-
-    policy.len = policy.data == NULL
-                 ? 0
-                 : ngx_http_tbucket_print_policy(policy.data, zone,
-                                                 zone->limits)
-                   - policy.data;
-
-    return policy;
-}
-
-
-static ngx_inline size_t
-ngx_http_tbucket_policy_len(ngx_http_tbucket_zone_t *zone)
-{
-    return sizeof("\"\";q=;qu=\"concurrent-requests\"") - 1 + zone->name.len
-           + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX;
-}
-
-
-static u_char *
-ngx_http_tbucket_print_policy(u_char *p, ngx_http_tbucket_zone_t *zone,
-    tb_limits_t limits)
-{
-    *p++ = '"';
-    p = ngx_cpymem(p, zone->name.data, zone->name.len);
-    p = ngx_cpymem(p, "\";q=", sizeof("\";q=") - 1);
-    p = gw_digits(p, ngx_http_tbucket_limit(zone, limits));
-
-    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
-        return ngx_cpymem(p, ";qu=\"concurrent-requests\"",
-                          sizeof(";qu=\"concurrent-requests\"") - 1);
-    }
-
-    p = ngx_cpymem(p, ";w=", sizeof(";w=") - 1);
-
-    return gw_digits(p, ngx_http_tbucket_window(zone, limits));
 }
 
 

@@ -29,12 +29,10 @@ void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 void ngx_http_tbucket_refuse(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status, ngx_uint_t form);
 
-/* The RateLimit-Policy value of a zone; an empty string without memory. */
-
-ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool,
-    ngx_http_tbucket_zone_t *zone);
-
-/* The RateLimit value up to the number of tokens that remain; likewise. */
+/*
+ * The RateLimit value up to the number of tokens that remain; an empty string
+ * without memory.
+ */
 
 ngx_str_t ngx_http_tbucket_remaining_prefix(ngx_pool_t *pool,
     ngx_str_t *zone);
