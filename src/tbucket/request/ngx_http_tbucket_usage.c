@@ -48,7 +48,7 @@ ngx_module_t  ngx_http_tbucket_usage_filter_module = {
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
     NULL,                                  /* exit master */
-    NGX_GW_MODULE_PADDING
+    NGX_MODULE_V1_PADDING
 };
 
 
