@@ -573,10 +573,17 @@ subtest 'clients that Redis removes by itself are given back' => sub {
     is($_->quit, 0, 'a graceful stop ends') for $g, $h;
 };
 
-subtest 'the commands that the documentation lists are enough' => sub {
+# The commands that the documentation lists.
+
+sub documented
+{
     open(my $in, '<', "$FindBin::Bin/../../docs/directives.md") or die $!;
     my ($list) = do { local $/; <$in> =~ /^- The user needs (.*?)\.\n/ms };
-    my @commands = $list =~ /`([A-Z|]+)`/g;
+    return $list =~ /`([A-Z|]+)`/g;
+}
+
+subtest 'the commands that the documentation lists are enough' => sub {
+    my @commands = documented();
     cmp_ok(scalar @commands, '>', 20, scalar @commands . ' of them');
 
     my $r = redis();
@@ -616,6 +623,70 @@ subtest 'the commands that the documentation lists are enough' => sub {
     }
 
     is_deeply($r->command('ACL', 'LOG'), [], 'Redis has refused nothing');
+};
+
+# Whoever asks for what is not allowed, Redis writes that down.
+
+subtest 'each of these commands is needed' => sub {
+    my @commands = grep { $_ ne 'AUTH' } documented();
+    my $r = redis(plain => 1);
+    my @idle;
+
+    while (my @some = splice(@commands, 0, 8)) {
+        my %g;
+
+        for my $less (@some) {
+            my $prefix = lc($less =~ s/\W/-/r);
+            $r->command('ACL', 'SETUSER', "u-$prefix", 'reset', 'on', '>pw',
+                        '~*', (map { '+' . lc } grep { $_ ne $less }
+                               documented()));
+            my $url = "redis://u-$prefix:pw\@127.0.0.1:" . $r->port . '/1';
+            $g{$less} = gateway(<<"END", workers => 1, log_level => 'notice');
+                tbucket_zone \$http_x_api_key zone=clients:1m rate=2r/s
+                             capacity=5;
+                tbucket_zone \$http_x_api_key zone=all:1m rate=2r/s
+                             scope=global;
+                tbucket_store $url interval=100ms prefix=$prefix shards=2;
+                server {
+                    listen 127.0.0.1:%%PORT%%;
+                    location / { tbucket zone=clients; tbucket zone=all; }
+                    location /clients {
+                        tbucket_api zone=clients write=on;
+                    }
+                }
+END
+        }
+
+        for my $less (sort keys %g) {
+            my $g = $g{$less};
+            put($g, $_, 5, 0.001) for 'a', 'b';
+            api($g, 'PATCH', '/clients/a', { tokens => 2 });
+            api($g, 'DELETE', '/clients/b');
+            api($g, 'POST', '/clients', [map { { client_id => "c$_",
+                    capacity => 1, rate_per_sec => 1 } } 1 .. 20]);
+            admitted($g, 'u', 10);
+        }
+
+        # what is lost is given back
+
+        sleep(0.3);
+        $r->command('SELECT', 1);
+        $r->command('DEL', $_) for @{ $r->command('KEYS', '*:epoch') };
+        sleep(0.7);
+
+        for my $less (sort keys %g) {
+            $g{$less}->quit;
+            $g{$less}->start;
+            $g{$less}->quit;
+        }
+
+        my %asked = map { my %entry = @$_; lc($entry{object}) => 1,
+                          "$entry{username}" => 1 }
+                    @{ $r->command('ACL', 'LOG', 128) };
+        push @idle, grep { !$asked{ 'u-' . lc(s/\W/-/r) } } @some;
+    }
+
+    is("@idle", '', 'one less is missed');
 };
 
 subtest 'pages that come slowly, without end' => sub {
