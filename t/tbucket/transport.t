@@ -10,10 +10,17 @@ use Clients;
 use Gateway;
 use Gateway::Certs;
 use Gateway::Cluster;
+use Gateway::Dns;
 use IO::Socket::INET;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
+
+
+my @forked;
+my $owner = $$;
+
+END { if ($$ == $owner) { local $?; kill('KILL', @forked) if @forked } }
 
 
 sub text
@@ -157,6 +164,105 @@ subtest 'a server that hangs in the handshake holds nobody up' => sub {
     is($g->quit, 0, 'a graceful stop ends');
 };
 
+# A TLS server that says what a Perl program prints.
+
+sub tls_saying
+{
+    my ($program) = @_;
+
+    state $ca = Gateway::Certs->new;
+    my ($cert, $key) = $ca->issue('redis', 'IP:127.0.0.1');
+    my $port = free_port();
+
+    my $pid = fork() // die "fork: $!\n";
+    if ($pid == 0) {
+        POSIX::setpgid(0, 0);
+        exec('sh', '-c', 'perl -e "$1" | openssl s_server -quiet '
+             . '-accept "127.0.0.1:$2" -cert "$3" -key "$4" >/dev/null 2>&1',
+             'sh', $program, $port, $cert, $key);
+    }
+    POSIX::setpgid($pid, $pid);
+    push @forked, -$pid;
+    wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") });
+
+    return $port;
+}
+
+# kB of memory, and descriptors, of all workers.
+
+sub rss
+{
+    my $sum = 0;
+    for my $pid ($_[0]->workers) {
+        open(my $in, '<', "/proc/$pid/status") or next;
+        $sum += $1 if do { local $/; <$in> } =~ /VmRSS:\s+(\d+)/;
+    }
+    return $sum;
+}
+
+sub fds { my $n = 0; $n += () = glob "/proc/$_/fd/*" for $_[0]->workers;
+          return $n }
+
+subtest 'replies over TLS that do not end' => sub {
+    my %program = (
+        'a line without end' => 'print "+"; print "x" x 65536 while 1',
+        'a byte now and then' =>
+            '$| = 1; print "+"; print("x"), select undef, undef, undef, 0.1 '
+            . 'while 1',
+        'arrays without end' => 'print "*1\r\n" x 8192 while 1',
+        'a string of which half comes' =>
+            '$| = 1; print "\$1000\r\n", "x" x 500; sleep 60',
+    );
+
+    for my $what (sort keys %program) {
+        my $port = tls_saying($program{$what});
+        my $begin = time;
+        my $g = start("rediss://127.0.0.1:$port tls_verify=off",
+                      timeout => '500ms');
+        cmp_ok(time - $begin, '<', 5, "$what: nginx starts");
+        $g->wait_log(qr/is unreachable/);
+        is(put($g, 'a', 1, 1), 503, 'a write is refused');
+        sleep(2);
+        is(put($g, 'a', 1, 1), 503, 'and another');
+        cmp_ok(rss($g), '<', 100_000, 'little memory is used');
+        $begin = time;
+        is($g->quit, 0, 'a graceful stop ends');
+        cmp_ok(time - $begin, '<', 8, 'soon');
+        unlike($g->log, qr/alert|exited on signal/, 'cleanly');
+    }
+};
+
+subtest 'a thousand connections leave nothing behind' => sub {
+    my $ca = Gateway::Certs->new;
+    my ($r, $port) = tls_redis($ca, 'redis', 'IP:127.0.0.1');
+    my $zones = join '', map { "tbucket_zone \$http_x_api_key zone=z$_:64k "
+                               . "rate=1r/s;\n" } 1 .. 40;
+    my $g = start("rediss://127.0.0.1:$port tls_ca=" . $ca->file,
+                  zones => "$zones tbucket_zone \$http_x_api_key "
+                           . 'zone=clients:1m rate=1r/s;');
+    my $made = sub { $r->command('INFO', 'stats')
+                     =~ /total_connections_received:(\d+)/ ? $1 : die };
+    my $until = sub {
+        my ($n) = @_;
+        wait_for(sub {
+            $r->command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+            return $made->() >= $n;
+        }, 90);
+        wait_for(sub { put($g, 'a', 1, 1) =~ /^20/ });
+        sleep(4);       # all are there again
+        return (rss($g), fds($g));
+    };
+
+    ok(wait_for(sub { put($g, 'a', 5, 1) =~ /^20/ }), 'a write');
+    my ($rss, $fds) = $until->($made->() + 200);
+    my ($rss2, $fds2) = $until->($made->() + 1000);
+    cmp_ok($made->(), '>', 1200, 'connections: ' . $made->());
+    cmp_ok($rss2, '<', $rss + 3000, "memory: $rss kB, then $rss2 kB");
+    cmp_ok($fds2, '<=', $fds + 2, "descriptors: $fds, then $fds2");
+    is($g->quit, 0, 'a graceful stop ends');
+    unlike($g->log, qr/alert|exited on signal/, 'cleanly');
+};
+
 subtest 'a wrong parameter is refused' => sub {
     for my $case (['redis://h tls_ca=/x', 'need "rediss"'],
                   ['rediss://h tls_cert=/x', 'need each other'],
@@ -226,6 +332,33 @@ subtest 'Sentinels have passwords of their own, and announce names' => sub {
     is($g->quit, 0, 'a graceful stop ends');
 };
 
+
+subtest 'a cluster that announces names' => sub {
+    for my $name ('redis.test', 'localhost') {
+        my $dns = Gateway::Dns->start('redis.test' => { A => ['127.0.0.1'] });
+        my @r = cluster('cluster-announce-hostname' => $name,
+                        'cluster-preferred-endpoint-type' => 'hostname');
+        my $slot = $r[0]->command('CLUSTER', 'KEYSLOT', key('clients'));
+        my ($master, $other) = master_of($slot, @r);
+
+        # with a resolver, or by the system; the seed is not who has the slot
+
+        my $resolver = $name eq 'localhost' ? ''
+            : 'resolver 127.0.0.1:' . $dns->port . ' ipv6=off; ';
+        my $g = start("redis+cluster://$name:" . $other->port,
+                      zones => $resolver . 'tbucket_zone $http_x_api_key '
+                               . 'zone=clients:1m rate=1r/s;');
+        ok(wait_for(sub { put($g, 'a', 5, 1) =~ /^20/ }), "$name: a write");
+        ok($master->command('HGET', key('clients'), 'a'), 'is at its master');
+        move_slot($slot, $master, $other);
+        is(put($g, 'b', 5, 1), 201, 'one to a slot that has moved');
+        ok($other->command('HGET', key('clients'), 'b'), 'goes after it');
+        ok(wait_for(sub { get($g, '/metrics')->{body}
+                          =~ /^tbucket_store_up 1$/m }), 'the store is up');
+        is($g->quit, 0, 'a graceful stop ends');
+        unlike($g->log, qr/alert|exited on signal/, 'cleanly');
+    }
+};
 
 subtest 'a cluster, whose slots and masters move' => sub {
     my @r = cluster();
