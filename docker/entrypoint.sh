@@ -20,6 +20,7 @@ set -euf
 : "${RATE:=10r/s}" "${CAPACITY:=100}" "${ZONE_SIZE:=16m}"
 : "${CLIENT_KEY_HEADER:=X-API-Key}" "${REAL_IP_FROM:=}"
 : "${STORE_URL:=}" "${STORE_PASSWORD_FILE:=}" "${NODE_NAME:=}"
+: "${STORE_SHARDS:=}" "${STORE_TLS_CA:=}"
 : "${SCOPE:=node}" "${LB_STATE:=}"
 : "${HEALTH_URI:=}" "${HEALTH_INTERVAL:=5s}"
 : "${ADMIN_LISTEN:=127.0.0.1:8081}" "${ADMIN_HOSTS:=}"
@@ -104,15 +105,16 @@ check_store()
         sqlite:/*)
             must_match STORE_URL "$1" 'sqlite:/[A-Za-z0-9_./-]+' \
                 'sqlite: and the absolute path of a file' ;;
-        redis://* | redis+unix:/* | redis+sentinel://*)
+        redis://* | redis+unix:/* | redis+sentinel://* | redis+cluster://* \
+        | rediss://* | rediss+sentinel://* | rediss+cluster://*)
 
             # a password is not shown
 
             matches "$1" "[a-z+]+:[A-Za-z0-9_.~:/?@=,+%&!*()[-]+(\][A-Za-z0-9_.~:/?@=,+%&!*()-]*)?" \
                 || die "STORE_URL has a character that cannot be in a URL;" \
                        "write it as %XX" ;;
-        *)  die "STORE_URL must begin with sqlite:/, redis://, redis+unix:/" \
-                "or redis+sentinel://" ;;
+        *)  die "STORE_URL must begin with sqlite:/, redis://, redis+unix:/," \
+                "redis+sentinel://, redis+cluster:// or the same with rediss" ;;
     esac
 }
 
@@ -191,6 +193,10 @@ check_settings()
     check_store "$STORE_URL"
     [ -z "$STORE_PASSWORD_FILE" ] || must_match STORE_PASSWORD_FILE \
         "$STORE_PASSWORD_FILE" '/[A-Za-z0-9_./-]+' 'an absolute path'
+    [ -z "$STORE_TLS_CA" ] || must_match STORE_TLS_CA "$STORE_TLS_CA" \
+        '/[A-Za-z0-9_./-]+' 'an absolute path'
+    [ -z "$STORE_SHARDS" ] || must_match STORE_SHARDS "$STORE_SHARDS" \
+        '1|2|4|8|16|32|64|128|256' 'a power of two from 1 to 256'
     [ -z "$NODE_NAME" ] || must_match NODE_NAME "$NODE_NAME" "$name" \
         'a name of letters, digits, "-", "_" and "."'
     case $SCOPE in
@@ -242,6 +248,8 @@ store()
 
     more=${STORE_PASSWORD_FILE:+" password_file=$STORE_PASSWORD_FILE"}
     more=$more${NODE_NAME:+" node=$NODE_NAME"}
+    more=$more${STORE_SHARDS:+" shards=$STORE_SHARDS"}
+    more=$more${STORE_TLS_CA:+" tls_ca=$STORE_TLS_CA"}
     echo "    tbucket_store $STORE_URL$more;"
 }
 

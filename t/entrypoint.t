@@ -84,6 +84,10 @@ subtest 'what is set is what nginx gets' => sub {
            "STORE_URL=sqlite:$dir/c.db");
     writes('one limit for all', qr/ scope=global;/, 'SCOPE=global',
            'STORE_URL=redis://127.0.0.1:1');
+    writes('a cluster',
+           qr{tbucket_store redis\+cluster://a,b:7000 shards=16;},
+           'STORE_URL=redis+cluster://a,b:7000', 'STORE_SHARDS=16');
+    writes('TLS', qr{tbucket_store rediss://a;}, 'STORE_URL=rediss://a');
     writes('a state file', qr{lb_state $dir/state/b.json;},
            "LB_STATE=$dir/state/b.json");
     writes('a health check', qr{lb_health_check uri=/up interval=2s;},
@@ -120,6 +124,7 @@ subtest 'what cannot be is refused before nginx starts' => sub {
         ['ZONE_SIZE=much', qr/ZONE_SIZE is "much"/],
         ['CLIENT_KEY_HEADER=X Key', qr/CLIENT_KEY_HEADER is/],
         ['STORE_URL=mysql://a', qr/STORE_URL must begin with/],
+        ['STORE_SHARDS=3', qr/STORE_SHARDS is "3", it must be a power of/],
         ['STORE_URL=redis://:secret;@a', qr/STORE_URL has a character/],
         ['SCOPE=all', qr/SCOPE is "all", it must be node or global/],
         ['SCOPE=global', qr/SCOPE is "global", which takes a Redis/],
