@@ -367,6 +367,10 @@ subtest 'a file by hand, a torn one, one that cannot be written' => sub {
     rename $g->dir . '/state', $g->dir . '/moved';
     my $r = add($g, '127.0.0.1:1');
     is($r->{code}, 503, 'no place to write to is 503');
+    like($r->{body}, qr/state file \\"\Q$path\E\\" cannot be written: /,
+         'which names the file');
+    like($r->{body}, qr/ failed \(2: No such [^"]*\); nothing was changed"/,
+         'and the reason');
     is(list($g), "$x/1/up $y/1/up", 'and nothing has changed');
     ok($g->wait_log(qr/state file .* cannot be written/), 'the log says why');
 };

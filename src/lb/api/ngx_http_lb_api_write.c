@@ -42,6 +42,8 @@ static ngx_int_t ngx_http_lb_write_submit(ngx_http_lb_write_t *write);
 static void ngx_http_lb_write_gone(ngx_gw_task_t *task);
 static void ngx_http_lb_write_finish(ngx_http_lb_edit_t *edit);
 static ngx_int_t ngx_http_lb_write_reply(ngx_http_lb_write_t *write);
+static ngx_int_t ngx_http_lb_write_failed(ngx_http_lb_write_t *write,
+    const char *rest);
 static ngx_int_t ngx_http_lb_write_server(ngx_http_lb_write_t *write,
     ngx_uint_t status);
 static ngx_int_t ngx_http_lb_write_location(ngx_http_lb_write_t *write);
@@ -367,14 +369,12 @@ ngx_http_lb_write_reply(ngx_http_lb_write_t *write)
                                  host, edit->conf->roster->capacity);
 
     case NGX_HTTP_LB_NOT_SAVED:
-        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "the state file cannot be written, nothing "
-                                 "was changed");
+        return ngx_http_lb_write_failed(write, "nothing was changed");
 
     case NGX_HTTP_LB_UNKNOWN:
-        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "the state file cannot be written, and "
-                                 "whether it has the change is unknown");
+        return ngx_http_lb_write_failed(write,
+                                        "whether it has the change is "
+                                        "unknown");
 
     case NGX_HTTP_LB_NOT_OURS:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -395,6 +395,38 @@ ngx_http_lb_write_reply(ngx_http_lb_write_t *write)
     }
 
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+/* The file, the call that has failed, and the words of the system. */
+
+static ngx_int_t
+ngx_http_lb_write_failed(ngx_http_lb_write_t *write, const char *rest)
+{
+    u_char               *p, *last;
+    u_char                text[NGX_MAX_ERROR_STR];
+    ngx_str_t             reason;
+    ngx_http_lb_edit_t   *edit;
+
+    edit = write->edit;
+    reason.data = text;
+    reason.len = 0;
+
+    if (edit->err) {
+        last = text + sizeof(text) - 1;
+
+        p = ngx_snprintf(text, sizeof(text) - 1, " (%d: ", edit->err);
+        p = ngx_strerror(edit->err, p, last - p);
+        *p++ = ')';
+
+        reason.len = p - text;
+    }
+
+    return ngx_gw_json_error(write->task.request,
+                             NGX_HTTP_SERVICE_UNAVAILABLE,
+                             "state file \"%V\" cannot be written: %s "
+                             "failed%V; %s", edit->path,
+                             edit->failed, &reason, rest);
 }
 
 

@@ -330,6 +330,10 @@ ngx_http_lb_edit_failed(ngx_http_lb_edit_t *edit)
 
     case NGX_HTTP_LB_NOT_SAVED:
     case NGX_HTTP_LB_UNKNOWN:
+        edit->path = &lcf->state->path;
+        edit->failed = save->failed;
+        edit->err = save->err;
+
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, save->err,
                       "lb: state file \"%V\" of upstream \"%V\" cannot be "
                       "written: %s failed", &lcf->state->path,

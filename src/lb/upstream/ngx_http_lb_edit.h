@@ -65,6 +65,9 @@ struct ngx_http_lb_edit_s {
     ngx_http_lb_kind_e        kind;
     ngx_http_lb_edit_e        state;
     ngx_http_lb_outcome_e     outcome;
+    ngx_str_t                *path;     /* of a file that is not written, */
+    const char               *failed;   /* the call that has failed, */
+    ngx_err_t                 err;      /* and with what, 0: not known */
     ngx_msec_t                deadline; /* to have the lead until */
     uint64_t                  id;       /* of an added one: afterwards */
     uint32_t                  index;    /* of its server, or LB_NONE */
