@@ -47,7 +47,9 @@ sub redis_says
 
     my $r = get($g, "/redis?$words");
 
-    return $r->{code} == 200 ? $r->{body} : "$r->{code} $r->{body}";
+    chomp(my $body = $r->{body});
+
+    return $r->{code} == 200 ? $body : "$r->{code} $body";
 }
 
 
@@ -122,7 +124,7 @@ subtest 'bodies and errors are JSON' => sub {
     is($r->{code}, 200, 'a good body is read');
     is($r->{headers}{'content-type'}, 'application/json', 'and its answer');
     is($r->{body}, '{"clients":1,"last":{"client_id":"a\"b","capacity":100,'
-                   . '"rate_per_sec":0.5,"registered":true}}', 'is JSON');
+                   . '"rate_per_sec":0.5,"registered":true}}' . "\n", 'is JSON');
 
     for my $type ('text/plain', 'application/jsonx', 'application/json+x', '') {
         $r = request($g, 'POST', '/clients', body => $good,
@@ -142,7 +144,7 @@ subtest 'bodies and errors are JSON' => sub {
     is($r->{code}, 405, 'a method that is not allowed is refused');
     is($r->{headers}{allow}, 'POST', 'with Allow');
     is($r->{body}, '{"code":405,"message":"method PUT is not allowed, '
-                   . 'allowed: POST"}', 'and a message');
+                   . 'allowed: POST"}' . "\n", 'and a message');
 
     $r = request($g, 'HEAD', '/clients');
     is($r->{code}, 405, 'HEAD gets the same');
@@ -151,11 +153,11 @@ subtest 'bodies and errors are JSON' => sub {
     $r = get($g, '/clients/x%22%ffy');
     is($r->{code}, 404, 'what is below a location is found');
     is($r->{body}, "{\"code\":404,\"message\":\"no \\\"x\\\"\xef\xbf\xbdy\\\""
-                   . ' here"}', 'and escaped, UTF-8 or not');
+                   . " here\"}\n", 'and escaped, UTF-8 or not');
     is(get($g, '/clientsx')->{code}, 405, 'a longer name is not below it');
 
     $r = request($g, 'POST', '/clients', body => '[1]', @json);
-    is($r->{body}, '{"code":400,"message":"[0]: must be a JSON object"}',
+    is($r->{body}, qq({"code":400,"message":"[0]: must be a JSON object"}\n),
        'a wrong body is told why');
 
     $r = request($g, 'POST', '/clients', body => '', @json);
@@ -419,7 +421,7 @@ sub {
     CORE::kill('QUIT', $g->pid);
     wait_for(sub { 0 }, 0.3);
     $r->resume;
-    is($c->response->{body}, '1', 'what was under way is answered');
+    is($c->response->{body}, "1\n", 'what was under way is answered');
     is($g->quit, 0, 'and then all exit');
     unlike($g->log, qr/alert|open socket|exited on signal/, 'cleanly');
 };

@@ -92,6 +92,8 @@ ngx_int_t
 ngx_gw_json_send(ngx_gw_json_t *json, ngx_http_request_t *r,
     ngx_uint_t status)
 {
+    ngx_gw_text_literal(&json->text, "\n");
+
     return ngx_gw_text_send(&json->text, r, status, &ngx_gw_json_type);
 }
 

@@ -38,7 +38,8 @@ __DATA__
 --- error_code eval
 [201, 200, 409, 204, 404, 404]
 --- response_body eval
-['{"client_id":"user1","capacity":100,"rate_per_sec":10,"tokens":100,'
+[map { $_ eq '' ? '' : "$_\n" }
+ '{"client_id":"user1","capacity":100,"rate_per_sec":10,"tokens":100,'
  . '"registered":true}',
  '{"client_id":"user1","capacity":100,"rate_per_sec":10,"tokens":100,'
  . '"registered":true}',
@@ -650,7 +651,8 @@ If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT
 --- error_code eval
 [201, 200, 200]
 --- response_body eval
-[('{"client_id":"a","capacity":2,"rate_per_sec":0.0001,"tokens":2,'
+[map { "$_\n" }
+ ('{"client_id":"a","capacity":2,"rate_per_sec":0.0001,"tokens":2,'
   . '"registered":true}'),
  ('{"client_id":"a","capacity":1,"rate_per_sec":0.0001,"tokens":1,'
   . '"registered":true}') x 2]

@@ -182,7 +182,7 @@ subtest 'as many as an array may have, in a file, while others write' => sub {
        "another write, $_") for 1 .. 5;
 
     my $r = $bulk->response(timeout => 20);
-    is($r->{body}, '{"created":1000,"updated":0}', 'all are created');
+    is($r->{body}, qq({"created":1000,"updated":0}\n), 'all are created');
 
     my $all = everybody($g);
     is(keys %$all, 1005, 'all are there');
@@ -193,7 +193,7 @@ subtest 'as many as an array may have, in a file, while others write' => sub {
     $many[-1] = client_of('one more', 500, 1);
 
     $r = api($g, 'POST', '/clients', \@many);
-    is($r->{body}, '{"created":1,"updated":999}', 'all are updated');
+    is($r->{body}, qq({"created":1,"updated":999}\n), 'all are updated');
     is(api($g, 'GET', '/clients/many999')->{json}{capacity}, 500,
        'with the new limits');
 
@@ -237,7 +237,7 @@ subtest 'no room for all of them: none is there' => sub {
 
     $r = api($g, 'POST', '/clients', [map { client_of("c$_", 9, 9) } 0 .. 9,
                                       11]);
-    is($r->{body}, '{"created":10,"updated":1}', 'ten fit');
+    is($r->{body}, qq({"created":10,"updated":1}\n), 'ten fit');
 };
 
 
@@ -388,7 +388,7 @@ subtest 'a graceful stop waits for a write that is under way' => sub {
              . length($text) . "\r\n\r\n$text");
 
     is($g->quit, 0, 'nginx stops');
-    is($c->response(timeout => 20)->{body}, '{"created":1000,"updated":0}',
+    is($c->response(timeout => 20)->{body}, qq({"created":1000,"updated":0}\n),
        'the answer came before');
 };
 
