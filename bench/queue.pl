@@ -7,6 +7,12 @@
 # classes, timeout queue) where it is installed, and the balancer with lb_queue,
 # with max_conns and with a limit that finds itself.
 #
+# And a server with 8 cores, of which the gateway knows nothing, that takes five
+# times as long for a third of the time: what limit=auto makes of it.
+#
+# And 10,000 requests that wait, and leave: how long a pass of the event loop
+# takes then.
+#
 # How: both ends are lib/overload.c, whose servers count what they have at a
 # time, and whose clients come at random and do not wait for each other.  The
 # gateways are asked one after the other.  Without load an answer takes what
@@ -22,7 +28,8 @@ use File::Temp qw(tempdir);
 use FindBin qw($Bin);
 use IO::Socket::INET;
 use lib "$Bin/lib";
-use Bench qw(child free_port gateway module);
+use Bench qw(child free_port gateway module passes watched);
+use Time::HiRes qw(sleep);
 
 my $seconds = $ENV{SECONDS} || 60;
 my $workers = $ENV{WORKERS} || 2;
@@ -38,7 +45,7 @@ system('gcc', '-O2', '-o', $program, "$Bin/lib/overload.c", '-lm') == 0
     or die "overload.c does not compile\n";
 
 my @ports = map { free_port() } 1 .. $servers;
-child($ports[-1], $program, 'serve', $work, @ports);
+child($ports[-1], $program, 'serve', $work, 0, @ports);
 
 my $lines = join "\n", map { "server 127.0.0.1:$_ max_conns=$places;" } @ports;
 my $map = 'map $http_x_class $priority { 1 9; default 0; }';
@@ -121,16 +128,122 @@ for (@gateways) {
     }
 }
 
+slower();
+many();
+
 exit($failed ? 1 : 0);
+
+
+# The limit that finds itself while a server gets slower, and is as before.
+
+sub slower {
+    my $cores = 8;
+    my $third = $seconds / 3;
+    my $server = free_port();
+    my $metrics = free_port();
+    my $port = gateway(@lb,
+        http => "$map\nserver { listen 127.0.0.1:$metrics; "
+              . 'location / { lb_metrics; } }',
+        location => "$queue limit=auto;",
+        upstream => "lb least_conn;\nserver 127.0.0.1:$server;")->{port};
+
+    child($server, $program, 'serve', $work, $cores, $server);
+
+    print "\n### A server that gets slower\n\n",
+          "One server that does $cores requests at a time, asked by twice as ",
+          "many as it can do,\nof $third s each; limit=auto.\n\n",
+          "| work, ms | served/s | of capacity | upper: p99, ms ",
+          "| limit after 3 s | after ", sprintf('%.0f', $third),
+          " s |\n| ---: | ---: | ---: | ---: | ---: | ---: |\n";
+
+    for my $ms ($work, 5 * $work, $work) {
+        my $can = $cores * 1000 / $ms;
+        my @limits;
+
+        ask($server, "/work/$ms");
+
+        my $pid = open my $from, '-|', $program, 'load', $port, 2 * $can,
+                       $third
+            or die "$program: $!\n";
+
+        for my $after (3, $third - 3) {
+            sleep $after;
+            push @limits, ask($metrics, '/') =~ /^lb_queue_limit\S* (\d+)/m;
+        }
+
+        my $m = parsed(<$from>);
+        my $served = ($m->{0}{200}{number} || 0) + ($m->{1}{200}{number} || 0);
+
+        printf "| %d | %.0f | %.1f %% | %.1f | %d | %d |\n", $ms,
+               $served / $third, 100 * $served / $third / $can,
+               $m->{1}{200}{p99} || 0, @limits;
+
+        if ($served / $third < 0.9 * $can) {
+            print STDERR "limit=auto: less than 90 % of what is possible\n";
+            $failed++;
+        }
+    }
+}
+
+
+# Requests that come faster than connections can be served, none of which has
+# to give way; in the end their clients go away.
+
+sub many {
+    my $metrics = free_port();
+    my $self = watched(sub {
+        gateway(@lb, workers => 0,
+            http => "$map\nserver { listen 127.0.0.1:$metrics; "
+                  . 'location / { lb_metrics; } }',
+            location => 'lb_queue u size=15000 timeout=1m '
+                      . 'priority=$priority;',
+            upstream => "lb least_conn;\n$lines");
+    });
+
+    passes($self);
+
+    my $most = 0;
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        open STDOUT, '>', '/dev/null';
+        exec 'sh', '-c', 'ulimit -n "$(ulimit -H -n)"; exec "$@"', 'sh',
+            $program, 'load', $self->{port}, 5000, 3;
+        exit 1;
+    }
+
+    for (1 .. 10) {
+        sleep 0.4;
+        my ($now) = ask($metrics, '/') =~ /^lb_queued\S* (\d+)/m;
+        $most = $now if $now > $most;
+    }
+
+    my ($longest, $sum, $number) = passes($self);
+    waitpid $pid, 0;
+    my ($leaving) = passes($self);
+    my ($left) = ask($metrics, '/') =~ /^lb_queued\S* (\d+)/m;
+
+    print "\n### Many that wait\n\n",
+          "| waiting at most | mean pass, ms | longest | longest as they leave ",
+          "| waiting then |\n| ---: | ---: | ---: | ---: | ---: |\n";
+    printf "| %d | %.3f | %.2f | %.2f | %d |\n", $most, $sum / $number,
+           $longest, $leaving, $left;
+}
 
 
 # { class => { status => { number, p50, p99 } } }
 
 sub measured {
     my ($port, $rate, $time) = @_;
+
+    return parsed(`$program load $port $rate $time`);
+}
+
+
+sub parsed {
     my %result;
 
-    for (`$program load $port $rate $time`) {
+    for (@_) {
         my ($class, $status, $number, $p50, $p99) = split;
 
         $result{$class}{$status} = { number => $number, p50 => $p50,
@@ -145,13 +258,23 @@ sub measured {
 
 sub most {
     my ($port) = @_;
+
+    return ask($port, '/most') =~ /\n(\d+) \d+\n$/ ? $1
+                                                    : die "server $port\n";
+}
+
+
+# What a server answers, as far as it comes at once.
+
+sub ask {
+    my ($port, $uri) = @_;
     my $sock = IO::Socket::INET->new("127.0.0.1:$port")
         or die "server $port: $!\n";
 
-    print $sock "GET /most HTTP/1.1\r\n\r\n";
-    sysread $sock, my $answer, 1024 or die "server $port: no answer\n";
+    print $sock "GET $uri HTTP/1.1\r\nHost: a\r\n\r\n";
+    sysread $sock, my $answer, 65536 or die "server $port: no answer\n";
 
-    return $answer =~ /\n(\d+) \d+\n$/ ? $1 : die "server $port: $answer\n";
+    return $answer;
 }
 
 

@@ -2,10 +2,10 @@
 /*
  * Both ends of a gateway under overload.
  *
- *     overload serve MS PORT...
+ *     overload serve MS CORES PORT...
  *
- * Servers that take so many ms of any request, however many there are at a
- * time.  GET /work/N makes that N; GET /most answers the most requests that
+ * Servers that take so many ms of a request, and do so many at a time; others
+ * wait there.  CORES 0: any number.  GET /work/N makes the ms N; GET /most answers the most requests that
  * one of them had at a time since it was asked last, and how many it had.
  *
  *     overload load PORT RATE SECONDS
@@ -38,6 +38,7 @@
 #define BUFFER     2048
 #define STATUSES   600
 #define PORTS      16
+#define CORES      64
 
 
 typedef struct conn_s  conn_t;
@@ -65,9 +66,11 @@ typedef struct {
 static int       epoll;
 static int       timer;
 static double    work;
+static int       cores;
+static double    free_at[PORTS][CORES];
 static int       busy[PORTS], most[PORTS];
 static long      served[PORTS];
-static conn_t   *due, **last_due = &due;
+static conn_t   *due;                /* in order of time */
 static conn_t   *idle;
 static int       port;
 static times_t   times[2][STATUSES];
@@ -168,11 +171,6 @@ answer_due(void)
 
     while ((c = due) != NULL && c->began <= t) {
         due = c->next;
-
-        if (due == NULL) {
-            last_due = &due;
-        }
-
         busy[c->server]--;
         c->waits = false;
 
@@ -190,11 +188,41 @@ answer_due(void)
 }
 
 
+/* when a request that comes now will have been done */
+
+static double
+done_at(int server)
+{
+    int      i;
+    double   t, *first;
+
+    t = now();
+
+    if (cores == 0) {
+        return t + work;
+    }
+
+    first = &free_at[server][0];
+
+    for (i = 1; i < cores; i++) {
+
+        if (free_at[server][i] < *first) {
+            first = &free_at[server][i];
+        }
+    }
+
+    *first = ((*first > t) ? *first : t) + work;
+
+    return *first;
+}
+
+
 static void
 serve_request(conn_t *c)
 {
-    int   i;
-    char  text[64];
+    int       i;
+    char      text[64];
+    conn_t  **p;
 
     i = c->server;
 
@@ -213,13 +241,15 @@ serve_request(conn_t *c)
         served[i]++;
         most[i] = (busy[i] > most[i]) ? busy[i] : most[i];
 
-        /* in order of arrival, also where the time has become shorter */
-
         c->waits = true;
-        c->began = now() + work;
-        c->next = NULL;
-        *last_due = c;
-        last_due = &c->next;
+        c->began = done_at(i);
+
+        for (p = &due; *p && (*p)->began <= c->began; p = &(*p)->next) {
+            /* few are under way */
+        }
+
+        c->next = *p;
+        *p = c;
 
         if (due == c) {
             set_timer(c->began);
@@ -284,8 +314,10 @@ serve(int argc, char **argv)
     struct epoll_event   events[256];
 
     work = atof(argv[2]);
+    cores = atoi(argv[3]);
+    cores = (cores < CORES) ? cores : CORES;
 
-    for (i = 3; i < argc && i - 3 < PORTS; i++) {
+    for (i = 4; i < argc && i - 4 < PORTS; i++) {
         fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
         sin = address(atoi(argv[i]));
@@ -298,7 +330,7 @@ serve(int argc, char **argv)
 
         c = watch(fd, EPOLLIN);
         c->listens = true;
-        c->server = i - 3;
+        c->server = i - 4;
     }
 
     for (;;) {
@@ -522,14 +554,14 @@ main(int argc, char **argv)
     timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     watch(timer, EPOLLIN | EPOLLET);
 
-    if (argc > 3 && strcmp(argv[1], "serve") == 0) {
+    if (argc > 4 && strcmp(argv[1], "serve") == 0) {
         serve(argc, argv);
 
     } else if (argc == 5 && strcmp(argv[1], "load") == 0) {
         load(argv);
 
     } else {
-        fprintf(stderr, "usage: overload serve MS PORT... |"
+        fprintf(stderr, "usage: overload serve MS CORES PORT... |"
                         " load PORT RATE SECONDS\n");
         return 2;
     }
