@@ -19,7 +19,7 @@
 # a tenth of the capacity gets, of the balancer.
 #
 # Environment: NGINX_BIN and MODULES (paths), SECONDS (of each gateway),
-# WORKERS.
+# WORKERS, ONLY (an expression: of the gateways of the first table).
 
 use strict;
 use warnings;
@@ -49,7 +49,7 @@ child($ports[-1], $program, 'serve', $work, 0, @ports);
 
 my $lines = join "\n", map { "server 127.0.0.1:$_ max_conns=$places;" } @ports;
 my $map = 'map $http_x_class $priority { 1 9; default 0; }';
-my $queue = 'lb_queue u size=2000 timeout=1s priority=$priority';
+my $queue = 'lb_queue u size=2000 timeout=500ms priority=$priority';
 my @lb = (workers => $workers, modules => [ module('lb_upstream') ],
           http => $map);
 
@@ -86,6 +86,8 @@ print "### Twice the capacity, two classes\n\n",
 
 for (@gateways) {
     my ($name, $port) = @$_;
+
+    next if $ENV{ONLY} && $name !~ /$ENV{ONLY}/;
 
     most($_) for @ports;
 
@@ -300,7 +302,7 @@ defaults
     timeout connect 2s
     timeout client 1h
     timeout server 1h
-    timeout queue 1s
+    timeout queue 500ms
     http-reuse always
 frontend f
     bind 127.0.0.1:$port

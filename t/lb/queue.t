@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Gateway;
+use Gateway::Certs;
 use JSON::PP qw(decode_json encode_json);
 use POSIX ();
 use Test::More;
@@ -118,6 +119,54 @@ for my $how (
         is($g->quit, 0, 'nginx exits');
     };
 }
+
+
+subtest 'over TLS, HTTP/2 of clients, and a body that is sent as it comes' => sub {
+    my $ca = Gateway::Certs->new;
+    my ($cert, $key) = $ca->issue('a', 'DNS:a');
+    my ($b) = slow(0.02, 'a');
+    my $tls = sub {
+        my ($name, $server, $more) = @_;
+        return "upstream $name { lb round_robin; $more
+                                 server $server max_conns=2; }";
+    };
+    my $g = gateway(<<"END", workers => 2);
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+@{[ $tls->('kept', '127.0.0.1:%%PORT_tls%%', ''),
+    $tls->('new', '127.0.0.1:%%PORT_tls%%', 'lb_keepalive 0;'),
+    $tls->('local', 'unix:%%DIR%%/tls', 'lb_keepalive 0;') ]}
+server {
+    listen 127.0.0.1:%%PORT_tls%% ssl;
+    listen unix:%%DIR%%/tls ssl;
+    ssl_certificate $cert;
+    ssl_certificate_key $key;
+    location / { proxy_pass http://127.0.0.1:@{[ $b->port ]}; }
+}
+server {
+    listen 127.0.0.1:%%PORT%%;
+    listen 127.0.0.1:%%PORT_h2%% ssl http2;
+    ssl_certificate $cert;
+    ssl_certificate_key $key;
+    location ~ /(.*)/ { set \$to \$1;
+                        lb_queue \$to size=100 timeout=20s;
+                        proxy_request_buffering off;
+                        proxy_pass https://\$to; }
+}
+END
+    for my $how (qw(kept new local)) {
+        my $l = load($g, "/$how/", connections => 20, requests => 200,
+                     method => 'POST', body => 'x' x 5000);
+        is_deeply($l->{codes}, { 200 => 200 }, $how)
+            or diag(explain($l->{codes}), $l->{error});
+    }
+
+    my $urls = 'https://127.0.0.1:' . $g->port('h2') . '/kept/[1-20]';
+    my $codes = `curl -sk -Z --http2 -o /dev/null \\
+                      -w '%{http_code} ' '$urls'`;
+    is(scalar(() = $codes =~ /\b200\b/g), 20, 'streams of one connection')
+        or diag($codes);
+};
 
 
 subtest 'a higher priority is first, and then who came first' => sub {

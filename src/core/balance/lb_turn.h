@@ -23,7 +23,7 @@
 #define LB_TURN_LOOK    5
 
 /* a place is left for so long, to let it look */
-#define LB_TURN_LEAVE   (LB_TURN_LOOK + 2)
+#define LB_TURN_LEAVE   (LB_TURN_LOOK + 1)
 
 /* the older one of equal class is ahead if it has waited so much longer */
 #define LB_TURN_AHEAD   (2 * LB_TURN_LOOK)

@@ -741,7 +741,7 @@ ngx_http_lb_queue_shed(ngx_http_lb_gate_t *gate)
     while ((waiter = lb_waiters_from(&gate->waiters, class)) != NULL) {
         age = now - waiter->since;
 
-        if (age > target + (waiter->class > lowest ? target / 2 : 0)) {
+        if (age > target + (waiter->class > lowest ? target / 4 : 0)) {
             ngx_http_lb_queue_give_up((ngx_http_lb_parked_t *) waiter,
                                       "more come than there are places for");
 
