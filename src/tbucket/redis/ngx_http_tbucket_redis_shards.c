@@ -3,7 +3,8 @@
  * How many shards Redis has a zone in: a key outside of them says so, which
  * whoever comes first sets.  A gateway with another number would look for
  * clients in the wrong places, so it leaves the zone alone until they agree;
- * where there are no clients yet, its own number takes the place of that one.
+ * where there are no clients yet, the number of who comes takes the place of
+ * that one.
  */
 
 
@@ -97,7 +98,12 @@ ngx_http_tbucket_redis_on_shards(ngx_gw_redis_t *link, redisReply *reply,
 
     ngx_http_tbucket_redis_fine(first, NGX_HTTP_TBUCKET_TROUBLE_SHARDS);
 
-    if (ngx_http_tbucket_redis_judge_shards(first, reply, &found)) {
+    /* of two that are there none gives way to the other again and again */
+
+    if (ngx_http_tbucket_redis_judge_shards(first, reply, &found)
+        || atomic_load(&first->mirror->agreed)
+           != NGX_HTTP_TBUCKET_AGREED_UNKNOWN)
+    {
         ngx_http_tbucket_redis_agreed(first, found);
         return;
     }
