@@ -189,7 +189,6 @@ typedef struct {
     uint32_t                     unit;      /* single units in a token */
     tb_client_forms_t            forms;     /* of its clients and plans */
     ngx_flag_t                   known;     /* registered clients only */
-    ngx_flag_t                   plain;     /* a rate, for anybody */
     tb_limits_t                  limits;    /* of unregistered clients; those
                                                of a quota in any window: see
                                                ngx_http_tbucket_limits() */

@@ -377,7 +377,6 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
         return NGX_CONF_ERROR;
     }
 
-    zone->plain = zone->kind == NGX_HTTP_TBUCKET_RATE && !zone->known;
 
     tb_client_forms_init(&zone->forms, (tb_kind_e) zone->kind, zone->unit);
 

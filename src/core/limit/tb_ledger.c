@@ -98,8 +98,13 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
 
     tb_ledger_begin(row, h);
 
-    verdict = locked ? tb_table_insert(t, h, now, dflt, TB_TOKEN, result)
-                     : tb_table_take(t, h, now, dflt, TB_TOKEN, result);
+    verdict = locked
+              ? tb_table_insert(t, h, now, dflt, TB_TOKEN, result)
+              : tb_table_take_first(t, h, now, dflt, TB_TOKEN, result);
+
+    if (verdict == TB_ABSENT && !locked) {
+        verdict = tb_table_take(t, h, now, dflt, TB_TOKEN, result);
+    }
 
     if (verdict == TB_PASS && result->slot == NULL) {
         *entry = TB_LEDGER_SHARED;

@@ -14,6 +14,15 @@
 #include "src/core/limit/tb_table_epoch.h"
 
 
+/* The decision is inlined however often it is, and whatever its size. */
+
+#if defined(__GNUC__)
+#define TB_INLINE  static inline __attribute__((always_inline))
+#else
+#define TB_INLINE  static inline
+#endif
+
+
 typedef struct {
     tb_slot_t        *slot;        /* of a bucket that was found or brought
                                       in; may be another's by now; NULL: the
@@ -218,7 +227,7 @@ tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
  * too long ago for now; or TB_ABSENT.
  */
 
-static inline tb_verdict_t
+TB_INLINE tb_verdict_t
 tb_slot_take(const tb_table_t *t, tb_slot_t *slot,
     const _Atomic uint64_t *epoch, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
@@ -256,7 +265,7 @@ tb_slot_take(const tb_table_t *t, tb_slot_t *slot,
  * look for it.
  */
 
-static inline tb_verdict_t
+TB_INLINE tb_verdict_t
 tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {

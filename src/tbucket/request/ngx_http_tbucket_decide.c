@@ -55,6 +55,9 @@ static ngx_int_t ngx_http_tbucket_take_all(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_take_one(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_other(
+    ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge,
+    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_too_little(
     ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run,
     ngx_http_tbucket_ctx_t *ctx);
@@ -92,7 +95,7 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         ngx_time_update();
     }
 
-    if (limits->nelts > 1 || !limit[0]->zone->plain) {
+    if (limits->nelts > 1 || limit[0]->zone->known) {
         return ngx_http_tbucket_decide_all(r, limits, dry_run, ctx);
     }
 
@@ -102,6 +105,10 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
 
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (limit[0]->zone->kind != NGX_HTTP_TBUCKET_RATE) {
+        return ngx_http_tbucket_decide_other(r, charge, dry_run, ctx);
     }
 
     if (ngx_http_tbucket_take(charge, ctx) != NGX_OK) {
@@ -119,6 +126,31 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_http_tbucket_count(charge, dry_run);
 
     return NGX_OK;
+}
+
+
+/* The only limit is a quota, or of requests in flight. */
+
+static ngx_int_t
+ngx_http_tbucket_decide_other(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run,
+    ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    c->place = NULL;
+
+    rc = ngx_http_tbucket_take_one(r, c, ctx);
+
+    if (rc == NGX_BUSY) {
+        return ngx_http_tbucket_too_little(c, dry_run, ctx);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_tbucket_count(c, dry_run);
+    }
+
+    return rc;
 }
 
 
@@ -529,7 +561,9 @@ ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *c,
     c->verdict = tb_table_peek(zone->shared->table, &c->hash, now, dflt,
                                c->cost, &c->result);
 
-    (void) ngx_http_tbucket_stand(c, 0);
+    if (c->result.limits & TB_LIMITS_REGISTERED) {
+        (void) ngx_http_tbucket_stand(c, 0);
+    }
 
     return NGX_OK;
 }
@@ -625,7 +659,9 @@ ngx_http_tbucket_take_one(ngx_http_request_t *r,
         c->verdict = TB_REFUSE;
     }
 
-    (void) ngx_http_tbucket_stand(c, c->verdict == TB_PASS);
+    if (c->result.limits & TB_LIMITS_REGISTERED) {
+        (void) ngx_http_tbucket_stand(c, c->verdict == TB_PASS);
+    }
 
     if (c->verdict != TB_PASS && c->limit->wait != 0
         && c->standing == NGX_HTTP_TBUCKET_LIMITED)
@@ -897,6 +933,15 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
     }
 
     dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+        c->verdict = tb_table_take_first(table, &c->hash, now, dflt, c->cost,
+                                         &c->result);
+
+        if (c->verdict != TB_ABSENT) {
+            return NGX_OK;
+        }
+    }
 
     c->verdict = tb_table_take(table, &c->hash, now, dflt, c->cost,
                                &c->result);
