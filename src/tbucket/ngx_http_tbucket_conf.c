@@ -342,10 +342,13 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_shm_zone_t            *shm_zone;
     ngx_http_tbucket_zone_t   *old, *zone, **slot;
 
-    if (args->global && args->size < 16 * ngx_pagesize) {
+    if ((args->global || args->inflight)
+        && args->size < 16 * ngx_pagesize)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is too small, the minimum for "
-                           "\"scope=global\" is %uz bytes", &args->name,
+                           "zone \"%V\" is too small, the minimum for \"%s\" "
+                           "is %uz bytes", &args->name,
+                           args->global ? "scope=global" : "inflight",
                            16 * ngx_pagesize);
         return NGX_CONF_ERROR;
     }

@@ -256,6 +256,23 @@ ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
 }
 
 
+tb_limits_t
+ngx_http_tbucket_saved_limits(ngx_http_tbucket_zone_t *zone,
+    tb_limits_t limits)
+{
+    uint64_t  begin;
+
+    if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
+        return limits;
+    }
+
+    begin = (uint64_t) ngx_http_tbucket_quota_begin(zone) * 1000;
+
+    return tb_limits(tb_limits_capacity(limits), begin & TB_RATE_MASK,
+                     (limits & TB_LIMITS_FLAGS) | TB_LIMITS_WINDOW);
+}
+
+
 uint64_t
 ngx_http_tbucket_quota_left(ngx_http_tbucket_zone_t *zone)
 {

@@ -39,6 +39,14 @@ tb_limits_t ngx_http_tbucket_quota_limits(ngx_http_tbucket_zone_t *zone,
 void ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
     tb_window_t *window);
 
+/*
+ * The same limits with the wall clock's time in place of the table's, to judge
+ * what was saved (tb_tokens.h).
+ */
+
+tb_limits_t ngx_http_tbucket_saved_limits(ngx_http_tbucket_zone_t *zone,
+    tb_limits_t limits);
+
 /* Milliseconds until a new window is in force, at least 1. */
 
 uint64_t ngx_http_tbucket_quota_left(ngx_http_tbucket_zone_t *zone);

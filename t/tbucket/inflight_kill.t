@@ -19,7 +19,7 @@ my $seconds = $ENV{TBUCKET_KILL_SECONDS} // 5;
 my $b = backend(name => 'b');
 my $g = gateway(<<"END", workers => 4, log_level => 'notice');
     tbucket_zone all zone=z:64k inflight=4;
-    tbucket_zone \$arg_key zone=many:32k inflight=2;
+    tbucket_zone \$arg_key zone=many:64k inflight=2;
     upstream b { @{[ $b->server ]} keepalive 8; }
     server {
         listen 127.0.0.1:%%PORT%%;

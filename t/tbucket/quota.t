@@ -212,6 +212,28 @@ subtest 'all workers turn at the same moment' => sub {
 };
 
 
+subtest 'a restart' => sub {
+    my $g = start('tbucket_store sqlite:%%DIR%%/store/clients.db interval=100ms;
+                   tbucket_zone $arg_key zone=z:1m quota=3/day;
+                   tbucket_zone $arg_key zone=open:1m inflight=1;',
+                  set => 1, at => '2027-05-05 12:00:00');
+
+    ask($g, '/', 204, {}, 'noon') for 1, 2;
+    is($g->quit, 0, 'nginx stops');
+    clock('2027-05-05 23:59:00');
+    $g->start;
+    ask($g, '/', 204, { ratelimit => qr/^"z";r=0;t=(?:60|5\d)$/ },
+        'what was used is remembered');
+    ask($g, '/', 429, {}, 'and no more');
+    is($g->quit, 0, 'nginx stops');
+    clock('2027-05-06 00:00:01');
+    $g->start;
+    ask($g, '/', 204, { ratelimit => qr/^"z";r=2;t=863\d\d$/ },
+        'until the window is over');
+    is($g->quit, 0, 'nginx stops');
+};
+
+
 subtest 'variables and the other headers' => sub {
     my $g = start('tbucket_zone $arg_key zone=z:1m quota=2/day;', set => 1,
                   at => '2027-05-05 23:00:00');

@@ -154,6 +154,10 @@ refused('tbucket_zone all zone=z:1m rate=1r/s; tbucket_store %s;',
     'sqlite:store.db shards=2' => 'invalid parameter "shards=2"',
 );
 
+refused('tbucket_zone all zone=z:%s inflight=1;',
+    '32k' => 'zone "z" is too small, the minimum for "inflight" is 65536 bytes',
+);
+
 # scope=global
 
 refused('tbucket_zone all zone=z:1m rate=1r/s scope=global; %s',

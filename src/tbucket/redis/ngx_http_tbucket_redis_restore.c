@@ -141,7 +141,15 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         limits = tb_table_limits(zone->shared->table, own, dflt);
 
         left = tb_tokens_credit(scratch->client.tokens, scratch->client.at,
-                                ngx_http_tbucket_redis_time(rz), limits);
+                                ngx_http_tbucket_redis_time(rz),
+                                ngx_http_tbucket_saved_limits(zone, limits));
+
+        if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+
+            /* requests end with the process */
+
+            left = (int64_t) TB_COST_MAX;
+        }
 
         /* requests that are served meanwhile need no lock */
 

@@ -233,8 +233,11 @@ ngx_http_tbucket_redis_gather(ngx_http_tbucket_rzone_t *first, uint64_t until)
     table = first->zone->shared->table;
     limits = ngx_http_tbucket_limits(first->zone, &now);
 
-    while (tb_table_each(table, &all->slot, &n)) {
+    /* requests in flight end with the process */
 
+    while (first->zone->kind != NGX_HTTP_TBUCKET_INFLIGHT
+           && tb_table_each(table, &all->slot, &n))
+    {
         if (ngx_gw_usec() > until) {
             return 0;
         }
@@ -332,8 +335,10 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
         ngx_http_tbucket_redis_put(args, scratch->values[i], len);
 
         rate = ngx_max(tb_limits_rate(entry->limits), 1);
-        left = (tb_limits_full(entry->limits) - entry->tokens)
-               / rate * TB_STEPS_A_UTOK;
+        left = rz->zone->kind == NGX_HTTP_TBUCKET_QUOTA
+               ? ngx_http_tbucket_quota_left(rz->zone)
+               : (tb_limits_full(entry->limits) - entry->tokens)
+                 / rate * TB_STEPS_A_UTOK;
 
         save->expiry = ngx_max(save->expiry,
                                NGX_HTTP_TBUCKET_REDIS_EXPIRY_MIN + left);

@@ -12,6 +12,7 @@
 #include "src/core/limit/tb_text.h"
 #include "src/core/limit/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_plans.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_columns.h"
 
 
@@ -558,8 +559,9 @@ ngx_http_tbucket_follow_apply_row(ngx_http_tbucket_follower_t *f,
     if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP) {
         tokens = tb_tokens_credit(tokens, row->at,
                                   ngx_http_tbucket_follow_clock(NULL),
-                                  ngx_http_tbucket_given_limits(zone,
-                                                              &row->given));
+                                  ngx_http_tbucket_saved_limits(zone,
+                                      ngx_http_tbucket_given_limits(zone,
+                                                             &row->given)));
     }
 
     if (ngx_http_tbucket_client_set(zone, &row->id, &row->given, tokens)

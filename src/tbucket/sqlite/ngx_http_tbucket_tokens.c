@@ -267,6 +267,13 @@ ngx_http_tbucket_tokens_collect(ngx_http_tbucket_saver_t *s,
     s->digest = 0;
     s->at = ngx_http_tbucket_follow_clock(&s->now);
 
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+
+        /* requests end with the process */
+
+        return 0;
+    }
+
     while (tb_table_each(table, &i, &n) && i < end) {
         for ( /* void */ ; n > 0; n--) {
             ngx_http_tbucket_tokens_collect_slot(s, zone, i++);
@@ -523,8 +530,11 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
           ? tb_own_slot(entry.limits) : 0;
     limits = tb_table_limits(zone->shared->table, own, dflt);
 
-    tokens = tb_tokens_credit(tokens, at, ngx_http_tbucket_follow_clock(NULL),
-                              limits);
+    tokens = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT
+             ? (int64_t) TB_COST_MAX
+             : tb_tokens_credit(tokens, at,
+                                ngx_http_tbucket_follow_clock(NULL),
+                                ngx_http_tbucket_saved_limits(zone, limits));
 
     if (own || !tb_limits_is_full(limits, tokens)) {
         rc = tb_table_put(zone->shared->table, h, now, dflt, own, tokens);
