@@ -21,6 +21,8 @@ static ngx_int_t ngx_http_tbucket_settle_arg(ngx_conf_t *cf, ngx_str_t *value,
     void *conf);
 static ngx_int_t ngx_http_tbucket_penalty_arg(ngx_conf_t *cf,
     ngx_str_t *value, void *conf);
+static ngx_int_t ngx_http_tbucket_plan_arg(ngx_conf_t *cf, ngx_str_t *value,
+    void *conf);
 static ngx_int_t ngx_http_tbucket_value_arg(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_complex_value_t **cv);
 static ngx_int_t ngx_http_tbucket_bind_costs(ngx_conf_t *cf,
@@ -58,6 +60,10 @@ static const ngx_gw_param_t  ngx_http_tbucket_limit_params[] = {
     { .name = ngx_string("penalty="), .kind = NGX_GW_PARAM_OWN,
       ngx_gw_param_field(ngx_http_tbucket_limit_t, fine),
       .set = ngx_http_tbucket_penalty_arg },
+
+    { .name = ngx_string("plan="), .kind = NGX_GW_PARAM_OWN,
+      ngx_gw_param_field(ngx_http_tbucket_limit_t, plan),
+      .set = ngx_http_tbucket_plan_arg },
 
     { .name = ngx_string("after="), .kind = NGX_GW_PARAM_WORD,
       ngx_gw_param_field(ngx_http_tbucket_limit_t, after),
@@ -216,6 +222,21 @@ ngx_http_tbucket_penalty_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
     ngx_http_tbucket_limit_t *limit = conf;
 
     return ngx_http_tbucket_value_arg(cf, value, &limit->fine);
+}
+
+
+static ngx_int_t
+ngx_http_tbucket_plan_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
+{
+    ngx_http_tbucket_limit_t *limit = conf;
+
+    if (value->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"plan\" in \"tbucket\" is empty");
+        return NGX_ERROR;
+    }
+
+    return ngx_http_tbucket_value_arg(cf, value, &limit->plan);
 }
 
 

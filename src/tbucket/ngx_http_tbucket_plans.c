@@ -197,7 +197,7 @@ ngx_http_tbucket_plans_own(ngx_http_tbucket_zone_t *zone,
     len = tb_plan_names_get(old->shared->names, n, name);
     n = ngx_http_tbucket_plan_reserve(zone, name, len);
 
-    own &= TB_LIMITS_FLAGS & ~TB_LIMITS_PLAN;
+    own &= (TB_LIMITS_FLAGS & ~TB_LIMITS_PLAN) | TB_LIMITS_LENT;
 
-    return n == TB_PLAN_NONE ? own : tb_plan_limits(n, own);
+    return n == TB_PLAN_NONE ? own & TB_LIMITS_FLAGS : tb_plan_limits(n, own);
 }

@@ -136,12 +136,17 @@ tb_limits_rate(tb_limits_t limits)
 }
 
 
-/* The capacity in µtok. */
+/* The capacity in µtok: what a word has room for, also of tb_plan.h's two. */
 
 static inline uint64_t
 tb_limits_full(tb_limits_t limits)
 {
-    return tb_limits_capacity(limits) * TB_TOKEN;
+    uint32_t  capacity;
+
+    capacity = tb_limits_capacity(limits);
+
+    return (capacity < TB_CAPACITY_MAX ? capacity : TB_CAPACITY_MAX)
+           * TB_TOKEN;
 }
 
 

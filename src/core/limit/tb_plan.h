@@ -26,6 +26,13 @@
 #define TB_PLANS           1002        /* with these two */
 #define TB_PLAN_NONE       UINT32_MAX
 
+/*
+ * Of a slot with a plan: the plan is that of the last request, and not one that
+ * the client has itself.
+ */
+
+#define TB_LIMITS_LENT     (UINT64_C(1) << 40)
+
 /* capacities that no bucket has: limits of the two */
 #define TB_CAPACITY_BLOCKED    0xffffe
 #define TB_CAPACITY_UNLIMITED  0xfffff
@@ -84,7 +91,10 @@ void tb_plan_leave(tb_plans_t *plans, uint32_t n);
 void tb_plan_recount(tb_plans_t *plans);
 
 
-/* A slot's limits for a client with that plan; flags: TB_LIMITS_REGISTERED. */
+/*
+ * A slot's limits for a client with that plan; flags: TB_LIMITS_REGISTERED,
+ * TB_LIMITS_LENT.
+ */
 
 static inline tb_limits_t
 tb_plan_limits(uint32_t n, uint64_t flags)
@@ -96,7 +106,8 @@ tb_plan_limits(uint32_t n, uint64_t flags)
 static inline uint32_t
 tb_plan_number(tb_limits_t own)
 {
-    return (own & TB_LIMITS_PLAN) ? (uint32_t) (own >> 4) : TB_PLAN_NONE;
+    return (own & TB_LIMITS_PLAN) ? (uint32_t) (own >> 4) & 0xfffff
+                                  : TB_PLAN_NONE;
 }
 
 

@@ -181,7 +181,8 @@ tb_table_assign(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_table_survey(t, h, now, dflt, &reach);
 
     slot = reach.hole ? reach.hole
-           : (dflt & TB_LIMITS_LEASED) ? NULL : reach.fullest;
+           : (dflt & (TB_LIMITS_LEASED | TB_LIMITS_PLACES)) ? NULL
+           : reach.fullest;
 
     if (slot == NULL) {
         return;

@@ -49,9 +49,9 @@ bool tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 /*
  * The plan of a client that is not registered, or has no limits of its own:
- * limits of its slot.  A key that has no bucket gets one, as by
- * tb_table_insert(); a leased one only where that displaces nobody.  The caller
- * holds the lock.
+ * limits of its slot, with TB_LIMITS_LENT.  A key that has no bucket gets one,
+ * as by tb_table_insert(); one of leased tokens or of places only where that
+ * displaces nobody.  The caller holds the lock.
  */
 
 void tb_table_assign(tb_table_t *t, const tb_hash_t *h, uint64_t now,

@@ -190,7 +190,11 @@ tb_slot_read(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
             return true;
         }
 
-        if ((*limits & TB_LIMITS_PLAN) || (dflt & TB_LIMITS_TIMELESS)) {
+        /* a client may be registered without limits of its own */
+
+        if ((*limits & TB_LIMITS_PLAN) || (dflt & TB_LIMITS_TIMELESS)
+            || *limits >> 4 == 0)
+        {
             *limits = tb_limits_in_force(*limits, tb_table_plans(t), dflt);
         }
 

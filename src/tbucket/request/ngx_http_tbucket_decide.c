@@ -15,6 +15,7 @@
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/ngx_http_tbucket_top.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_plan.h"
 #include "src/tbucket/request/ngx_http_tbucket_settle.h"
 #include "src/tbucket/request/ngx_http_tbucket_wait.h"
 
@@ -815,6 +816,10 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
 
     charge->cost = limit->cost ? ngx_http_tbucket_cost(r, limit)
                                : limit->utok;
+
+    if (limit->plan != NULL && rc == NGX_OK) {
+        ngx_http_tbucket_plan(r, charge);
+    }
 
     return rc;
 }

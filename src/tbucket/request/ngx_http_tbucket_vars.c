@@ -10,6 +10,7 @@
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 #include "src/tbucket/request/ngx_http_tbucket_figures.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
+#include "src/tbucket/request/ngx_http_tbucket_plan.h"
 #include "src/tbucket/request/ngx_http_tbucket_usage.h"
 
 
@@ -23,7 +24,8 @@ typedef enum {
     NGX_HTTP_TBUCKET_VAR_RESET,
     NGX_HTTP_TBUCKET_VAR_RETRY_AFTER,
     NGX_HTTP_TBUCKET_VAR_WAIT,
-    NGX_HTTP_TBUCKET_VAR_COST
+    NGX_HTTP_TBUCKET_VAR_COST,
+    NGX_HTTP_TBUCKET_VAR_PLAN
 } ngx_http_tbucket_var_e;
 
 
@@ -67,6 +69,9 @@ static ngx_http_variable_t  ngx_http_tbucket_vars[] = {
 
     { ngx_string("tbucket_cost"), NULL, ngx_http_tbucket_variable,
       NGX_HTTP_TBUCKET_VAR_COST, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("tbucket_plan"), NULL, ngx_http_tbucket_variable,
+      NGX_HTTP_TBUCKET_VAR_PLAN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("tbucket_usage_input"), NULL, ngx_http_tbucket_used_variable,
       TB_USAGE_INPUT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -174,7 +179,7 @@ ngx_http_tbucket_variable(ngx_http_request_t *r,
         break;
     }
 
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    p = ngx_pnalloc(r->pool, TB_PLAN_NAME_MAX);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -223,6 +228,9 @@ ngx_http_tbucket_print(u_char *p, ngx_http_tbucket_ctx_t *ctx, uintptr_t data)
 
     case NGX_HTTP_TBUCKET_VAR_COST:
         return ngx_http_tbucket_print_tokens(p, c->cost * c->zone->unit);
+
+    case NGX_HTTP_TBUCKET_VAR_PLAN:
+        return ngx_http_tbucket_plan_print(p, c);
 
     default: /* NGX_HTTP_TBUCKET_VAR_RETRY_AFTER */
         return ngx_sprintf(p, "%uL", ngx_http_tbucket_seconds(c->wait));

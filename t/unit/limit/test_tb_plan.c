@@ -318,6 +318,56 @@ test_places_in_use_are_never_displaced(void **state)
 }
 
 
+/* A bucket of the two holds no more than a word has room for. */
+
+static void
+whoever_has_one_of_the_two_has_a_bucket_like_others(void **state)
+{
+    int64_t      left;
+    tb_word_t    word;
+    tb_plans_t  *plans;
+    tb_limits_t  limits;
+    unsigned     n;
+
+    (void) state;
+
+    plans = calloc(1, sizeof(tb_plans_t));
+    assert_non_null(plans);
+    tb_plan_init(plans, TB_PLANS);
+
+    for (n = TB_PLAN_BLOCKED; n <= TB_PLAN_UNLIMITED; n++) {
+        limits = tb_limits_in_force(tb_plan_limits(n, TB_LIMITS_REGISTERED),
+                                    plans, tb_limits(3, TB_RATE_MIN, 0));
+        word = tb_word((int64_t) tb_limits_full(limits), 0);
+        assert_int_equal(tb_word_tokens(word), TB_CAPACITY_MAX * TB_TOKEN);
+
+        word = tb_word_settle(tb_word(0, 0), limits, 1000000);
+        assert_true(tb_word_tokens(word) >= 0);
+
+        word = tb_word_settle(word, tb_limits(5, TB_RATE_MIN, 0), 1000000);
+        (void) tb_word_take(&word, tb_limits(5, TB_RATE_MIN, 0), 1000000, 0,
+                            &left);
+        assert_true(left >= 0 && left <= 5 * (int64_t) TB_TOKEN);
+    }
+
+    free(plans);
+}
+
+
+/* The plan that a request has lent a slot is told from the client's own. */
+
+static void
+a_plan_that_is_lent_has_the_same_number(void **state)
+{
+    (void) state;
+
+    assert_int_equal(tb_plan_number(tb_plan_limits(1001, TB_LIMITS_LENT)),
+                     1001);
+    assert_int_equal(tb_plan_number(tb_plan_limits(2, TB_LIMITS_REGISTERED)),
+                     2);
+}
+
+
 int
 main(void)
 {
@@ -329,7 +379,9 @@ main(void)
         cmocka_unit_test(
             test_plan_of_one_who_is_not_registered_is_seen_by_all),
         cmocka_unit_test(test_places_are_counted_whatever_the_limit_becomes),
-        cmocka_unit_test(test_places_in_use_are_never_displaced)
+        cmocka_unit_test(test_places_in_use_are_never_displaced),
+        cmocka_unit_test(whoever_has_one_of_the_two_has_a_bucket_like_others),
+        cmocka_unit_test(a_plan_that_is_lent_has_the_same_number)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
