@@ -5,8 +5,9 @@
  *     overload serve MS CORES PORT...
  *
  * Servers that take so many ms of a request, and do so many at a time; others
- * wait there.  CORES 0: any number.  GET /work/N makes the ms N; GET /most answers the most requests that
- * one of them had at a time since it was asked last, and how many it had.
+ * wait there.  CORES 0: any number.  GET /work/N makes the ms N; GET /most
+ * answers the most requests that one of them had at a time since it was asked
+ * last, and how many it had.
  *
  *     overload load PORT RATE SECONDS
  *

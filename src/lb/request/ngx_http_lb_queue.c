@@ -174,7 +174,7 @@ ngx_http_lb_queue_open(ngx_http_lb_ctx_t *ctx, uint32_t class, uint64_t since)
 }
 
 
-/* a request that had a server before does not wait behind those that had none */
+/* one that had a server before does not wait behind those that had none */
 
 static uint32_t
 ngx_http_lb_queue_class(ngx_http_lb_ctx_t *ctx)
@@ -256,7 +256,7 @@ ngx_http_lb_queue_create(ngx_http_lb_ctx_t *ctx)
 }
 
 
-/* if there is no room, the oldest of a lower class gives way, if there is one */
+/* where there is no room, the oldest of a lower class gives way, if any */
 
 static void
 ngx_http_lb_queue_enter(ngx_http_lb_parked_t *parked)
