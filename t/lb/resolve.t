@@ -420,4 +420,35 @@ subtest 'lb_state keeps names as names' => sub {
 };
 
 
+SKIP: {
+    skip('"resolve" of a server came with nginx 1.27.3', 1)
+        if version() lt v1.27.3;
+
+    subtest 'resolve of a server line is the same' => sub {
+        my $dns = dns('a.test' => hosts(2, 3), '_http._tcp.a.test' => {
+                      SRV => [[ 1, 3, $port, 'h4.a.test' ]], ttl => 1 },
+                      'h4.a.test' => hosts(4));
+        my $conf = config($dns, "server a.test:$port resolve weight=2; "
+                                . 'server a.test resolve service=http; '
+                                . 'server 127.0.0.5:1 down;');
+        my $g = gateway($conf);
+        my $list = '127.0.0.2/2/up 127.0.0.3/2/up 127.0.0.4/3/up '
+                   . '127.0.0.5:1/1/disabled';
+        is(becomes($g, $list), $list, 'addresses and records');
+        $dns->set('a.test' => hosts(3));
+        is(becomes($g, $list =~ s/127.0.0.2\/2\/up //r),
+           $list =~ s/127.0.0.2\/2\/up //r, 'that are followed');
+
+        my $own = "resolver 127.0.0.1:@{[ $dns->port ]} ipv6=off;";
+        ok($g->reload($conf =~ s/resolver 127[^;]*;//r
+                            =~ s/upstream u \{/upstream u { $own/r),
+           'by the resolver of the upstream itself');
+        $dns->set('a.test' => hosts(2));
+        is(becomes($g, $list =~ s/127.0.0.3\/2\/up //r),
+           $list =~ s/127.0.0.3\/2\/up //r, 'which is asked');
+        $g->quit;
+    };
+}
+
+
 done_testing();
