@@ -9,6 +9,9 @@
 #define NGX_HTTP_TBUCKET_PLANS_H
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/limit/tb_plan_names.h"
 #include "src/tbucket/ngx_http_tbucket.h"
 

@@ -9,6 +9,9 @@
 #define NGX_HTTP_TBUCKET_FIGURES_H
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/limit/tb_text.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
