@@ -8,6 +8,9 @@
 #define NGX_HTTP_TBUCKET_POLICY_H
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include "src/core/text/gw_digits.h"
 #include "src/tbucket/ngx_http_tbucket.h"
 
