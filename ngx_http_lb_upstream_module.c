@@ -253,16 +253,21 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     lcf->keepalive.nginx = ngx_gw_keepalive_given(cf, us);
 
-    /* what wraps us would need a name for each server, as "sticky" does */
+    /* what wraps us is "sticky", which tells servers by their ids */
 
-    if (NGX_GW_KEEPALIVE_WRAPS_ALL
+    if (NGX_GW_KEEPALIVE_WRAPS_ALL && NGX_GW_PEER_SIDS
         && us->peer.init_upstream != ngx_http_lb_init_upstream)
     {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"sticky\" cannot be used together with \"lb\" in "
-                      "upstream \"%V\", use \"lb_sticky\" in %s:%ui",
-                      &us->host, lcf->file, lcf->line);
-        return NGX_ERROR;
+        if (lcf->sticky) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"sticky\" cannot be used together with "
+                          "\"lb_sticky\" in upstream \"%V\" in %s:%ui",
+                          &us->host, lcf->file, lcf->line);
+            return NGX_ERROR;
+        }
+
+        lcf->hinted = 1;
+        lcf->rules.sticky = true;
     }
 
 #if (NGX_HTTP_UPSTREAM_ZONE)
@@ -402,6 +407,22 @@ ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
 
         if (!keepalive->set) {
             keepalive->max = NGX_HTTP_LB_KEEPALIVE;
+        }
+
+        /* nginx's "sticky" goes with nginx's "keepalive" around it */
+
+        if (lcf->hinted && keepalive->set && keepalive->max) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"sticky\" cannot be used together with "
+                          "\"lb_keepalive\" in upstream \"%V\", use "
+                          "\"keepalive\" in %s:%ui",
+                          &lcf->upstream->host, lcf->file, lcf->line);
+            return NGX_CONF_ERROR;
+        }
+
+        if (lcf->hinted) {
+            keepalive->max = 0;
+            continue;
         }
 
         wrapped = (lcf->upstream->peer.init != ngx_http_lb_init_peer);

@@ -61,6 +61,21 @@
 #endif
 
 /*
+ * The id of a server that a request is to go to, which "sticky" gives, and of
+ * the one that it went to, which it is told; both exist since 1.29.6.
+ */
+
+#if (nginx_version >= 1029006 && NGX_HTTP_UPSTREAM_SID)
+#define NGX_GW_PEER_SIDS            1
+#define ngx_gw_peer_hint(pc)        ((pc)->hint)
+#define ngx_gw_peer_set_sid(pc, s)  ((pc)->sid = (s))
+#else
+#define NGX_GW_PEER_SIDS            0
+#define ngx_gw_peer_hint(pc)        ((ngx_str_t *) NULL)
+#define ngx_gw_peer_set_sid(pc, s)  ((void) (s))
+#endif
+
+/*
  * Since 1.29.7 nginx puts its own cache of idle connections around every
  * upstream, once all of them have been set up, asked for or not.  So while
  * one is set up, only "sticky", which is as new, can be around it.

@@ -147,6 +147,7 @@ struct ngx_http_lb_srv_conf_s {
     ngx_http_complex_value_t     *key;        /* of hash; NULL: no hash */
     uint32_t                      bound;      /* of hash, per cent; 0: none */
     unsigned                      ip_hash:1;
+    unsigned                      hinted:1;   /* nginx's "sticky" is there */
     unsigned                      ketama:1;
     unsigned                      last_byte:1;   /* least_time: to the end */
     unsigned                      inflight:1;    /* least_time: see ages */

@@ -100,9 +100,6 @@ refused($upstream,
     'lb_resolve a;' => '"lb_resolve" without "lb" in upstream "u"');
 
 refused($upstream,
-    'lb round_robin; sticky cookie c;'
-        => '"sticky" cannot be used together with "lb" in upstream "u", use '
-           . '"lb_sticky"',
     'sticky cookie c; lb round_robin;'
         => '"lb" cannot follow another balancing method')
     if version() ge v1.29.7;

@@ -7,9 +7,11 @@
 
 #include "src/lb/request/ngx_http_lb_peer.h"
 
+#include "src/common/ngx_gw_compat.h"
 #include "src/core/balance/lb_gate.h"
 #include "src/core/balance/lb_hash.h"
 #include "src/core/balance/lb_pick.h"
+#include "src/core/balance/lb_sid.h"
 #include "src/lb/request/ngx_http_lb_ctx.h"
 #include "src/lb/request/ngx_http_lb_keepalive.h"
 #include "src/lb/request/ngx_http_lb_proxy_status.h"
@@ -26,6 +28,10 @@
 
 
 static ngx_int_t ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data);
+static void ngx_http_lb_hint(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
+static ngx_int_t ngx_http_lb_hinted(ngx_http_lb_ctx_t *ctx,
+    ngx_peer_connection_t *pc);
 static uint32_t ngx_http_lb_pick(ngx_http_lb_ctx_t *ctx);
 static void ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
@@ -124,6 +130,10 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
         ctx->ask.ring = lcf->ring;
     }
 
+    if (lcf->hinted) {
+        ngx_http_lb_hint(ctx, pc);
+    }
+
     index = ngx_http_lb_pick(ctx);
 
     if (index == LB_NONE) {
@@ -148,7 +158,8 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
     }
 
     if (ngx_http_lb_hold(ctx, pc, index) != NGX_OK
-        || (lcf->sticky && ngx_http_lb_sticky_picked(ctx) != NGX_OK))
+        || (lcf->sticky && ngx_http_lb_sticky_picked(ctx) != NGX_OK)
+        || (lcf->hinted && ngx_http_lb_hinted(ctx, pc) != NGX_OK))
     {
         return NGX_ERROR;
     }
@@ -185,6 +196,45 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
     /* NGX_DONE: there is no need to connect */
 
     return ngx_http_lb_keepalive_get(ctx, pc) == NGX_OK ? NGX_DONE : NGX_OK;
+}
+
+
+/* the server that nginx's "sticky" asks for */
+
+static void
+ngx_http_lb_hint(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    ngx_str_t  *hint;
+
+    hint = ngx_gw_peer_hint(pc);
+
+    ctx->sid = (hint && hint->len && hint->len <= LB_SID_MAX)
+               ? lb_sid_hash(hint->data, hint->len) : 0;
+}
+
+
+/* and the one that it got; the slot is held, and stays the server's */
+
+static ngx_int_t
+ngx_http_lb_hinted(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
+{
+    ngx_str_t      *sid;
+    lb_identity_t  *identity;
+
+    identity = lb_roster_identity(ctx->conf->roster, ctx->index);
+
+    sid = ngx_palloc(ctx->request->pool, sizeof(ngx_str_t) + LB_SID_MAX);
+    if (sid == NULL) {
+        return NGX_ERROR;
+    }
+
+    sid->len = ngx_min(identity->sid_length, LB_SID_MAX);
+    sid->data = (u_char *) (sid + 1);
+    ngx_memcpy(sid->data, identity->sid, sid->len);
+
+    ngx_gw_peer_set_sid(pc, sid->len ? sid : NULL);
+
+    return NGX_OK;
 }
 
 
