@@ -194,6 +194,7 @@ if ($slow == 0) {
     my $port = greeter(sub {
         my ($c, $name, @arg) = @_;
         sleep(0.4);
+        return "\$-1\r\n" if $name eq 'GET' || $name eq 'SET';
         return "*8\r\n" . "\$3\r\n0-0\r\n" x 2 . ":0\r\n\$1\r\nx\r\n"
                . "\$13\r\n1700000000000\r\n\$1\r\n7\r\n*0\r\n:0\r\n";
     });

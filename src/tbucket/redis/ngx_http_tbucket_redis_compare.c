@@ -45,12 +45,14 @@ ngx_http_tbucket_redis_compare(ngx_http_tbucket_rzone_t *rz)
         ngx_http_tbucket_redis_walk(rz);
     }
 
-    if (rz == rz->first && ngx_http_tbucket_redis_due(rz, &rz->pages)) {
+    if (rz == rz->first && rz->following
+        && ngx_http_tbucket_redis_due(rz, &rz->pages))
+    {
         rz->pages.done = 1;
         rz->replan = 1;
     }
 
-    if (rz->replan) {
+    if (rz->replan && rz->following) {
         ngx_http_tbucket_redis_plans(rz);
     }
 }
