@@ -255,7 +255,7 @@ ngx_gw_api_args(ngx_http_request_t *r, const char *const *names,
             }
         }
 
-        if (names[i] == NULL || (seen & (1u << i))) {
+        if (names[i] == NULL || equal == NULL || (seen & (1u << i))) {
             return NGX_DECLINED;
         }
 

@@ -76,7 +76,8 @@ ngx_int_t ngx_gw_api_path(ngx_http_request_t *r, ngx_str_t *rest);
 
 /*
  * Whether the request has only arguments of these names, which end with NULL,
- * each once: NGX_OK, or NGX_DECLINED and the name of the first other one.
+ * each once and with "=": NGX_OK, or NGX_DECLINED and the name of the first
+ * other one.
  */
 
 ngx_int_t ngx_gw_api_args(ngx_http_request_t *r, const char *const *names,

@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 304;
+plan tests => 310;
 
 no_long_string();
 log_level('info');
@@ -677,19 +677,21 @@ qr/\[emerg\] .*"tbucket_api" directive has duplicate "write" parameter in .*:\d+
 
 
 
-=== TEST 49: arguments that are not known, or given twice, and hashes
+=== TEST 49: arguments that are not known, given twice, or have no value
 --- request eval
 ["GET /clients?page=1", "GET /clients?limit=1&limit=2", "GET /clients/a?limit=1",
  "PUT /clients/a?force\n{}", "POST /clients?limit=1\n$::user1",
  "GET /clients?client_id=a&hash=1", "GET /clients?hash=12",
  "GET /clients?hash=0000000000000000", "GET /clients?hash=ffffffffffffffff",
- "GET /clients?&limit=1&"]
+ "GET /clients?&limit=1&", "GET /clients?limit", "GET /clients?client_id&",
+ "GET /clients?hash"]
 --- error_code eval
-[400, 400, 400, 400, 400, 400, 400, 404, 404, 200]
+[400, 400, 400, 400, 400, 400, 400, 404, 404, 200, 400, 400, 400]
 --- response_body_like eval
-['argument \\\\"page\\\\" is unknown here, or given twice',
+['argument \\\\"page\\\\" is unknown here, given twice, or without',
  'argument \\\\"limit\\\\"', 'argument \\\\"limit\\\\"',
  'argument \\\\"force\\\\"', 'argument \\\\"limit\\\\"',
  'argument \\\\"hash\\\\"',
  'hash is \\\\"12\\\\", must be 16 hexadecimal digits',
- ('no registered client has the hash') x 2, '"clients":\[\]']
+ ('no registered client has the hash') x 2, '"clients":\[\]',
+ map { 'argument \\\\"' . $_ . '\\\\"' } qw(limit client_id hash)]

@@ -283,10 +283,15 @@ ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    if (rc != NGX_OK && atomic_load(&where->lcf->roster->superseded)) {
+    /* of an old zone; the new one may have it by now */
+
+    if (rc != NGX_OK
+        && (r->method & (NGX_HTTP_PATCH|NGX_HTTP_DELETE))
+        && atomic_load(&where->lcf->roster->superseded))
+    {
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "upstream \"%V\" is being replaced by a "
-                                 "reload, and this is the old one: try again",
+                                 "reload, nothing was changed: try again",
                                  &where->name);
     }
 

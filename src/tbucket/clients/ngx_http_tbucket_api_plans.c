@@ -87,7 +87,8 @@ ngx_http_tbucket_plans_api(ngx_http_request_t *r,
     }
 
     return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
-                             "argument \"%V\" is unknown here, or given twice",
+                             "argument \"%V\" is unknown here, given twice, "
+                             "or without a value",
                              &arg);
 }
 
