@@ -296,7 +296,6 @@ ngx_http_tbucket_bind_limit(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
 static ngx_int_t
 ngx_http_tbucket_bind_costs(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
 {
-    uint64_t                  utok;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = limit->zone;
@@ -345,7 +344,8 @@ ngx_http_tbucket_bind_costs(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
 
     if (limit->settle != NULL && limit->settle->lengths == NULL
         && ngx_http_tbucket_bind_tokens(cf, limit, "settle",
-                                        &limit->settle->value, &utok)
+                                        &limit->settle->value,
+                                        &limit->settled)
            != NGX_OK)
     {
         return NGX_ERROR;

@@ -17,6 +17,8 @@
 static void ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx);
 static void ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c);
+static ngx_int_t ngx_http_tbucket_true_cost(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, uint64_t *utok);
 static uint64_t ngx_http_tbucket_charge_more(ngx_http_tbucket_charge_t *c,
     uint64_t utok);
 static void ngx_http_tbucket_give_tokens(ngx_http_tbucket_charge_t *c,
@@ -83,21 +85,12 @@ ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c)
 {
     uint64_t                      utok;
-    ngx_str_t                     value;
-    tb_text_status_t              status;
     ngx_http_tbucket_counters_t  *counters;
 
     if (c->limit->settle == NULL || c->verdict != TB_PASS
         || c->standing != NGX_HTTP_TBUCKET_LIMITED
-        || ngx_http_complex_value(r, c->limit->settle, &value) != NGX_OK)
+        || ngx_http_tbucket_true_cost(r, c->limit, &utok) != NGX_OK)
     {
-        return;
-    }
-
-    status = tb_text_cost((char *) value.data, value.len,
-                          c->zone->unit, &utok);
-
-    if (status != TB_TEXT_OK && status != TB_TEXT_LARGE) {
         return;
     }
 
@@ -113,6 +106,32 @@ ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
 
     atomic_fetch_add_explicit(&counters->settled, 1, memory_order_relaxed);
+}
+
+
+/* NGX_DECLINED if it is not known. */
+
+static ngx_int_t
+ngx_http_tbucket_true_cost(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, uint64_t *utok)
+{
+    ngx_str_t         value;
+    tb_text_status_t  status;
+
+    if (limit->settle->lengths == NULL) {
+        *utok = limit->settled;
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, limit->settle, &value) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    status = tb_text_cost((char *) value.data, value.len, limit->zone->unit,
+                          utok);
+
+    return (status == TB_TEXT_OK || status == TB_TEXT_LARGE) ? NGX_OK
+                                                             : NGX_DECLINED;
 }
 
 
