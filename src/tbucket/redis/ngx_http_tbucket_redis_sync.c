@@ -330,16 +330,18 @@ ngx_http_tbucket_redis_entries(ngx_http_tbucket_rzone_t *rz,
         return NGX_ERROR;
     }
 
-    if (rz->replan) {
-        ngx_http_tbucket_redis_plans(rz);
-    }
-
     if (ngx_gw_redis_query(rz->stream, ngx_http_tbucket_redis_on_changes,
                            &rz->reading, NGX_HTTP_TBUCKET_REDIS_MOST(args->n),
                            args->n, args->value, args->len)
         != NGX_OK)
     {
         ngx_http_tbucket_redis_lost(rz);
+    }
+
+    /* not before: it is put together in the same place */
+
+    if (rz->replan) {
+        ngx_http_tbucket_redis_plans(rz);
     }
 
     return NGX_OK;
