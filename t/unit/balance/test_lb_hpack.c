@@ -190,10 +190,10 @@ what_is_no_block_is_refused(void **state)
         "0001",                      /* a text without its end */
         "00016105",
         "40ff",
-        "00818c",                    /* no symbol */
-        "0081fe",
-        "0082ffff",                  /* more than a byte of ones */
-        "0084ffffffff",              /* the symbol that ends a text */
+        "00818c00",                  /* filled up with zeros */
+        "0081fe00",
+        "0082ffff00",                /* more than a byte of ones */
+        "0084ffffffff00",            /* the symbol that ends a text */
         "7e0161"                     /* a name that is not there */
     };
 
