@@ -1,7 +1,7 @@
 -- Clients, or plans, as of the stream's last entry.
 --
--- KEYS: clients (or plans), changes, epoch.  ARGV: "scan", cursor and count; or "get"
--- and ids.
+-- KEYS: clients (or plans), changes, epoch.  ARGV: "scan", cursor and count;
+-- or "get" and ids.
 --
 -- Returns the last and the first entry of the stream and its length, the
 -- epoch, Redis' time in ms, the next cursor, ids and values in turn, and how

@@ -1,9 +1,10 @@
--- Gives clients, or plans, back to a Redis that lost them; what is there already, stays.
+-- Gives clients, or plans, back to a Redis that lost them; what is there
+-- already, stays.
 -- An epoch that has lost its meaning goes first, so that nothing is written
 -- to what is not whole.
 --
--- KEYS: clients (or plans), epoch, guard.  ARGV: token of the caller, epoch as it was
--- seen, epoch to end with or none, ids and values in turn.
+-- KEYS: clients (or plans), epoch, guard.  ARGV: token of the caller, epoch as
+-- it was seen, epoch to end with or none, ids and values in turn.
 --
 -- Returns OK, DONE if the epoch is another one by now, or BUSY if another
 -- node is at it.

@@ -262,7 +262,8 @@ subtest 'one bucket for three nodes' => sub {
     is(admitted($g[2], 'b', 3), 3, 'others have buckets of their own');
 
     my ($key) = grep { /:bucket:/ } @{ $r->command('KEYS', '*') };
-    like($key, qr/^tbucket:\{g\}:bucket:[0-9a-f]{32}$/, 'the key of one');
+    like($key, qr/^tbucket:\{g(?:\.\d)?\}:bucket:[0-9a-f]{32}$/,
+         'the key of one');
     cmp_ok($r->command('PTTL', $key), '>', 0, 'which expires');
     cmp_ok(figure($g[0], 'lease_granted_total'), '>', 0, 'leases are counted');
 };
@@ -440,7 +441,7 @@ subtest 'calls to Redis do not grow with requests' => sub {
         my $codes = load($g, $uri, requests => $n, timeout => 60,
                          connections => $connections)->{codes};
         my $calls = figure($g, 'lease_calls_total') - $before;
-        my $ticks = (time() - $begin) / 0.005;
+        my $ticks = (time() - $begin) / 0.005 * ($ENV{TEST_SHARDS} // 1);
 
         is($codes->{404} + ($codes->{429} // 0), $n, "$n requests");
         cmp_ok($calls, '<=', $ticks + 5, 'cause a call a tick, at most');
@@ -734,6 +735,7 @@ subtest 'a node that joins another waits until that one knows of it' => sub {
 
 
 subtest 'made-up keys make no tokens without Redis' => sub {
+    plan skip_all => 'a small zone has no room for shards' if $ENV{TEST_SHARDS};
     my $r = redis();
     my ($g) = nodes(1, redis => $r, zone => 'rate=1r/h capacity=3',
                     size => '64k', workers => 1, key => '$arg_k$each',

@@ -286,6 +286,23 @@ subtest 'an array is tried before it is done' => sub {
 };
 
 
+subtest 'what was used without Redis stays used' => sub {
+    my $r = redis();
+    $r->kill;
+    my $g = start($r, shards => 8, zone => 'rate=10r/d capacity=20 '
+                                           . 'scope=global');
+    my @keys = map { "k$_" } 1 .. 8;
+    is_deeply([map { admitted($g, $_, 12) } @keys], [(12) x 8],
+              'a node that is alone uses all of the limit');
+    $r->start_again;
+    ok(wait_for(sub { store_up($g) eq '1' }), 'Redis comes');
+    is(scalar(grep { $_ > 8 || $_ < 7 } map { admitted($g, $_, 30) } @keys), 0,
+       'with no more than the rest');
+    is(admitted($g, 'other', 30), 20, 'and all for others');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+
 subtest 'scope=global' => sub {
     my $r = redis();
     my @g = map { start($r, shards => 8, store => "node=$_",

@@ -256,10 +256,13 @@ ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
             /* void */
         }
 
-        /* they join, again or for the first time, by another id */
+        /* they join by another id, or for the first time */
 
-        if (i > 0) {
+        if (i > 0 && atomic_load(&g[i].node.contact) != 0) {
             atomic_store(&g[i].unknown, 1);
+
+        } else if (i > 0) {
+            ngx_http_tbucket_global_reset(&a[i]);
         }
     }
 

@@ -261,7 +261,7 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     l->shard = shard;
     l->alone = 0;
 
-    if (ngx_current_msec < atomic_load(&g->caution)) {
+    if (ngx_current_msec < atomic_load(&zone->shared->global->caution)) {
         l->lease.full = tb_recall_full(g->recall, g->nrecall, h);
     }
 
@@ -572,6 +572,9 @@ ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
 
     tb_recall_note(g->recall, g->nrecall, &h, full);
 
+    /* the shard that it will be in may be another one */
+
+    g = zone->shared->global;
     caution = atomic_load(&g->caution);
 
     if (careful && full > caution) {

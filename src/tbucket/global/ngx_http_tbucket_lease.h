@@ -84,8 +84,9 @@ struct ngx_http_tbucket_global_s {
     _Atomic uint32_t              refused;
     _Atomic uint64_t              turn;
 
-    /* of buckets without a lease, see tb_recall.h, of all shards; and the ms until when it
-       knows more of some of them than Redis; by anybody */
+    /* of buckets without a lease, see tb_recall.h, of all shards; and, of the
+       first one for all, the ms until when it knows more of some of them than
+       Redis; by anybody */
     _Atomic uint32_t             *recall;
     uint32_t                      nrecall;
     _Atomic uint64_t              caution;
@@ -175,8 +176,8 @@ ngx_uint_t ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
                   (uint32_t) ((l) - (zone)->shared->global->leases))
 
 /*
- * Whether a shard's words refill by our share now, which it is (ppm; TB_LEASE_ALL: no
- * other node is known of), and since when.
+ * Whether a shard's words refill by our share now, which it is (ppm;
+ * TB_LEASE_ALL: no other node is known of), and since when.
  */
 
 ngx_uint_t ngx_http_tbucket_lease_alone(ngx_http_tbucket_zone_t *zone,
@@ -219,8 +220,8 @@ ngx_uint_t ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
 void ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone);
 
 /*
- * Frees up to n leases of a shard, and remembers what their buckets had; whether none
- * is left.
+ * Frees up to n leases of a shard, and remembers what their buckets had;
+ * whether none is left.
  */
 
 ngx_uint_t ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone,

@@ -1,8 +1,8 @@
 
 /*
  * What the processes of one nginx share about how a shard of a zone and its
- * keys in Redis compare.  In the zone's shared memory, so that a reload keeps it and a
- * new zone begins with none of it.
+ * keys in Redis compare.  In the zone's shared memory, so that a reload keeps
+ * it and a new zone begins with none of it.
  */
 
 

@@ -2,8 +2,8 @@
 /*
  * The states of buckets that are not full: gathered in slices every interval,
  * dealt to the shards, and sent in pages to a key of their own, which then
- * takes the place of the last ones.  Times are Redis', so that a clock that is set at boot does not
- * matter.
+ * takes the place of the last ones.  Times are Redis', so that a clock that is
+ * set at boot does not matter.
  */
 
 
