@@ -35,12 +35,15 @@ my $g = gateway(<<'END');
              location / { return 404; }
              location /seen { tbucket zone=z; try_files /none =204; }
              location /upstreams { lb_api write=on; }
-             location /clients { tbucket_api zone=z write=on; } }
+             location /clients { tbucket_api zone=z write=on; }
+             location /plans { tbucket_api zone=z plans write=on; } }
     server { listen 127.0.0.1:%%PORT_readonly%%;
              location /upstreams { lb_api; }
-             location /clients { tbucket_api zone=z; } }
+             location /clients { tbucket_api zone=z; }
+             location /plans { tbucket_api zone=z plans; } }
     server { listen 127.0.0.1:%%PORT_full%%;
-             location /clients { tbucket_api zone=full write=on; } }
+             location /clients { tbucket_api zone=full write=on; }
+             location /plans { tbucket_api zone=full plans write=on; } }
 END
 
 my $n = 0;
@@ -52,6 +55,11 @@ my $limits = '{"capacity":5,"rate_per_sec":0.5}';
 # Until there is no room for another one.
 
 1 while request($g->port('full'), 'PUT', '/clients/c' . $n++,
+                headers => { 'Content-Type' => 'application/json' },
+                body => $limits)->{code} == 201;
+
+
+1 while request($g->port('full'), 'PUT', '/plans/p' . $n++,
                 headers => { 'Content-Type' => 'application/json' },
                 body => $limits)->{code} == 201;
 
@@ -81,6 +89,31 @@ my @asked = (
     ['get /clients', 200, '/clients?top=rejected'],
     ['get /clients', 200, '/clients?top=requests&limit=1000'],
     ['get /clients', 400, '/clients?top=both'],
+    ['put /plans/{plan}', 201, '/plans/gold', $limits],
+    ['put /plans/{plan}', 200, '/plans/gold', $limits],
+    ['put /plans/{plan}', 400, '/plans/gold', '{}'],
+    ['put /plans/{plan}', 405, '/plans/gold', $limits, 'readonly'],
+    ['put /plans/{plan}', 415, '/plans/gold', $limits, '', 'text/html'],
+    ['put /plans/{plan}', 503, '/plans/gold', $limits, 'full'],
+    ['patch /plans/{plan}', 200, '/plans/gold', '{"capacity":6}'],
+    ['patch /plans/{plan}', 400, '/plans/gold', '{"capacity":0}'],
+    ['patch /plans/{plan}', 404, '/plans/none', '{"capacity":6}'],
+    ['patch /plans/{plan}', 405, '/plans/gold', '{}', 'readonly'],
+    ['patch /plans/{plan}', 415, '/plans/gold', '{}', '', 'a/b'],
+    ['get /plans', 200, '/plans'],
+    ['get /plans', 400, '/plans?limit=0'],
+    ['get /plans/{plan}', 200, '/plans/gold'],
+    ['get /plans/{plan}', 400, '/plans/a%20b'],
+    ['get /plans/{plan}', 404, '/plans/none'],
+    ['put /clients/{client_id}', 201, '/clients/planned',
+     '{"plan":"gold","blocked":true}'],
+    ['get /clients/{client_id}', 200, '/clients/planned'],
+    ['delete /plans/{plan}', 409, '/plans/gold'],
+    ['delete /clients/{client_id}', 204, '/clients/planned'],
+    ['delete /plans/{plan}', 400, '/plans/a%20b'],
+    ['delete /plans/{plan}', 405, '/plans/gold', undef, 'readonly'],
+    ['delete /plans/{plan}', 204, '/plans/gold'],
+    ['delete /plans/{plan}', 404, '/plans/gold'],
     ['post /clients', 201, '/clients', $client->('user1')],
     ['post /clients', 409, '/clients', $client->('user1')],
     ['post /clients', 400, '/clients', '{}'],
