@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 
 
 # One gateway of several; %o: zone, key, redis (or a URL), more (of http),
-# workers, env, store (parameters), size.
+# place (of the server), workers, env, store (parameters), size.
 
 sub node
 {
@@ -30,6 +30,7 @@ sub node
     my $more = $o{more} // '';
     my $store = $o{store} // '';
     my $size = $o{size} // '2m';
+    my $place = $o{place} // '';
 
     $store .= " shards=$ENV{TEST_SHARDS}" if $ENV{TEST_SHARDS};
 
@@ -49,6 +50,7 @@ sub node
             location /free { tbucket zone=g cost=0; tbucket zone=local; }
             location /clients { tbucket_api zone=g write=on; }
             location /metrics { tbucket_metrics; }
+            $place
         }
 END
 
@@ -289,6 +291,30 @@ subtest 'a strict limit in every mix' => sub {
         is_strict(hammer(\@g, $mix, $seconds, $mix), $capacity, $rate, 0.6,
                   $mix);
     }
+};
+
+
+subtest 'a member of a plan is limited as the plan says' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, zone => 'rate=1r/h capacity=5',
+                  place => 'location /plans { tbucket_api zone=g plans '
+                           . 'write=on; }');
+
+    is(api($g[0], 'PUT', '/plans/gold',
+           { capacity => 20, rate_per_sec => 0.001 })->{code}, 201, 'a plan');
+    is(api($g[0], 'PUT', '/clients/m', { plan => 'gold' })->{code}, 201,
+       'its member');
+    ok(wait_for(sub { !grep { get($_, '/clients/m')->{body} !~ /"capacity":20/ }
+                      @g }), 'known to all');
+
+    my $n = 0;
+    for (1 .. 20) { $n += admitted($_, 'm', 4) for @g; sleep 0.05 }
+
+    cmp_ok($n, '<=', 20, 'not more than the plan has');
+    cmp_ok($n, '>=', 18, 'nearly all of it');
+    is(get($_, '/none', headers => { key('m') })->{code}, 429,
+       'then all refuse') for @g;
+    unlike($_->log, qr/exited on signal/, 'no worker dies') for @g;
 };
 
 

@@ -682,7 +682,7 @@ ngx_http_tbucket_take_one(ngx_http_request_t *r,
 static ngx_uint_t
 ngx_http_tbucket_stands_apart(ngx_http_tbucket_charge_t *c)
 {
-    tb_limits_t  own;
+    tb_limits_t  limits, own;
     tb_table_t  *table;
 
     table = c->zone->shared->table;
@@ -692,8 +692,17 @@ ngx_http_tbucket_stands_apart(ngx_http_tbucket_charge_t *c)
         return 0;
     }
 
+    limits = tb_table_limits(table, own, c->zone->limits);
+
+    if (!tb_limits_are_blocked(limits) && !tb_limits_are_unlimited(limits)) {
+
+        /* the result of a take that was tried already stays */
+
+        return 0;
+    }
+
     c->result.slot = NULL;
-    c->result.limits = tb_table_limits(table, own, c->zone->limits);
+    c->result.limits = limits;
     c->result.left = 0;
     c->result.word = 0;
 
