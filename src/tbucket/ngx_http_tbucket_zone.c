@@ -35,6 +35,7 @@ typedef struct {
 
 
 static void ngx_http_tbucket_supersede(ngx_http_tbucket_zone_t *old);
+static ngx_int_t ngx_http_tbucket_lay_out(ngx_http_tbucket_zone_t *zone);
 static ngx_int_t ngx_http_tbucket_create_top(ngx_http_tbucket_zone_t *zone);
 static size_t ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool,
     size_t beside);
@@ -54,8 +55,7 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_tbucket_zone_t  *old = data;
 
-    void                       *mem;
-    size_t                      beside, len, size;
+    size_t                      len;
     ngx_slab_pool_t            *shpool;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_shared_t  *shared;
@@ -100,6 +100,34 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     zone->shared = shared;
 
+    if (ngx_http_tbucket_lay_out(zone) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "zone \"%V\" of %uz bytes is too small for "
+                      "\"shards=%ui\" of \"tbucket_store\" in %s:%ui",
+                      &zone->name, shm_zone->shm.size, zone->shards,
+                      zone->file, zone->line);
+        return NGX_ERROR;
+    }
+
+    shpool->data = shared;
+
+    return NGX_OK;
+}
+
+
+/* Where everything is in a new zone; NGX_ERROR: there is not enough room. */
+
+static ngx_int_t
+ngx_http_tbucket_lay_out(ngx_http_tbucket_zone_t *zone)
+{
+    void                       *mem;
+    size_t                      beside, size;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_tbucket_shared_t  *shared;
+
+    shpool = zone->shpool;
+    shared = zone->shared;
+
     if (ngx_http_tbucket_store_create_zone(zone) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -114,7 +142,9 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     size = ngx_http_tbucket_table_size(shpool, beside);
 
-    if (ngx_http_tbucket_plans_create(zone) != NGX_OK) {
+    if (ngx_http_tbucket_plans_create(zone) != NGX_OK
+        || size == 0 || shpool->pfree < 2)
+    {
         return NGX_ERROR;
     }
 
@@ -165,13 +195,8 @@ ngx_http_tbucket_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 #endif
 
     shared->registry = tb_registry_create(mem, size);
-    if (shared->registry == NULL) {
-        return NGX_ERROR;
-    }
 
-    shpool->data = shared;
-
-    return NGX_OK;
+    return shared->registry ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -154,6 +154,15 @@ refused('tbucket_zone all zone=z:1m rate=1r/s; tbucket_store %s;',
     'sqlite:store.db shards=2' => 'invalid parameter "shards=2"',
 );
 
+refused('tbucket_store redis://h shards=256; %s',
+    'tbucket_zone all zone=z:1m rate=1r/s;'
+        => 'zone "z" of 1048576 bytes is too small for "shards=256" of '
+           . '"tbucket_store"',
+    'tbucket_zone all zone=z:2m rate=1r/s scope=global;'
+        => 'zone "z" of 2097152 bytes is too small for "shards=256" of '
+           . '"tbucket_store"',
+);
+
 refused('tbucket_zone all zone=z:%s inflight=1;',
     '32k' => 'zone "z" is too small, the minimum for "inflight" is 65536 bytes',
 );
