@@ -8,7 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Clients qw(api);
 use Gateway;
-use JSON::PP ();
+use JSON::PP;
 use Test::More;
 
 my $b = backend(name => 'b');
@@ -72,6 +72,30 @@ for my $zone (qw(rate quota flight)) {
     api($g, 'PATCH', "$api/own", { unlimited => JSON::PP::false });
     like(get($g, "/$zone?key=own")->{headers}{ratelimit},
          qr/^"$zone";r=[1-4]/, "$zone: what it used meanwhile is not charged");
+}
+
+# who was blocked or unlimited before anything else was known of him
+
+my %full = (rate => 2, quota => 2, flight => 2);
+
+for my $zone (qw(rate quota flight)) {
+    for my $what (qw(blocked unlimited)) {
+        my $client = "/clients/$zone/$what";
+
+        my $r = api($g, 'PUT', $client, { $what => JSON::PP::true });
+        is($r->{code}, 201, "$zone: a new client is $what");
+        is(decode_json($r->{body})->{tokens}, $full{$zone}, 'its bucket is full');
+
+        $r = api($g, 'PATCH', $client, { $what => JSON::PP::false });
+        is(decode_json($r->{body})->{tokens}, $full{$zone}, 'and still is when it is not');
+        like(get($g, "/$zone?key=$what")->{headers}{ratelimit},
+             qr/^"$zone";r=1/, "it has the zone's limit");
+
+        api($g, 'PUT', $client, { $what => JSON::PP::true });
+        is(api($g, 'DELETE', $client)->{code}, 204, 'removed');
+        isnt(get($g, "/$zone?key=$what")->{code}, 429,
+             "it has what is left of the zone's limit");
+    }
 }
 
 # used, of requests in flight
