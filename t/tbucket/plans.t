@@ -83,7 +83,7 @@ subtest 'the resource' => sub {
     my $r = api($g, 'PUT', '/plans/gold', plan(100, 10));
     is($r->{code}, 201, 'a plan is made');
     is($r->{headers}{location}, '/plans/gold', 'it says where it is');
-    is($r->{body}, qq({"plan":"gold","capacity":100,"rate_per_sec":10}),
+    is($r->{body}, qq({"plan":"gold","capacity":100,"rate_per_sec":10}\n),
        'and what it is');
     is(api($g, 'PUT', '/plans/gold', $r->{json})->{code}, 200,
        'what was shown is taken back');
@@ -284,7 +284,7 @@ subtest 'quotas and places' => sub {
     my $g = gateway(config(limit => 'quota=4/month'));
 
     my $r = api($g, 'PUT', '/plans/gold', { quota => 6 });
-    is($r->{body}, qq({"plan":"gold","quota":6}), 'a plan of quotas');
+    is($r->{body}, qq({"plan":"gold","quota":6}\n), 'a plan of quotas');
     api($g, 'PUT', '/clients/a', { plan => 'gold' });
     api($g, 'PUT', '/clients/b', { quota => 5 });
     is(admitted($g, 'a', 10), 6, 'limits its clients');
