@@ -142,6 +142,7 @@ subtest 'every variable is documented' => sub {
 subtest 'every metric is documented' => sub {
     my $g = gateway(<<'END');
         tbucket_zone $arg_key zone=z:1m rate=1r/h scope=global;
+        tbucket_zone $arg_key zone=open:1m inflight=1;
         tbucket_store redis://127.0.0.1:9;
         upstream u { lb random; server 127.0.0.1:9;
                      lb_health_check interval=1h; }

@@ -58,7 +58,7 @@ sub api
 }
 
 
-sub plan { return { capacity => $_[0], rate_per_sec => $_[1] } }
+sub limits { return { capacity => $_[0], rate_per_sec => $_[1] } }
 
 sub ask
 {
@@ -80,7 +80,7 @@ sub admitted
 subtest 'the resource' => sub {
     my $g = gateway(config(), workers => 2);
 
-    my $r = api($g, 'PUT', '/plans/gold', plan(100, 10));
+    my $r = api($g, 'PUT', '/plans/gold', limits(100, 10));
     is($r->{code}, 201, 'a plan is made');
     is($r->{headers}{location}, '/plans/gold', 'it says where it is');
     is($r->{body}, qq({"plan":"gold","capacity":100,"rate_per_sec":10}\n),
@@ -91,12 +91,12 @@ subtest 'the resource' => sub {
 
     $r = api($g, 'PATCH', '/plans/gold', { rate_per_sec => 0.5 });
     is_deeply([$r->{code}, $r->{json}],
-              [200, { plan => 'gold', %{ plan(100, 0.5) } }],
+              [200, { plan => 'gold', %{ limits(100, 0.5) } }],
               'a part of it is changed');
 
-    is(api($g, 'PUT', '/plans/%22a%5Cb~', plan(1, 1))->{code}, 201,
+    is(api($g, 'PUT', '/plans/%22a%5Cb~', limits(1, 1))->{code}, 201,
        'a name of visible characters');
-    is(api($g, 'PUT', '/plans?plan=..', plan(1, 1))->{code}, 201,
+    is(api($g, 'PUT', '/plans?plan=..', limits(1, 1))->{code}, 201,
        'one that a path would change is an argument');
     is(api($g, 'GET', '/plans?plan=..')->{json}{plan}, '..', 'likewise');
 
@@ -115,21 +115,21 @@ subtest 'the resource' => sub {
 
     for my $case (
         ['GET', '/plans/none', undef, 404, 'there is no plan "none"'],
-        ['PATCH', '/plans/none', plan(1, 1), 404, 'there is no plan "none"'],
+        ['PATCH', '/plans/none', limits(1, 1), 404, 'there is no plan "none"'],
         ['DELETE', '/plans/none', undef, 404, 'there is no plan "none"'],
-        ['PUT', '/plans/a%20b', plan(1, 1), 400, 'plan must be 1 to 64'],
-        ['PUT', '/plans/' . 'x' x 65, plan(1, 1), 400, 'plan must be 1 to 64'],
+        ['PUT', '/plans/a%20b', limits(1, 1), 400, 'plan must be 1 to 64'],
+        ['PUT', '/plans/' . 'x' x 65, limits(1, 1), 400, 'plan must be 1 to 64'],
         ['PUT', '/plans/p', { capacity => 1 }, 400, 'rate_per_sec is missing'],
-        ['PUT', '/plans/p', { %{ plan(1, 1) }, plan => 'q' }, 400,
+        ['PUT', '/plans/p', { %{ limits(1, 1) }, plan => 'q' }, 400,
          'plan is "q", must be that of the URI, "p"'],
-        ['PUT', '/plans/p', { %{ plan(1, 1) }, blocked => JSON::PP::true },
+        ['PUT', '/plans/p', { %{ limits(1, 1) }, blocked => JSON::PP::true },
          400, 'unknown member "blocked"'],
-        ['PUT', '/plans/p', plan(0, 1), 400,
+        ['PUT', '/plans/p', limits(0, 1), 400,
          'capacity is 0, must be an integer from 1 to 1000000'],
         ['PATCH', '/plans/gold', {}, 400, 'nothing to change'],
         ['PUT', '/plans/p', '[]', 400, 'must be a JSON object'],
-        ['POST', '/plans', { plan => 'p', %{ plan(1, 1) } }, 405, ''],
-        ['PUT', '/read/p', plan(1, 1), 405, ''],
+        ['POST', '/plans', { plan => 'p', %{ limits(1, 1) } }, 405, ''],
+        ['PUT', '/read/p', limits(1, 1), 405, ''],
         ['GET', '/plans?limit=0', undef, 400, 'limit is "0"'],
         ['GET', '/plans?page=1', undef, 400, 'argument "page"'],
         ['GET', '/plans/a?plan=b', undef, 400, 'given twice'])
@@ -161,7 +161,7 @@ subtest 'clients of a plan' => sub {
               'of a plan that nobody has: the limits of the zone');
     is(admitted($g, 'a', 10), 3, 'which are in force');
 
-    api($g, 'PUT', '/plans/gold', plan(5, 0.001));
+    api($g, 'PUT', '/plans/gold', limits(5, 0.001));
     is(api($g, 'GET', '/clients/a')->{json}{capacity}, 5, 'then the plan\'s');
 
     api($g, 'PUT', "/clients/b$_", { plan => 'gold' }) for 1 .. 20;
@@ -187,13 +187,13 @@ subtest 'clients of a plan' => sub {
     $r = api($g, 'PATCH', '/clients/b1', { capacity => 2 });
     is($r->{code}, 400, 'no part of the plan is the client\'s own');
     like($r->{json}{message}, qr/rate_per_sec is missing/, 'which it says');
-    is(api($g, 'PATCH', '/clients/b1', plan(2, 0.001))->{json}{plan}, undef,
+    is(api($g, 'PATCH', '/clients/b1', limits(2, 0.001))->{json}{plan}, undef,
        'but all of it may be');
     is(api($g, 'PATCH', '/clients/b1', { plan => 'gold' })->{json}{capacity},
        9, 'and back');
 
     $r = api($g, 'POST', '/clients', { client_id => 'x', plan => 'gold',
-                                       %{ plan(1, 1) } });
+                                       %{ limits(1, 1) } });
     is($r->{code}, 400, 'limits do not go with a plan');
     is(api($g, 'POST', '/clients',
            [map { { client_id => "m$_", plan => 'silver' } } 1 .. 1000])
@@ -215,7 +215,7 @@ subtest 'clients of a plan' => sub {
 subtest 'blocked and unlimited' => sub {
     my $g = gateway(config(), workers => 2);
 
-    my $r = api($g, 'PUT', '/clients/a', { %{ plan(5, 0.001) },
+    my $r = api($g, 'PUT', '/clients/a', { %{ limits(5, 0.001) },
                                            blocked => JSON::PP::true });
     is($r->{json}{blocked}, JSON::PP::true, 'blocked is shown');
     is($r->{json}{capacity}, 5, 'beside limits');
@@ -245,9 +245,9 @@ subtest 'blocked and unlimited' => sub {
 subtest 'the plan of a request' => sub {
     my $g = gateway(config(), workers => 2);
 
-    api($g, 'PUT', '/plans/gold', plan(10, 0.001));
-    api($g, 'PUT', '/plans/iron', plan(1, 0.001));
-    api($g, 'PUT', '/clients/own', plan(2, 0.001));
+    api($g, 'PUT', '/plans/gold', limits(10, 0.001));
+    api($g, 'PUT', '/plans/iron', limits(1, 0.001));
+    api($g, 'PUT', '/clients/own', limits(2, 0.001));
     api($g, 'PUT', '/clients/planned', { plan => 'iron' });
     api($g, 'PUT', '/clients/bare', { blocked => JSON::PP::false });
 
@@ -297,7 +297,7 @@ subtest 'quotas and places' => sub {
     is(api($g, 'PUT', '/clients/a', $r->{body})->{code}, 200, 'and taken back');
     $r = api($g, 'GET', '/clients/b');
     is(api($g, 'PUT', '/clients/b', $r->{body})->{code}, 200, 'both');
-    is(api($g, 'PUT', '/clients/a', plan(1, 1))->{code}, 400,
+    is(api($g, 'PUT', '/clients/a', limits(1, 1))->{code}, 400,
        'other limits are none here');
 
     $g = gateway(config(limit => 'inflight=4'));
@@ -317,13 +317,13 @@ subtest 'quotas and places' => sub {
 subtest 'units' => sub {
     my $g = gateway(config(limit => 'rate=1000r/h capacity=3000 unit=1000'));
 
-    my $r = api($g, 'PUT', '/clients/a', plan(2_000_000, 1000));
+    my $r = api($g, 'PUT', '/clients/a', limits(2_000_000, 1000));
     is_deeply($r->{json}, { client_id => 'a', capacity => 2_000_000,
                             rate_per_sec => 1000, tokens => 2_000_000,
                             registered => JSON::PP::true },
               'single units are read and shown');
     is(api($g, 'PUT', '/clients/a', $r->{body})->{code}, 200, 'taken back');
-    $r = api($g, 'PUT', '/clients/a', plan(1500, 1));
+    $r = api($g, 'PUT', '/clients/a', limits(1500, 1));
     like($r->{json}{message}, qr/capacity is 1500, must be a multiple of 1000/,
          'what is none is refused');
     is(api($g, 'PATCH', '/clients/a', { tokens => 1500.5 })->{json}{tokens},
@@ -332,22 +332,22 @@ subtest 'units' => sub {
 
 subtest 'a thousand plans' => sub {
     my $g = gateway(config());
-    is((grep { api($g, 'PUT', "/plans/p$_", plan(1 + $_, 1))->{code} == 201 }
+    is((grep { api($g, 'PUT', "/plans/p$_", limits(1 + $_, 1))->{code} == 201 }
         1 .. 1000), 1000, 'can be made');
-    my $r = api($g, 'PUT', '/plans/one-more', plan(1, 1));
+    my $r = api($g, 'PUT', '/plans/one-more', limits(1, 1));
     is($r->{code}, 503, 'no more');
     like($r->{json}{message}, qr/no room for more plans/, 'which it says');
     is(scalar @{ api($g, 'GET', '/plans?limit=1000')->{json}{plans} }, 1000,
        'all are listed');
     is(api($g, 'DELETE', '/plans/p17')->{code}, 204, 'one goes');
-    is(api($g, 'PUT', '/plans/one-more', plan(1, 1))->{code}, 201,
+    is(api($g, 'PUT', '/plans/one-more', limits(1, 1))->{code}, 201,
        'and makes room');
     is(api($g, 'GET', '/plans/p18')->{json}{capacity}, 19, 'others stay');
 };
 
 subtest 'workers that are killed' => sub {
     my $g = gateway(config(), workers => 2);
-    api($g, 'PUT', "/plans/p$_", plan(10, 1)) for 0, 1;
+    api($g, 'PUT', "/plans/p$_", limits(10, 1)) for 0, 1;
 
     my $end = time() + 6;
     my $n = 0;
