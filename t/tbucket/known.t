@@ -35,6 +35,11 @@ my $g = gateway(<<'END', workers => 2);
         location /legacy { tbucket zone=guess; tbucket_headers legacy;
                            try_files /none @ok; }
         location @page { return 200 "log in"; }
+        location /cost { tbucket zone=keys; error_page 401 =200 @cost;
+                         try_files /none @ok; }
+        location /charged { tbucket zone=guess; error_page 401 =200 @cost;
+                            try_files /none @ok; }
+        location @cost { return 200 "$tbucket_cost"; }
         location @ok { return 204; }
         location @vars { return 200 "$tbucket_status $tbucket_limit"; }
         location /clients/ { tbucket_api zone=keys write=on; }
@@ -94,6 +99,10 @@ is($r->{body}, '{"type":"about:blank","title":"Client is not registered",'
 ask('/any', $none, 401, 'others who are satisfied do not overrule it');
 is(ask('/page', $none, 401, 'an error page wins')->{body}, 'log in',
    'over the body');
+is(ask('/cost', $none, 200, 'refused as well')->{body}, 0,
+   'nobody is charged without a fallback');
+is(ask('/charged?addr=10.0.0.9', $none, 200, 'and here')->{body}, 1,
+   'with one it is');
 $r = ask('/', { %$none, 'Content-Type' => 'application/grpc' }, 200, 'gRPC');
 is($r->{headers}{'grpc-status'}, 16, 'is told that it is not authenticated');
 is(request($g, 'HEAD', '/', headers => $none)->{body} // '', '',
@@ -131,7 +140,7 @@ is(ask('/dry?addr=10.0.0.5', $none, 200, 'a dry run refuses nobody')->{body},
    'REJECTED_DRY_RUN 3', 'and says what it would do');
 
 my $metrics = get($g, '/metrics')->{body};
-like($metrics, qr/zone="guess",result="rejected"\} 8\n/, 'refusals are counted');
+like($metrics, qr/zone="guess",result="rejected"\} 9\n/, 'refusals are counted');
 like($metrics, qr/zone="guess",result="dry_run"\} 1\n/, 'and dry runs');
 like($metrics, qr/zone="other",result="rejected"\} 0\n/,
      'by those who refused');

@@ -251,12 +251,19 @@ ngx_http_tbucket_known(ngx_http_tbucket_charge_t *c, ngx_int_t rc)
 static void
 ngx_http_tbucket_refuse_unknown(ngx_http_tbucket_charge_t *c)
 {
-    c->verdict = TB_REFUSE;
-    c->wait = NGX_HTTP_TBUCKET_NEVER;
-
     if (c->standing != NGX_HTTP_TBUCKET_UNKNOWN) {
         c->standing = NGX_HTTP_TBUCKET_NOBODY;
     }
+
+    if (c->standing == NGX_HTTP_TBUCKET_NOBODY || c->verdict != TB_PASS) {
+
+        /* nobody has been charged */
+
+        c->cost = 0;
+    }
+
+    c->verdict = TB_REFUSE;
+    c->wait = NGX_HTTP_TBUCKET_NEVER;
 }
 
 
