@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 310;
+plan tests => 334;
 
 no_long_string();
 log_level('info');
@@ -140,6 +140,36 @@ Location: /clients/a%20b
 ['^$',
  '^\{"client_id":"live","capacity":3,"rate_per_sec":0\.000278,"tokens":2'
  . '(?:\.\d+)?,"registered":false\}$']
+
+
+
+=== TEST 7a: the bucket of one who is not registered
+--- config
+    location /clients { tbucket_api zone=z write=on; }
+    location /pass { tbucket zone=z; try_files /none =204; }
+--- request eval
+["GET /pass?key=live",
+ "PATCH /clients/live\n" . '{"tokens":0.5}',
+ "GET /pass?key=live",
+ "PATCH /clients/live\n" . '{"tokens":3.5}',
+ "PATCH /clients/live\n" . '{"blocked":true}',
+ "DELETE /clients/live",
+ ("GET /pass?key=live") x 4,
+ "GET /clients/live",
+ "DELETE /clients/nobody"]
+--- error_code eval
+[204, 200, 429, 400, 404, 204, 204, 204, 204, 429, 200, 404]
+--- response_body_like eval
+['^$',
+ '^\{"client_id":"live","capacity":3,"rate_per_sec":0\.000278,'
+ . '"tokens":0\.5(?:\d+)?,"registered":false\}$',
+ 'Rate limit exceeded',
+ 'tokens is 3\.5, must be a number from 0 to the capacity, here 3"',
+ '"client_id \\\\"live\\\\" is not registered"',
+ ('^$') x 4,
+ 'Rate limit exceeded',
+ '"tokens":0(?:\.\d+)?,"registered":false\}$',
+ '"client_id \\\\"nobody\\\\" is not registered"']
 
 
 

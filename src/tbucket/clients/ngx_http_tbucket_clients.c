@@ -137,6 +137,41 @@ ngx_http_tbucket_given_limits(ngx_http_tbucket_zone_t *zone,
 
 
 ngx_http_tbucket_outcome_e
+ngx_http_tbucket_client_bucket(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    int64_t tokens)
+{
+    uint64_t      now;
+    tb_hash_t     h;
+    tb_table_t   *table;
+    tb_limits_t   dflt;
+    tb_result_t   bucket;
+
+    if (zone->source != NULL || zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        return NGX_HTTP_TBUCKET_MISSING;
+    }
+
+    table = zone->shared->table;
+    h = tb_hash(id->data, id->len, zone->shared->secret);
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (tb_table_read(table, &h, now, dflt, &bucket) != TB_PASS
+        || (bucket.limits & TB_LIMITS_REGISTERED))
+    {
+        return NGX_HTTP_TBUCKET_MISSING;
+    }
+
+    if (tokens != NGX_HTTP_TBUCKET_TOKENS_FULL
+        && tokens > (int64_t) tb_limits_full(bucket.limits))
+    {
+        return NGX_HTTP_TBUCKET_TOKENS_RANGE;
+    }
+
+    return tb_table_set_tokens(table, &h, now, dflt, tokens)
+           ? NGX_HTTP_TBUCKET_UPDATED : NGX_HTTP_TBUCKET_MISSING;
+}
+
+
+ngx_http_tbucket_outcome_e
 ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 {
     uint64_t      full, now;

@@ -15,6 +15,7 @@
 
 
 #define NGX_HTTP_TBUCKET_TOKENS_KEEP  INT64_MIN
+#define NGX_HTTP_TBUCKET_TOKENS_FULL  INT64_MAX
 
 
 typedef enum {
@@ -70,6 +71,15 @@ void ngx_http_tbucket_client_given(ngx_http_tbucket_zone_t *zone,
 
 tb_limits_t ngx_http_tbucket_given_limits(ngx_http_tbucket_zone_t *zone,
     const tb_client_t *given);
+
+/*
+ * The tokens (µtok, TOKENS_FULL: all) of a bucket whose client is not
+ * registered: UPDATED, TOKENS_RANGE: more than it holds, or MISSING: none, or
+ * one of requests in flight, or of scope=global.  Takes no lock.
+ */
+
+ngx_http_tbucket_outcome_e ngx_http_tbucket_client_bucket(
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, int64_t tokens);
 
 /*
  * REMOVED or MISSING; the bucket stays with its tokens, unless it is full

@@ -41,6 +41,7 @@ static ngx_int_t ngx_http_tbucket_write_named(ngx_http_tbucket_write_t *write,
 static ngx_int_t ngx_http_tbucket_write_refuse(
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_outcome_e outcome);
 static void ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write);
+static void ngx_http_tbucket_write_bucket(ngx_http_tbucket_write_t *write);
 static void ngx_http_tbucket_write_apply_plan(
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
 static void ngx_http_tbucket_write_answer(ngx_http_tbucket_write_t *write);
@@ -248,8 +249,15 @@ ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write)
             write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
             break;
 
-        case NGX_HTTP_TBUCKET_WRITE_LATE:
         case NGX_HTTP_TBUCKET_WRITE_ANSWER:
+
+            if (write->outcome == NGX_HTTP_TBUCKET_MISSING && !write->plans) {
+                ngx_http_tbucket_write_bucket(write);
+            }
+
+            /* fall through */
+
+        case NGX_HTTP_TBUCKET_WRITE_LATE:
             ngx_http_tbucket_write_answer(write);
             return;
         }
@@ -702,6 +710,32 @@ ngx_http_tbucket_write_apply_plan(ngx_http_tbucket_write_t *write,
                != NGX_OK)
     {
         ngx_http_tbucket_store_crowded(zone);
+    }
+}
+
+
+/* One who is not registered may have a bucket, which no store is asked of. */
+
+static void
+ngx_http_tbucket_write_bucket(ngx_http_tbucket_write_t *write)
+{
+    ngx_http_tbucket_change_t  *change;
+
+    change = write->changes;
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+
+        if (ngx_http_tbucket_client_bucket(write->zone, &change->id,
+                                           NGX_HTTP_TBUCKET_TOKENS_FULL)
+            == NGX_HTTP_TBUCKET_UPDATED)
+        {
+            write->outcome = NGX_HTTP_TBUCKET_REMOVED;
+        }
+
+    } else if (change->client.members == TB_CLIENT_TOKENS) {
+        write->outcome = ngx_http_tbucket_client_bucket(write->zone,
+                                                       &change->id,
+                                                       change->client.tokens);
     }
 }
 
