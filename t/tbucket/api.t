@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 334;
+plan tests => 369;
 
 no_long_string();
 log_level('info');
@@ -725,3 +725,44 @@ qr/\[emerg\] .*"tbucket_api" directive has duplicate "write" parameter in .*:\d+
  'hash is \\\\"12\\\\", must be 16 hexadecimal digits',
  ('no registered client has the hash') x 2, '"clients":\[\]',
  map { 'argument \\\\"' . $_ . '\\\\"' } qw(limit client_id hash)]
+
+
+
+=== TEST 50: tokens of one who is not registered are set
+--- config
+    location /clients { tbucket_api zone=z write=on; }
+    location /pass { tbucket zone=z; try_files /none =204; }
+--- request eval
+["GET /pass?key=a", "PATCH /clients/a\n" . '{"tokens":1}',
+ "GET /pass?key=a", "GET /pass?key=a",
+ "PATCH /clients/a\n" . '{"tokens":3.5}',
+ "PATCH /clients/a\n" . '{"tokens":3,"capacity":9}',
+ "PATCH /clients/a\n" . '{"capacity":9,"rate_per_sec":1}',
+ "PATCH /clients?client_id=a\n" . '{"tokens":2.5}',
+ "GET /clients?limit=9", "GET /pass?key=a", "GET /clients/a"]
+--- error_code eval
+[204, 200, 204, 429, 400, 404, 404, 200, 200, 204, 200]
+--- response_body_like eval
+['^$',
+ '^\{"client_id":"a","capacity":3,"rate_per_sec":0\.000278,"tokens":1'
+ . '(?:\.0\d+)?,"registered":false\}$',
+ '', '',
+ 'tokens is 3\.5, must be a number from 0 to the capacity, here 3"',
+ 'is not registered', 'is not registered',
+ '"tokens":2\.5(?:0\d+)?,"registered":false\}$',
+ '^\{"clients":\[\],"next":null\}$', '',
+ '"tokens":1\.5(?:0\d+)?,"registered":false\}$']
+
+
+
+=== TEST 51: the bucket of one who is not registered is full again
+--- config
+    location /clients { tbucket_api zone=z write=on; }
+    location /pass { tbucket zone=z; try_files /none =204; }
+--- request eval
+["DELETE /clients/a",
+ (map { "GET /pass?key=a" } 1 .. 4), "DELETE /clients/a",
+ "DELETE /clients/a", "GET /clients/a",
+ (map { "GET /pass?key=a" } 1 .. 4), "GET /pass?key=b"]
+--- error_code eval
+[404, 204, 204, 204, 429, 204, 404, 404, 204, 204, 204, 429, 204]

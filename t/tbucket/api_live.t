@@ -18,10 +18,13 @@ sub config
 {
     my (%o) = @_;
 
-    my $size = $o{size} // '16m';
+    my $size  = $o{size}  // '16m';
+    my $limit = $o{limit} // 'rate=1r/h capacity=3';
+    my $store = $o{store} ? "tbucket_store $o{store};" : '';
 
     return <<"END";
-    tbucket_zone \$http_x_api_key zone=z:$size rate=1r/h capacity=3;
+    $store
+    tbucket_zone \$http_x_api_key zone=z:$size $limit;
     log_format all '\$status \$tbucket_status \$tbucket_zone \$tbucket_client';
     access_log %%DIR%%/logs/all.log all;
     server {
@@ -33,7 +36,12 @@ sub config
             add_header X-Hash \$tbucket_client_hash always;
             try_files /none =204;
         }
+        location /planned {
+            tbucket zone=z plan=\$http_x_plan;
+            try_files /none =204;
+        }
         location /clients { tbucket_api zone=z write=on; }
+        location /plans { tbucket_api zone=z plans write=on; }
     }
 END
 }
@@ -455,6 +463,111 @@ subtest 'a hash in a log leads to its client' => sub {
                        headers => { 'X-API-Key' => 'no' })->{headers}{'x-hash'};
     is(api($g, 'GET', "/clients?hash=$hash")->{code}, 404,
        'that of an unregistered one does not');
+};
+
+
+# Tokens of who is not registered, whatever limits the zone and keeps clients.
+
+sub refilled
+{
+    my ($title, %o) = @_;
+
+    subtest "the bucket of one who is not registered, $title" => sub {
+        my $g = gateway(config(%o), workers => 2);
+        my $admitted = sub {
+            my ($key, $n) = @_;
+            return grep { get($g, '/', headers => { 'X-API-Key' => $key })
+                              ->{code} == 204 } 1 .. $n;
+        };
+        my ($r, $n);
+
+        ok(wait_for(sub { api($g, 'PATCH', '/clients/a', { tokens => 1 })
+                              ->{code} == 404 }),
+           'one without a bucket is not there');
+        is(api($g, 'DELETE', '/clients/a')->{code}, 404, 'nor removed');
+
+        $n = $admitted->('a', 4);
+        is($n, 3, 'a bucket is drained');
+
+        $r = api($g, 'PATCH', '/clients/a', { tokens => 2 });
+        is($r->{code}, 200, 'its tokens are set');
+        is(int($r->{json}{tokens}), 2, 'and shown');
+        ok(!$r->{json}{registered}, 'of one who is not registered');
+        $n = $admitted->('a', 4);
+        is($n, 2, 'that many are admitted');
+
+        is(api($g, 'PATCH', '/clients/a', { tokens => 4 })->{code}, 400,
+           'more than it holds is refused');
+        is(api($g, 'DELETE', '/clients/a')->{code}, 204, 'it is removed');
+        is(api($g, 'GET', '/clients/a')->{code}, 404, 'and not there');
+        $n = $admitted->('a', 4);
+        is($n, 3, 'it is full again, and no more');
+        is_deeply(everybody($g), {}, 'nobody was registered');
+
+        $r = api($g, 'PUT', '/clients/b', { blocked => JSON::PP::false });
+        is($r->{code}, 201, 'a client is registered');
+        $n = $admitted->('b', 4);
+        is($n, 3, 'and has used up its tokens');
+        is(api($g, 'DELETE', '/clients/b')->{code}, 204, 'it is removed');
+        $n = $admitted->('b', 1);
+        is($n, 0, 'and keeps what it has');
+        is(api($g, 'DELETE', '/clients/b')->{code}, 204,
+           'until its bucket is removed as well');
+        $n = $admitted->('b', 4);
+        is($n, 3, 'which is full again then');
+    };
+}
+
+my $redis = redis();
+
+refilled('of a rate');
+refilled('of a quota', limit => 'quota=3/month');
+refilled('with SQLite', store => 'sqlite:%%DIR%%/store/c.db');
+refilled('with Redis', store => $redis->url . ' timeout=5s');
+
+
+subtest 'the bucket of a plan that a request brings along' => sub {
+    my $g = gateway(config(), workers => 2);
+    my $admitted = sub {
+        return scalar grep { get($g, '/planned',
+                                 headers => { 'X-API-Key' => 'a',
+                                              'X-Plan' => 'gold' })
+                                 ->{code} == 204 } 1 .. $_[0];
+    };
+
+    is(api($g, 'PUT', '/plans/gold', limits(6, 0.001))->{code}, 201,
+       'a plan');
+    is($admitted->(7), 6, 'is the limit of a client');
+
+    my $r = api($g, 'PATCH', '/clients/a', { tokens => 6.5 });
+    is($r->{code}, 400, 'tokens are not above its capacity');
+    like($r->{body}, qr/0 to the capacity, here 6"/, 'which is said');
+
+    $r = api($g, 'PATCH', '/clients/a', { tokens => 5 });
+    is($r->{code}, 200, 'but may be above that of the zone');
+    is($r->{json}{plan}, 'gold', 'the plan is shown');
+    is($admitted->(6), 5, 'they are there');
+
+    is(api($g, 'DELETE', '/clients/a')->{code}, 204, 'the bucket is removed');
+    is($admitted->(7), 6, 'and full again');
+};
+
+
+subtest 'a bucket is filled while its client asks' => sub {
+    my $g = gateway(config(limit => 'rate=1r/h capacity=10'), workers => 2);
+    my ($admitted, $removed) = (0, 0);
+
+    load($g, '/', connections => 8, seconds => 2,
+         headers => { 'X-API-Key' => 'a' },
+         each => sub {
+             $admitted += $_[0]{code} == 204;
+             $removed += api($g, 'DELETE', '/clients/a')->{code} == 204
+                 if $removed < 20 && $_[0]{code} == 429;
+         });
+
+    cmp_ok($removed, '>=', 5, 'it was, many times');
+    cmp_ok($admitted, '<=', 10 * (1 + $removed), 'each time once');
+    cmp_ok($admitted, '>', 10, 'and so requests are admitted again');
 };
 
 done_testing();

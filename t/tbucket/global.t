@@ -365,6 +365,23 @@ subtest 'the API shows what is left on all nodes' => sub {
          'of a client that is not registered');
     is($code->($g[2], 'nobody'), 404, 'nothing is made up');
 
+    my $res = api($g[0], 'PATCH', '/clients/a', { tokens => 7 });
+    is($res->{code}, 200, 'its tokens are set through a node that has it');
+    is(int(decode_json($res->{body})->{tokens}), 7, 'and shown');
+
+    for my $g (@g) {
+        ok(wait_for(sub { $shown->($g, 'a') eq 7 }), 'as all nodes do')
+            or diag($shown->($g, 'a'));
+    }
+
+    is(admitted($g[0], 'a', 10), 7, 'as many are admitted');
+    is(api($g[0], 'PATCH', '/clients/nobody', { tokens => 7 })->{code}, 404,
+       'of one without a bucket there are none');
+    is(api($g[0], 'DELETE', '/clients/nobody')->{code}, 404,
+       'nor is it filled');
+    is(api($g[0], 'DELETE', '/clients/a')->{code}, 204, 'one that is drained');
+    is(admitted($g[0], 'a', 40), 30, 'is full again, and no more');
+
     is(api($g[0], 'PUT', '/clients/u',
            { capacity => 50, rate_per_sec => 0.001 })->{code}, 201, 'one is');
     ok(wait_for(sub { !grep { $shown->($_, 'u') ne 50 } @g }),

@@ -34,6 +34,7 @@ my $http = <<"END";
                        proxy_read_timeout 60s; proxy_pass http://b; }
         location /none { tbucket_dry_run on; proxy_pass http://b; }
         location /metrics { tbucket off; tbucket_metrics; }
+        location /clients { tbucket off; tbucket_api zone=z write=on; }
     }
 END
 
@@ -152,6 +153,30 @@ like($r->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'until it has a token');
 used_is(1, 'and no place was taken');
 undef @c;
 used_is(0, 'none is left');
+
+# the API, of who is not registered
+
+sub api
+{
+    my ($method, $body) = @_;
+
+    return request($g, $method, '/clients/d', defined $body
+                   ? (body    => $body,
+                      headers => { 'Content-Type' => 'application/json' })
+                   : ())->{code};
+}
+
+@c = map { begin('/long?key=d&action=hang') } 1 .. 2;
+is(api('PATCH', '{"tokens":2}'), 400, 'places are not set');
+is(get($g, '/?key=d')->{code}, 429, 'and still taken');
+is(api('DELETE'), 204, 'nor does a removal give back those that are taken');
+is(get($g, '/?key=d')->{code}, 429, 'which are as many as before');
+used_is(2, 'and counted');
+undef $c[1];
+used_is(1, 'one is given back');
+is(get($g, '/?key=d')->{code}, 200, 'to the next request');
+undef @c;
+used_is(0, 'and the other one');
 
 # reload
 

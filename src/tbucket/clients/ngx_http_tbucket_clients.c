@@ -137,41 +137,6 @@ ngx_http_tbucket_given_limits(ngx_http_tbucket_zone_t *zone,
 
 
 ngx_http_tbucket_outcome_e
-ngx_http_tbucket_client_bucket(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
-    int64_t tokens)
-{
-    uint64_t      now;
-    tb_hash_t     h;
-    tb_table_t   *table;
-    tb_limits_t   dflt;
-    tb_result_t   bucket;
-
-    if (zone->source != NULL || zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
-        return NGX_HTTP_TBUCKET_MISSING;
-    }
-
-    table = zone->shared->table;
-    h = tb_hash(id->data, id->len, zone->shared->secret);
-    dflt = ngx_http_tbucket_limits(zone, &now);
-
-    if (tb_table_read(table, &h, now, dflt, &bucket) != TB_PASS
-        || (bucket.limits & TB_LIMITS_REGISTERED))
-    {
-        return NGX_HTTP_TBUCKET_MISSING;
-    }
-
-    if (tokens != NGX_HTTP_TBUCKET_TOKENS_FULL
-        && tokens > (int64_t) tb_limits_full(bucket.limits))
-    {
-        return NGX_HTTP_TBUCKET_TOKENS_RANGE;
-    }
-
-    return tb_table_set_tokens(table, &h, now, dflt, tokens)
-           ? NGX_HTTP_TBUCKET_UPDATED : NGX_HTTP_TBUCKET_MISSING;
-}
-
-
-ngx_http_tbucket_outcome_e
 ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
 {
     uint64_t      full, now;
@@ -208,6 +173,74 @@ ngx_http_tbucket_client_remove(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
     ngx_http_tbucket_client_end(zone);
 
     return NGX_HTTP_TBUCKET_REMOVED;
+}
+
+
+ngx_http_tbucket_outcome_e
+ngx_http_tbucket_client_refill(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
+    tb_client_t *given)
+{
+    int64_t                     full;
+    uint64_t                    now;
+    tb_hash_t                  *h;
+    tb_table_t                 *table;
+    ngx_uint_t                  fill;
+    tb_limits_t                 dflt;
+    tb_result_t                 bucket;
+    ngx_http_tbucket_client_t   client;
+
+    ngx_http_tbucket_client_mend(zone);
+
+    table = zone->shared->table;
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    h = &client.entry.hash;
+    *h = tb_hash(id->data, id->len, zone->shared->secret);
+
+    if (id->len > GW_ID_MAX
+        || tb_registry_find(zone->shared->registry, h, &client.entry)
+        || tb_table_read(table, h, now, dflt, &bucket) != TB_PASS)
+    {
+        return NGX_HTTP_TBUCKET_MISSING;
+    }
+
+    client.entry.limits = 0;
+    ngx_http_tbucket_client_plan(zone, &client);
+
+    if (client.plan_len) {
+        given->members |= TB_CLIENT_PLAN;
+        given->plan_len = client.plan_len;
+        ngx_memcpy(given->plan, client.plan, client.plan_len);
+        given->plan[client.plan_len] = '\0';
+    }
+
+    full = (int64_t) tb_limits_full(bucket.limits);
+    fill = !(given->members & TB_CLIENT_TOKENS);
+
+    if (fill) {
+        given->members |= TB_CLIENT_TOKENS;
+        given->tokens = full;
+    }
+
+    if (given->tokens > full) {
+        return NGX_HTTP_TBUCKET_TOKENS_RANGE;
+    }
+
+    if (zone->source != NULL) {
+        return NGX_HTTP_TBUCKET_UPDATED;
+    }
+
+    if (!(dflt & TB_LIMITS_PLACES)
+        && !tb_table_set_tokens(table, h, now, dflt, given->tokens))
+    {
+        return NGX_HTTP_TBUCKET_MISSING;
+    }
+
+    if (fill) {
+        tb_table_forget(table, h, now, dflt, UINT64_MAX);
+    }
+
+    return NGX_HTTP_TBUCKET_UPDATED;
 }
 
 

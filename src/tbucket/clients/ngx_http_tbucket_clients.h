@@ -15,7 +15,6 @@
 
 
 #define NGX_HTTP_TBUCKET_TOKENS_KEEP  INT64_MIN
-#define NGX_HTTP_TBUCKET_TOKENS_FULL  INT64_MAX
 
 
 typedef enum {
@@ -73,21 +72,23 @@ tb_limits_t ngx_http_tbucket_given_limits(ngx_http_tbucket_zone_t *zone,
     const tb_client_t *given);
 
 /*
- * The tokens (µtok, TOKENS_FULL: all) of a bucket whose client is not
- * registered: UPDATED, TOKENS_RANGE: more than it holds, or MISSING: none, or
- * one of requests in flight, or of scope=global.  Takes no lock.
- */
-
-ngx_http_tbucket_outcome_e ngx_http_tbucket_client_bucket(
-    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, int64_t tokens);
-
-/*
  * REMOVED or MISSING; the bucket stays with its tokens, unless it is full
  * and so says nothing.  Mutex held.
  */
 
 ngx_http_tbucket_outcome_e ngx_http_tbucket_client_remove(
     ngx_http_tbucket_zone_t *zone, ngx_str_t *id);
+
+/*
+ * Sets the tokens of a client that is not registered and has a live bucket to
+ * those of given or, if it names none, so that the bucket is full; places that
+ * are taken stay so.  Adds to given the bucket's plan and what the tokens are
+ * then, which, where the zone has a source, are to be set there.  Returns
+ * UPDATED, TOKENS_RANGE or MISSING.  Mutex held.
+ */
+
+ngx_http_tbucket_outcome_e ngx_http_tbucket_client_refill(
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *id, tb_client_t *given);
 
 /*
  * A registered client, or one of the others that has a live bucket; NGX_OK

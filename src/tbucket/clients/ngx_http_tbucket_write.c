@@ -3,17 +3,19 @@
  * Writes through the APIs of clients and plans.  ngx_http_tbucket_write_run()
  * is the way that each of them goes: the body is read into changes; what memory
  * can say against them is checked; the store makes them safe; they are applied
- * to shared memory; the outcome is told.  Not here: how a body is read, how a
- * store makes anything safe.
+ * to shared memory; the outcome is told.  Who is not registered has no more
+ * than a bucket, which no store has to know of.  Not here: how a body is read,
+ * how a store makes anything safe, what is answered.
  */
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_write.h"
 
+#include "src/common/ngx_gw_json.h"
 #include "src/core/limit/tb_client.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_body.h"
-#include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
+#include "src/tbucket/clients/ngx_http_tbucket_write_reply.h"
 #include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
@@ -40,22 +42,12 @@ static ngx_int_t ngx_http_tbucket_write_named(ngx_http_tbucket_write_t *write,
     ngx_http_tbucket_change_t *change);
 static ngx_int_t ngx_http_tbucket_write_refuse(
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_outcome_e outcome);
+static ngx_int_t ngx_http_tbucket_write_bucket(
+    ngx_http_tbucket_write_t *write);
 static void ngx_http_tbucket_write_apply(ngx_http_tbucket_write_t *write);
-static void ngx_http_tbucket_write_bucket(ngx_http_tbucket_write_t *write);
 static void ngx_http_tbucket_write_apply_plan(
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
 static void ngx_http_tbucket_write_answer(ngx_http_tbucket_write_t *write);
-
-static ngx_int_t ngx_http_tbucket_write_reply(
-    ngx_http_tbucket_write_t *write);
-static ngx_int_t ngx_http_tbucket_write_failed(
-    ngx_http_tbucket_write_t *write);
-static ngx_int_t ngx_http_tbucket_write_unknown(
-    ngx_http_tbucket_write_t *write);
-static ngx_int_t ngx_http_tbucket_write_shown(
-    ngx_http_tbucket_write_t *write);
-static ngx_int_t ngx_http_tbucket_write_counts(
-    ngx_http_tbucket_write_t *write);
 
 
 ngx_int_t
@@ -221,7 +213,7 @@ ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write)
             rc = ngx_http_tbucket_write_check(write);
 
             write->state = (rc == NGX_OK) ? NGX_HTTP_TBUCKET_WRITE_PERSIST
-                                          : NGX_HTTP_TBUCKET_WRITE_ANSWER;
+                                          : NGX_HTTP_TBUCKET_WRITE_BUCKET;
             break;
 
         case NGX_HTTP_TBUCKET_WRITE_PERSIST:
@@ -230,6 +222,13 @@ ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write)
 
             write->store->ops->persist(write->store, write);
             return;
+
+        case NGX_HTTP_TBUCKET_WRITE_BUCKET:
+            rc = ngx_http_tbucket_write_bucket(write);
+
+            write->state = (rc == NGX_OK) ? NGX_HTTP_TBUCKET_WRITE_TOKENS
+                                          : NGX_HTTP_TBUCKET_WRITE_ANSWER;
+            break;
 
         case NGX_HTTP_TBUCKET_WRITE_APPLY:
             ngx_shmtx_lock(&write->zone->shpool->mutex);
@@ -249,15 +248,8 @@ ngx_http_tbucket_write_run(ngx_http_tbucket_write_t *write)
             write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
             break;
 
-        case NGX_HTTP_TBUCKET_WRITE_ANSWER:
-
-            if (write->outcome == NGX_HTTP_TBUCKET_MISSING && !write->plans) {
-                ngx_http_tbucket_write_bucket(write);
-            }
-
-            /* fall through */
-
         case NGX_HTTP_TBUCKET_WRITE_LATE:
+        case NGX_HTTP_TBUCKET_WRITE_ANSWER:
             ngx_http_tbucket_write_answer(write);
             return;
         }
@@ -300,7 +292,9 @@ ngx_http_tbucket_written(ngx_http_tbucket_write_t *write, ngx_int_t rc,
         break;
 
     default: /* NGX_DONE, NGX_DECLINED */
-        write->state = NGX_HTTP_TBUCKET_WRITE_ANSWER;
+        write->state = (write->state == NGX_HTTP_TBUCKET_WRITE_PERSIST)
+                       ? NGX_HTTP_TBUCKET_WRITE_BUCKET
+                       : NGX_HTTP_TBUCKET_WRITE_ANSWER;
     }
 
     ngx_http_tbucket_write_run(write);
@@ -639,6 +633,52 @@ ngx_http_tbucket_write_superseded(ngx_http_tbucket_write_t *write)
 }
 
 
+/*
+ * A client that is not registered, of which only the tokens are to change: of
+ * a bucket that is live.  NGX_OK: they have; NGX_DECLINED: the outcome stands,
+ * whatever it is.
+ */
+
+static ngx_int_t
+ngx_http_tbucket_write_bucket(ngx_http_tbucket_write_t *write)
+{
+    ngx_shmtx_t                *mutex;
+    ngx_http_tbucket_change_t  *change;
+
+    change = write->changes;
+
+    if (write->outcome != NGX_HTTP_TBUCKET_MISSING || write->plans
+        || (change->client.members & TB_CLIENT_GIVEN))
+    {
+        return NGX_DECLINED;
+    }
+
+    mutex = &write->zone->shpool->mutex;
+
+    ngx_shmtx_lock(mutex);
+
+    if (ngx_http_tbucket_write_superseded(write) == NGX_OK) {
+        write->outcome = ngx_http_tbucket_client_refill(write->zone,
+                                                        &change->id,
+                                                        &change->client);
+    }
+
+    ngx_shmtx_unlock(mutex);
+
+    if (write->outcome != NGX_HTTP_TBUCKET_UPDATED) {
+        return NGX_DECLINED;
+    }
+
+    write->unregistered = 1;
+
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
+        write->outcome = NGX_HTTP_TBUCKET_REMOVED;
+    }
+
+    return NGX_OK;
+}
+
+
 /* With the mutex held. */
 
 static void
@@ -714,32 +754,6 @@ ngx_http_tbucket_write_apply_plan(ngx_http_tbucket_write_t *write,
 }
 
 
-/* One who is not registered may have a bucket, which no store is asked of. */
-
-static void
-ngx_http_tbucket_write_bucket(ngx_http_tbucket_write_t *write)
-{
-    ngx_http_tbucket_change_t  *change;
-
-    change = write->changes;
-
-    if (write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE) {
-
-        if (ngx_http_tbucket_client_bucket(write->zone, &change->id,
-                                           NGX_HTTP_TBUCKET_TOKENS_FULL)
-            == NGX_HTTP_TBUCKET_UPDATED)
-        {
-            write->outcome = NGX_HTTP_TBUCKET_REMOVED;
-        }
-
-    } else if (change->client.members == TB_CLIENT_TOKENS) {
-        write->outcome = ngx_http_tbucket_client_bucket(write->zone,
-                                                       &change->id,
-                                                       change->client.tokens);
-    }
-}
-
-
 /* Wakes the request, or ends it if it is awake. */
 
 static void
@@ -777,197 +791,4 @@ ngx_http_tbucket_write_answer(ngx_http_tbucket_write_t *write)
     ngx_gw_task_end(&write->task, rc);
 
     ngx_destroy_pool(write->pool);
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_write_reply(ngx_http_tbucket_write_t *write)
-{
-    ngx_http_request_t  *r;
-
-    r = write->task.request;
-
-    switch (write->outcome) {
-
-    case NGX_HTTP_TBUCKET_CREATED:
-    case NGX_HTTP_TBUCKET_UPDATED:
-        return write->kind == NGX_HTTP_TBUCKET_WRITE_BULK
-               ? ngx_http_tbucket_write_counts(write)
-               : ngx_http_tbucket_write_shown(write);
-
-    case NGX_HTTP_TBUCKET_REMOVED:
-        return ngx_gw_json_send_empty(r, NGX_HTTP_NO_CONTENT);
-
-    case NGX_HTTP_TBUCKET_EXISTS:
-        return ngx_gw_json_error(r, NGX_HTTP_CONFLICT,
-                                 "client_id \"%V\" is registered already",
-                                 &write->changes->id);
-
-    case NGX_HTTP_TBUCKET_IN_USE:
-        return ngx_gw_json_error(r, NGX_HTTP_CONFLICT,
-                                 "plan \"%V\" is in use: clients have it",
-                                 &write->changes->id);
-
-    case NGX_HTTP_TBUCKET_MISSING:
-        return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND, write->plans
-                                 ? "there is no plan \"%V\""
-                                 : "client_id \"%V\" is not registered",
-                                 &write->changes->id);
-
-    default:
-        return ngx_http_tbucket_write_failed(write);
-    }
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
-{
-    char                      text[GW_JSON_ERROR_SIZE];
-    tb_client_t              *client;
-    ngx_http_request_t       *r;
-    ngx_http_tbucket_zone_t  *zone;
-
-    r = write->task.request;
-    zone = write->zone;
-    client = &write->changes->client;
-
-    switch (write->outcome) {
-
-    case NGX_HTTP_TBUCKET_MALFORMED:
-        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s",
-                                 ngx_http_tbucket_body_error(write->body));
-
-    case NGX_HTTP_TBUCKET_UNREAD:
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    case NGX_HTTP_TBUCKET_TOKENS_RANGE:
-        (void) tb_client_check_tokens(client->tokens,
-                   tb_limits_capacity(ngx_http_tbucket_given_limits(zone,
-                                                                    client)),
-                   zone->unit, text, sizeof(text));
-
-        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "%s", text);
-
-    case NGX_HTTP_TBUCKET_PARTIAL:
-        return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
-                                 "%s is missing, the client has no limits of "
-                                 "its own that could be changed in part",
-                                 gw_member_names(text, zone->forms.members,
-                                                 write->lacking));
-
-    case NGX_HTTP_TBUCKET_NO_ROOM:
-        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "zone \"%V\" has no room for more %s, "
-                                 "nothing was changed: enlarge the zone",
-                                 &zone->name, write->plans
-                                              ? "plans" : "clients");
-
-    case NGX_HTTP_TBUCKET_SUPERSEDED:
-        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "zone \"%V\" is being replaced by a reload, "
-                                 "nothing was changed: try again",
-                                 &write->zone->name);
-
-    case NGX_HTTP_TBUCKET_STORE_DOWN:
-
-        if (write->reason.len) {
-            return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                     "the store takes no writes, nothing was "
-                                     "changed: %V", &write->reason);
-        }
-
-        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "the store is unreachable, nothing was "
-                                 "changed");
-
-    default: /* NGX_HTTP_TBUCKET_STORE_UNKNOWN */
-        return ngx_http_tbucket_write_unknown(write);
-    }
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_write_unknown(ngx_http_tbucket_write_t *write)
-{
-    return ngx_gw_json_error(write->task.request,
-                             NGX_HTTP_SERVICE_UNAVAILABLE,
-                             "the store did not answer, the outcome is "
-                             "unknown%s%V", write->reason.len ? ": " : "",
-                             &write->reason);
-}
-
-
-/* The client as it is now; if it has gone since, as it was made. */
-
-static ngx_int_t
-ngx_http_tbucket_write_shown(ngx_http_tbucket_write_t *write)
-{
-    ngx_str_t                  *id;
-    ngx_uint_t                  status;
-    ngx_http_request_t         *r;
-    ngx_http_tbucket_zone_t    *zone;
-    ngx_http_tbucket_change_t  *change;
-    ngx_http_tbucket_client_t   client;
-
-    r = write->task.request;
-    zone = write->zone;
-    change = write->changes;
-    id = &change->id;
-
-    status = NGX_HTTP_OK;
-
-    if (write->outcome == NGX_HTTP_TBUCKET_CREATED) {
-        status = NGX_HTTP_CREATED;
-
-        if (ngx_http_tbucket_show_location(r, id, write->plans
-                                                  ? "plan" : "client_id")
-            != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-
-    if (write->plans) {
-        return ngx_http_tbucket_show_plan(r, status, zone, id,
-                                          &change->client);
-    }
-
-    if (ngx_http_tbucket_client_get(zone, id, &client) != NGX_OK) {
-        client.entry.len = id->len;
-        ngx_memcpy(client.entry.id, id->data, id->len);
-
-        ngx_http_tbucket_show_as_made(zone, &client, &change->client);
-
-    } else if (zone->source != NULL
-               && (change->client.members & TB_CLIENT_TOKENS))
-    {
-        client.tokens = change->client.tokens;
-    }
-
-    return ngx_http_tbucket_show_send(r, status, zone, &client);
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_write_counts(ngx_http_tbucket_write_t *write)
-{
-    ngx_gw_json_t       *json;
-    ngx_http_request_t  *r;
-
-    r = write->task.request;
-
-    json = ngx_gw_json_create(r->pool);
-    if (json == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    (void) yajl_gen_map_open(json->gen);
-    ngx_gw_json_literal(json, "created");
-    (void) yajl_gen_integer(json->gen, write->created);
-    ngx_gw_json_literal(json, "updated");
-    (void) yajl_gen_integer(json->gen, write->updated);
-    (void) yajl_gen_map_close(json->gen);
-
-    return ngx_gw_json_send(json, r, NGX_HTTP_OK);
 }

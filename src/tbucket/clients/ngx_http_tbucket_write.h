@@ -21,7 +21,8 @@ typedef enum {
     NGX_HTTP_TBUCKET_WRITE_CREATE = 0,     /* must not exist */
     NGX_HTTP_TBUCKET_WRITE_REPLACE,        /* may exist */
     NGX_HTTP_TBUCKET_WRITE_CHANGE,         /* must exist; only "members" */
-    NGX_HTTP_TBUCKET_WRITE_REMOVE,         /* must exist */
+    NGX_HTTP_TBUCKET_WRITE_REMOVE,         /* must exist; a client that does
+                                              not has its bucket filled */
     NGX_HTTP_TBUCKET_WRITE_BULK            /* REPLACE of all or of none */
 } ngx_http_tbucket_write_e;
 
@@ -32,6 +33,7 @@ typedef enum {
     NGX_HTTP_TBUCKET_WRITE_READ = 0,       /* of the request's body */
     NGX_HTTP_TBUCKET_WRITE_CHECK,
     NGX_HTTP_TBUCKET_WRITE_PERSIST,        /* the store has it */
+    NGX_HTTP_TBUCKET_WRITE_BUCKET,         /* of who is not registered */
     NGX_HTTP_TBUCKET_WRITE_APPLY,
     NGX_HTTP_TBUCKET_WRITE_TOKENS,         /* where the zone's come from */
     NGX_HTTP_TBUCKET_WRITE_LATE,           /* answered, not yet at its end */
@@ -84,6 +86,7 @@ struct ngx_http_tbucket_write_s {
     ngx_http_tbucket_body_t        *body;
     unsigned                        awake:1;  /* the task's step() runs */
     unsigned                        gone:1;   /* the task, with its request */
+    unsigned                        unregistered:1;  /* it was of a bucket */
 };
 
 

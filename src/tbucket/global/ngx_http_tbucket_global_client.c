@@ -31,9 +31,7 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
 
     change = write->changes;
 
-    if (write->n != 1 || write->kind == NGX_HTTP_TBUCKET_WRITE_REMOVE
-        || !(change->client.members & TB_CLIENT_TOKENS))
-    {
+    if (write->n != 1 || !(change->client.members & TB_CLIENT_TOKENS)) {
         ngx_http_tbucket_written(write, NGX_OK, NULL);
         return;
     }
