@@ -14,6 +14,7 @@
 #include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_columns.h"
+#include "src/tbucket/sqlite/ngx_http_tbucket_sqlite_give.h"
 
 
 /* rows that are applied with the mutex held once */
@@ -90,16 +91,6 @@ static void ngx_http_tbucket_follow_remove_others(
     ngx_http_tbucket_follower_t *f);
 static int ngx_http_tbucket_follow_compare(const void *one,
     const void *other);
-static ngx_int_t ngx_http_tbucket_follow_give(
-    ngx_http_tbucket_follower_t *f);
-static ngx_int_t ngx_http_tbucket_follow_give_plans(
-    ngx_http_tbucket_follower_t *f);
-static ngx_int_t ngx_http_tbucket_follow_give_slice(
-    ngx_http_tbucket_follower_t *f, tb_registry_entry_t *entries,
-    ngx_uint_t n);
-static ngx_int_t ngx_http_tbucket_follow_give_one(
-    ngx_http_tbucket_follower_t *f, ngx_uint_t plan, ngx_str_t *id,
-    const tb_client_t *given);
 
 
 ngx_int_t
@@ -345,7 +336,12 @@ ngx_http_tbucket_follow_all(ngx_http_tbucket_follower_t *f)
            != 0
            || !ngx_http_tbucket_plans_none(f->zone);
 
-    if (live && ngx_http_tbucket_follow_give(f) != NGX_OK) {
+    /* what is given is older than what comes next */
+
+    if (live
+        && (ngx_http_tbucket_sqlite_give(f->db, f->zone, f->last) != NGX_OK
+            || ngx_http_tbucket_follow_state(f) != NGX_OK))
+    {
         return NGX_ERROR;
     }
 
@@ -754,174 +750,6 @@ ngx_http_tbucket_follow_compare(const void *one, const void *other)
     b = *(const uint64_t *) other;
 
     return (a > b) - (a < b);
-}
-
-
-/*
- * A zone that was in use before it had this database: its clients and plans
- * become rows, but where there are rows of the same ids already.
- */
-
-static ngx_int_t
-ngx_http_tbucket_follow_give(ngx_http_tbucket_follower_t *f)
-{
-    bool                      end;
-    size_t                    n;
-    uint64_t                  after;
-    ngx_int_t                 rc;
-    sqlite3_stmt             *stmt;
-    tb_registry_entry_t       entries[NGX_HTTP_TBUCKET_FOLLOW_SLICE];
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = f->zone;
-
-    stmt = ngx_http_tbucket_db_statement(f->db, NGX_HTTP_TBUCKET_DB_ZONE);
-    ngx_http_tbucket_db_bind_text(stmt, 1, &zone->name);
-
-    rc = ngx_http_tbucket_db_next(f->db, stmt);
-    (void) sqlite3_reset(stmt);
-
-    if (rc != NGX_DONE) {
-        return rc;
-    }
-
-    if (ngx_http_tbucket_follow_give_plans(f) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    after = 0;
-
-    do {
-        ngx_shmtx_lock(&zone->shpool->mutex);
-
-        n = tb_registry_list(zone->shared->registry, &after,
-                             NGX_HTTP_TBUCKET_FOLLOW_BUDGET, entries,
-                             sizeof(tb_registry_entry_t),
-                             NGX_HTTP_TBUCKET_FOLLOW_SLICE, &end);
-
-        ngx_shmtx_unlock(&zone->shpool->mutex);
-
-        rc = ngx_http_tbucket_follow_give_slice(f, entries, n);
-
-    } while (!end && rc != NGX_ERROR);
-
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    stmt = ngx_http_tbucket_db_statement(f->db, NGX_HTTP_TBUCKET_DB_SET_ZONE);
-
-    ngx_http_tbucket_db_bind_text(stmt, 1, &zone->name);
-    (void) sqlite3_bind_blob(stmt, 2, zone->shared->secret, TB_SECRET_SIZE,
-                             SQLITE_STATIC);
-    (void) sqlite3_bind_int64(stmt, 3, (int64_t) f->last);
-
-    if (ngx_http_tbucket_db_run(f->db, stmt) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    /* what was written is older than what comes next */
-
-    return ngx_http_tbucket_follow_state(f);
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_follow_give_plans(ngx_http_tbucket_follower_t *f)
-{
-    uint32_t                  n;
-    ngx_str_t                 name;
-    tb_client_t               plan;
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = f->zone;
-
-    for (n = TB_PLAN_FIRST; n < zone->shared->plans->n; n++) {
-        ngx_shmtx_lock(&zone->shpool->mutex);
-
-        ngx_http_tbucket_plan_get(zone, n, &plan);
-
-        ngx_shmtx_unlock(&zone->shpool->mutex);
-
-        if (!(plan.members & TB_CLIENT_LIMITS)) {
-            continue;
-        }
-
-        name.data = (u_char *) plan.plan;
-        name.len = plan.plan_len;
-
-        if (ngx_http_tbucket_follow_give_one(f, 1, &name, &plan) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_tbucket_follow_give_slice(ngx_http_tbucket_follower_t *f,
-    tb_registry_entry_t *entries, ngx_uint_t n)
-{
-    ngx_str_t    id;
-    ngx_uint_t   i;
-    tb_client_t  given;
-
-    for (i = 0; i < n; i++) {
-        id.data = (u_char *) entries[i].id;
-        id.len = entries[i].len;
-
-        ngx_shmtx_lock(&f->zone->shpool->mutex);
-
-        ngx_http_tbucket_client_given(f->zone, entries[i].limits, &given);
-
-        ngx_shmtx_unlock(&f->zone->shpool->mutex);
-
-        if (ngx_http_tbucket_follow_give_one(f, 0, &id, &given) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* A row, unless there is one. */
-
-static ngx_int_t
-ngx_http_tbucket_follow_give_one(ngx_http_tbucket_follower_t *f,
-    ngx_uint_t plan, ngx_str_t *id, const tb_client_t *given)
-{
-    ngx_int_t      rc;
-    sqlite3_stmt  *stmt;
-
-    stmt = ngx_http_tbucket_db_statement(f->db, plan
-                                         ? NGX_HTTP_TBUCKET_DB_PLAN
-                                         : NGX_HTTP_TBUCKET_DB_CLIENT);
-
-    ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
-    ngx_http_tbucket_db_bind_text(stmt, 2, id);
-
-    rc = ngx_http_tbucket_db_next(f->db, stmt);
-    (void) sqlite3_reset(stmt);
-
-    if (rc == NGX_OK) {
-        return NGX_OK;
-    }
-
-    if (rc != NGX_DONE) {
-        return NGX_ERROR;
-    }
-
-    stmt = ngx_http_tbucket_db_statement(f->db, plan
-                                         ? NGX_HTTP_TBUCKET_DB_SET_PLAN
-                                         : NGX_HTTP_TBUCKET_DB_SET);
-
-    ngx_http_tbucket_db_bind_text(stmt, 1, &f->zone->name);
-    ngx_http_tbucket_db_bind_text(stmt, 2, id);
-    ngx_http_tbucket_columns_bind(stmt, 3, f->zone, plan, given);
-
-    return ngx_http_tbucket_db_run(f->db, stmt);
 }
 
 
