@@ -98,9 +98,9 @@ struct ngx_http_tbucket_source_s {
 
     /*
      * What the store does that serves the source, for each shard of a zone:
-     * it is there, before workers are; a worker has got or lost its connection, or the lead; it goes; the
-     * master has a connection, for the last time, which may block.  NGX_OK or
-     * NGX_ERROR.
+     * it is there, before workers are; a worker has got or lost its
+     * connection, or the lead; it goes; the master has a connection, for the
+     * last time, which may block.  NGX_OK or NGX_ERROR.
      */
     ngx_int_t   (*create)(ngx_http_tbucket_rzone_t *rz,
                     ngx_cycle_t *cycle);
