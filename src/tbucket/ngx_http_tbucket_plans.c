@@ -6,6 +6,7 @@
 
 
 #include "src/tbucket/ngx_http_tbucket_plans.h"
+#include "src/core/limit/tb_client_own.h"
 
 
 /* bytes of the zone for each plan that there is room for */

@@ -9,6 +9,7 @@
 
 #include <sys/random.h>
 
+#include "src/core/limit/tb_client_own.h"
 #include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"

@@ -2,9 +2,9 @@
 /*
  * Clients and plans as JSON: the bodies of the API and the values in Redis,
  * which gw_record.h reads by the tables of members that are made here for the
- * kind of limit that a zone has and for its unit; and what a client is given,
- * as one word.  Not here: where clients are kept (tb_table.h), and what changes
- * them.
+ * kind of limit that a zone has and for its unit.  Not here: what a client is
+ * given as one word (tb_client_own.h), where clients are kept (tb_table.h), and
+ * what changes them.
  *
  * Tokens are in µtok, rates in steps of 0.1r/d (see tb_bucket.h), both of the
  * table's tokens; people count in single units.  Numbers come from the decimal
@@ -56,15 +56,6 @@
 #define TB_CLIENT_GIVEN                                                       \
     (TB_CLIENT_LIMITS | TB_CLIENT_PLAN | TB_CLIENT_BLOCKED                    \
      | TB_CLIENT_UNLIMITED)
-
-/*
- * What a client is given, as one word: the limits of its slot, with
- * TB_LIMITS_REGISTERED, and these.  Without limits and plan it is limited as
- * the others are.
- */
-
-#define TB_OWN_BLOCKED         TB_LIMITS_HELD
-#define TB_OWN_UNLIMITED       TB_LIMITS_LEASED
 
 
 /* What limits the buckets of a zone. */
@@ -147,42 +138,6 @@ int tb_client_check_tokens(int64_t tokens, uint32_t capacity, uint32_t unit,
 
 unsigned tb_client_merge(tb_client_t *change, const tb_client_t *old,
     unsigned limits);
-
-/*
- * The word for what a client is given; plan: the number of the one that it
- * names.  And back: sets the members that the word has, but for the plan's
- * name, and returns the number, or TB_PLAN_NONE.
- */
-
-tb_limits_t tb_client_own(const tb_client_t *c, uint32_t plan);
-uint32_t tb_client_read_own(tb_client_t *c, tb_limits_t own, tb_kind_e kind);
-
-
-/* What the slot of a client has whose word that is; 0 stays 0. */
-
-static inline tb_limits_t
-tb_own_slot(tb_limits_t own)
-{
-    if (own & TB_OWN_BLOCKED) {
-        return tb_plan_limits(TB_PLAN_BLOCKED, TB_LIMITS_REGISTERED);
-    }
-
-    if (own & TB_OWN_UNLIMITED) {
-        return tb_plan_limits(TB_PLAN_UNLIMITED, TB_LIMITS_REGISTERED);
-    }
-
-    return own;
-}
-
-
-/* Whether a client with that word has limits of its own, or a plan. */
-
-static inline bool
-tb_own_is_limited(tb_limits_t own)
-{
-    return own >> 4 != 0 || (own & TB_LIMITS_PLAN);
-}
-
 
 /*
  * Writes the shortest decimal of requests a second that reads back as the

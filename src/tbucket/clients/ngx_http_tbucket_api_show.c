@@ -8,7 +8,7 @@
 
 #include "src/tbucket/clients/ngx_http_tbucket_api_show.h"
 #include "src/common/ngx_gw_task.h"
-#include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_client_own.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 

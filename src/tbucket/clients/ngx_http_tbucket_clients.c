@@ -8,6 +8,7 @@
 
 
 #include "src/tbucket/clients/ngx_http_tbucket_clients.h"
+#include "src/core/limit/tb_client_own.h"
 #include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"

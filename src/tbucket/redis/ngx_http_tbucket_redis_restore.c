@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "src/core/limit/tb_client_own.h"
 #include "src/core/limit/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"

@@ -9,6 +9,7 @@
 
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
+#include "src/core/limit/tb_client_own.h"
 #include "src/core/limit/tb_text.h"
 #include "src/core/limit/tb_tokens.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "src/core/limit/tb_client.h"
+#include "src/core/limit/tb_client_own.h"
 
 
 typedef struct {
