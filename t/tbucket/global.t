@@ -318,6 +318,29 @@ subtest 'a member of a plan is limited as the plan says' => sub {
 };
 
 
+subtest 'who is blocked or unlimited stops the leases of nobody' => sub {
+    my $r = redis();
+    my @g = nodes(2, redis => $r, zone => 'rate=10r/s capacity=20');
+
+    for my $what (qw(blocked unlimited)) {
+        is(api($g[0], 'PUT', "/clients/$what",
+               { capacity => 20, rate_per_sec => 10 })->{code}, 201,
+           'a client');
+        cmp_ok(admitted($_, $what, 4), '>', 0, 'that has a lease') for @g;
+        is(api($g[0], 'PATCH', "/clients/$what",
+               { $what => JSON::PP::true })->{code}, 200, "is $what");
+
+        for (1 .. 20) { admitted($_, $what, 1) for @g; sleep 0.1 }
+
+        ok(up(1, @g), 'tokens are lent');
+        cmp_ok(admitted($g[0], "not $what", 4), '>', 0, 'and to others');
+    }
+
+    unlike($_->log, qr/tokens cannot be leased/, 'redis refuses nothing')
+        for @g;
+};
+
+
 subtest 'limits changed through the API hold on all nodes' => sub {
     my $r = redis();
     my @g = nodes(3, redis => $r, zone => 'rate=1r/h capacity=5');

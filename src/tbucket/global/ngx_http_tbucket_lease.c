@@ -365,10 +365,22 @@ ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
     h->lo = atomic_load_explicit(&l->tag, memory_order_acquire);
     h->hi = atomic_load_explicit(&l->check, memory_order_relaxed);
 
-    return h->lo != 0
-           && tb_slot_read(zone->shared->table,
-                           ngx_http_tbucket_lease_slot(zone, l), h,
-                           zone->limits, word, limits);
+    if (h->lo == 0
+        || !tb_slot_read(zone->shared->table,
+                         ngx_http_tbucket_lease_slot(zone, l), h,
+                         zone->limits, word, limits))
+    {
+        return 0;
+    }
+
+    if (tb_limits_capacity(*limits) > TB_CAPACITY_MAX) {
+
+        /* what stands for being blocked, or unlimited, is not for Redis */
+
+        *limits = zone->limits;
+    }
+
+    return 1;
 }
 
 
