@@ -230,13 +230,21 @@ ngx_http_tbucket_plan_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
     ngx_http_tbucket_limit_t *limit = conf;
 
-    if (value->len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"plan\" in \"tbucket\" is empty");
+    if (ngx_http_tbucket_value_arg(cf, value, &limit->plan) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_tbucket_value_arg(cf, value, &limit->plan);
+    if (limit->plan->lengths == NULL
+        && !tb_plan_is_name((char *) value->data, value->len))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" of \"plan\" in \"tbucket\", "
+                           "it must be " TB_PLAN_NAME_ALLOWED
+                           ", or have variables", value);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

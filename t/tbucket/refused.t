@@ -190,7 +190,7 @@ refused($server,
     map({ ("tbucket zone=z $_ $_;" => 'has duplicate "' . s/=.*//r
            . '" parameter') }
         'cost=1', 'settle=1', 'wait=1s', 'penalty=1', 'after=access',
-        'dry_run'),
+        'plan=a', 'dry_run'),
     'tbucket zone=y;'       => 'unknown zone "y" in "tbucket"',
     'tbucket zone=;'        => 'invalid value "" of "zone" in "tbucket"',
     'tbucket zone=z burst=1;' => 'invalid parameter "burst=1"',
@@ -210,7 +210,8 @@ refused($server,
            . '"tbucket", it must be 0 or a number from 0.001 to 1000000') }
         qw(-1 x 1000001 0.0001 1. 1e3), ''),
     map({ ("tbucket zone=z $_=\$nonsense;"
-           => qr/\[emerg\] .*unknown "nonsense" variable/) } qw(cost settle)),
+           => qr/\[emerg\] .*unknown "nonsense" variable/) }
+        qw(cost settle plan)),
     map({ my $name = $_;
           map({ ("tbucket zone=z $name=$_;"
                  => qq(invalid value "$_" of "$name" in "tbucket", it must be )
@@ -224,6 +225,10 @@ refused($server,
         qw(0 0s 61m -1 x 2h $arg_x), ''),
     map({ ("tbucket zone=z after=$_;" => qq(invalid value "$_" of "after" in )
            . '"tbucket", it must be "access"') } qw(content 1), ''),
+    map({ (qq(tbucket zone=z "plan=$_";) => qq(invalid value "$_" of "plan" in )
+           . '"tbucket", it must be 1 to 64 visible ASCII characters, or have '
+           . 'variables') }
+        '', 'a b', "\xc3\xa9", 'x' x 65),
     'tbucket zone=z dry_run=on;' => 'invalid parameter "dry_run=on"',
     'tbucket zone=z; tbucket zone=z after=access;'
         => '"tbucket zone=z" is duplicate',
@@ -234,6 +239,49 @@ refused('%s',
     'tbucket zone=y;' => 'unknown zone "y" in "tbucket"',
     'limit_req_zone all zone=y:1m rate=1r/s; tbucket zone=y;'
         => 'unknown zone "y" in "tbucket"',
+);
+
+# what is charged beside a decision, by what limits the zone
+
+my $charged = 'tbucket_zone all zone=z:1m %s; server { tbucket zone=z %s; }';
+
+for ('rate=1r/s scope=global', 'inflight=5') {
+    my ($kind) = /(scope=global|inflight)/;
+
+    refused(sprintf('tbucket_store redis://127.0.0.1; ' . $charged, $_, '%s'),
+        map { ($_ => '"' . s/=.*//r . qq(" does not go with "$kind" of zone )
+                     . '"z"') }
+        qw(settle=1 settle=$arg_a wait=1s penalty=1)
+    );
+}
+
+refused(sprintf($charged, 'quota=5/day', '%s'),
+    'wait=1s' => '"wait" does not go with "quota" of zone "z"',
+    'settle=1 penalty=1 wait=1s' => '"wait" does not go with "quota"',
+);
+
+# tbucket_api of plans
+
+refused("tbucket_zone all zone=z:1m rate=1r/s;
+         server { location /plans { %s } }",
+    'tbucket_api plans;' => '"tbucket_api" must have "zone" parameter',
+    'tbucket_api zone=y plans;' => 'unknown zone "y" in "tbucket_api"',
+    'tbucket_api zone=z plans plans;' => 'has duplicate "plans" parameter',
+    'tbucket_api zone=z plans=on;' => 'invalid parameter "plans=on" in '
+                                      . '"tbucket_api"',
+    'tbucket_api zone=z plan;' => 'invalid parameter "plan" in "tbucket_api", '
+                                  . 'it must be "zone=", "plans" or "write="',
+    'tbucket_api zone=z plans write=yes;'
+        => 'invalid value "yes" of "write" in "tbucket_api"',
+    'tbucket_api zone=z plans; tbucket_api zone=z;'
+        => '"tbucket_api" directive is duplicate',
+);
+
+refused('tbucket_zone all zone=z:1m rate=1r/s; %s',
+    'server { tbucket_api zone=z plans; }'
+        => '"tbucket_api" directive is not allowed here',
+    'server { location ~ ^/plans { tbucket_api zone=z plans; } }'
+        => '"tbucket_api" directive cannot be in a location given by a',
 );
 
 # What goes with it.
