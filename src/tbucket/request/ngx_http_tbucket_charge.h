@@ -40,8 +40,8 @@ ngx_int_t ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *charge,
  * come from a source; NGX_OK or NGX_AGAIN.
  */
 
-ngx_gw_noinline ngx_int_t ngx_http_tbucket_search(ngx_http_tbucket_charge_t *charge,
-    ngx_http_tbucket_ctx_t *ctx);
+ngx_gw_noinline ngx_int_t ngx_http_tbucket_search(
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
 
 /*
  * The same for any kind of limit, with debt where the request may wait.
@@ -56,8 +56,8 @@ ngx_int_t ngx_http_tbucket_take_one(ngx_http_request_t *r,
  * not limited at all; then what was taken is given back.
  */
 
-ngx_gw_noinline ngx_uint_t ngx_http_tbucket_stand(ngx_http_tbucket_charge_t *charge,
-    ngx_uint_t taken);
+ngx_gw_noinline ngx_uint_t ngx_http_tbucket_stand(
+    ngx_http_tbucket_charge_t *charge, ngx_uint_t taken);
 
 /*
  * When the request would pass, as its penalty leaves it; its cost becomes what
