@@ -42,7 +42,7 @@ tb_client_own(const tb_client_t *c, uint32_t plan)
 uint32_t
 tb_client_read_own(tb_client_t *c, tb_limits_t own, tb_kind_e kind)
 {
-    c->members &= ~TB_CLIENT_GIVEN;
+    c->members = 0;
     c->blocked = (own & TB_OWN_BLOCKED) != 0;
     c->unlimited = (own & TB_OWN_UNLIMITED) != 0;
 

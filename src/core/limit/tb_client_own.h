@@ -24,8 +24,8 @@
 
 /*
  * The word for what a client is given; plan: the number of the one that it
- * names.  And back: sets the members that the word has, but for the plan's
- * name, and returns the number, or TB_PLAN_NONE.
+ * names.  And back: sets the members that the word has, and no others, but for
+ * the plan's name, and returns the number, or TB_PLAN_NONE.
  */
 
 tb_limits_t tb_client_own(const tb_client_t *c, uint32_t plan);

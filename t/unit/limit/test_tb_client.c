@@ -655,7 +655,11 @@ what_a_client_is_given_is_one_word(void **state)
 
         memset(&back, 0, sizeof(tb_client_t));
 
+        back.members = TB_CLIENT_TOKENS | TB_CLIENT_QUOTA;
+
         plan = tb_client_read_own(&back, own, cases[i].kind);
+
+        assert_int_equal(back.members & TB_CLIENT_TOKENS, 0);
 
         assert_int_equal(plan, (client.members & TB_CLIENT_PLAN)
                                ? 17 : TB_PLAN_NONE);
