@@ -20,7 +20,7 @@
 #define NGX_HTTP_TBUCKET_TOP_SAMPLE  64
 
 /* ms after which counts are halved */
-#define NGX_HTTP_TBUCKET_TOP_HALF    60000
+#define NGX_HTTP_TBUCKET_TOP_HALF    60000u
 
 /* looks at a lock that somebody holds */
 #define NGX_HTTP_TBUCKET_TOP_SPINS   200

@@ -71,13 +71,13 @@ ngx_uint_t ngx_http_tbucket_top_rows(ngx_http_tbucket_top_t *top,
     ngx_http_tbucket_top_e kind);
 
 /*
- * Adds those of one part to rows, of which there are *n: NGX_OK, or NGX_AGAIN
+ * Adds those of part n to rows, of which there are *nrows: NGX_OK, or NGX_AGAIN
  * if somebody is at it, for some microseconds.
  */
 
 ngx_int_t ngx_http_tbucket_top_read(ngx_http_tbucket_top_t *top,
-    ngx_http_tbucket_top_e kind, ngx_uint_t part, tb_top_row_t *rows,
-    size_t *n);
+    ngx_http_tbucket_top_e kind, ngx_uint_t n, tb_top_row_t *rows,
+    size_t *nrows);
 
 /*
  * The id of a client that is counted, by its hash.lo, put into TB_TOP_ID
