@@ -255,18 +255,20 @@ static ngx_int_t
 ngx_http_lb_resolve_server(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
     ngx_http_upstream_server_t *server)
 {
-    ngx_str_t           *service, *route;
+    ngx_str_t           *host, *service, *route;
     ngx_http_lb_name_t  *name;
 
+    host = ngx_gw_server_host(server);
+
     name = ngx_http_lb_resolve_add(cf, lcf);
-    if (name == NULL) {
+    if (name == NULL || host == NULL) {
         return NGX_ERROR;
     }
 
     service = ngx_gw_server_service(server);
     route = ngx_gw_server_route(server);
 
-    name->host = *ngx_gw_server_host(server);
+    name->host = *host;
     name->port = ngx_inet_get_port(server->addrs[0].sockaddr);
 
     if (service) {
