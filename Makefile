@@ -20,9 +20,10 @@ PROVE_FLAGS ?=
 TESTS ?=	$(sort $(wildcard t/*.t t/*/*.t))
 JOBS :=		$(shell nproc 2>/dev/null || echo 1)
 
-# Files of the suite run side by side where each can have a network of its own.
+# Files of the suite run side by side where each can have a network of its own:
+# one more than there are processors, since they wait for most of their time.
 
-PROVE_JOBS ?=	$(shell tools/alone && echo $(JOBS) || echo 1)
+PROVE_JOBS ?=	$(shell tools/alone && expr $(JOBS) + 1 || echo 1)
 
 TOP :=		$(CURDIR)
 OUT :=		$(TOP)/build

@@ -32,6 +32,10 @@ static void lb_limit_move(lb_limit_state_t *state,
     const lb_limit_window_t *window);
 static uint32_t lb_limit_root(uint32_t n);
 static void lb_limit_close(lb_limit_t *limit, uint64_t now, uint32_t random);
+static inline void lb_limit_pack(_Atomic uint64_t *pair, uint32_t high,
+    uint32_t low);
+static inline void lb_limit_unpack(_Atomic uint64_t *pair, uint32_t *high,
+    uint32_t *low);
 
 
 uint32_t
@@ -206,7 +210,7 @@ static void
 lb_limit_close(lb_limit_t *limit, uint64_t now, uint32_t random)
 {
     uint32_t           span;
-    uint64_t           samples, pair[3];
+    uint64_t           samples;
     lb_limit_state_t   state;
     lb_limit_window_t  window;
 
@@ -222,21 +226,14 @@ lb_limit_close(lb_limit_t *limit, uint64_t now, uint32_t random)
                               / window.samples);
     window.peak = atomic_exchange(&limit->peak, 0);
 
-    pair[0] = atomic_load(&limit->state[0]);
-    pair[1] = atomic_load(&limit->state[1]);
-    pair[2] = atomic_load(&limit->state[2]);
-
-    state.limit = (uint32_t) pair[0];
-    state.probing = (uint32_t) (pair[0] >> 32);
-    state.base = (uint32_t) pair[1];
-    state.steep = (uint32_t) (pair[1] >> 32);
-    state.probe_at = pair[2];
+    lb_limit_unpack(&limit->state[0], &state.probing, &state.limit);
+    lb_limit_unpack(&limit->state[1], &state.steep, &state.base);
+    state.probe_at = atomic_load(&limit->state[2]);
 
     atomic_store(&limit->limit, lb_limit_step(&state, &window, now, random));
 
-    atomic_store(&limit->state[0], (uint64_t) state.probing << 32
-                                   | state.limit);
-    atomic_store(&limit->state[1], (uint64_t) state.steep << 32 | state.base);
+    lb_limit_pack(&limit->state[0], state.probing, state.limit);
+    lb_limit_pack(&limit->state[1], state.steep, state.base);
     atomic_store(&limit->state[2], state.probe_at);
 
     span = window.mean / 1000;
@@ -253,4 +250,23 @@ lb_limit_base(lb_limit_t *limit)
 {
     return (uint32_t) atomic_load_explicit(&limit->state[1],
                                            memory_order_relaxed);
+}
+
+
+static inline void
+lb_limit_pack(_Atomic uint64_t *pair, uint32_t high, uint32_t low)
+{
+    atomic_store(pair, (UINT64_C(1) << 32) * high + low);
+}
+
+
+static inline void
+lb_limit_unpack(_Atomic uint64_t *pair, uint32_t *high, uint32_t *low)
+{
+    uint64_t  value;
+
+    value = atomic_load(pair);
+
+    *high = (uint32_t) (value >> 32);
+    *low = (uint32_t) value;
 }

@@ -76,8 +76,8 @@ gw_member_allowed(char buf[GW_MEMBER_NAMES_SIZE], const gw_member_t *m)
         (void) snprintf(buf, GW_MEMBER_NAMES_SIZE,
                         "a multiple of %llu from %llu to %llu",
                         (unsigned long long) m->unit,
-                        (unsigned long long) (m->min * m->unit),
-                        (unsigned long long) (m->max * m->unit));
+                        (unsigned long long) m->min * m->unit,
+                        (unsigned long long) m->max * m->unit);
         return buf;
     }
 
