@@ -455,3 +455,19 @@ ngx_gw_param_time(u_char *p, u_char *last, ngx_int_t ms)
 
     return ngx_slprintf(p, last, "%i%s", ms / units[i].ms, units[i].name);
 }
+
+
+ngx_int_t
+ngx_gw_param_value(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_complex_value_t *value)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = text;
+    ccv.complex_value = value;
+
+    return ngx_http_compile_complex_value(&ccv);
+}

@@ -11,6 +11,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_http.h>
 
 
 typedef struct ngx_gw_param_s  ngx_gw_param_t;
@@ -80,6 +81,11 @@ char *ngx_gw_params(ngx_conf_t *cf, ngx_uint_t from,
 
 char *ngx_gw_param_argument(ngx_conf_t *cf, ngx_uint_t number,
     const ngx_gw_param_t *param, void *conf);
+
+/* Makes a value of a text that may have variables.  NGX_OK or NGX_ERROR. */
+
+ngx_int_t ngx_gw_param_value(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_complex_value_t *value);
 
 
 #endif /* NGX_GW_PARAM_H */

@@ -254,20 +254,12 @@ static ngx_int_t
 ngx_http_tbucket_value_arg(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_complex_value_t **cv)
 {
-    ngx_http_compile_complex_value_t  ccv;
-
     *cv = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (*cv == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = value;
-    ccv.complex_value = *cv;
-
-    return ngx_http_compile_complex_value(&ccv);
+    return ngx_gw_param_value(cf, value, *cv);
 }
 
 

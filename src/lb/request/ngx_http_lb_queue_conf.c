@@ -126,10 +126,9 @@ static ngx_int_t
 ngx_http_lb_queue_name(ngx_conf_t *cf, ngx_array_t *queues,
     ngx_http_lb_queue_t *queue)
 {
-    ngx_str_t                          *value;
-    ngx_uint_t                          i;
-    ngx_http_lb_queue_t               **others;
-    ngx_http_compile_complex_value_t    ccv;
+    ngx_str_t             *value;
+    ngx_uint_t             i;
+    ngx_http_lb_queue_t  **others;
 
     value = cf->args->elts;
 
@@ -155,13 +154,7 @@ ngx_http_lb_queue_name(ngx_conf_t *cf, ngx_array_t *queues,
         }
     }
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = &value[1];
-    ccv.complex_value = &queue->name;
-
-    return ngx_http_compile_complex_value(&ccv);
+    return ngx_gw_param_value(cf, &value[1], &queue->name);
 }
 
 
@@ -169,9 +162,6 @@ static ngx_int_t
 ngx_http_lb_queue_priority(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
     ngx_http_lb_queue_t *queue = conf;
-
-    ngx_str_t                          text;
-    ngx_http_compile_complex_value_t   ccv;
 
     if (ngx_http_script_variables_count(value) == 0
         && (value->len != 1 || value->data[0] < '0' || value->data[0] > '9'))
@@ -184,15 +174,7 @@ ngx_http_lb_queue_priority(ngx_conf_t *cf, ngx_str_t *value, void *conf)
         return NGX_ERROR;
     }
 
-    text = *value;
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = &text;
-    ccv.complex_value = queue->priority;
-
-    return ngx_http_compile_complex_value(&ccv);
+    return ngx_gw_param_value(cf, value, queue->priority);
 }
 
 

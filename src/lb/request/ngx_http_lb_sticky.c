@@ -11,6 +11,7 @@
 #include "src/lb/request/ngx_http_lb_sticky.h"
 
 #include "src/common/ngx_gw_compat.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/core/balance/lb_learn.h"
 #include "src/core/balance/lb_sid.h"
 #include "src/lb/upstream/ngx_http_lb_zone.h"
@@ -72,8 +73,6 @@ static char *ngx_http_lb_sticky_zone(ngx_conf_t *cf,
     ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_sticky_t *sticky);
 static ngx_int_t ngx_http_lb_sticky_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
-static ngx_int_t ngx_http_lb_sticky_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_complex_value_t *value);
 static ngx_uint_t ngx_http_lb_sticky_is(ngx_http_lb_sticky_t *sticky,
     ngx_str_t *param, const char *name, ngx_uint_t bit, ngx_str_t *value);
 static char *ngx_http_lb_sticky_error(ngx_conf_t *cf, ngx_str_t *param,
@@ -319,7 +318,7 @@ ngx_http_lb_sticky_route(ngx_conf_t *cf, ngx_http_lb_sticky_t *sticky)
         route = ngx_array_push(sticky->routes);
 
         if (route == NULL
-            || ngx_http_lb_sticky_compile(cf, &value[i], route) != NGX_OK)
+            || ngx_gw_param_value(cf, &value[i], route) != NGX_OK)
         {
             return NGX_CONF_ERROR;
         }
@@ -401,7 +400,7 @@ ngx_http_lb_sticky_param(ngx_conf_t *cf, ngx_http_lb_sticky_t *sticky,
     *field = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
 
     if (*field == NULL
-        || ngx_http_lb_sticky_compile(cf, &value, *field) != NGX_OK)
+        || ngx_gw_param_value(cf, &value, *field) != NGX_OK)
     {
         return "a value that can be made";
     }
@@ -501,22 +500,6 @@ ngx_http_lb_sticky_init_module(ngx_http_lb_main_conf_t *lmcf)
             sticky->superseded = NULL;
         }
     }
-}
-
-
-static ngx_int_t
-ngx_http_lb_sticky_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_complex_value_t *value)
-{
-    ngx_http_compile_complex_value_t  ccv;
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = value;
-
-    return ngx_http_compile_complex_value(&ccv);
 }
 
 

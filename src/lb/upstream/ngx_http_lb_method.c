@@ -284,20 +284,12 @@ static ngx_int_t
 ngx_http_lb_method_compile(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf,
     ngx_str_t *key)
 {
-    ngx_http_compile_complex_value_t  ccv;
-
     lcf->key = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (lcf->key == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = key;
-    ccv.complex_value = lcf->key;
-
-    return ngx_http_compile_complex_value(&ccv);
+    return ngx_gw_param_value(cf, key, lcf->key);
 }
 
 

@@ -7,6 +7,7 @@
 
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 
+#include "src/common/ngx_gw_param.h"
 #include "src/core/text/gw_addr.h"
 
 
@@ -252,17 +253,10 @@ ngx_int_t
 ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_tbucket_key_t *key)
 {
-    ngx_str_t                          name;
-    ngx_uint_t                         i;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_str_t   name;
+    ngx_uint_t  i;
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = &key->value;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+    if (ngx_gw_param_value(cf, text, &key->value) != NGX_OK) {
         return NGX_ERROR;
     }
 
