@@ -7,7 +7,7 @@
 
 #include "src/lb/request/ngx_http_lb_proxy_status.h"
 
-#include "src/common/ngx_gw_compat.h"
+#include "src/common/ngx_gw_text.h"
 #include "src/lb/request/ngx_http_lb_reason.h"
 
 
@@ -151,9 +151,11 @@ static ngx_int_t
 ngx_http_lb_proxy_status_add(ngx_http_request_t *r, ngx_http_lb_ctx_t *ctx,
     ngx_uint_t next_hop)
 {
-    u_char           *p, c;
-    size_t            i;
-    ngx_table_elt_t  *h;
+    u_char     *p, c;
+    size_t      i;
+    ngx_str_t   value;
+
+    static ngx_str_t  name = ngx_string("Proxy-Status");
 
     p = ngx_pnalloc(r->pool, sizeof("nginx; error=; next-hop=\"\"")
                              + ngx_strlen(ctx->error) + 2 * ctx->name.len);
@@ -161,15 +163,7 @@ ngx_http_lb_proxy_status_add(ngx_http_request_t *r, ngx_http_lb_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_gw_header_init(h);
-    ngx_str_set(&h->key, "Proxy-Status");
-
-    h->value.data = p;
+    value.data = p;
 
     p = ngx_sprintf(p, "nginx; error=%s", ctx->error);
 
@@ -189,7 +183,7 @@ ngx_http_lb_proxy_status_add(ngx_http_request_t *r, ngx_http_lb_ctx_t *ctx,
         *p++ = '"';
     }
 
-    h->value.len = p - h->value.data;
+    value.len = p - value.data;
 
-    return NGX_OK;
+    return ngx_gw_add_header(r, &name, &value);
 }
