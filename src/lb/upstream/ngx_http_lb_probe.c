@@ -485,6 +485,8 @@ ngx_http_lb_probe_secured(ngx_http_lb_probe_t *probe)
 static ngx_int_t
 ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
 {
+    u_char            *data;
+    size_t             len;
     ssize_t            n;
     ngx_str_t         *request;
     ngx_connection_t  *c;
@@ -492,9 +494,24 @@ ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
     c = probe->connection;
     request = &probe->probed->check->request;
 
-    while (probe->sent < request->len) {
-        n = c->send(c, request->data + probe->sent,
-                    request->len - probe->sent);
+    for ( ;; ) {
+
+        if (probe->sent < request->len) {
+            data = request->data + probe->sent;
+            len = request->len - probe->sent;
+
+        } else if (probe->grpc && probe->grpc->output_length) {
+
+            /* what is owed to an HTTP/2 server follows the request */
+
+            data = probe->grpc->output;
+            len = probe->grpc->output_length;
+
+        } else {
+            break;
+        }
+
+        n = c->send(c, data, len);
 
         if (n == NGX_AGAIN || n == 0) {
             break;
@@ -506,27 +523,12 @@ ngx_http_lb_probe_send(ngx_http_lb_probe_t *probe)
             return NGX_ERROR;
         }
 
-        probe->sent += n;
-    }
+        if (probe->sent < request->len) {
+            probe->sent += n;
 
-    /* what is owed to an HTTP/2 server follows the request */
-
-    while (probe->grpc && probe->sent == request->len
-           && probe->grpc->output_length)
-    {
-        n = c->send(c, probe->grpc->output, probe->grpc->output_length);
-
-        if (n == NGX_AGAIN || n == 0) {
-            break;
+        } else {
+            lb_grpc_sent(probe->grpc, n);
         }
-
-        if (n == NGX_ERROR) {
-            ngx_http_lb_probe_failed(probe, "send() failed",
-                                     probe->probed->prober->err);
-            return NGX_ERROR;
-        }
-
-        lb_grpc_sent(probe->grpc, n);
     }
 
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
