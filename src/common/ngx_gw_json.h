@@ -105,5 +105,12 @@ ngx_int_t ngx_gw_body_next(ngx_gw_body_t *body, ngx_str_t *piece);
 
 ngx_int_t ngx_gw_body_feed(ngx_gw_body_t *body, gw_record_t *reader);
 
+/*
+ * Whether nginx would answer this status with a page of "error_page", as
+ * ngx_http_special_response_handler() decides it: then no body of ours.
+ */
+
+ngx_uint_t ngx_gw_json_has_page(ngx_http_request_t *r, ngx_uint_t status);
+
 
 #endif /* NGX_GW_JSON_H */

@@ -12,7 +12,6 @@
 #define NGX_HTTP_LB_REFUSED  "Upstream is overloaded"
 
 
-static ngx_uint_t ngx_http_lb_refuse_has_page(ngx_http_request_t *r);
 static ngx_int_t ngx_http_lb_refuse_problem(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_lb_refuse_wants_problem(ngx_http_request_t *r);
 
@@ -39,7 +38,9 @@ ngx_http_lb_refuse(ngx_http_request_t *r, ngx_uint_t seconds)
 
     /* what is part of a response is left to nginx, as other errors are */
 
-    if (r != r->main || ngx_http_lb_refuse_has_page(r)) {
+    if (r != r->main
+        || ngx_gw_json_has_page(r, NGX_HTTP_SERVICE_UNAVAILABLE))
+    {
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
 
@@ -49,34 +50,6 @@ ngx_http_lb_refuse(ngx_http_request_t *r, ngx_uint_t seconds)
 
     return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                              NGX_HTTP_LB_REFUSED);
-}
-
-
-/* as ngx_http_special_response_handler() finds it */
-
-static ngx_uint_t
-ngx_http_lb_refuse_has_page(ngx_http_request_t *r)
-{
-    ngx_uint_t                 i;
-    ngx_http_err_page_t       *page;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
-        return 0;
-    }
-
-    page = clcf->error_pages->elts;
-
-    for (i = 0; i < clcf->error_pages->nelts; i++) {
-
-        if (page[i].status == NGX_HTTP_SERVICE_UNAVAILABLE) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -7,6 +7,7 @@
 
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
+#include "src/common/ngx_gw_json.h"
 #include "src/core/text/gw_digits.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 #include "src/tbucket/request/ngx_http_tbucket_figures.h"
@@ -62,8 +63,6 @@ static ngx_int_t ngx_http_tbucket_add_number(ngx_http_request_t *r,
     const char *name, size_t len, uint64_t number);
 static ngx_inline ngx_table_elt_t *ngx_http_tbucket_push_header(
     ngx_http_request_t *r, const char *name, size_t len);
-static ngx_uint_t ngx_http_tbucket_has_error_page(ngx_http_request_t *r,
-    ngx_uint_t status);
 static ngx_uint_t ngx_http_tbucket_is_grpc(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_send_grpc(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
@@ -629,7 +628,7 @@ ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
     refusal = ngx_http_tbucket_refusal(ctx);
     status = refusal->status ? refusal->status : status;
 
-    if (ngx_http_tbucket_has_error_page(r, status)) {
+    if (ngx_gw_json_has_page(r, status)) {
         ngx_http_finalize_request(r, status);
         return;
     }
@@ -650,33 +649,6 @@ ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
                    : ngx_http_tbucket_send_json(r, ctx, status, form);
 
     ngx_http_finalize_request(r, rc);
-}
-
-
-/* Whether nginx would answer this status with a configured page. */
-
-static ngx_uint_t
-ngx_http_tbucket_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
-{
-    ngx_uint_t                 i;
-    ngx_http_err_page_t       *page;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
-        return 0;
-    }
-
-    page = clcf->error_pages->elts;
-
-    for (i = 0; i < clcf->error_pages->nelts; i++) {
-        if (page[i].status == (ngx_int_t) status) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 
