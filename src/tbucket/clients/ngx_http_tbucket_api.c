@@ -1,13 +1,14 @@
 
 /*
- * The clients API: the tbucket_api directive, and which client and which
- * part of the API a request is for.
+ * The clients API: the tbucket_api directive, and which client or plan and
+ * which part of the API a request is for.
  */
 
 
-#include "src/common/ngx_gw_param.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
+
 #include "src/common/ngx_gw_json.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/core/text/gw_id.h"
 #include "src/core/text/gw_piece.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api_list.h"
@@ -19,9 +20,10 @@
 
 
 static ngx_int_t ngx_http_tbucket_api_handler(ngx_http_request_t *r);
-static const char *const *ngx_http_tbucket_api_args(ngx_http_request_t *r);
+static const char *const *ngx_http_tbucket_api_args(ngx_http_request_t *r,
+    ngx_http_tbucket_api_t *api);
 static ngx_int_t ngx_http_tbucket_api_id(ngx_http_request_t *r,
-    ngx_str_t *id, gw_id_status_t *status);
+    ngx_http_tbucket_api_t *api, ngx_str_t *id, gw_id_status_t *status);
 static ngx_int_t ngx_http_tbucket_api_hash(ngx_http_request_t *r,
     ngx_http_tbucket_zone_t *zone, ngx_str_t *hex);
 static ngx_int_t ngx_http_tbucket_api_collection(ngx_http_request_t *r,
@@ -58,6 +60,14 @@ static const char *const  ngx_http_tbucket_api_list_args[] = {
 
 static const char *const  ngx_http_tbucket_api_top_args[] = {
     "top", "limit", NULL
+};
+
+static const char *const  ngx_http_tbucket_api_plan_args[] = {
+    "plan", NULL
+};
+
+static const char *const  ngx_http_tbucket_api_plans_args[] = {
+    "limit", "cursor", NULL
 };
 
 
@@ -106,6 +116,7 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
     ngx_int_t                     rc;
     ngx_str_t                     id, arg;
     gw_id_status_t                status;
+    ngx_http_tbucket_api_t       *api;
     ngx_http_tbucket_loc_conf_t  *lcf;
 
     if (ngx_gw_api_headers(r) != NGX_OK) {
@@ -114,31 +125,31 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_tbucket_module);
 
-    if (lcf->api->plans) {
-        return ngx_http_tbucket_plans_api(r, lcf->api);
-    }
+    api = lcf->api;
 
-    rc = ngx_http_tbucket_api_id(r, &id, &status);
+    rc = ngx_http_tbucket_api_id(r, api, &id, &status);
 
     switch (rc) {
 
     case NGX_OK:
-        if (ngx_gw_api_args(r, ngx_http_tbucket_api_item_args, &arg)
+        if (ngx_gw_api_args(r, api->plans ? ngx_http_tbucket_api_plan_args
+                                          : ngx_http_tbucket_api_item_args,
+                            &arg)
             != NGX_OK)
         {
             break;
         }
 
-        return ngx_http_tbucket_api_item(r, lcf->api, &id);
+        return ngx_http_tbucket_api_item(r, api, &id);
 
     case NGX_DONE:
-        if (ngx_gw_api_args(r, ngx_http_tbucket_api_args(r), &arg)
+        if (ngx_gw_api_args(r, ngx_http_tbucket_api_args(r, api), &arg)
             != NGX_OK)
         {
             break;
         }
 
-        return ngx_http_tbucket_api_collection(r, lcf->api);
+        return ngx_http_tbucket_api_collection(r, api);
 
     case NGX_DECLINED:
         return ngx_gw_json_error(r, NGX_HTTP_NOT_FOUND,
@@ -146,10 +157,16 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 
     case NGX_BUSY:
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
-                                 "client_id is given twice, in the path and "
-                                 "as an argument");
+                                 "%s is given twice, in the path and as an "
+                                 "argument",
+                                 api->plans ? "plan" : "client_id");
 
     case NGX_ABORT:
+        if (api->plans) {
+            return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST,
+                                     "plan must be " TB_PLAN_NAME_ALLOWED);
+        }
+
         return ngx_gw_json_error(r, NGX_HTTP_BAD_REQUEST, "client_id %s",
                                  gw_id_error(status));
 
@@ -164,12 +181,16 @@ ngx_http_tbucket_api_handler(ngx_http_request_t *r)
 }
 
 
-/* The arguments that a request about no single client may have. */
+/* The arguments that a request about no single client or plan may have. */
 
 static const char *const *
-ngx_http_tbucket_api_args(ngx_http_request_t *r)
+ngx_http_tbucket_api_args(ngx_http_request_t *r, ngx_http_tbucket_api_t *api)
 {
     ngx_str_t  arg;
+
+    if (api->plans) {
+        return ngx_http_tbucket_api_plans_args;
+    }
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return &ngx_http_tbucket_api_item_args[1];
@@ -182,16 +203,16 @@ ngx_http_tbucket_api_args(ngx_http_request_t *r)
 
 
 /*
- * Which client the request is about: NGX_OK; NGX_DONE, none; NGX_DECLINED,
- * the URI is none of ours; NGX_BUSY, two are named; NGX_ABORT, *status says
- * what is wrong with the id; NGX_ERROR.
+ * Which client or plan the request is about: NGX_OK; NGX_DONE, none;
+ * NGX_DECLINED, the URI is none of ours; NGX_BUSY, two are named; NGX_ABORT,
+ * *status says what is wrong with the id, or no plan is called so; NGX_ERROR.
  */
 
 static ngx_int_t
-ngx_http_tbucket_api_id(ngx_http_request_t *r, ngx_str_t *id,
-    gw_id_status_t *status)
+ngx_http_tbucket_api_id(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
+    ngx_str_t *id, gw_id_status_t *status)
 {
-    ngx_int_t  path;
+    ngx_int_t  path, rc;
     ngx_str_t  arg;
 
     path = ngx_gw_api_path(r, id);
@@ -200,31 +221,39 @@ ngx_http_tbucket_api_id(ngx_http_request_t *r, ngx_str_t *id,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_arg(r, (u_char *) "client_id", sizeof("client_id") - 1, &arg)
-        != NGX_OK)
-    {
+    rc = api->plans
+         ? ngx_http_arg(r, (u_char *) "plan", sizeof("plan") - 1, &arg)
+         : ngx_http_arg(r, (u_char *) "client_id", sizeof("client_id") - 1,
+                        &arg);
+
+    if (rc != NGX_OK) {
+
         if (path == NGX_DECLINED) {
             return NGX_DONE;
         }
 
         *status = gw_id_check((char *) id->data, id->len);
 
-        return *status == GW_ID_OK ? NGX_OK : NGX_ABORT;
-    }
-
-    if (path == NGX_OK) {
+    } else if (path == NGX_OK) {
         return NGX_BUSY;
+
+    } else {
+        id->data = ngx_pnalloc(r->pool, GW_ID_MAX);
+        if (id->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        *status = gw_id_decode((char *) id->data, &id->len, (char *) arg.data,
+                               arg.len);
     }
 
-    id->data = ngx_pnalloc(r->pool, GW_ID_MAX);
-    if (id->data == NULL) {
-        return NGX_ERROR;
+    if (*status != GW_ID_OK
+        || (api->plans && !tb_plan_is_name((char *) id->data, id->len)))
+    {
+        return NGX_ABORT;
     }
 
-    *status = gw_id_decode((char *) id->data, &id->len, (char *) arg.data,
-                           arg.len);
-
-    return *status == GW_ID_OK ? NGX_OK : NGX_ABORT;
+    return NGX_OK;
 }
 
 
@@ -235,6 +264,10 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
     ngx_str_t  arg;
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+
+        if (api->plans) {
+            return ngx_http_tbucket_plans_list(r, api->zone);
+        }
 
         if (ngx_http_arg(r, (u_char *) "hash", sizeof("hash") - 1, &arg)
             == NGX_OK)
@@ -251,7 +284,7 @@ ngx_http_tbucket_api_collection(ngx_http_request_t *r,
         return ngx_http_tbucket_list(r, api->zone);
     }
 
-    if (!api->write) {
+    if (!api->write || api->plans) {
         return ngx_gw_json_not_allowed(r, "GET, HEAD");
     }
 
@@ -301,7 +334,8 @@ ngx_http_tbucket_api_item(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
     ngx_str_t *id)
 {
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        return ngx_http_tbucket_show(r, api->zone, id);
+        return api->plans ? ngx_http_tbucket_plans_show(r, api->zone, id)
+                          : ngx_http_tbucket_show(r, api->zone, id);
     }
 
     if (!api->write) {
@@ -309,7 +343,7 @@ ngx_http_tbucket_api_item(ngx_http_request_t *r, ngx_http_tbucket_api_t *api,
     }
 
     if (r->method & (NGX_HTTP_PUT|NGX_HTTP_PATCH|NGX_HTTP_DELETE)) {
-        return ngx_http_tbucket_write(r, api->zone, id, 0);
+        return ngx_http_tbucket_write(r, api->zone, id, api->plans != 0);
     }
 
     return ngx_gw_json_not_allowed(r, "GET, HEAD, PUT, PATCH, DELETE");

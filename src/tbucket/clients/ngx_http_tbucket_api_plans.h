@@ -12,12 +12,14 @@
 
 
 /*
- * Handles all requests to a location with "tbucket_api zone=... plans";
- * returns what a content handler returns.
+ * Answers with one plan, and with a page of the list of all; return what a
+ * content handler returns.
  */
 
-ngx_int_t ngx_http_tbucket_plans_api(ngx_http_request_t *r,
-    ngx_http_tbucket_api_t *api);
+ngx_int_t ngx_http_tbucket_plans_show(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone, ngx_str_t *name);
+ngx_int_t ngx_http_tbucket_plans_list(ngx_http_request_t *r,
+    ngx_http_tbucket_zone_t *zone);
 
 
 #endif /* NGX_HTTP_TBUCKET_API_PLANS_H */
