@@ -10,32 +10,6 @@ use Gateway;
 use IO::Socket::INET;
 use Test::More;
 
-# A server that sends what it is told to, after a request's header has come,
-# and then closes ("end"), or waits for the other side to do so.
-
-sub raw
-{
-    my ($answer, $end) = @_;
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
-        or die "listen: $!";
-
-    Gateway::Process::fork_child(sub {
-        $SIG{CHLD} = 'IGNORE';
-
-        while (my $c = $listen->accept) {
-            next if fork();
-            my $head = '';
-            1 while $head !~ /\r\n\r\n/ && sysread($c, $head, 4096, length $head);
-            syswrite($c, $answer);
-            1 while !$end && sysread($c, $head, 4096);
-            exit 0;
-        }
-    });
-
-    return $listen->sockport;
-}
-
-
 my $half = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" . 'x' x 500;
 my $chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
             . "1f4\r\n" . 'x' x 500 . "\r\n";
@@ -44,12 +18,12 @@ my $upgrade = "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade"
 
 subtest 'a response without its end' => sub {
     my %port = (
-        ends       => raw($half, 1),
-        chunk_ends => raw($chunk, 1),
-        stalls     => raw($half, 0),
-        whole      => raw("HTTP/1.0 200 OK\r\n\r\nx", 1),
-        upgraded   => raw($upgrade, 0),
-        waits      => raw('', 0),
+        ends       => raw_server($half, 1),
+        chunk_ends => raw_server($chunk, 1),
+        stalls     => raw_server($half, 0),
+        whole      => raw_server("HTTP/1.0 200 OK\r\n\r\nx", 1),
+        upgraded   => raw_server($upgrade, 0),
+        waits      => raw_server('', 0),
     );
     my @upstream = sort keys %port;
     my $upstreams = join '', map { <<"END" } @upstream;

@@ -9,49 +9,24 @@ use Gateway;
 use IO::Socket::INET;
 use Test::More;
 
-# A server that reads a request's header and answers with that, and closes or
-# goes on to wait.
-
-sub server_of
-{
-    my ($answer, $wait) = @_;
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
-        or die "listen: $!";
-
-    Gateway::Process::fork_child(sub {
-        $SIG{CHLD} = 'IGNORE';
-
-        while (my $c = $listen->accept) {
-            next if fork();
-            my $head = '';
-            1 while $head !~ /\r\n\r\n/ && sysread($c, $head, 4096, length $head);
-            syswrite($c, $answer);
-            sleep 10 if $wait;
-            exit 0;
-        }
-    });
-
-    return $listen->sockport;
-}
-
-
 # A port that nobody listens on.
 
 my $closed = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);
 my $refuses = $closed->sockport;
 close $closed;
 
+my $garbage = "HTTP/1.1 200 OK\r\nno header\0\r\n\r\n";
 my $long = "HTTP/1.1 200 OK\r\nX: " . 'x' x 9000 . "\r\n\r\n";
 my $bad = "HTTP/1.1 502 Bad\r\nContent-Length: 1\r\n\r\nx";
 
 my %upstream = (
     refused => "server 127.0.0.1:$refuses;",
     none    => "server 127.0.0.1:$refuses down; server 127.0.0.1:1 down;",
-    closes  => 'server 127.0.0.1:' . server_of('') . ';',
-    waits   => 'server 127.0.0.1:' . server_of('', 1) . ';',
-    garbage => 'server 127.0.0.1:' . server_of("HTTP/1.1 200 OK\r\nno header\0\r\n\r\n") . ';',
-    long    => 'server 127.0.0.1:' . server_of($long) . ';',
-    answers => 'server 127.0.0.1:' . server_of($bad) . ';',
+    closes  => 'server 127.0.0.1:' . raw_server('', 1) . ';',
+    waits   => 'server 127.0.0.1:' . raw_server('') . ';',
+    garbage => 'server 127.0.0.1:' . raw_server($garbage, 1) . ';',
+    long    => 'server 127.0.0.1:' . raw_server($long, 1) . ';',
+    answers => 'server 127.0.0.1:' . raw_server($bad, 1) . ';',
     unix    => 'server "unix:/nonexistent/a\\"b";',
 );
 

@@ -12,20 +12,40 @@ use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT      = qw(admitted api client_of put registered);
+our @EXPORT      = qw(admitted api client_of put registered set_tokens);
 our @EXPORT_OK   = qw(count refilled store_up stored);
 our %EXPORT_TAGS = (store => [@EXPORT, @EXPORT_OK]);
 
 
-# A request; a body is anything that JSON can say.
+# A request; a body is what JSON is to say, or a text as it is.  Of the answer
+# {json} is what its body says, undef if that is no JSON.
+
+my $json = JSON::PP->new->utf8->canonical;
 
 sub api
 {
     my ($g, $method, $uri, $body) = @_;
 
-    return request($g, $method, $uri, defined $body
-        ? (body => encode_json($body),
+    my $r = request($g, $method, $uri, defined $body
+        ? (body => ref $body ? $json->encode($body) : $body,
            headers => { 'Content-Type' => 'application/json' }) : ());
+
+    $r->{json} = eval { $json->decode($r->{body}) };
+
+    return $r;
+}
+
+
+# Leaves a client that is not registered with so many tokens.
+
+sub set_tokens
+{
+    my ($g, $uri, $tokens) = @_;
+
+    api($g, 'PUT', $uri, { capacity => 1000, rate_per_sec => 0.001 });
+    is(api($g, 'PATCH', $uri, { tokens => $tokens })->{code}, 200,
+       "$uri has $tokens");
+    api($g, 'DELETE', $uri);
 }
 
 

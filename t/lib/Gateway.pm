@@ -54,9 +54,10 @@ paths), env (hash), connections (4096), user (of the workers, root).
 
 (exit code, standard error) of C<nginx -t>.
 
-=item backend(OPTIONS)
+=item backend(OPTIONS), raw_server(BYTES, END)
 
-See L<Gateway::Backend>.
+See L<Gateway::Backend>.  The second is the port of a server that sends these
+bytes after a request's header, and closes then (END) or when the client does.
 
 =item version()
 
@@ -127,7 +128,8 @@ use IO::Socket::INET;
 use Test::More ();
 
 our @EXPORT = qw(backend check client free_port gateway gateway_unstarted get
-                 load redis request sentinel temp_dir version wait_for);
+                 load raw_server redis request sentinel temp_dir version
+                 wait_for);
 
 my $BINARY = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
 
@@ -142,6 +144,7 @@ my (%all, $last, $told);
 sub gateway           { my $g = Gateway->new(@_); $g->start; return $g }
 sub gateway_unstarted { return Gateway->new(@_) }
 sub backend           { return Gateway::Backend->start(@_) }
+sub raw_server        { return Gateway::Backend::raw(@_) }
 sub redis             { return Gateway::Redis->start(@_) }
 sub sentinel          { return Gateway::Redis->start_sentinel(@_) }
 sub check             { return Gateway->new(@_)->test }

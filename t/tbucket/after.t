@@ -111,19 +111,6 @@ sub left
 }
 
 
-# Also of a client that is not registered, as it is again afterwards.
-
-sub set_tokens
-{
-    my ($uri, $tokens) = @_;
-
-    api($g, 'PUT', $uri, { capacity => 1000, rate_per_sec => 0.001 });
-    is(api($g, 'PATCH', $uri, { tokens => $tokens })->{code}, 200,
-       "$uri has $tokens");
-    api($g, 'DELETE', $uri);
-}
-
-
 sub user
 {
     my ($token) = @_;
@@ -163,7 +150,7 @@ is($r->{headers}{ratelimit}, '"last";r=1;t=3600, "first";r=8;t=28800',
 is($r->{headers}{'x-zone'}, 'last PASSED', 'which the variables are of');
 get($g, '/both?k=a&l=a');
 is(left('a', '/clients', 10), 6, 'both have charged');
-set_tokens('/clients/a', 10);
+set_tokens($g, '/clients/a', 10);
 $r = get($g, '/both?k=a&l=a');
 is($r->{code}, 429, 'the late one refuses');
 is($r->{headers}{'x-zone'}, 'last REJECTED', 'in its own name');
@@ -179,7 +166,7 @@ $r = get($g, '/both?l=c');
 is($r->{headers}{'x-zone'}, 'last PASSED', 'or only a late one');
 
 get($g, '/dry?k=d&l=d') for 1 .. 2;
-set_tokens('/clients/d', 10);
+set_tokens($g, '/clients/d', 10);
 $r = get($g, '/dry?k=d&l=d');
 is("$r->{code} $r->{headers}{'x-zone'}", '204 last REJECTED_DRY_RUN',
    'in dry run it would have refused');
@@ -187,8 +174,8 @@ is(left('d', '/clients', 10), 10, 'and nothing is charged');
 
 $r = get($g, '/line?k=e&l=e') for 1 .. 2;
 is("$r->{code} $r->{headers}{'x-zone'}", '204 last PASSED', 'admitted twice');
-set_tokens('/lasts/e', 2);
-set_tokens('/clients/e', 1);
+set_tokens($g, '/lasts/e', 2);
+set_tokens($g, '/clients/e', 1);
 $r = get($g, '/line?k=e&l=e');
 is("$r->{code} $r->{headers}{'x-zone'}", '204 first REJECTED_DRY_RUN',
    'a dry run of the first line keeps its word');

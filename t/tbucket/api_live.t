@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Clients qw(api);
 use Gateway;
 use JSON::PP;
 use Test::More;
@@ -44,22 +45,6 @@ sub config
         location /plans { tbucket_api zone=z plans write=on; }
     }
 END
-}
-
-
-sub api
-{
-    my ($g, $method, $uri, $body) = @_;
-
-    my $r = request($g, $method, $uri, timeout => 20,
-                    defined $body
-                    ? (body    => ref $body ? $json->encode($body) : $body,
-                       headers => { 'Content-Type' => 'application/json' })
-                    : ());
-
-    $r->{json} = eval { $json->decode($r->{body}) };
-
-    return $r;
 }
 
 

@@ -51,19 +51,6 @@ sub tokens
 }
 
 
-# Also of a client that is not registered, as it is again afterwards.
-
-sub set_tokens
-{
-    my ($uri, $tokens) = @_;
-
-    api($g, 'PUT', $uri, { capacity => 1000, rate_per_sec => 0.001 });
-    is(api($g, 'PATCH', $uri, { tokens => $tokens })->{code}, 200,
-       "$uri has $tokens");
-    api($g, 'DELETE', $uri);
-}
-
-
 sub counted
 {
     my ($zone) = @_;
@@ -87,7 +74,7 @@ is(get($g, '/?k=a')->{headers}{'retry-after'}, 11 * 3600,
 is(tokens('b'), 2, 'others are not');
 
 get($g, '/?k=deep&x') for 1 .. 2;
-set_tokens('/clients/deep', 0);
+set_tokens($g, '/clients/deep', 0);
 get($g, '/?k=deep') for 1 .. 3;
 is(tokens('deep'), -15, 'debt grows with each');
 
@@ -106,7 +93,7 @@ ok(wait_for(sub { sleep(1); get($g, '/fast?k=rude')->{code} == 204 }, 30),
 # several limits: who refuses charges
 
 get($g, '/two?k=x&o=x') for 1 .. 2;
-set_tokens('/clients/x', 2);
+set_tokens($g, '/clients/x', 2);
 is(get($g, '/two?k=x&o=x')->{code}, 429, 'one of two refuses');
 is(tokens('x'), 2, 'the other one is as it was');
 is(tokens('x', '/others'), -7, 'and the penalty is its own');

@@ -6,12 +6,11 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Clients qw(api);
 use Gateway;
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
-
-my $json = JSON::PP->new->utf8->canonical;
 
 
 sub config
@@ -39,22 +38,6 @@ sub config
         location /read { tbucket_api zone=z plans; }
     }
 END
-}
-
-
-sub api
-{
-    my ($g, $method, $uri, $body) = @_;
-
-    my $r = request($g, $method, $uri, timeout => 20,
-                    defined $body
-                    ? (body    => ref $body ? $json->encode($body) : $body,
-                       headers => { 'Content-Type' => 'application/json' })
-                    : ());
-
-    $r->{json} = eval { $json->decode($r->{body}) };
-
-    return $r;
 }
 
 

@@ -7,13 +7,12 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Clients qw(api);
 use Gateway;
 use JSON::PP;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
-
-my $json = JSON::PP->new->utf8->canonical;
 
 
 sub text
@@ -32,21 +31,6 @@ sub text
         location /plans { tbucket_api zone=z plans write=on; }
     }
 END
-}
-
-sub api
-{
-    my ($g, $method, $uri, $body) = @_;
-
-    my $r = request($g, $method, $uri, timeout => 20,
-                    defined $body
-                    ? (body => $json->encode($body),
-                       headers => { 'Content-Type' => 'application/json' })
-                    : ());
-
-    $r->{json} = eval { $json->decode($r->{body}) };
-
-    return $r;
 }
 
 sub limits { return { capacity => $_[0], rate_per_sec => $_[1] } }

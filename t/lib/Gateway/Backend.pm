@@ -57,6 +57,32 @@ use Gateway::Process qw(finish fork_child free_port temp_dir wait_exit
 my $next = 'a';
 
 
+# The port of a server that reads a request's header, sends these bytes, and
+# then closes, or if it is not to end waits for the other side to do so.
+
+sub raw
+{
+    my ($answer, $end) = @_;
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
+        or die "listen: $!";
+
+    fork_child(sub {
+        $SIG{CHLD} = 'IGNORE';
+
+        while (my $c = $listen->accept) {
+            next if fork();
+            my $head = '';
+            1 while $head !~ /\r\n\r\n/ && sysread($c, $head, 4096, length $head);
+            syswrite($c, $answer);
+            1 while !$end && sysread($c, $head, 4096);
+            exit 0;
+        }
+    });
+
+    return $listen->sockport;
+}
+
+
 sub start
 {
     my ($class, %option) = @_;
