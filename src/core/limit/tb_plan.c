@@ -28,7 +28,7 @@ tb_plan_free(const tb_plans_t *plans)
     uint32_t  n;
 
     for (n = TB_PLAN_FIRST; n < plans->n; n++) {
-        if (tb_plan_get(plans, n) == 0 && plans->plan[n].members == 0) {
+        if (tb_plan_is_free(plans, n)) {
             return n;
         }
     }
@@ -49,24 +49,6 @@ void
 tb_plan_join(tb_plans_t *plans, uint32_t n)
 {
     plans->plan[n].members++;
-}
-
-
-void
-tb_plan_leave(tb_plans_t *plans, uint32_t n)
-{
-    plans->plan[n].members--;
-}
-
-
-void
-tb_plan_recount(tb_plans_t *plans)
-{
-    uint32_t  n;
-
-    for (n = 0; n < plans->n; n++) {
-        plans->plan[n].members = 0;
-    }
 }
 
 

@@ -81,14 +81,12 @@ uint32_t tb_plan_free(const tb_plans_t *plans);
 void tb_plan_set(tb_plans_t *plans, uint32_t n, tb_limits_t limits);
 
 /*
- * Counts a client that names the plan, before it does so, or one that does
- * no longer: who dies in between leaves too many, never too few, and who
- * finds that counts anew: all members to 0, then each client.  The lock.
+ * Counts a client that names the plan, before it does so: who dies in between
+ * leaves too many, never too few.  Who lets go of a plan says how many members
+ * are left.  The lock.
  */
 
 void tb_plan_join(tb_plans_t *plans, uint32_t n);
-void tb_plan_leave(tb_plans_t *plans, uint32_t n);
-void tb_plan_recount(tb_plans_t *plans);
 
 
 /*
@@ -118,6 +116,15 @@ tb_plan_get(const tb_plans_t *plans, uint32_t n)
            ? atomic_load_explicit(&plans->plan[n].limits,
                                   memory_order_acquire)
            : 0;
+}
+
+
+/* Whether no plan and no client has that number.  The lock. */
+
+static inline bool
+tb_plan_is_free(const tb_plans_t *plans, uint32_t n)
+{
+    return tb_plan_get(plans, n) == 0 && plans->plan[n].members == 0;
 }
 
 

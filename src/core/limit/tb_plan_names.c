@@ -186,7 +186,7 @@ tb_plan_names_vacant(tb_plan_names_t *names, const tb_plans_t *plans)
         n = names->next;
         names->next = (n + 1 < names->max) ? n + 1 : TB_PLAN_FIRST;
 
-        if (tb_plan_get(plans, n) == 0 && plans->plan[n].members == 0) {
+        if (tb_plan_is_free(plans, n)) {
             tb_plan_names_unlink(names, n);
             return n;
         }
