@@ -323,7 +323,7 @@ typedef struct {
 /*
  * What the request's limits came to.  An internal redirect forgets module
  * contexts, and subrequests share a pool, so this hangs on the request's pool
- * as a clean-up that does nothing, where it is found again.
+ * as a clean-up, where it is found again.
  */
 
 typedef struct {

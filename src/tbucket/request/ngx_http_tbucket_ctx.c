@@ -1,11 +1,18 @@
 
 /*
  * What came of a request's decision hangs on its pool as a clean-up, since
- * internal redirects clear the contexts of modules.
+ * internal redirects clear the contexts of modules.  It lies outside of the
+ * pool, which most requests would need another block for, and serves the next
+ * request when its own is gone.
  */
 
 
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
+
+
+/* This worker's that serve no request, by cleanup.data. */
+
+static ngx_http_tbucket_ctx_t  *ngx_http_tbucket_idle_ctx;
 
 
 /* The pool's list of clean-ups is where a context is found again. */
@@ -15,9 +22,16 @@ ngx_http_tbucket_create_ctx(ngx_http_request_t *r)
 {
     ngx_http_tbucket_ctx_t  *ctx;
 
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_tbucket_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
+    ctx = ngx_http_tbucket_idle_ctx;
+
+    if (ctx != NULL) {
+        ngx_http_tbucket_idle_ctx = ctx->cleanup.data;
+
+    } else {
+        ctx = ngx_alloc(sizeof(ngx_http_tbucket_ctx_t), r->connection->log);
+        if (ctx == NULL) {
+            return NULL;
+        }
     }
 
     ctx->request = r;
@@ -63,8 +77,15 @@ ngx_http_tbucket_find_ctx(ngx_http_request_t *r)
 }
 
 
+/* nginx goes on to cleanup.next, which stays until the context is used. */
+
 void
 ngx_http_tbucket_cleanup(void *data)
 {
-    return;
+    ngx_http_tbucket_ctx_t  *ctx = data;
+
+    ctx->cleanup.handler = NULL;
+    ctx->cleanup.data = ngx_http_tbucket_idle_ctx;
+
+    ngx_http_tbucket_idle_ctx = ctx;
 }

@@ -19,7 +19,7 @@ ngx_http_tbucket_ctx_t *ngx_http_tbucket_create_ctx(ngx_http_request_t *r);
 
 ngx_http_tbucket_ctx_t *ngx_http_tbucket_find_ctx(ngx_http_request_t *r);
 
-/* Tells a context from other clean-ups, and does nothing. */
+/* Tells a context from other clean-ups; ends it with the request's pool. */
 
 void ngx_http_tbucket_cleanup(void *data);
 
