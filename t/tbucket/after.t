@@ -17,6 +17,7 @@ my $http = <<'END';
     tbucket_zone $arg_k zone=first:1m rate=1r/h capacity=10;
     tbucket_zone $arg_l zone=last:1m rate=1r/h capacity=2;
     tbucket_zone $uri zone=uris:1m rate=1r/h capacity=2;
+    map $tbucket_zone $by_zone { first 2; default 1; }
     map $http_token $who { one alice; two bob; default ''; }
 
     server {
@@ -46,6 +47,9 @@ my $http = <<'END';
                          try_files /none @ok; }
         location /redirect { tbucket zone=first; error_page 404 = /late; }
         location = /late { tbucket zone=last after=access; try_files /none @ok; }
+        location /known { tbucket zone=first;
+                          tbucket zone=last cost=$by_zone after=access;
+                          try_files /none @ok; }
         location /twice { tbucket zone=last after=access; error_page 404 = /both; }
         location @ok { add_header X-Zone "$tbucket_zone $tbucket_status" always;
                        return 204; }
@@ -142,6 +146,9 @@ is(join(' ', map { basic('alice:right') } 1 .. 3), '204 204 429',
    "drain nobody's bucket");
 
 # with limits of the access phase in the same place
+
+get($g, '/known?k=known&l=known');
+is(left('known', '/lasts', 2), 0, 'a late limit may rest on what the others say');
 
 my $r = get($g, '/both?k=a&l=a');
 is($r->{code}, 204, 'both admit');

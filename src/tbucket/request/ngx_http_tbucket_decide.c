@@ -128,20 +128,23 @@ ngx_http_tbucket_too_little(ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run,
 }
 
 
+/*
+ * The charges so far stay what the variables speak of, as a late limit may
+ * rest on them, until all of its own are known.
+ */
+
 ngx_int_t
 ngx_http_tbucket_decide_late(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t                   rc;
     ngx_uint_t                  n;
-    ngx_http_tbucket_ctx_t      first;
-    ngx_http_tbucket_charge_t  *charges;
+    ngx_http_tbucket_ctx_t      late;
+    ngx_http_tbucket_charge_t   first, *charges;
 
     if (ctx->status == NGX_HTTP_TBUCKET_NOT_LIMITED) {
         return ngx_http_tbucket_decide(r, limits, dry_run, ctx);
     }
-
-    first = *ctx;
 
     charges = ngx_palloc(r->pool, (1 + ctx->nothers + limits->nelts)
                                   * sizeof(ngx_http_tbucket_charge_t));
@@ -149,41 +152,46 @@ ngx_http_tbucket_decide_late(ngx_http_request_t *r, ngx_array_t *limits,
         return NGX_ERROR;
     }
 
-    ctx->nothers = 0;
+    late = *ctx;
+    late.nothers = 0;
 
-    rc = ngx_http_tbucket_decide(r, limits, dry_run, ctx);
+    rc = ngx_http_tbucket_decide(r, limits, dry_run, &late);
 
     if (rc == NGX_AGAIN) {
+        first = ctx->charge;
+        ctx->charge = late.charge;
+
         rc = ctx->charge.zone->source->wait(r, ctx);
-        rc = (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_ERROR;
+
+        ctx->charge = first;
+        return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_ERROR;
     }
 
     if (rc != NGX_OK && rc != NGX_BUSY && rc != NGX_ABORT) {
-        ctx->charge = first.charge;
-        ctx->nothers = first.nothers;
         return rc;
     }
 
-    if (ctx->untaken) {
+    if (late.untaken) {
 
         /* one refuses: none is charged, as if all had been asked at once */
 
-        ngx_http_tbucket_give_all(&first);
+        ngx_http_tbucket_give_all(ctx);
     }
 
-    charges[0] = first.charge;
+    charges[0] = ctx->charge;
     n = 1;
-
-    ngx_memcpy(&charges[n], first.others,
-               first.nothers * sizeof(ngx_http_tbucket_charge_t));
-    n += first.nothers;
-
-    charges[n++] = ctx->charge;
 
     ngx_memcpy(&charges[n], ctx->others,
                ctx->nothers * sizeof(ngx_http_tbucket_charge_t));
     n += ctx->nothers;
 
+    charges[n++] = late.charge;
+
+    ngx_memcpy(&charges[n], late.others,
+               late.nothers * sizeof(ngx_http_tbucket_charge_t));
+    n += late.nothers;
+
+    ctx->hold = late.hold;
     ngx_http_tbucket_set_charges(ctx, charges, n, rc);
 
     return rc;
