@@ -96,45 +96,97 @@ subtest 'production.conf serves' => sub {
     is($lines[0]{balancer}{tries}, '1', 'or how many servers were tried');
 };
 
-subtest 'api-product.conf sells an API' => sub {
+subtest 'api-product.conf sells an API in plans' => sub {
     my $b = backend(name => 'a');
     my $g = gateway(example('api-product.conf', @ports,
-                            qr/127\.0\.0\.1:9001/, $b->address,
-                            qr/quota=100000/, 'quota=103'),
+                            qr/127\.0\.0\.1:9001/, $b->address),
                     workers => 2, user => 'www-data');
     my %key = (headers => { 'X-Api-Key' => 'customer' });
+
+    my $admin = sub {
+        my ($method, $uri, $body) = @_;
+
+        return request($g->port('admin'), $method, $uri,
+                       headers => { 'Content-Type' => 'application/json' },
+                       body => $body);
+    };
+
+    my $hang = sub {
+        my $c = client($g);
+        $c->send("GET /?action=hang HTTP/1.1\r\nHost: a\r\n"
+                 . "X-Api-Key: customer\r\n\r\n");
+        return $c;
+    };
+
+    my $under_way = sub {
+        my ($n) = @_;
+
+        return wait_for(sub {
+            get($g->port('admin'), '/metrics')->{body}
+                =~ /^tbucket_inflight\{zone="open"\} $n$/m;
+        });
+    };
+
+    my $policy = sub {
+        my ($r) = @_;
+
+        my $text = $r->{headers}{'ratelimit-policy'} =~ s/("month";q=\d+;w=)\d+/$1MONTH/r;
+        return join ', ', sort split /, /, $text;
+    };
 
     for my $n (1 .. 11) {
         my $r = get($g, '/', headers => { 'X-Api-Key' => "guess$n" });
         is($r->{code}, $n <= 10 ? 401 : 429, "guess $n");
     }
 
-    is(request($g->port('admin'), 'PUT', '/clients/customer',
-               headers => { 'Content-Type' => 'application/json' },
-               body => '{"capacity":40,"rate_per_sec":20}')->{code}, 201,
+    my %plans = (free  => [10, 1, 103, 1], team => [40, 20, 1000, 3],
+                 scale => [1000, 100, 50000, 100]);
+
+    for my $plan (sort keys %plans) {
+        my ($capacity, $rate, $quota, $inflight) = @{ $plans{$plan} };
+
+        is(join(' ', map { $_->{code} }
+                $admin->('PUT', "/plans/rate/$plan",
+                         qq({"capacity":$capacity,"rate_per_sec":$rate})),
+                $admin->('PUT', "/plans/month/$plan", qq({"quota":$quota})),
+                $admin->('PUT', "/plans/open/$plan",
+                         qq({"inflight":$inflight}))),
+           '201 201 201', "the plan $plan is described");
+    }
+
+    is($admin->('PUT', '/clients/customer', '{"plan":"free"}')->{code}, 201,
        'a customer is registered');
 
     my $r = get($g, '/reports', %key);
     is($r->{code}, 200, 'and served');
-    is($r->{headers}{'ratelimit-policy'}
-       =~ s/("month";q=103;w=)\d+/$1MONTH/r,
-       '"month";q=103;w=MONTH, "keys";q=40;w=2, '
-       . '"open";q=10;qu="concurrent-requests"', 'by three limits');
+    is($policy->($r), '"keys";q=10;w=10, "month";q=103;w=MONTH, '
+       . '"open";q=1;qu="concurrent-requests"', 'by three limits of one plan');
 
-    my @open = map {
-        my $c = client($g);
-        $c->send("GET /?action=hang HTTP/1.1\r\nHost: a\r\n"
-                 . "X-Api-Key: customer\r\n\r\n");
-        $c;
-    } 1 .. 3;
-    ok(wait_for(sub {
-        get($g->port('admin'), '/metrics')->{body}
-            =~ /^tbucket_inflight\{zone="open"\} 3$/m;
-    }), 'three requests are under way');
+    my @open = $hang->();
+    ok($under_way->(1), 'a request is under way');
 
     $r = get($g, '/', %key);
-    is($r->{code}, 429, 'the month is used up');
+    is($r->{code}, 429, 'there is no place for another');
+    is($r->{headers}{'retry-after'}, 1, 'which may be soon');
+    like(get($g->port('admin'), '/month/customer')->{body},
+         qr/"quota":103,"tokens":2,/, 'and the month is not charged for it');
+
+    is($admin->('PATCH', '/clients/customer', '{"plan":"team"}')->{code}, 200,
+       'the customer takes another plan');
+    push @open, $hang->() for 1 .. 2;
+    ok($under_way->(3), 'and has more requests under way');
+    is(get($g, '/', %key)->{code}, 429, 'as many as that has');
+
+    is($admin->('PUT', '/plans/open/team', '{"inflight":50}')->{code}, 200,
+       'what the plan has is changed');
+    $r = get($g, '/', %key);
+    is($policy->($r), '"keys";q=40;w=2, "month";q=1000;w=MONTH, '
+       . '"open";q=50;qu="concurrent-requests"', 'for its customers');
+    is($r->{code}, 429, 'but what was left of the month stays');
     cmp_ok($r->{headers}{'retry-after'}, '<=', 31 * 86400, 'until it is over');
+
+    is($admin->('DELETE', '/plans/rate/team')->{code}, 409,
+       'a plan that is in use stays');
     is(get($g, '/healthz')->{code}, 204, 'what is not limited is there');
 };
 
