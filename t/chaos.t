@@ -1,22 +1,28 @@
 # Everything at once, with an account of our own: load, clients that go in the
 # middle, killed and stopped workers, reloads that change the sizes of zones,
 # binary upgrades, a Redis that is killed, paused and cut off and evicts
-# clients, backends that flap, changes of clients and servers meanwhile, and a
-# second nginx on a file of servers.
+# clients, a cluster whose slots move, backends that flap, names that change,
+# changes of clients and servers meanwhile, and a second nginx on a file of
+# servers.
 #
 # No client may be admitted above its limit, by one gateway or by two that
-# share it (scope=global), no change that was acknowledged may be lost, no
-# request may fail that a nginx without modules would have answered, and what
-# is in shared memory has to be sound all the time.
+# share it (scope=global), be it a rate, a quota, or a budget whose costs are
+# known afterwards; no place of a request in flight or in a queue may be lost;
+# no session may leave a server that is up; no change that was acknowledged may
+# be lost, no request may fail that a nginx without modules would have
+# answered, and what is in shared memory has to be sound all the time.
 #
 # CHAOS_SECONDS (30) says how long, CHAOS_SEED which sequence of events.
 
 use v5.28;
 use warnings;
 
+use Digest::MD5 qw(md5_hex);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Gateway;
+use Gateway::Cluster;
+use Gateway::Dns;
 use Gateway::Process qw(children fork_child free_port spawn wait_exit);
 use IO::Select;
 use IO::Socket::INET;
@@ -30,6 +36,10 @@ use constant {
     HOT   => 4,          # so many of these
     CONNS => 6,          # connections of the load on each gateway
     IDS   => 32,         # clients that are changed all the time
+    DEAR  => 10,         # the most that a request costs, as it turns out
+    QUOTA => 150,        # requests a month, of one client of each gateway
+    PLACES => 3,         # requests in flight, likewise
+    SESSIONS => 16,      # of each gateway
 };
 
 my $seconds = $ENV{CHAOS_SECONDS} // 30;
@@ -49,9 +59,22 @@ if (!-e $zones) {
         or die "make probe failed\n";
 }
 
-# "steady" is never touched: no request has a reason to fail
+# "steady" is never touched: no request has a reason to fail.  Each says what
+# a request has cost.
 
-my %backend = map { $_ => backend(name => $_) } qw(steady a b c extra);
+my $cost = sub { return { headers => { 'X-Cost' => 1 + int rand DEAR } } };
+my %backend = map { $_ => backend(name => $_, answer => $cost) }
+              qw(steady a b c extra);
+
+# the name has the steady one's address all the time, and more at times
+
+my $other = backend(name => 'other', host => '127.0.0.2',
+                    port => $backend{steady}->port);
+my %names = (one => { A => ['127.0.0.1'], ttl => 1 },
+             two => { A => ['127.0.0.1', '127.0.0.2'], ttl => 1 },
+             error => { rcode => 2 }, silence => { silent => 1 });
+my $dns = Gateway::Dns->start('steady.test' => $names{one});
+
 my $redis = redis('maxmemory-policy' => 'allkeys-lru');
 my $relay = { port => free_port() };
 $relay->{pid} = fork_child(\&relay);
@@ -60,11 +83,15 @@ $relay->{pid} = fork_child(\&relay);
 # have a zone for each gateway: when Redis has lost its data, it gets what one
 # node knows, and so nothing that another one was told a moment ago.
 
+my @cluster = cluster();
 my @gateways = (
-    start('first', 'round_robin', 1,
+    start('first', 'round_robin', 'pair',
           "redis://127.0.0.1:$relay->{port} timeout=1s interval=500ms"),
-    start('second', 'p2c', 1, $redis->url . ' timeout=1s interval=500ms'),
-    start('third', 'least_conn', 0, 'sqlite:%%DIR%%/store/c.db'),
+    start('second', 'p2c', 'pair',
+          $redis->url . ' timeout=1s interval=500ms'),
+    start('third', 'least_conn', '', 'sqlite:%%DIR%%/store/c.db'),
+    start('fourth', 'least_time', 'cluster',
+          cluster_url(@cluster) . ' shards=4 timeout=1s interval=500ms'),
 );
 
 # One that was started on the file of another: it changes nothing there.
@@ -97,8 +124,16 @@ sub start
             tbucket_zone \$http_x_api_key zone=$name:@{[ 2 * $size ]}m
                          capacity=@{[ RATE ]} rate=@{[ RATE ]}r/s;
             $zone
+            tbucket_zone \$http_x_api_key zone=debts:128k
+                         capacity=@{[ RATE ]} rate=@{[ RATE ]}r/s;
+            tbucket_zone \$http_x_api_key zone=months:128k
+                         quota=@{[ QUOTA ]}/month;
+            tbucket_zone \$http_x_api_key zone=places:128k
+                         inflight=@{[ PLACES ]};
             tbucket_store $store;
             tbucket_refill $refill;
+            resolver 127.0.0.1:@{[ $dns->port ]} ipv6=off;
+            resolver_timeout 1s;
             access_log off;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -110,12 +145,41 @@ sub start
                 lb_health_check interval=500ms timeout=5s rise=1 fall=2;
                 $servers
             }
+            upstream sticky {
+                lb round_robin;
+                lb_sticky cookie srv;
+                @{[ $backend{steady}->server('max_fails=0') ]}
+                @{[ $backend{a}->server ]}
+                @{[ $backend{b}->server ]}
+            }
+            upstream narrow {
+                lb round_robin;
+                @{[ $backend{steady}->server('max_fails=0 max_conns=2') ]}
+                @{[ $backend{c}->server('max_conns=1') ]}
+            }
+            upstream named {
+                lb least_conn;
+                lb_resolve steady.test:@{[ $backend{steady}->port ]};
+                lb_state %%DIR%%/named.json;
+            }
             server {
                 listen 127.0.0.1:%%PORT%% backlog=1024;
                 tbucket_log_level info;
                 location / { tbucket zone=$name; proxy_pass http://u; }
                 location /all { $limit proxy_pass http://u; }
                 location /free { proxy_pass http://u; }
+                location /debt {
+                    tbucket zone=debts settle=\$upstream_http_x_cost;
+                    proxy_pass http://u;
+                }
+                location /month { tbucket zone=months; proxy_pass http://u; }
+                location /place { tbucket zone=places; proxy_pass http://u; }
+                location /sticky { proxy_pass http://sticky; }
+                location /queue {
+                    lb_queue narrow size=64 timeout=60s;
+                    proxy_pass http://narrow;
+                }
+                location /named { proxy_pass http://named; }
                 location /clients { tbucket_api zone=$name write=on; }
                 location /upstreams { lb_api write=on; }
                 location /metrics { tbucket_metrics; }
@@ -253,42 +317,78 @@ sub beside
 }
 
 
-# Half of all requests are those of clients that are counted, and an eighth is
-# of one that the gateways count together; a part is of new clients all the
-# time.  Whatever was no answer is noted, with its time.
+# What is asked for, in turn: a location, and the client by whose name what is
+# admitted is counted.  Others are new clients each time.
+
+my @kinds = (
+    (map { ['/', "hot$_"] } 0 .. HOT - 1), ['/'],
+    ['/all?key=all', 'all'], ['/free'], ['/free'],
+    ['/debt', 'debtor'], ['/month', 'monthly'],
+    ['/place', 'placed'], ['/place?delay=0.05', 'placed'],
+    ['/queue', 'queued'], ['/queue?delay=0.01', 'queued'],
+    ['/named', 'named'], ['/sticky', 'session'],
+);
+
+
+# Whatever was no answer is noted, with its time.  A session that has been sent
+# to the steady server has no reason to leave it.
 
 sub traffic
 {
     my ($port) = @_;
 
-    my (%admitted, @lost);
-    my @uri = (('/') x (HOT + 1), '/all?key=all', '/free', '/free');
-    my ($total, $fresh) = (0, 0);
+    my (%admitted, @lost, @moved, @cookie, %sent);
+    my $steady = md5_hex($backend{steady}->address);
+    my ($total, $fresh, $spent) = (0, 0, 0);
 
     until (-e $stop) {
-        load($port, sub { $uri[$_[0] % 8] // '/' },
+        load($port, sub { $kinds[$_[0] % @kinds][0] },
             connections => CONNS, seconds => 1, retry => 1, timeout => 60,
             headers => sub {
                 my ($i) = @_;
-                return { 'X-Api-Key' => $i % 8 < HOT ? 'hot' . $i % 8
-                                        : 'new' . $fresh++ };
+                my ($uri, $client) = @{ $kinds[$i % @kinds] };
+                my $session = int rand SESSIONS;
+
+                $sent{$i} = [$session, $cookie[$session] // '']
+                    if $uri eq '/sticky';
+
+                return { 'X-Api-Key' => $client // 'new' . $fresh++,
+                         $uri eq '/sticky' && $sent{$i}[1] ne ''
+                         ? (Cookie => "srv=$sent{$i}[1]") : () };
             },
             each => sub {
                 my ($r, $i) = @_;
 
-                $total++;
-                $admitted{ $i % 8 < HOT ? 'hot' . $i % 8 : $uri[$i % 8] }++
-                    if $r->{code} == 200;
+                my ($uri, $client) = @{ $kinds[$i % @kinds] };
+                my $answered = $r->{code} == 200;
+                my ($session, $srv) = @{ delete $sent{$i} // [] };
 
-                if ($r->{code} != 200 && $r->{code} != 429) {
+                $total++;
+                $admitted{ $client // $uri }++ if $answered;
+                $spent += $r->{headers}{'x-cost'} // 1
+                    if $answered && $uri eq '/debt';
+
+                if ($answered && defined $session) {
+                    push @moved, "$session: to $r->{headers}{'x-backend'}"
+                        if $srv eq $steady
+                           && $r->{headers}{'x-backend'} ne 'steady';
+                    $cookie[$session] = $1
+                        if ($r->{headers}{'set-cookie'} // '')
+                           =~ /^srv=(\w+)/;
+                }
+
+                if (!$answered && $r->{code} != 429) {
                     my $now = time();
-                    push @lost, [$now - $r->{time}, $now, $r->{code},
+                    push @lost, [$now - $r->{time}, $now, $r->{code}, $uri,
                                  $r->{error} // ''];
                 }
             });
+        %sent = ();
     }
 
-    return { admitted => \%admitted, lost => \@lost, total => $total };
+    return { admitted => \%admitted, lost => \@lost, total => $total,
+             spent => $spent, moved => \@moved,
+             steady => scalar grep { ($_ // '') eq $steady } @cookie };
 }
 
 
@@ -354,6 +454,8 @@ sub aborts
         [GET => '/upstreams'],       [DELETE => '/upstreams/u/servers/999999'],
         [PATCH => '/upstreams/u/servers/999999', '{"weight":1}'],
         [POST => '/upstreams/u/servers', $steady], [GET => '/'],
+        (map { [GET => $_] } '/debt?delay=0.1', '/place?delay=0.1',
+                             '/queue?delay=0.1', '/sticky', '/named'),
     );
     my $n = 0;
 
@@ -523,6 +625,24 @@ sub put_last
     }, 60);
 }
 
+# The slot of one of the fourth gateway's shards goes to another master.
+
+sub move_shard
+{
+    my $key = '{fourth.' . int(rand 4) . '}';
+    my $slot = $cluster[0]->command('CLUSTER', 'KEYSLOT', $key);
+    my ($from, $to) = master_of($slot, @cluster);
+
+    move_slot($slot, $from, $to);
+}
+
+sub rename_steady
+{
+    my $now = (sort keys %names)[rand keys %names];
+
+    $dns->set('steady.test' => $names{$now});
+}
+
 sub pause_redis
 {
     $redis->pause;
@@ -674,15 +794,44 @@ sub missing
     } sort keys %$may;
 }
 
+# When nothing is under way all places are free, and no more than these.
+
+sub all_places
+{
+    my ($g) = @_;
+
+    my $used = sub { get($g, '/metrics')->{body}
+                     =~ /^tbucket_inflight\{zone="places"\} (\d+)$/m
+                     ? $1 : -1 };
+    my $queued = sub { get($g, '/servers')->{body}
+                       =~ /^lb_queued\{upstream="narrow"\} (\d+)$/m
+                       ? $1 : -1 };
+
+    wait_for(sub { $used->() == 0 && $queued->() == 0 }, 10);
+    is($used->(), 0, 'no place is taken by a request that is over');
+    is($queued->(), 0, 'and nobody waits in the queue');
+
+    my %codes;
+    load($g, '/place?delay=1', connections => PLACES + 1,
+         requests => PLACES + 1, headers => { 'X-Api-Key' => 'placed' },
+         each => sub { $codes{ $_[0]{code} }++ });
+    is_deeply(\%codes, { 200 => PLACES, 429 => 1 },
+              'all places can be had, and no more');
+}
+
+
 # What the checkers say about copies of the zones.
 
 sub unsound
 {
     my ($s, $more) = @_;
 
-    for my $zone ("tbucket=$s->{name}", ('tbucket=all') x $s->{shares},
-                  'lb=lb:u' . ($more // ''))
-    {
+    my @tables = map { "tbucket=$_" } $s->{name}, qw(debts months places),
+                     $s->{shares} ? 'all' : ();
+    my @rosters = map { "lb=lb:$_" . ($more // '') }
+                      qw(u sticky narrow named);
+
+    for my $zone (@tables, @rosters) {
         my $r;
         wait_for(sub { ($r = get($s->{g}, "/zones?$zone"))->{code} == 200 },
                  30);
@@ -701,6 +850,7 @@ my @events = (
     [evict_redis  => \&evict_redis], [intrude => \&intrude],
     [flap         => \&flap], [flap => \&flap],
     [edit_servers => \&edit_servers], [edit_servers => \&edit_servers],
+    [move_shard   => \&move_shard], [rename_steady => \&rename_steady],
 );
 
 for my $s (@gateways) {
@@ -742,15 +892,25 @@ for my $s (@gateways) {
 
 # what they admit together; a generation has no limit of its own here
 
-my @sharing = grep { $_->{shares} } @gateways;
-my $together = sum(map { $_->{traffic}{admitted}{'/all?key=all'} // 0 }
-                   @sharing);
-my $most = RATE * (1 + max(map { $_->{lives}[-1][1] } @sharing)
-                   - min(map { $_->{lives}[0][0] } @sharing)) + 1;
+for my $group (qw(pair cluster)) {
+    my @sharing = grep { $_->{shares} eq $group } @gateways;
+    my $together = sum(map { $_->{traffic}{admitted}{all} // 0 } @sharing);
+    my $most = RATE * (1 + max(map { $_->{lives}[-1][1] } @sharing)
+                       - min(map { $_->{lives}[0][0] } @sharing)) + 1;
 
-cmp_ok($together, '<=', $most,
-       "two gateways together: $together of no more than $most");
-cmp_ok($together, '>', 0.1 * RATE * $seconds, 'and not too few');
+    cmp_ok($together, '<=', $most,
+           "$group together: $together of no more than $most");
+    cmp_ok($together, '>', 0.1 * RATE * $seconds, 'and not too few');
+}
+
+# the store may have lost what a node saved of its buckets, so a generation
+# has a month of its own
+
+my $months = sub {
+    my ($s) = @_;
+    my ($first, $last) = map { (gmtime($_))[4] } $s->{lives}[0][0], time();
+    return @{ $s->{lives} } + ($first != $last);
+};
 
 for my $s (@gateways) {
     my $g = $s->{g};
@@ -771,6 +931,28 @@ for my $s (@gateways) {
 
     is(scalar(grep { /^hot/ } keys %{ $traffic->{admitted} }), HOT,
        'all of them were admitted');
+
+    # a request is charged what it has cost when that is known, so the last
+    # ones go beyond the budget; those of a killed worker stay at their price
+
+    my $dear = DEAR * CONNS * @{ $s->{kills} };
+    for my $life (@{ $s->{lives} }) {
+        $dear += RATE * (1 + $life->[1] - $life->[0]) + 1 + DEAR * CONNS;
+    }
+    cmp_ok($traffic->{spent}, '<=', $dear,
+           "spent: $traffic->{spent} of no more than $dear");
+    cmp_ok($traffic->{spent}, '>', 0.1 * RATE * $seconds, 'and not too little');
+
+    my $month = $traffic->{admitted}{monthly} // 0;
+    my $quota = QUOTA * $months->($s);
+    cmp_ok($month, '<=', $quota, "a quota: $month of no more than $quota");
+    cmp_ok($month, '>=', QUOTA / 2, 'and most of it, or all');
+
+    is(join(', ', @{ $traffic->{moved} }), '', 'no session has moved');
+    cmp_ok($traffic->{steady}, '>', 0, 'and there were some that could');
+
+    cmp_ok($traffic->{admitted}{$_} // 0, '>', $seconds, "$_: not too few")
+        for qw(placed queued named);
 
     # a killed worker takes what it had under way with it, with modules or not
 
@@ -806,6 +988,7 @@ for my $s (@gateways) {
 
     wait_for(sub { !unsound($s, '&quiet=1') }, 30);
     is(unsound($s, '&quiet=1'), '', 'no request is counted that is not there');
+    all_places($g);
 
     my $log = $g->log;
     my @bad = grep { /\[(?:emerg|alert)\]/
