@@ -58,7 +58,7 @@ lb_adopt_clear(lb_roster_t *roster, bool merge, const uint32_t *seen,
     uint32_t        i, status, used;
     lb_identity_t  *identity;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -77,7 +77,8 @@ lb_adopt_clear(lb_roster_t *roster, bool merge, const uint32_t *seen,
             continue;
         }
 
-        atomic_fetch_or(&lb_roster_server(roster, i)->status, LB_REMOVED);
+        atomic_fetch_or_explicit(&lb_roster_server(roster, i)->status,
+                                 LB_REMOVED, memory_order_seq_cst);
 
         if (note) {
             note(data, identity, false);
@@ -99,10 +100,10 @@ lb_adopt_servers(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen,
 
     for (k = 0; k < list->nservers; k++) {
         line = &list->servers[k];
-        used = atomic_load(&roster->used);
+        used = lb_roster_used(roster);
 
         if (line->drain_until != 0) {
-            atomic_store(&roster->drains, 1);
+            gw_store_release(&roster->drains, 1);
         }
 
         for (i = 0; i < used && seen[(k + i) % used] != k + 1; i++) {
@@ -113,7 +114,7 @@ lb_adopt_servers(lb_roster_t *roster, const lb_list_t *list, uint32_t *seen,
             i = (k + i) % used;
 
             lb_slot_set(lb_roster_server(roster, i), line);
-            lb_roster_server(roster, i)->rank = k;
+            gw_store_relaxed(&lb_roster_server(roster, i)->rank, k);
             lb_roster_identity(roster, i)->id = line->id;
             lb_slot_id(roster, line->id);
             continue;
@@ -183,7 +184,7 @@ lb_adopt_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
 {
     uint32_t  i, index, status, used;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         index = (hint + i) % used;

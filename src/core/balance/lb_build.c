@@ -67,8 +67,8 @@ lb_build_start(lb_roster_t *roster, void *memory)
     build->roster = roster;
     build->generation = lb_roster_generation(roster);
     build->fingerprint = lb_roster_fingerprint(roster);
-    build->hashed = atomic_load(&roster->cells);
-    build->sticky = atomic_load(&roster->sticky);
+    build->hashed = gw_load_acquire(&roster->cells);
+    build->sticky = gw_load_acquire(&roster->sticky);
     build->state = LB_BUILD_TIER;
     build->tier = 0;
 
@@ -81,7 +81,7 @@ lb_build_start(lb_roster_t *roster, void *memory)
                       build->tiers[i].number, build->table);
     }
 
-    build->work = 4 * atomic_load(&roster->used);
+    build->work = 4 * lb_roster_used(roster);
 
     if (build->sticky) {
         lb_sid_index(roster, build->sids);
@@ -140,9 +140,9 @@ lb_build_publish(lb_build_t *build)
     lb_build_put(build, 1);
     lb_build_sids(build);
 
-    atomic_store(&roster->panicking, build->against != LB_UNUSABLE);
-    atomic_store(&roster->fingerprint, build->fingerprint);
-    atomic_store(&roster->generation, build->generation + 1);
+    gw_store_release(&roster->panicking, build->against != LB_UNUSABLE);
+    gw_store_release(&roster->fingerprint, build->fingerprint);
+    gw_store_release(&roster->generation, build->generation + 1);
 
     return true;
 }
@@ -234,7 +234,7 @@ lb_build_survey(lb_build_t *build)
 
     roster = build->roster;
     limited = false;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     first = (lb_roster_generation(roster) == 0);
 
     for (i = 0; i < used; i++) {
@@ -247,15 +247,16 @@ lb_build_survey(lb_build_t *build)
 
         lb_build_list(roster, server, !(status & LB_UNUSABLE), first);
 
-        limited |= (server->max_conns != 0);
+        limited |= (gw_load_relaxed(&server->max_conns) != 0);
     }
 
     count = lb_roster_count(roster);
     build->against = lb_roster_against(roster);
 
-    atomic_store(&roster->pickable, (build->against == LB_PANICKING)
-                                    ? count.enabled : count.usable);
-    atomic_store(&roster->limited, limited);
+    gw_store_release(&roster->pickable,
+                     (build->against == LB_PANICKING) ? count.enabled
+                                                      : count.usable);
+    gw_store_release(&roster->limited, limited);
 }
 
 
@@ -266,24 +267,27 @@ lb_build_list(lb_roster_t *roster, lb_server_t *server, bool usable,
     bool first)
 {
     if (!usable) {
-        atomic_fetch_and(&server->status, ~(uint32_t) LB_SLOW);
+        atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_SLOW,
+                                  memory_order_acq_rel);
 
-        if (atomic_load(&server->listed) == LB_LISTED) {
-            atomic_fetch_add(&server->absences, 1);
+        if (gw_load_acquire(&server->listed) == LB_LISTED) {
+            atomic_fetch_add_explicit(&server->absences, 1,
+                                      memory_order_acq_rel);
         }
 
-        atomic_store(&server->listed, LB_MISSED);
+        gw_store_release(&server->listed, LB_MISSED);
         return;
     }
 
-    if (!first && atomic_load(&server->listed) != LB_LISTED
-        && atomic_load(&roster->slow_start) != 0)
+    if (!first && gw_load_acquire(&server->listed) != LB_LISTED
+        && gw_load_acquire(&roster->slow_start) != 0)
     {
-        atomic_store(&server->slow_from, 0);
-        atomic_fetch_or(&server->status, LB_SLOW);
+        gw_store_release(&server->slow_from, 0);
+        atomic_fetch_or_explicit(&server->status, LB_SLOW,
+                                 memory_order_acq_rel);
     }
 
-    atomic_store(&server->listed, LB_LISTED);
+    gw_store_release(&server->listed, LB_LISTED);
 }
 
 
@@ -302,7 +306,7 @@ lb_build_collect(lb_build_t *build, lb_build_key_t *keys,
     backup = &build->tiers[1];
 
     n = 0;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -311,7 +315,7 @@ lb_build_collect(lb_build_t *build, lb_build_key_t *keys,
             continue;
         }
 
-        keys[n].rank = lb_roster_server(roster, i)->rank;
+        keys[n].rank = gw_load_relaxed(&lb_roster_server(roster, i)->rank);
         keys[n++].index = (status & LB_BACKUP) ? i | LB_BUILD_BACKUP : i;
     }
 
@@ -350,10 +354,10 @@ lb_build_add(lb_build_t *build, lb_build_tier_t *tier, uint32_t index)
     server = lb_roster_server(build->roster, index);
 
     tier->set[n] = (uint16_t) index;
-    tier->weights[n] = atomic_load(&server->weight);
+    tier->weights[n] = gw_load_acquire(&server->weight);
     tier->units[n] = lb_unit(tier->weights[n]);
     tier->sum += tier->weights[n];
-    tier->seeds[n] = atomic_load(&server->seed);
+    tier->seeds[n] = gw_load_acquire(&server->seed);
 }
 
 
@@ -502,18 +506,19 @@ lb_build_put(lb_build_t *build, uint32_t tier)
     /* go on at the same part of the order: who is first gains nothing */
 
     cursor = 0;
-    length = atomic_load(&old->order_length);
+    length = gw_load_acquire(&old->order_length);
 
     if (length != 0) {
-        cursor = atomic_load(&old->cursor) % length * built->length / length;
+        cursor = gw_load_acquire(&old->cursor) % length * built->length
+                 / length;
     }
 
-    atomic_store(&t->cursor, cursor);
-    atomic_store(&t->against, build->against);
-    atomic_store(&t->cells, build->hashed);
-    atomic_store(&t->weights, built->sum);
-    atomic_store(&t->set_length, built->number);
-    atomic_store(&t->order_length, built->length);
+    gw_store_release(&t->cursor, cursor);
+    gw_store_release(&t->against, build->against);
+    gw_store_release(&t->cells, build->hashed);
+    gw_store_release(&t->weights, built->sum);
+    gw_store_release(&t->set_length, built->number);
+    gw_store_release(&t->order_length, built->length);
 }
 
 

@@ -83,7 +83,7 @@ lb_cells_part(lb_roster_t *roster, const uint16_t *set, uint64_t *seeds,
         }
 
         table[k] = i + 1;
-        atomic_store(&lb_roster_server(roster, set[i])->seed, seeds[i]);
+        gw_store_release(&lb_roster_server(roster, set[i])->seed, seeds[i]);
     }
 }
 

@@ -20,7 +20,7 @@ lb_edit_find(lb_roster_t *roster, uint64_t id)
 {
     uint32_t  i, used;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -41,7 +41,7 @@ lb_edit_find_address(lb_roster_t *roster, const void *address, size_t length)
     uint32_t        i, status, used;
     lb_identity_t  *identity;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -64,7 +64,7 @@ lb_edit_has_room(lb_roster_t *roster, const lb_line_t *line)
 {
     uint32_t  i, used;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     if (used < roster->capacity) {
         return true;
@@ -85,20 +85,19 @@ lb_edit_has_room(lb_roster_t *roster, const lb_line_t *line)
 uint32_t
 lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
 {
-    uint32_t        i, index, old, from, rank, used;
+    uint32_t        i, index, old, from, other, rank, used;
     lb_line_t       added;
     lb_identity_t  *identity;
     lb_identity_t   before;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     rank = 0;
 
     for (i = 0; i < used; i++) {
+        other = gw_load_relaxed(&lb_roster_server(roster, i)->rank);
 
-        if ((lb_roster_status(roster, i) & LB_USED)
-            && lb_roster_server(roster, i)->rank >= rank)
-        {
-            rank = lb_roster_server(roster, i)->rank + 1;
+        if ((lb_roster_status(roster, i) & LB_USED) && other >= rank) {
+            rank = other + 1;
         }
     }
 
@@ -116,7 +115,7 @@ lb_edit_add(lb_roster_t *roster, const lb_line_t *line)
         added.host_length = before.host_length;
 
         if (lb_roster_status(roster, old) & LB_TOMBSTONE) {
-            atomic_store(&lb_roster_server(roster, old)->status, 0);
+            gw_store_release(&lb_roster_server(roster, old)->status, 0);
         }
     }
 
@@ -170,7 +169,7 @@ lb_edit_takes_over(lb_roster_t *roster, const lb_line_t *line)
     uint32_t        i, used;
     lb_identity_t  *identity;
 
-    used = line->resolved ? 0 : atomic_load(&roster->used);
+    used = line->resolved ? 0 : lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         identity = lb_roster_identity(roster, i);
@@ -209,7 +208,7 @@ lb_edit_change(lb_roster_t *roster, uint32_t index, const lb_entry_t *entry)
                        ? wanted.drain_until : 0;
 
     if (line.drain_until != 0) {
-        atomic_store(&roster->drains, 1);
+        gw_store_release(&roster->drains, 1);
     }
 
     lb_slot_set(lb_roster_server(roster, index), &line);
@@ -226,7 +225,8 @@ lb_edit_remove(lb_roster_t *roster, uint32_t index)
     identity->leaving = true;
     identity->drained = (lb_roster_server(roster, index)->drain_until != 0);
 
-    atomic_fetch_or(&lb_roster_server(roster, index)->status, LB_REMOVED);
+    atomic_fetch_or_explicit(&lb_roster_server(roster, index)->status,
+                             LB_REMOVED, memory_order_seq_cst);
 }
 
 
@@ -238,7 +238,7 @@ lb_edit_is_drained(lb_roster_t *roster, uint32_t index, uint64_t now)
     lb_load_t  load;
 
     status = lb_roster_status(roster, index);
-    until = atomic_load(&lb_roster_server(roster, index)->drain_until);
+    until = gw_load_acquire(&lb_roster_server(roster, index)->drain_until);
 
     if ((status & (LB_USED | LB_DRAINING | LB_REMOVED))
             != (LB_USED | LB_DRAINING)
@@ -258,11 +258,11 @@ lb_edit_drained(lb_roster_t *roster, uint64_t now, uint32_t *from)
 {
     uint32_t  i, used;
 
-    if (atomic_load(&roster->drains) == 0) {
+    if (gw_load_acquire(&roster->drains) == 0) {
         return LB_NONE;
     }
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = *from; i < used; i++) {
 
@@ -290,16 +290,16 @@ lb_edit_entry(lb_roster_t *roster, uint32_t index, lb_entry_t *entry)
     entry->members |= LB_ENTRY_ID;
     entry->id = identity->id;
 
-    entry->weight = server->weight;
-    entry->max_conns = server->max_conns;
-    entry->max_fails = server->max_fails;
+    entry->weight = gw_load_relaxed(&server->weight);
+    entry->max_conns = gw_load_relaxed(&server->max_conns);
+    entry->max_fails = gw_load_relaxed(&server->max_fails);
 
-    lb_edit_timeout(entry, server->fail_timeout);
+    lb_edit_timeout(entry, gw_load_relaxed(&server->fail_timeout));
     lb_edit_flags(entry, lb_roster_status(roster, index));
 
-    if (server->drain_until != 0) {
+    if (gw_load_relaxed(&server->drain_until) != 0) {
         entry->members |= LB_ENTRY_DRAIN_UNTIL;
-        entry->drain_until = server->drain_until;
+        entry->drain_until = gw_load_relaxed(&server->drain_until);
     }
 }
 

@@ -30,7 +30,7 @@ lb_gate_room(lb_roster_t *roster, bool automatic, uint32_t wanted)
     room = 0;
     usable = false;
     load = lb_roster_load(roster);
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     (void) lb_roster_view(roster, 0, &view);
 
     for (i = 0; i < used && room < wanted; i++) {
@@ -66,7 +66,7 @@ lb_gate_places(lb_roster_t *roster, bool automatic)
 
     places = 0;
     limit = automatic ? lb_limit_read(&roster->gate.limit) : 0;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     (void) lb_roster_view(roster, 0, &view);
 
     for (i = 0; i < used; i++) {
@@ -97,7 +97,7 @@ lb_gate_open(lb_roster_t *roster, lb_left_t *left, uint32_t own,
     uint32_t  places;
 
     places = 1 + lb_turn_leave(lb_gate_turns(roster), left,
-                               atomic_load(&roster->rows_used), own, class,
+                               gw_load_acquire(&roster->rows_used), own, class,
                                since, now);
 
     return lb_gate_room(roster, automatic, places) >= places;
@@ -128,7 +128,7 @@ lb_gate_delay(lb_roster_t *roster)
     lb_load_t  load;
 
     load = lb_roster_load(roster);
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     busy = 0;
 
     for (i = 0; i < used; i++) {

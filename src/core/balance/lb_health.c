@@ -53,13 +53,13 @@ lb_health_enter(lb_server_t *server, bool passed, uint32_t rise,
     bool      repair;
     uint32_t  word;
 
-    repair = (atomic_load(&server->status) & LB_FAILED)
-           && began >= atomic_load(&server->failed_at);
+    repair = (gw_load_acquire(&server->status) & LB_FAILED)
+           && began >= gw_load_acquire(&server->failed_at);
 
-    word = lb_health_next(atomic_load(&server->health), passed, rise, fall,
+    word = lb_health_next(gw_load_acquire(&server->health), passed, rise, fall,
                           repair);
 
-    atomic_store(&server->health, word);
+    gw_store_release(&server->health, word);
 
     return passed ? lb_health_rise(server, word, rise)
                   : lb_health_fall(server, word, fall);
@@ -72,13 +72,14 @@ lb_health_forget(lb_roster_t *roster)
     uint32_t      i, used;
     lb_server_t  *server;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         server = lb_roster_server(roster, i);
 
-        atomic_store(&server->health, 0);
-        atomic_fetch_and(&server->status, ~(uint32_t) LB_UNHEALTHY);
+        gw_store_release(&server->health, 0);
+        atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_UNHEALTHY,
+                                  memory_order_acq_rel);
     }
 }
 
@@ -92,7 +93,8 @@ lb_health_fall(lb_server_t *server, uint32_t word, uint32_t fall)
         return LB_HEALTH_SAME;
     }
 
-    old = atomic_fetch_or(&server->status, LB_UNHEALTHY);
+    old = atomic_fetch_or_explicit(&server->status, LB_UNHEALTHY,
+                                   memory_order_acq_rel);
 
     if (word & LB_HEALTH_PENDING) {
         return (lb_health_streak(word) == fall) ? LB_HEALTH_WENT_DOWN
@@ -119,7 +121,8 @@ lb_health_rise(lb_server_t *server, uint32_t word, uint32_t rise)
         lb_window_clear(&server->fails);
     }
 
-    old = atomic_fetch_and(&server->status, ~gone);
+    old = atomic_fetch_and_explicit(&server->status, ~gone,
+                                    memory_order_acq_rel);
 
     if (!(old & gone)) {
         return LB_HEALTH_SAME;

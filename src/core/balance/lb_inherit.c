@@ -27,10 +27,10 @@ lb_inherit_servers(lb_roster_t *roster, lb_roster_t *old)
 
     /* a change that is being saved is either here or noted as missing */
 
-    roster->saving = atomic_load(&old->saving);
+    gw_store_relaxed(&roster->saving, gw_load_acquire(&old->saving));
 
     from = 0;
-    used = atomic_load(&old->used);
+    used = gw_load_acquire(&old->used);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(old, i);
@@ -51,16 +51,16 @@ lb_inherit_servers(lb_roster_t *roster, lb_roster_t *old)
         lb_inherit_identity(lb_roster_identity(roster, index), identity);
         lb_inherit_copy(server, lb_roster_server(old, i));
 
-        atomic_store(&server->status,
-                     lb_inherit_status(roster, server, status));
+        gw_store_release(&server->status,
+                         lb_inherit_status(roster, server, status));
     }
 
-    roster->id_next = atomic_load(&old->id_next);
-    roster->kept = atomic_load(&old->kept);
-    roster->file = atomic_load(&old->file);
-    roster->retries = atomic_load(&old->retries);
-    roster->denied = atomic_load(&old->denied);
-    roster->drains = atomic_load(&old->drains);
+    gw_store_relaxed(&roster->id_next, gw_load_acquire(&old->id_next));
+    gw_store_relaxed(&roster->kept, gw_load_acquire(&old->kept));
+    gw_store_relaxed(&roster->file, gw_load_acquire(&old->file));
+    gw_store_relaxed(&roster->retries, gw_load_acquire(&old->retries));
+    gw_store_relaxed(&roster->denied, gw_load_acquire(&old->denied));
+    gw_store_relaxed(&roster->drains, gw_load_acquire(&old->drains));
 
     return true;
 }
@@ -100,44 +100,50 @@ lb_inherit_copy(lb_server_t *server, lb_server_t *old)
 {
     uint32_t  i;
 
-    server->weight = old->weight;
-    server->max_conns = old->max_conns;
-    server->rank = old->rank;
-    server->max_fails = old->max_fails;
-    server->fail_timeout = old->fail_timeout;
-    server->seed = old->seed;
-    server->sid = old->sid;
-    server->listed = old->listed;
-    server->reported_at = 0;
+    gw_store_relaxed(&server->weight, gw_load_relaxed(&old->weight));
+    gw_store_relaxed(&server->max_conns, gw_load_relaxed(&old->max_conns));
+    gw_store_relaxed(&server->rank, gw_load_relaxed(&old->rank));
+    gw_store_relaxed(&server->max_fails, gw_load_relaxed(&old->max_fails));
+    gw_store_relaxed(&server->fail_timeout,
+                     gw_load_relaxed(&old->fail_timeout));
+    gw_store_relaxed(&server->seed, gw_load_relaxed(&old->seed));
+    gw_store_relaxed(&server->sid, gw_load_relaxed(&old->sid));
+    gw_store_relaxed(&server->listed, gw_load_relaxed(&old->listed));
+    gw_store_relaxed(&server->reported_at, 0);
 
-    server->requests = old->requests;
-    server->failures = old->failures;
-    server->retry_at = old->retry_at;
-    server->failed_at = old->failed_at;
-    server->latency = old->latency;
-    server->since = old->since;
-    server->slow_from = old->slow_from;
-    server->drain_until = old->drain_until;
-    server->ejections = old->ejections;
-    server->ejected_until = old->ejected_until;
+    gw_store_relaxed(&server->requests, gw_load_relaxed(&old->requests));
+    gw_store_relaxed(&server->failures, gw_load_relaxed(&old->failures));
+    gw_store_relaxed(&server->retry_at, gw_load_relaxed(&old->retry_at));
+    gw_store_relaxed(&server->failed_at, gw_load_relaxed(&old->failed_at));
+    gw_store_relaxed(&server->latency, gw_load_relaxed(&old->latency));
+    gw_store_relaxed(&server->since, gw_load_relaxed(&old->since));
+    gw_store_relaxed(&server->slow_from, gw_load_relaxed(&old->slow_from));
+    gw_store_relaxed(&server->drain_until, gw_load_relaxed(&old->drain_until));
+    gw_store_relaxed(&server->ejections, gw_load_relaxed(&old->ejections));
+    gw_store_relaxed(&server->ejected_until,
+                     gw_load_relaxed(&old->ejected_until));
 
     for (i = 0; i < LB_WINDOW_MARKS; i++) {
-        server->fails.at[i] = old->fails.at[i];
+        gw_store_relaxed(&server->fails.at[i],
+                         gw_load_relaxed(&old->fails.at[i]));
     }
 
-    server->fails.count = old->fails.count;
+    gw_store_relaxed(&server->fails.count, gw_load_relaxed(&old->fails.count));
 
-    server->health = old->health;
-    server->check_time = old->check_time;
-    server->check_began = old->check_began;
-    server->checked_at = old->checked_at;
-    server->checks[false] = old->checks[false];
-    server->checks[true] = old->checks[true];
+    gw_store_relaxed(&server->health, gw_load_relaxed(&old->health));
+    gw_store_relaxed(&server->check_time, gw_load_relaxed(&old->check_time));
+    gw_store_relaxed(&server->check_began, gw_load_relaxed(&old->check_began));
+    gw_store_relaxed(&server->checked_at, gw_load_relaxed(&old->checked_at));
+    gw_store_relaxed(&server->checks[false],
+                     gw_load_relaxed(&old->checks[false]));
+    gw_store_relaxed(&server->checks[true],
+                     gw_load_relaxed(&old->checks[true]));
 
     lb_window_clear(&server->errors);
 
     for (i = 0; i < LB_ANSWERS; i++) {
-        server->answers[i] = old->answers[i];
+        gw_store_relaxed(&server->answers[i],
+                         gw_load_relaxed(&old->answers[i]));
     }
 }
 
@@ -151,15 +157,17 @@ lb_inherit_status(lb_roster_t *roster, lb_server_t *server, uint32_t status)
         return LB_TOMBSTONE;
     }
 
-    if (server->max_fails == 0 || server->fail_timeout == 0) {
+    if (gw_load_relaxed(&server->max_fails) == 0
+        || gw_load_relaxed(&server->fail_timeout) == 0)
+    {
         status &= ~(uint32_t) LB_FAILED;
     }
 
-    if (atomic_load(&roster->errors) == 0) {
+    if (gw_load_acquire(&roster->errors) == 0) {
         status &= ~(uint32_t) LB_EJECTED;
     }
 
-    if (atomic_load(&roster->slow_start) == 0) {
+    if (gw_load_acquire(&roster->slow_start) == 0) {
         status &= ~(uint32_t) LB_SLOW;
     }
 

@@ -15,6 +15,7 @@
 #define LB_KETAMA_TRIES  20
 
 
+static uint64_t lb_ketama_weights(lb_roster_t *roster);
 static bool lb_ketama_has(lb_roster_t *roster, uint32_t index);
 static uint32_t lb_ketama_add(lb_point_t *points, uint32_t n,
     const lb_identity_t *identity, uint32_t index);
@@ -39,7 +40,7 @@ lb_ketama_members(lb_roster_t *roster)
     lb_server_t  *server;
 
     hash = 0xcbf29ce484222325;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -50,8 +51,8 @@ lb_ketama_members(lb_roster_t *roster)
         server = lb_roster_server(roster, i);
 
         hash = (hash ^ i) * 0x100000001b3;
-        hash = (hash ^ server->weight) * 0x100000001b3;
-        hash = (hash ^ server->seed) * 0x100000001b3;
+        hash = (hash ^ gw_load_relaxed(&server->weight)) * 0x100000001b3;
+        hash = (hash ^ gw_load_relaxed(&server->seed)) * 0x100000001b3;
     }
 
     return hash;
@@ -61,18 +62,9 @@ lb_ketama_members(lb_roster_t *roster)
 uint32_t
 lb_ketama_points(lb_roster_t *roster)
 {
-    uint32_t  i, used;
     uint64_t  weights;
 
-    weights = 0;
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-
-        if (lb_ketama_has(roster, i)) {
-            weights += lb_roster_server(roster, i)->weight;
-        }
-    }
+    weights = lb_ketama_weights(roster);
 
     return (weights < LB_KETAMA_MAX / LB_KETAMA_POINTS)
            ? (uint32_t) weights * LB_KETAMA_POINTS : LB_KETAMA_MAX;
@@ -89,13 +81,8 @@ lb_ketama_build(lb_ketama_t *ring, lb_roster_t *roster, uint32_t max,
     ring->members = lb_ketama_members(roster);
     ring->number = 0;
 
-    weights = 0;
-    used = atomic_load(&roster->used);
-
-    for (i = 0; i < used; i++) {
-        weights += lb_ketama_has(roster, i)
-                   ? lb_roster_server(roster, i)->weight : 0;
-    }
+    weights = lb_ketama_weights(roster);
+    used = lb_roster_used(roster);
 
     n = 0;
 
@@ -105,8 +92,8 @@ lb_ketama_build(lb_ketama_t *ring, lb_roster_t *roster, uint32_t max,
             continue;
         }
 
-        points = (uint64_t) lb_roster_server(roster, i)->weight
-                 * LB_KETAMA_POINTS;
+        points = gw_load_relaxed(&lb_roster_server(roster, i)->weight);
+        points *= LB_KETAMA_POINTS;
 
         if (weights * LB_KETAMA_POINTS > max) {
             points = points * max / (weights * LB_KETAMA_POINTS);
@@ -159,6 +146,26 @@ lb_ketama(lb_roster_t *roster, const lb_view_t *view, const lb_ask_t *ask)
     }
 
     return lb_method_round_robin(roster, view, ask);
+}
+
+
+static uint64_t
+lb_ketama_weights(lb_roster_t *roster)
+{
+    uint32_t  i, used;
+    uint64_t  weights;
+
+    weights = 0;
+    used = lb_roster_used(roster);
+
+    for (i = 0; i < used; i++) {
+
+        if (lb_ketama_has(roster, i)) {
+            weights += gw_load_relaxed(&lb_roster_server(roster, i)->weight);
+        }
+    }
+
+    return weights;
 }
 
 

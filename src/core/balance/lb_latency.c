@@ -102,6 +102,8 @@ lb_latency_change(_Atomic uint64_t *word, uint64_t time, uint32_t factor,
         next = (next < LB_LATENCY_MAX) ? next : LB_LATENCY_MAX;
         next = (next != 0) ? next : 1;
 
-    } while (!atomic_compare_exchange_weak(word, &old,
-                                           next << 32 | (uint32_t) now));
+    } while (!atomic_compare_exchange_weak_explicit(word, &old,
+                                                    next << 32 | (uint32_t) now,
+                                                    memory_order_acq_rel,
+                                                    memory_order_acquire));
 }

@@ -198,8 +198,10 @@ lb_limit_enter(lb_limit_t *limit, uint32_t time, uint32_t in_flight,
 
     /* the claim ends by itself, should whoever has it die */
 
-    if (atomic_compare_exchange_strong(&limit->until, &until,
-                                       now + LB_LIMIT_WINDOW))
+    if (atomic_compare_exchange_strong_explicit(&limit->until, &until,
+                                                now + LB_LIMIT_WINDOW,
+                                                memory_order_acq_rel,
+                                                memory_order_acquire))
     {
         lb_limit_close(limit, now, random);
     }
@@ -214,7 +216,8 @@ lb_limit_close(lb_limit_t *limit, uint64_t now, uint32_t random)
     lb_limit_state_t   state;
     lb_limit_window_t  window;
 
-    samples = atomic_exchange(&limit->samples, 0);
+    samples = atomic_exchange_explicit(&limit->samples, 0,
+                                       memory_order_acq_rel);
 
     window.samples = (uint32_t) (samples >> LB_LIMIT_BITS);
 
@@ -224,23 +227,25 @@ lb_limit_close(lb_limit_t *limit, uint64_t now, uint32_t random)
 
     window.mean = (uint32_t) ((samples & ((UINT64_C(1) << LB_LIMIT_BITS) - 1))
                               / window.samples);
-    window.peak = atomic_exchange(&limit->peak, 0);
+    window.peak = atomic_exchange_explicit(&limit->peak, 0,
+                                           memory_order_acq_rel);
 
     lb_limit_unpack(&limit->state[0], &state.probing, &state.limit);
     lb_limit_unpack(&limit->state[1], &state.steep, &state.base);
-    state.probe_at = atomic_load(&limit->state[2]);
+    state.probe_at = gw_load_acquire(&limit->state[2]);
 
-    atomic_store(&limit->limit, lb_limit_step(&state, &window, now, random));
+    gw_store_release(&limit->limit,
+                     lb_limit_step(&state, &window, now, random));
 
     lb_limit_pack(&limit->state[0], state.probing, state.limit);
     lb_limit_pack(&limit->state[1], state.steep, state.base);
-    atomic_store(&limit->state[2], state.probe_at);
+    gw_store_release(&limit->state[2], state.probe_at);
 
     span = window.mean / 1000;
     span = (span < LB_LIMIT_LONGEST) ? span : LB_LIMIT_LONGEST;
 
     if (span > LB_LIMIT_WINDOW) {
-        atomic_store(&limit->until, now + span);
+        gw_store_release(&limit->until, now + span);
     }
 }
 
@@ -256,7 +261,7 @@ lb_limit_base(lb_limit_t *limit)
 static inline void
 lb_limit_pack(_Atomic uint64_t *pair, uint32_t high, uint32_t low)
 {
-    atomic_store(pair, (UINT64_C(1) << 32) * high + low);
+    gw_store_release(pair, (UINT64_C(1) << 32) * high + low);
 }
 
 
@@ -265,7 +270,7 @@ lb_limit_unpack(_Atomic uint64_t *pair, uint32_t *high, uint32_t *low)
 {
     uint64_t  value;
 
-    value = atomic_load(pair);
+    value = gw_load_acquire(pair);
 
     *high = (uint32_t) (value >> 32);
     *low = (uint32_t) value;

@@ -56,7 +56,7 @@ lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot)
     for (i = 0; i < load->nrows; i++) {
         row = &load->rows[i];
 
-        if (atomic_load(&row->owner) != 0) {
+        if (gw_load_acquire(&row->owner) != 0) {
             continue;
         }
 
@@ -66,13 +66,13 @@ lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot)
             atomic_store_explicit(&held[k], 0, memory_order_relaxed);
         }
 
-        if (i >= atomic_load(load->used)) {
-            atomic_store(load->used, i + 1);
+        if (i >= gw_load_acquire(load->used)) {
+            gw_store_release(load->used, i + 1);
         }
 
-        atomic_store(&row->dead, 0);
-        atomic_store(&row->slot, slot);
-        atomic_store(&row->owner, owner);
+        gw_store_release(&row->dead, 0);
+        gw_store_release(&row->slot, slot);
+        gw_store_release(&row->owner, owner);
 
         return row;
     }
@@ -95,7 +95,8 @@ lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
     lb_load_begin(row, index);
 
     if (max == 0) {
-        atomic_fetch_add(&load->active[index], 1);
+        atomic_fetch_add_explicit(&load->active[index], 1,
+                                  memory_order_seq_cst);
 
     } else {
         n = atomic_load_explicit(&load->active[index], memory_order_relaxed);
@@ -106,8 +107,10 @@ lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
                 break;
             }
 
-        } while (!atomic_compare_exchange_weak(&load->active[index], &n,
-                                               n + 1));
+        } while (!atomic_compare_exchange_weak_explicit(&load->active[index],
+                                                        &n, n + 1,
+                                                        memory_order_seq_cst,
+                                                        memory_order_seq_cst));
     }
 
     if (taken) {
@@ -134,7 +137,7 @@ lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index)
     n = atomic_load_explicit(held, memory_order_relaxed);
     atomic_store_explicit(held, n - 1, memory_order_release);
 
-    atomic_fetch_sub(&load->active[index], 1);
+    atomic_fetch_sub_explicit(&load->active[index], 1, memory_order_seq_cst);
 
     lb_load_end(row);
 }
@@ -148,11 +151,11 @@ lb_load_settle(const lb_load_t *load, lb_row_t *dead)
 
     held = lb_load_counters(dead);
 
-    atomic_store(&dead->dead, 1);
+    gw_store_release(&dead->dead, 1);
 
     for (i = 0; i < load->capacity; i++) {
 
-        if (atomic_load(&held[i]) == 0) {
+        if (gw_load_acquire(&held[i]) == 0) {
             continue;
         }
 
@@ -160,25 +163,25 @@ lb_load_settle(const lb_load_t *load, lb_row_t *dead)
             return false;
         }
 
-        atomic_store(&held[i], 0);
+        gw_store_release(&held[i], 0);
     }
 
-    change = atomic_load(&dead->change);
+    change = gw_load_acquire(&dead->change);
 
     if (change & 1) {
 
         /* held[] is all zero by now, active[] may still count one request */
 
-        i = atomic_load(&dead->index);
+        i = gw_load_acquire(&dead->index);
 
         if (!lb_load_settle_server(load, dead, i)) {
             return false;
         }
 
-        atomic_store(&dead->change, change + 1);
+        gw_store_release(&dead->change, change + 1);
     }
 
-    atomic_store(&dead->owner, 0);
+    gw_store_release(&dead->owner, 0);
 
     return true;
 }
@@ -239,8 +242,10 @@ lb_load_settle_server(const lb_load_t *load, const lb_row_t *dead,
         }
 
         if (active == sum
-            || atomic_compare_exchange_strong(&load->active[index], &active,
-                                              sum))
+            || atomic_compare_exchange_strong_explicit(&load->active[index],
+                                                       &active, sum,
+                                                       memory_order_seq_cst,
+                                                       memory_order_seq_cst))
         {
             return true;
         }
@@ -263,18 +268,18 @@ lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
     const lb_row_t  *row;
 
     changes = 0;
-    used = atomic_load(load->used);
+    used = gw_load_acquire(load->used);
 
     for (i = 0; i < used; i++) {
         row = &load->rows[i];
 
-        if (row == dead || atomic_load(&row->owner) == 0) {
+        if (row == dead || gw_load_acquire(&row->owner) == 0) {
             continue;
         }
 
         total = atomic_load_explicit(&row->change, memory_order_acquire);
 
-        if ((total & 1) && !atomic_load(&row->dead)) {
+        if ((total & 1) && !gw_load_acquire(&row->dead)) {
             return false;
         }
 
@@ -286,7 +291,7 @@ lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
     for (i = 0; i < used; i++) {
         row = &load->rows[i];
 
-        if (row != dead && atomic_load(&row->owner) != 0) {
+        if (row != dead && gw_load_acquire(&row->owner) != 0) {
             total += atomic_load_explicit(&lb_load_counters(row)[index],
                                           memory_order_acquire);
         }
@@ -299,7 +304,7 @@ lb_load_sum(const lb_load_t *load, const lb_row_t *dead, uint32_t index,
     for (i = 0; i < used; i++) {
         row = &load->rows[i];
 
-        if (row != dead && atomic_load(&row->owner) != 0) {
+        if (row != dead && gw_load_acquire(&row->owner) != 0) {
             changes -= atomic_load_explicit(&row->change,
                                             memory_order_acquire);
         }

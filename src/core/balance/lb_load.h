@@ -23,10 +23,11 @@
 
 
 #include <stdalign.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "src/core/gw_atomic.h"
 
 
 #define LB_LINE  64

@@ -50,7 +50,7 @@ lb_name_sync(lb_roster_t *roster, const lb_name_t *names, uint32_t n)
     lb_identity_t    *identity;
     const lb_name_t  *name;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -131,11 +131,11 @@ lb_name_disown(lb_roster_t *roster, uint32_t index)
     identity->resolved = false;
     identity->from_line = true;
 
-    identity->weight = server->weight;
-    identity->max_conns = server->max_conns;
-    identity->max_fails = server->max_fails;
-    identity->fail_timeout = server->fail_timeout;
-    identity->status = atomic_load(&server->status) & LB_WANTED;
+    identity->weight = gw_load_relaxed(&server->weight);
+    identity->max_conns = gw_load_relaxed(&server->max_conns);
+    identity->max_fails = gw_load_relaxed(&server->max_fails);
+    identity->fail_timeout = gw_load_relaxed(&server->fail_timeout);
+    identity->status = gw_load_acquire(&server->status) & LB_WANTED;
 }
 
 
@@ -158,7 +158,7 @@ lb_name_is_known(lb_roster_t *roster, const lb_name_t *name)
 {
     uint32_t  i, used;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -177,7 +177,7 @@ lb_name_find(lb_roster_t *roster, const lb_line_t *line)
     uint32_t        i, status, used;
     lb_identity_t  *identity;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -201,7 +201,7 @@ lb_name_differs(lb_roster_t *roster, const lb_answer_t *answer)
     lb_identity_t    *identity;
     const lb_line_t  *line;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -245,7 +245,7 @@ lb_name_follow(lb_roster_t *roster, const lb_answer_t *answer)
     uint32_t          i, used;
     const lb_line_t  *line;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -259,8 +259,8 @@ lb_name_follow(lb_roster_t *roster, const lb_answer_t *answer)
             lb_slot_follow(roster, i, line);
 
         } else if (!answer->partial) {
-            atomic_fetch_or(&lb_roster_server(roster, i)->status,
-                            LB_REPLACED);
+            atomic_fetch_or_explicit(&lb_roster_server(roster, i)->status,
+                                     LB_REPLACED, memory_order_acq_rel);
         }
     }
 }

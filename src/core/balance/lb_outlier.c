@@ -34,7 +34,7 @@ lb_outlier_eject(lb_roster_t *roster, const lb_outlier_t *outlier,
 
     total = 0;
     ejected = 1;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -51,8 +51,8 @@ lb_outlier_eject(lb_roster_t *roster, const lb_outlier_t *outlier,
 
     server = lb_roster_server(roster, index);
 
-    until = atomic_load(&server->ejected_until);
-    times = atomic_load(&server->ejections);
+    until = gw_load_acquire(&server->ejected_until);
+    times = gw_load_acquire(&server->ejections);
 
     if (now >= until + times * outlier->ejection) {
         times = 0;
@@ -62,9 +62,10 @@ lb_outlier_eject(lb_roster_t *roster, const lb_outlier_t *outlier,
 
     lb_window_clear(&server->errors);
 
-    atomic_store(&server->ejections, times);
-    atomic_store(&server->ejected_until, now + times * outlier->ejection);
-    atomic_fetch_or(&server->status, LB_EJECTED);
+    gw_store_release(&server->ejections, times);
+    gw_store_release(&server->ejected_until, now + times * outlier->ejection);
+    atomic_fetch_or_explicit(&server->status, LB_EJECTED,
+                             memory_order_acq_rel);
 
     return true;
 }
@@ -82,7 +83,7 @@ lb_outlier_return(lb_roster_t *roster, uint64_t now, uint32_t *from,
         *next = LB_NEVER;
     }
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = *from; i < used; i++) {
 
@@ -91,14 +92,15 @@ lb_outlier_return(lb_roster_t *roster, uint64_t now, uint32_t *from,
         }
 
         server = lb_roster_server(roster, i);
-        until = atomic_load(&server->ejected_until);
+        until = gw_load_acquire(&server->ejected_until);
 
         if (now < until) {
             *next = (until < *next) ? until : *next;
             continue;
         }
 
-        if (atomic_fetch_and(&server->status, ~(uint32_t) LB_EJECTED)
+        if (atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_EJECTED,
+                                      memory_order_acq_rel)
             & LB_EJECTED)
         {
             *from = i + 1;

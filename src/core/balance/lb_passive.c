@@ -33,7 +33,7 @@ lb_passive_failed(lb_roster_t *roster, uint32_t index, uint64_t now)
     status = lb_roster_status(roster, index);
 
     if (status & LB_FAILED) {
-        atomic_store(&server->retry_at, now + span);
+        gw_store_release(&server->retry_at, now + span);
         return false;
     }
 
@@ -41,10 +41,13 @@ lb_passive_failed(lb_roster_t *roster, uint32_t index, uint64_t now)
         return false;
     }
 
-    atomic_store(&server->retry_at, now + span);
-    atomic_store(&server->failed_at, now);
+    gw_store_release(&server->retry_at, now + span);
+    gw_store_release(&server->failed_at, now);
 
-    if (atomic_fetch_or(&server->status, LB_FAILED) & LB_FAILED) {
+    if (atomic_fetch_or_explicit(&server->status, LB_FAILED,
+                                 memory_order_acq_rel)
+        & LB_FAILED)
+    {
         return false;
     }
 
@@ -73,14 +76,15 @@ lb_passive_passed(lb_roster_t *roster, uint32_t index, lb_how_t how,
     }
 
     if (how == LB_LAST
-        && now < atomic_load(&server->failed_at) + LB_FAILED_MIN)
+        && now < gw_load_acquire(&server->failed_at) + LB_FAILED_MIN)
     {
         return false;
     }
 
     lb_window_clear(&server->fails);
 
-    return atomic_fetch_and(&server->status, ~(uint32_t) LB_FAILED)
+    return atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_FAILED,
+                                     memory_order_acq_rel)
            & LB_FAILED;
 }
 
@@ -90,7 +94,7 @@ lb_passive_trial(lb_roster_t *roster, uint32_t tier, const lb_tried_t *tried,
     uint64_t now)
 {
     uint32_t      i, used, found;
-    uint64_t      due, at, first;
+    uint64_t      due, at, first, next;
     lb_server_t  *server;
 
     due = atomic_load_explicit(&roster->trial_at[tier],
@@ -102,7 +106,7 @@ lb_passive_trial(lb_roster_t *roster, uint32_t tier, const lb_tried_t *tried,
 
     found = LB_NONE;
     first = LB_NEVER;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -111,14 +115,17 @@ lb_passive_trial(lb_roster_t *roster, uint32_t tier, const lb_tried_t *tried,
         }
 
         server = lb_roster_server(roster, i);
-        at = atomic_load(&server->retry_at);
+        at = gw_load_acquire(&server->retry_at);
+        next = now + gw_load_relaxed(&server->fail_timeout);
 
         if (found == LB_NONE && at <= now && !lb_tried(tried, i)
-            && atomic_compare_exchange_strong(&server->retry_at, &at,
-                                              now + server->fail_timeout))
+            && atomic_compare_exchange_strong_explicit(&server->retry_at, &at,
+                                                       next,
+                                                       memory_order_acq_rel,
+                                                       memory_order_acquire))
         {
             found = i;
-            at = now + server->fail_timeout;
+            at = next;
         }
 
         if (at < first) {
@@ -128,8 +135,10 @@ lb_passive_trial(lb_roster_t *roster, uint32_t tier, const lb_tried_t *tried,
 
     /* lost if someone has put an earlier time there: then it is looked again */
 
-    (void) atomic_compare_exchange_strong(&roster->trial_at[tier], &due,
-                                          first);
+    (void) atomic_compare_exchange_strong_explicit(&roster->trial_at[tier],
+                                                   &due, first,
+                                                   memory_order_acq_rel,
+                                                   memory_order_acquire);
 
     return found;
 }
@@ -143,7 +152,7 @@ lb_passive_last(lb_roster_t *roster, uint32_t tier, const lb_tried_t *tried)
 
     found = LB_NONE;
     first = LB_NEVER;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
 
@@ -153,7 +162,7 @@ lb_passive_last(lb_roster_t *roster, uint32_t tier, const lb_tried_t *tried)
             continue;
         }
 
-        at = atomic_load(&lb_roster_server(roster, i)->retry_at);
+        at = gw_load_acquire(&lb_roster_server(roster, i)->retry_at);
 
         if (at < first) {
             first = at;
@@ -169,15 +178,16 @@ void
 lb_passive_schedule(lb_roster_t *roster)
 {
     uint32_t  i, status, used;
+    uint64_t  at;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
 
         if (status & LB_FAILED) {
-            lb_passive_due(roster, !!(status & LB_BACKUP),
-                           lb_roster_server(roster, i)->retry_at);
+            at = gw_load_relaxed(&lb_roster_server(roster, i)->retry_at);
+            lb_passive_due(roster, !!(status & LB_BACKUP), at);
         }
     }
 }
@@ -198,11 +208,13 @@ lb_passive_due(lb_roster_t *roster, uint32_t tier, uint64_t at)
 {
     uint64_t  due;
 
-    due = atomic_load(&roster->trial_at[tier]);
+    due = gw_load_acquire(&roster->trial_at[tier]);
 
     while (at < due
-           && !atomic_compare_exchange_weak(&roster->trial_at[tier], &due,
-                                            at))
+           && !atomic_compare_exchange_weak_explicit(&roster->trial_at[tier],
+                                                     &due, at,
+                                                     memory_order_acq_rel,
+                                                     memory_order_acquire))
     {
         /* void */
     }

@@ -129,7 +129,7 @@ lb_pick_full(lb_roster_t *roster, const lb_ask_t *ask)
 {
     uint32_t   i, used, against;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     against = lb_roster_against(roster);
 
     for (i = 0; i < used; i++) {
@@ -185,7 +185,7 @@ lb_pick_any(lb_roster_t *roster, const lb_ask_t *ask, uint32_t *against)
     uint32_t   i, from, index, tier, used;
     lb_view_t  view;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     from = used ? lb_draw(ask->random, used) : 0;
     view.against = lb_roster_against(roster);
 
@@ -220,18 +220,19 @@ static bool
 lb_pick_take(lb_roster_t *roster, const lb_ask_t *ask, uint32_t index,
     uint32_t against)
 {
-    uint32_t      status;
+    uint32_t      max, status;
     lb_load_t     load;
     lb_server_t  *server;
 
     load = lb_roster_load(roster);
     server = lb_roster_server(roster, index);
+    max = gw_load_relaxed(&server->max_conns);
 
-    if (!lb_load_take(&load, ask->row, index, server->max_conns)) {
+    if (!lb_load_take(&load, ask->row, index, max)) {
         return false;
     }
 
-    status = atomic_load(&server->status);
+    status = atomic_load_explicit(&server->status, memory_order_seq_cst);
 
     if ((status & LB_USED) && !(status & against)) {
         atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);

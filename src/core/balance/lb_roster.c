@@ -83,8 +83,8 @@ lb_roster_init(void *block, uint32_t capacity, uint32_t nrows,
     load = lb_roster_load(roster);
     lb_load_init(&load, roster->held - roster->rows);
 
-    atomic_store(&roster->trial_at[0], LB_NEVER);
-    atomic_store(&roster->trial_at[1], LB_NEVER);
+    gw_store_release(&roster->trial_at[0], LB_NEVER);
+    gw_store_release(&roster->trial_at[1], LB_NEVER);
 
     return roster;
 }
@@ -144,14 +144,14 @@ lb_roster_recount(lb_roster_t *roster)
     lb_load_t  load;
 
     load = lb_roster_load(roster);
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     sum = 0;
 
     for (i = 0; i < used; i++) {
         sum += lb_load_active(&load, i);
     }
 
-    atomic_store(&roster->in_flight, sum);
+    gw_store_release(&roster->in_flight, sum);
 }
 
 
@@ -166,7 +166,7 @@ lb_roster_count(lb_roster_t *roster)
     count.total = 0;
     count.leaving = 0;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -197,7 +197,7 @@ lb_roster_against(lb_roster_t *roster)
     count = lb_roster_count(roster);
 
     return ((uint64_t) count.usable * 100
-            < (uint64_t) count.enabled * atomic_load(&roster->panic))
+            < (uint64_t) count.enabled * gw_load_acquire(&roster->panic))
            ? LB_PANICKING : LB_UNUSABLE;
 }
 
@@ -276,11 +276,11 @@ lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules)
     uint32_t      i, used, gone;
     lb_server_t  *server;
 
-    errors = (atomic_load(&roster->errors) != rules->errors);
+    errors = (gw_load_acquire(&roster->errors) != rules->errors);
     gone = (rules->errors == 0 ? LB_EJECTED : 0)
            | (rules->slow_start == 0 ? LB_SLOW : 0);
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         server = lb_roster_server(roster, i);
@@ -289,14 +289,15 @@ lb_roster_rule(lb_roster_t *roster, const lb_rules_t *rules)
             lb_window_clear(&server->errors);
         }
 
-        atomic_fetch_and(&server->status, ~gone);
+        atomic_fetch_and_explicit(&server->status, ~gone,
+                                  memory_order_acq_rel);
     }
 
-    atomic_store(&roster->slow_start, rules->slow_start);
-    atomic_store(&roster->panic, rules->panic);
-    atomic_store(&roster->errors, rules->errors);
-    atomic_store(&roster->cells, rules->cells);
-    atomic_store(&roster->sticky, rules->sticky);
+    gw_store_release(&roster->slow_start, rules->slow_start);
+    gw_store_release(&roster->panic, rules->panic);
+    gw_store_release(&roster->errors, rules->errors);
+    gw_store_release(&roster->cells, rules->cells);
+    gw_store_release(&roster->sticky, rules->sticky);
 }
 
 
@@ -310,7 +311,7 @@ lb_roster_retire(lb_roster_t *roster)
 
     wait = false;
     usable = false;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -320,7 +321,7 @@ lb_roster_retire(lb_roster_t *roster)
         }
 
         usable |= !(status & LB_UNUSABLE);
-        wait |= ((atomic_load(&lb_roster_server(roster, i)->health)
+        wait |= ((gw_load_acquire(&lb_roster_server(roster, i)->health)
                   & LB_HEALTH_PENDING) != 0);
     }
 
@@ -337,7 +338,8 @@ lb_roster_retire(lb_roster_t *roster)
             identity->leaving = true;
             identity->replaced = true;
 
-            atomic_fetch_or(&server->status, LB_REMOVED);
+            atomic_fetch_or_explicit(&server->status, LB_REMOVED,
+                                     memory_order_seq_cst);
         }
     }
 }
@@ -347,7 +349,7 @@ bool
 lb_roster_stale(lb_roster_t *roster)
 {
     return lb_roster_fingerprint(roster)
-           != atomic_load(&roster->fingerprint);
+           != gw_load_acquire(&roster->fingerprint);
 }
 
 
@@ -361,9 +363,10 @@ lb_roster_fingerprint(lb_roster_t *roster)
     uint64_t      part[4];
     lb_server_t  *server;
 
-    hash = 0xcbf29ce484222325 ^ roster->panic ^ (uint64_t) roster->cells << 32
-           ^ (uint64_t) roster->sticky << 33;
-    used = atomic_load(&roster->used);
+    hash = 0xcbf29ce484222325 ^ gw_load_relaxed(&roster->panic)
+           ^ (uint64_t) gw_load_relaxed(&roster->cells) << 32
+           ^ (uint64_t) gw_load_relaxed(&roster->sticky) << 33;
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         server = lb_roster_server(roster, i);
@@ -375,9 +378,11 @@ lb_roster_fingerprint(lb_roster_t *roster)
 
         part[0] = i;
         part[1] = (status & ~(uint32_t) LB_SLOW)
-                  | (uint64_t) (server->max_conns != 0) << 32;
-        part[2] = server->weight ^ server->sid;
-        part[3] = ((uint64_t) server->generation << 32) | server->rank;
+                  | (uint64_t) (gw_load_relaxed(&server->max_conns) != 0) << 32;
+        part[2] = gw_load_relaxed(&server->weight)
+                  ^ gw_load_relaxed(&server->sid);
+        part[3] = (uint64_t) gw_load_relaxed(&server->generation) << 32
+                  | gw_load_relaxed(&server->rank);
 
         for (j = 0; j < 4; j++) {
             hash = (hash ^ part[j]) * 0x100000001b3;
@@ -397,7 +402,7 @@ lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
     lb_identity_t  *identity;
 
     load = lb_roster_load(roster);
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         server = lb_roster_server(roster, i);
@@ -407,8 +412,9 @@ lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
          * either it sees the mark and leaves, or it is seen here.
          */
 
-        if ((atomic_load(&server->status) & LB_REMOVED)
-            && atomic_load(&load.active[i]) == 0)
+        if ((gw_load_acquire(&server->status) & LB_REMOVED)
+            && atomic_load_explicit(&load.active[i],
+                                    memory_order_seq_cst) == 0)
         {
             identity = lb_roster_identity(roster, i);
 
@@ -416,9 +422,10 @@ lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
                 note(data, identity, false);
             }
 
-            atomic_fetch_add(&server->generation, 1);
-            atomic_store(&server->status,
-                         identity->tombstone ? LB_TOMBSTONE : 0);
+            atomic_fetch_add_explicit(&server->generation, 1,
+                                      memory_order_acq_rel);
+            gw_store_release(&server->status,
+                             identity->tombstone ? LB_TOMBSTONE : 0);
         }
     }
 }

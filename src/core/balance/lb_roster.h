@@ -440,6 +440,15 @@ lb_roster_status(lb_roster_t *roster, uint32_t index)
 }
 
 
+/* Slots below this number may be in use. */
+
+static inline uint32_t
+lb_roster_used(const lb_roster_t *roster)
+{
+    return gw_load_acquire(&roster->used);
+}
+
+
 /*
  * The given tier, 0 or 1, of the view in force.  Returns the generation it
  * belongs to: as long as lb_roster_generation() still is the same, what was

@@ -32,11 +32,11 @@ lb_sid_index(lb_roster_t *roster, uint16_t *index)
     mask = lb_roster_sids(roster->capacity) - 1;
     memset(index, 0, (mask + 1) * sizeof(uint16_t));
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
-        sid = atomic_load(&lb_roster_server(roster, i)->sid);
+        sid = gw_load_acquire(&lb_roster_server(roster, i)->sid);
 
         if (!(status & LB_USED) || (status & LB_REMOVED) || sid == 0) {
             continue;

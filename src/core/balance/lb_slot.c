@@ -35,7 +35,7 @@ lb_slot_next(lb_roster_t *roster, uint32_t *from)
 {
     uint32_t  i, used;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = *from; i < used; i++) {
 
@@ -49,7 +49,7 @@ lb_slot_next(lb_roster_t *roster, uint32_t *from)
         return LB_NONE;
     }
 
-    atomic_store(&roster->used, used + 1);
+    gw_store_release(&roster->used, used + 1);
 
     *from = used + 1;
 
@@ -74,7 +74,7 @@ lb_slot_removed(lb_roster_t *roster, const lb_line_t *line)
     uint32_t        i, used;
     lb_identity_t  *identity;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         identity = lb_roster_identity(roster, i);
@@ -121,7 +121,8 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
     identity->id = line->id;
 
     if (line->id == 0) {
-        identity->id = atomic_fetch_add(&roster->id_next, 1) + 1;
+        identity->id = atomic_fetch_add_explicit(&roster->id_next, 1,
+                                                 memory_order_acq_rel) + 1;
 
     } else {
         lb_slot_id(roster, line->id);
@@ -129,42 +130,44 @@ lb_slot_add(lb_roster_t *roster, uint32_t index, const lb_line_t *line,
 
     lb_slot_line(roster, index, line);
 
-    server->weight = line->weight;
-    server->max_conns = line->max_conns;
-    server->max_fails = line->max_fails;
-    server->fail_timeout = line->fail_timeout;
-    server->rank = rank;
-    server->retry_at = 0;
-    server->failed_at = 0;
-    server->reported_at = 0;
-    server->requests = 0;
-    server->failures = 0;
-    server->latency = 0;
-    server->since = 0;
-    server->slow_from = 0;
-    server->drain_until = line->drain_until;
-    server->ejections = 0;
-    server->ejected_until = 0;
-    server->listed = LB_UNLISTED;
-    server->seed = lb_cells_seed(line->name, line->name_length,
-                                 line->host, line->host_length);
+    gw_store_relaxed(&server->weight, line->weight);
+    gw_store_relaxed(&server->max_conns, line->max_conns);
+    gw_store_relaxed(&server->max_fails, line->max_fails);
+    gw_store_relaxed(&server->fail_timeout, line->fail_timeout);
+    gw_store_relaxed(&server->rank, rank);
+    gw_store_relaxed(&server->retry_at, 0);
+    gw_store_relaxed(&server->failed_at, 0);
+    gw_store_relaxed(&server->reported_at, 0);
+    gw_store_relaxed(&server->requests, 0);
+    gw_store_relaxed(&server->failures, 0);
+    gw_store_relaxed(&server->latency, 0);
+    gw_store_relaxed(&server->since, 0);
+    gw_store_relaxed(&server->slow_from, 0);
+    gw_store_relaxed(&server->drain_until, line->drain_until);
+    gw_store_relaxed(&server->ejections, 0);
+    gw_store_relaxed(&server->ejected_until, 0);
+    gw_store_relaxed(&server->listed, LB_UNLISTED);
+    gw_store_relaxed(&server->seed,
+                     lb_cells_seed(line->name, line->name_length,
+                                   line->host, line->host_length));
 
     lb_window_clear(&server->fails);
     lb_window_clear(&server->errors);
 
     for (i = 0; i < LB_ANSWERS; i++) {
-        server->answers[i] = 0;
+        gw_store_relaxed(&server->answers[i], 0);
     }
 
-    server->health = line->pending ? LB_HEALTH_NEW : 0;
-    server->check_time = 0;
-    server->check_began = 0;
-    server->checked_at = 0;
-    server->checks[false] = 0;
-    server->checks[true] = 0;
+    gw_store_relaxed(&server->health, line->pending ? LB_HEALTH_NEW : 0);
+    gw_store_relaxed(&server->check_time, 0);
+    gw_store_relaxed(&server->check_began, 0);
+    gw_store_relaxed(&server->checked_at, 0);
+    gw_store_relaxed(&server->checks[false], 0);
+    gw_store_relaxed(&server->checks[true], 0);
 
-    atomic_store(&server->status, LB_USED | line->status
-                                  | (line->pending ? LB_UNHEALTHY : 0));
+    gw_store_release(&server->status,
+                     LB_USED | line->status
+                     | (line->pending ? LB_UNHEALTHY : 0));
 }
 
 
@@ -196,7 +199,7 @@ lb_slot_set_tombstone(lb_roster_t *roster, uint32_t index,
 
     identity->tombstone = true;
 
-    atomic_store(&lb_roster_server(roster, index)->status, LB_TOMBSTONE);
+    gw_store_release(&lb_roster_server(roster, index)->status, LB_TOMBSTONE);
 }
 
 
@@ -206,7 +209,7 @@ lb_slot_clear_tombstone(lb_roster_t *roster, uint32_t index)
     lb_roster_identity(roster, index)->tombstone = false;
 
     if (lb_roster_status(roster, index) & LB_TOMBSTONE) {
-        atomic_store(&lb_roster_server(roster, index)->status, 0);
+        gw_store_release(&lb_roster_server(roster, index)->status, 0);
     }
 }
 
@@ -214,8 +217,8 @@ lb_slot_clear_tombstone(lb_roster_t *roster, uint32_t index)
 void
 lb_slot_id(lb_roster_t *roster, uint64_t id)
 {
-    if (id <= LB_ID_COUNTED && id > atomic_load(&roster->id_next)) {
-        atomic_store(&roster->id_next, id);
+    if (id <= LB_ID_COUNTED && id > gw_load_acquire(&roster->id_next)) {
+        gw_store_release(&roster->id_next, id);
     }
 }
 
@@ -251,37 +254,42 @@ lb_slot_sid(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
     identity->sid_length = (uint16_t) line->sid_length;
 
     if (line->sid_length == 0) {
-        server->sid = 0;
+        gw_store_relaxed(&server->sid, 0);
         return;
     }
 
     memcpy(identity->sid, line->sid, line->sid_length);
-    server->sid = lb_sid_hash(line->sid, line->sid_length);
+    gw_store_relaxed(&server->sid, lb_sid_hash(line->sid, line->sid_length));
 }
 
 
 void
 lb_slot_set(lb_server_t *server, const lb_line_t *line)
 {
-    server->weight = line->weight;
-    server->max_conns = line->max_conns;
+    gw_store_relaxed(&server->weight, line->weight);
+    gw_store_relaxed(&server->max_conns, line->max_conns);
 
-    if (server->max_fails != line->max_fails
-        || server->fail_timeout != line->fail_timeout)
+    if (gw_load_relaxed(&server->max_fails) != line->max_fails
+        || gw_load_relaxed(&server->fail_timeout) != line->fail_timeout)
     {
         lb_window_clear(&server->fails);
-        server->max_fails = line->max_fails;
-        server->fail_timeout = line->fail_timeout;
+        gw_store_relaxed(&server->max_fails, line->max_fails);
+        gw_store_relaxed(&server->fail_timeout, line->fail_timeout);
 
         if (line->max_fails == 0 || line->fail_timeout == 0) {
-            atomic_fetch_and(&server->status, ~(uint32_t) LB_FAILED);
+            atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_FAILED,
+                                      memory_order_acq_rel);
         }
     }
 
-    server->drain_until = (line->status & LB_DRAINING) ? line->drain_until : 0;
+    gw_store_relaxed(&server->drain_until,
+                     (line->status & LB_DRAINING) ? line->drain_until : 0);
 
-    atomic_fetch_or(&server->status, line->status);
-    atomic_fetch_and(&server->status, ~(uint32_t) LB_WANTED | line->status);
+    atomic_fetch_or_explicit(&server->status, line->status,
+                             memory_order_acq_rel);
+    atomic_fetch_and_explicit(&server->status,
+                              ~(uint32_t) LB_WANTED | line->status,
+                              memory_order_acq_rel);
 }
 
 
@@ -297,14 +305,15 @@ lb_slot_follow(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
 
     wanted = *line;
 
-    if (atomic_load(&roster->kept)) {
+    if (gw_load_acquire(&roster->kept)) {
         lb_slot_keep(server, identity, &wanted);
 
     } else {
         lb_slot_differ(server, identity, &wanted);
     }
 
-    atomic_fetch_and(&server->status, ~(uint32_t) LB_REPLACED);
+    atomic_fetch_and_explicit(&server->status, ~(uint32_t) LB_REPLACED,
+                              memory_order_acq_rel);
 
     lb_slot_set(server, &wanted);
     lb_slot_line(roster, index, line);
@@ -314,11 +323,12 @@ lb_slot_follow(lb_roster_t *roster, uint32_t index, const lb_line_t *line)
 bool
 lb_slot_is_changed(lb_server_t *server, const lb_identity_t *identity)
 {
-    return server->weight != identity->weight
-           || server->max_conns != identity->max_conns
-           || server->max_fails != identity->max_fails
-           || server->fail_timeout != identity->fail_timeout
-           || ((atomic_load(&server->status) ^ identity->status) & LB_WANTED);
+    return gw_load_relaxed(&server->weight) != identity->weight
+           || gw_load_relaxed(&server->max_conns) != identity->max_conns
+           || gw_load_relaxed(&server->max_fails) != identity->max_fails
+           || gw_load_relaxed(&server->fail_timeout) != identity->fail_timeout
+           || ((gw_load_acquire(&server->status) ^ identity->status)
+               & LB_WANTED);
 }
 
 
@@ -328,7 +338,7 @@ lb_slot_keep(lb_server_t *server, const lb_identity_t *identity,
 {
     uint32_t  changed, status;
 
-    status = atomic_load(&server->status) & LB_WANTED;
+    status = gw_load_acquire(&server->status) & LB_WANTED;
     changed = status ^ identity->status;
 
     /* the state is one setting, whatever bits it is made of */
@@ -337,24 +347,24 @@ lb_slot_keep(lb_server_t *server, const lb_identity_t *identity,
         changed |= LB_STATE;
     }
 
-    if (server->weight != identity->weight) {
-        line->weight = server->weight;
+    if (gw_load_relaxed(&server->weight) != identity->weight) {
+        line->weight = gw_load_relaxed(&server->weight);
     }
 
-    if (server->max_conns != identity->max_conns) {
-        line->max_conns = server->max_conns;
+    if (gw_load_relaxed(&server->max_conns) != identity->max_conns) {
+        line->max_conns = gw_load_relaxed(&server->max_conns);
     }
 
-    if (server->max_fails != identity->max_fails) {
-        line->max_fails = server->max_fails;
+    if (gw_load_relaxed(&server->max_fails) != identity->max_fails) {
+        line->max_fails = gw_load_relaxed(&server->max_fails);
     }
 
-    if (server->fail_timeout != identity->fail_timeout) {
-        line->fail_timeout = server->fail_timeout;
+    if (gw_load_relaxed(&server->fail_timeout) != identity->fail_timeout) {
+        line->fail_timeout = gw_load_relaxed(&server->fail_timeout);
     }
 
     line->status = (status & changed) | (line->status & ~changed);
-    line->drain_until = server->drain_until;
+    line->drain_until = gw_load_relaxed(&server->drain_until);
 }
 
 
@@ -364,26 +374,26 @@ lb_slot_differ(lb_server_t *server, const lb_identity_t *identity,
 {
     uint32_t  changed, status;
 
-    status = atomic_load(&server->status) & LB_WANTED;
+    status = gw_load_acquire(&server->status) & LB_WANTED;
     changed = identity->status ^ line->status;
 
     if (line->weight == identity->weight) {
-        line->weight = server->weight;
+        line->weight = gw_load_relaxed(&server->weight);
     }
 
     if (line->max_conns == identity->max_conns) {
-        line->max_conns = server->max_conns;
+        line->max_conns = gw_load_relaxed(&server->max_conns);
     }
 
     if (line->max_fails == identity->max_fails
         && line->fail_timeout == identity->fail_timeout)
     {
-        line->max_fails = server->max_fails;
-        line->fail_timeout = server->fail_timeout;
+        line->max_fails = gw_load_relaxed(&server->max_fails);
+        line->fail_timeout = gw_load_relaxed(&server->fail_timeout);
     }
 
     line->status = (status & ~changed) | (line->status & changed);
-    line->drain_until = server->drain_until;
+    line->drain_until = gw_load_relaxed(&server->drain_until);
 }
 
 

@@ -54,7 +54,7 @@ lb_sync_lines(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
     sync.lines = lines;
     sync.n = n;
     sync.seen = lb_slot_space(roster);
-    sync.keep = atomic_load(&roster->kept);
+    sync.keep = gw_load_acquire(&roster->kept);
     sync.note = note;
     sync.data = data;
 
@@ -84,7 +84,7 @@ lb_sync_need(lb_roster_t *roster, const lb_line_t *lines, uint32_t n,
 
     memset(seen, 0, roster->capacity * sizeof(uint32_t));
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     need = 0;
 
     for (i = 0; i < used; i++) {
@@ -138,7 +138,7 @@ lb_sync_follow(lb_sync_t *sync)
     lb_identity_t  *identity;
 
     roster = sync->roster;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         status = lb_roster_status(roster, i);
@@ -147,7 +147,8 @@ lb_sync_follow(lb_sync_t *sync)
         if (sync->seen[i] != 0) {
 
             if (!(status & (LB_TOMBSTONE | LB_REMOVED))) {
-                lb_roster_server(roster, i)->rank = sync->seen[i] - 1;
+                gw_store_relaxed(&lb_roster_server(roster, i)->rank,
+                                 sync->seen[i] - 1);
                 lb_slot_follow(roster, i, &sync->lines[sync->seen[i] - 1]);
             }
 
@@ -172,7 +173,8 @@ lb_sync_follow(lb_sync_t *sync)
             continue;
         }
 
-        atomic_fetch_or(&lb_roster_server(roster, i)->status, LB_REMOVED);
+        atomic_fetch_or_explicit(&lb_roster_server(roster, i)->status,
+                                 LB_REMOVED, memory_order_seq_cst);
 
         if (sync->note) {
             sync->note(sync->data, identity, false);
@@ -204,7 +206,7 @@ lb_sync_must_wait(lb_sync_t *sync)
         }
     }
 
-    used = atomic_load(&sync->roster->used);
+    used = lb_roster_used(sync->roster);
 
     for (i = 0; i < used; i++) {
 
@@ -214,7 +216,8 @@ lb_sync_must_wait(lb_sync_t *sync)
 
         need += (lb_roster_status(sync->roster, i) != 0);
         pending |= (sync->seen[i] != 0
-                    && (lb_roster_server(sync->roster, i)->health
+                    && (gw_load_relaxed(&lb_roster_server(sync->roster, i)
+                                         ->health)
                         & LB_HEALTH_PENDING));
     }
 
@@ -258,12 +261,13 @@ lb_sync_waits(lb_sync_t *sync, uint32_t index)
 
     server = lb_roster_server(sync->roster, index);
 
-    if (!sync->wait || (atomic_load(&server->status) & LB_UNUSABLE)) {
+    if (!sync->wait || (gw_load_acquire(&server->status) & LB_UNUSABLE)) {
         return false;
     }
 
     lb_roster_identity(sync->roster, index)->from_line = false;
-    atomic_fetch_or(&server->status, LB_REPLACED);
+    atomic_fetch_or_explicit(&server->status, LB_REPLACED,
+                             memory_order_acq_rel);
 
     return true;
 }
@@ -337,7 +341,7 @@ lb_sync_is_placed(lb_sync_t *sync, uint32_t k)
 {
     uint32_t  i, used;
 
-    used = atomic_load(&sync->roster->used);
+    used = lb_roster_used(sync->roster);
 
     for (i = 0; i < used; i++) {
 
@@ -366,7 +370,7 @@ lb_sync_find(lb_roster_t *roster, const lb_line_t *line, uint32_t hint,
 {
     uint32_t  i, index, used;
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         index = (hint + i) % used;
@@ -427,7 +431,7 @@ lb_sync_left(lb_sync_t *sync, const lb_line_t *line)
 {
     uint32_t  i, used;
 
-    used = atomic_load(&sync->roster->used);
+    used = lb_roster_used(sync->roster);
 
     for (i = 0; i < used; i++) {
 
@@ -502,11 +506,13 @@ lb_sync_drop(lb_roster_t *roster, uint32_t index)
     load = lb_roster_load(roster);
     server = lb_roster_server(roster, index);
 
-    atomic_fetch_or(&server->status, LB_REMOVED);
+    atomic_fetch_or_explicit(&server->status, LB_REMOVED,
+                             memory_order_seq_cst);
 
-    if (atomic_load(&load.active[index]) == 0) {
-        atomic_fetch_add(&server->generation, 1);
-        atomic_store(&server->status, 0);
+    if (atomic_load_explicit(&load.active[index], memory_order_seq_cst) == 0) {
+        atomic_fetch_add_explicit(&server->generation, 1,
+                                  memory_order_acq_rel);
+        gw_store_release(&server->status, 0);
     }
 }
 
@@ -520,7 +526,7 @@ lb_sync_deleted(lb_sync_t *sync, const lb_line_t *line)
     uint32_t  i, used;
 
     deleted = false;
-    used = atomic_load(&sync->roster->used);
+    used = lb_roster_used(sync->roster);
 
     for (i = 0; i < used; i++) {
 

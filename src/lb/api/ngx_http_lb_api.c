@@ -287,7 +287,7 @@ ngx_http_lb_api_item(ngx_http_request_t *r, ngx_http_lb_where_t *where,
 
     if (rc != NGX_OK
         && (r->method & (NGX_HTTP_PATCH|NGX_HTTP_DELETE))
-        && atomic_load(&where->lcf->roster->superseded))
+        && gw_load_acquire(&where->lcf->roster->superseded))
     {
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "upstream \"%V\" is being replaced by a "
@@ -376,7 +376,7 @@ ngx_http_lb_list_step(ngx_gw_task_t *task)
 
         ngx_http_lb_list_some(list);
 
-        if (list->slot >= atomic_load(&(*list->lcfp)->roster->used)) {
+        if (list->slot >= lb_roster_used((*list->lcfp)->roster)) {
             ngx_http_lb_list_close(list);
 
             list->lcfp++;
@@ -430,7 +430,7 @@ ngx_http_lb_list_open(ngx_http_lb_list_t *list)
         (void) yajl_gen_integer(json->gen, lcf->roster->capacity);
         ngx_gw_json_literal(json, "retries");
         (void) yajl_gen_integer(json->gen,
-                                atomic_load(&lcf->roster->retries));
+                                gw_load_acquire(&lcf->roster->retries));
 
         if (lcf->queued) {
             ngx_http_lb_list_queue(json, lcf);
@@ -456,7 +456,7 @@ ngx_http_lb_list_queue(ngx_gw_json_t *json, ngx_http_lb_srv_conf_t *lcf)
     refused = 0;
 
     for (i = 0; i < LB_PRIORITIES; i++) {
-        refused += atomic_load(&roster->gate.refused[i]);
+        refused += gw_load_acquire(&roster->gate.refused[i]);
     }
 
     ngx_gw_json_literal(json, "queue");
@@ -492,7 +492,7 @@ ngx_http_lb_list_some(ngx_http_lb_list_t *list)
 
     ngx_shmtx_lock(&lcf->shpool->mutex);
 
-    used = atomic_load(&lcf->roster->used);
+    used = lb_roster_used(lcf->roster);
 
     for (i = 0; i < NGX_HTTP_LB_SLICE && list->slot < used; i++) {
 

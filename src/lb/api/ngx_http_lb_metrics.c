@@ -173,7 +173,7 @@ ngx_http_lb_metrics_room(ngx_http_lb_metrics_t *m, ngx_pool_t *pool)
     ngx_uint_t  i, size;
 
     for (i = 0; i < m->upstreams; i++) {
-        m->max += atomic_load(&m->lcfp[i]->roster->used);
+        m->max += lb_roster_used(m->lcfp[i]->roster);
     }
 
     for (size = 8; size < 2 * m->max; size *= 2) { /* void */ }
@@ -236,7 +236,7 @@ ngx_http_lb_metrics_copy(ngx_http_lb_metrics_t *m)
 
         ngx_shmtx_lock(&lcf->shpool->mutex);
 
-        used = atomic_load(&lcf->roster->used);
+        used = lb_roster_used(lcf->roster);
 
         for (i = 0; i < NGX_HTTP_LB_METRICS_SLICE && m->slot < used; i++) {
             ngx_http_lb_metrics_row(m, m->slot++);
@@ -280,14 +280,14 @@ ngx_http_lb_metrics_row(ngx_http_lb_metrics_t *m, uint32_t index)
     ngx_memcpy(row->name, identity->name, row->length);
 
     for (i = 0; i < LB_ANSWERS; i++) {
-        row->answers[i] = atomic_load(&server->answers[i]);
+        row->answers[i] = gw_load_acquire(&server->answers[i]);
     }
 
-    row->failures = atomic_load(&server->failures);
+    row->failures = gw_load_acquire(&server->failures);
     row->active = lb_load_active(&load, index);
     row->status = status;
-    row->checks[0] = atomic_load(&server->checks[0]);
-    row->checks[1] = atomic_load(&server->checks[1]);
+    row->checks[0] = gw_load_acquire(&server->checks[0]);
+    row->checks[1] = gw_load_acquire(&server->checks[1]);
 
     ngx_http_lb_metrics_name(m, row);
 
@@ -461,7 +461,7 @@ ngx_http_lb_metrics_upstreams(ngx_http_lb_metrics_t *m)
         label.value = m->lcfp[i]->upstream->host;
 
         ngx_gw_prom_sample(&m->prom, &label, 1,
-                           atomic_load(&m->lcfp[i]->roster->retries), 0);
+                           gw_load_acquire(&m->lcfp[i]->roster->retries), 0);
     }
 
     ngx_gw_prom_metric(&m->prom, "lb_retries_denied_total", "counter",
@@ -471,7 +471,7 @@ ngx_http_lb_metrics_upstreams(ngx_http_lb_metrics_t *m)
         label.value = m->lcfp[i]->upstream->host;
 
         ngx_gw_prom_sample(&m->prom, &label, 1,
-                           atomic_load(&m->lcfp[i]->roster->denied), 0);
+                           gw_load_acquire(&m->lcfp[i]->roster->denied), 0);
     }
 
     ngx_gw_prom_metric(&m->prom, "lb_servers", "gauge",
@@ -603,7 +603,7 @@ ngx_http_lb_metrics_refused(ngx_http_lb_metrics_t *m)
     for (i = 0; i < m->upstreams; i++) {
 
         for (k = 0; k < LB_PRIORITIES && m->lcfp[i]->queued; k++) {
-            n = atomic_load(&m->lcfp[i]->roster->gate.refused[k]);
+            n = gw_load_acquire(&m->lcfp[i]->roster->gate.refused[k]);
 
             /* most have few priorities; the lowest is that of the others */
 

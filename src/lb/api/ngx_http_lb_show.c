@@ -41,14 +41,14 @@ ngx_http_lb_show_copy(ngx_http_lb_srv_conf_t *lcf, uint32_t index,
 
     shown->since = lb_roster_since(roster, index, ngx_time());
     shown->active = lb_load_active(&load, index);
-    shown->requests = atomic_load(&server->requests);
-    shown->failures = atomic_load(&server->failures);
+    shown->requests = gw_load_acquire(&server->requests);
+    shown->failures = gw_load_acquire(&server->failures);
     shown->latency = lb_latency_read(&server->latency, ngx_current_msec);
-    shown->health = atomic_load(&server->health);
-    shown->check_time = atomic_load(&server->check_time);
-    shown->checked_at = atomic_load(&server->checked_at);
-    shown->checks[0] = atomic_load(&server->checks[0]);
-    shown->checks[1] = atomic_load(&server->checks[1]);
+    shown->health = gw_load_acquire(&server->health);
+    shown->check_time = gw_load_acquire(&server->check_time);
+    shown->checked_at = gw_load_acquire(&server->checked_at);
+    shown->checks[0] = gw_load_acquire(&server->checks[0]);
+    shown->checks[1] = gw_load_acquire(&server->checks[1]);
 
     lb_edit_entry(roster, index, &shown->entry);
 

@@ -516,7 +516,8 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
     identity = lb_roster_identity(roster, index);
 
     ctx->index = index;
-    ctx->generation = lb_roster_server(roster, index)->generation;
+    ctx->generation = gw_load_acquire(&lb_roster_server(roster, index)
+                                       ->generation);
     ctx->attempts++;
 
     /* a fresh connection in place of a stale one is neither */

@@ -187,7 +187,7 @@ ngx_http_lb_process_settle(ngx_http_lb_srv_conf_t *lcf)
     lb_load_t  load;
 
     load = lb_roster_load(lcf->roster);
-    used = atomic_load(load.used);
+    used = gw_load_acquire(load.used);
 
     for (i = 0; i < used; i++) {
 
@@ -208,13 +208,13 @@ ngx_http_lb_process_dead(lb_row_t *row)
 {
     uint32_t  owner;
 
-    owner = atomic_load(&row->owner);
+    owner = gw_load_acquire(&row->owner);
 
     if (owner == 0 || owner == (uint32_t) ngx_pid) {
         return 0;
     }
 
-    return atomic_load(&row->slot) == (uint32_t) ngx_process_slot
+    return gw_load_acquire(&row->slot) == (uint32_t) ngx_process_slot
            || (kill((ngx_pid_t) owner, 0) == -1 && ngx_errno == NGX_ESRCH);
 }
 
@@ -269,13 +269,13 @@ ngx_http_lb_process_look(ngx_http_lb_srv_conf_t *lcf)
         lb_roster_recount(roster);
     }
 
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     for (i = 0; i < used; i++) {
         (void) lb_roster_since(roster, i, ngx_time());
     }
 
-    used = atomic_load(load.used);
+    used = gw_load_acquire(load.used);
 
     for (i = 0; i < used && !dead; i++) {
         dead = ngx_http_lb_process_dead(&load.rows[i]);

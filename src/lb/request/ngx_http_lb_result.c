@@ -53,7 +53,7 @@ ngx_http_lb_result_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
 
     ngx_http_lb_log_reason(lcf, ctx->index, LB_FAILED, reason);
 
-    limit = lb_roster_server(roster, ctx->index)->max_fails;
+    limit = gw_load_relaxed(&lb_roster_server(roster, ctx->index)->max_fails);
     left = lb_roster_count(roster);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

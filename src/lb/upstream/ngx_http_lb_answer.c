@@ -97,7 +97,7 @@ ngx_http_lb_answer_retire(ngx_http_lb_srv_conf_t *lcf,
 
     roster = lcf->roster;
     load = lb_roster_load(roster);
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
 
     lb_roster_retire(roster);
 
@@ -108,8 +108,9 @@ ngx_http_lb_answer_retire(ngx_http_lb_srv_conf_t *lcf,
             && lb_roster_identity(roster, i)->resolved
             && lb_load_active(&load, i) != 0)
         {
-            atomic_fetch_and(&lb_roster_server(roster, i)->status,
-                             ~(uint32_t) LB_REPLACED);
+            atomic_fetch_and_explicit(&lb_roster_server(roster, i)->status,
+                                      ~(uint32_t) LB_REPLACED,
+                                      memory_order_acq_rel);
             ngx_http_lb_log_edit(lcf, i, "draining", NGX_HTTP_LB_LOG_LOST);
         }
     }

@@ -153,7 +153,8 @@ ngx_http_lb_check_init_module(ngx_http_lb_main_conf_t *lmcf)
     checker = lmcf->checker;
 
     if (checker) {
-        checker->config = atomic_fetch_add(&checker->lead->next, 1) + 1;
+        checker->config = atomic_fetch_add_explicit(&checker->lead->next, 1,
+                                                    memory_order_acq_rel) + 1;
     }
 }
 
@@ -270,7 +271,7 @@ ngx_http_lb_check_result(ngx_http_lb_probed_t *probed, ngx_uint_t passed,
     /* another process may have taken over, or another configuration */
 
     if (ngx_gw_is_leaving()
-        || atomic_load(&target->conf->roster->config) > target->conf->config
+        || gw_load_acquire(&target->conf->roster->config) > target->conf->config
         || !ngx_gw_leader_claim(&checker->lead->leader, checker->term))
     {
         ngx_http_lb_check_stop(checker);
@@ -284,9 +285,11 @@ ngx_http_lb_check_result(ngx_http_lb_probed_t *probed, ngx_uint_t passed,
     tp = ngx_timeofday();
     server = lb_roster_server(target->conf->roster, target->index);
 
-    atomic_fetch_add(&server->checks[passed], 1);
-    atomic_store(&server->check_time, ngx_current_msec - began);
-    atomic_store(&server->checked_at, (uint64_t) tp->sec * 1000 + tp->msec);
+    atomic_fetch_add_explicit(&server->checks[passed], 1,
+                              memory_order_acq_rel);
+    gw_store_release(&server->check_time, ngx_current_msec - began);
+    gw_store_release(&server->checked_at,
+                     (uint64_t) tp->sec * 1000 + tp->msec);
 
     /* an answer proves that the server is there: who waits since before? */
 
@@ -400,12 +403,14 @@ ngx_http_lb_check_takes_part(ngx_http_lb_checker_t *checker)
     ngx_http_lb_lead_t  *lead;
 
     lead = checker->lead;
-    config = atomic_load(&lead->config);
+    config = gw_load_acquire(&lead->config);
 
     while (config < checker->config) {
 
-        if (atomic_compare_exchange_weak(&lead->config, &config,
-                                         checker->config))
+        if (atomic_compare_exchange_weak_explicit(&lead->config, &config,
+                                                  checker->config,
+                                                  memory_order_acq_rel,
+                                                  memory_order_acquire))
         {
             ngx_gw_leader_seize(&lead->leader, checker->term);
             return 1;
@@ -436,7 +441,7 @@ ngx_http_lb_check_survey(ngx_http_lb_checker_t *checker,
     }
 
     lcf->surveyed = lb_roster_generation(lcf->roster);
-    used = atomic_load(&lcf->roster->used);
+    used = lb_roster_used(lcf->roster);
     n = 0;
 
     for (i = 0; i < used; i++) {
@@ -460,7 +465,7 @@ ngx_http_lb_check_survey(ngx_http_lb_checker_t *checker,
             target->conf = lcf;
             target->checker = checker;
             target->index = i;
-            target->generation = atomic_load(&server->generation);
+            target->generation = gw_load_acquire(&server->generation);
 
             ngx_http_lb_check_begin(target, place++, n);
         }
@@ -473,7 +478,7 @@ ngx_http_lb_check_wanted(lb_server_t *server)
 {
     uint32_t  status;
 
-    status = atomic_load(&server->status);
+    status = gw_load_acquire(&server->status);
 
     return (status & LB_USED) && !(status & (LB_DISABLED|LB_REMOVED));
 }
@@ -486,8 +491,8 @@ ngx_http_lb_check_current(ngx_http_lb_target_t *target)
 
     server = lb_roster_server(target->conf->roster, target->index);
 
-    return (atomic_load(&server->status) & LB_USED)
-           && atomic_load(&server->generation) == target->generation;
+    return (gw_load_acquire(&server->status) & LB_USED)
+           && gw_load_acquire(&server->generation) == target->generation;
 }
 
 
@@ -500,7 +505,7 @@ ngx_http_lb_check_begin(ngx_http_lb_target_t *target, uint32_t place,
     server = lb_roster_server(target->conf->roster, target->index);
 
     lb_pace_start(&target->pace, ngx_current_msec,
-                  atomic_load(&server->check_began),
+                  gw_load_acquire(&server->check_began),
                   target->conf->check->interval, place, n);
 
     target->timer.handler = ngx_http_lb_check_due;
@@ -561,7 +566,7 @@ ngx_http_lb_check_due(ngx_event_t *ev)
         && ngx_http_lb_check_wanted(server)
         && ngx_http_lb_check_identity(target, &identity) == NGX_OK)
     {
-        atomic_store(&server->check_began, ngx_current_msec);
+        gw_store_release(&server->check_began, ngx_current_msec);
         ngx_http_lb_probe_start(&target->probed, &identity);
     }
 }
@@ -574,17 +579,18 @@ ngx_http_lb_check_log(ngx_http_lb_target_t *target, lb_health_t change,
     uint32_t                 max, streak;
     ngx_str_t                name;
     lb_count_t               left;
+    lb_server_t             *server;
     ngx_http_lb_srv_conf_t  *lcf;
 
     lcf = target->conf;
+    server = lb_roster_server(lcf->roster, target->index);
 
     name.len = identity->name_length;
     name.data = (u_char *) identity->name;
 
     /* those before were of no account */
 
-    streak = lb_health_streak(lb_roster_server(lcf->roster, target->index)
-                              ->health);
+    streak = lb_health_streak(gw_load_relaxed(&server->health));
     max = (change == LB_HEALTH_CAME_UP) ? lcf->check->rise : lcf->check->fall;
     streak = ngx_min(streak, max);
     left = lb_roster_count(lcf->roster);

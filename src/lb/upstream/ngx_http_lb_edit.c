@@ -164,7 +164,7 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit)
     if (ngx_http_lb_edit_is_late(edit)) {
         edit->outcome = NGX_HTTP_LB_SUPERSEDED;
 
-    } else if (atomic_load(&roster->saving)) {
+    } else if (gw_load_acquire(&roster->saving)) {
         save->recover = 1;
         next = NGX_HTTP_LB_EDIT_PERSIST;
 
@@ -187,7 +187,7 @@ ngx_http_lb_edit_check(ngx_http_lb_edit_t *edit)
     }
 
     if (next == NGX_HTTP_LB_EDIT_PERSIST) {
-        atomic_store(&roster->saving, 1);
+        gw_store_release(&roster->saving, 1);
     }
 
     ngx_shmtx_unlock(&edit->conf->shpool->mutex);
@@ -259,7 +259,7 @@ ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
         /* as far as is known the file is what it was */
 
         if (edit->outcome != NGX_HTTP_LB_UNKNOWN && !save->recover) {
-            atomic_store(&lcf->roster->saving, 0);
+            gw_store_release(&lcf->roster->saving, 0);
         }
 
     } else if (save && save->recover) {
@@ -281,8 +281,8 @@ ngx_http_lb_edit_apply(ngx_http_lb_edit_t *edit)
     }
 
     if (save && persisted) {
-        atomic_store(&lcf->roster->file, save->stamp);
-        atomic_store(&lcf->roster->saving, 0);
+        gw_store_release(&lcf->roster->file, save->stamp);
+        gw_store_release(&lcf->roster->saving, 0);
     }
 
     ngx_shmtx_unlock(&lcf->shpool->mutex);
@@ -452,8 +452,9 @@ ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit)
 
     roster = edit->conf->roster;
 
-    return atomic_load(&roster->superseded)
-           || atomic_load(&roster->kept) != ngx_http_lb_state_key(edit->conf);
+    return gw_load_acquire(&roster->superseded)
+           || gw_load_acquire(&roster->kept)
+              != ngx_http_lb_state_key(edit->conf);
 }
 
 

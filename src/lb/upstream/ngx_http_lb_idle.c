@@ -265,9 +265,8 @@ ngx_http_lb_idle_close(ngx_http_lb_idle_t *idle)
 ngx_uint_t
 ngx_http_lb_idle_is_stale(ngx_http_lb_idle_t *idle, lb_server_t *server)
 {
-    return idle->generation != server->generation
-           || idle->absences != atomic_load_explicit(&server->absences,
-                                                     memory_order_relaxed);
+    return idle->generation != gw_load_acquire(&server->generation)
+           || idle->absences != gw_load_relaxed(&server->absences);
 }
 
 

@@ -25,7 +25,10 @@ ngx_http_lb_log_panic(ngx_http_lb_srv_conf_t *lcf)
     told = atomic_load_explicit(&roster->panic_reported, memory_order_relaxed);
 
     if (now == told
-        || !atomic_compare_exchange_strong(&roster->panic_reported, &told, now))
+        || !atomic_compare_exchange_strong_explicit(&roster->panic_reported,
+                                                    &told, now,
+                                                    memory_order_acq_rel,
+                                                    memory_order_acquire))
     {
         return;
     }
@@ -187,5 +190,8 @@ ngx_http_lb_log_once(_Atomic uint64_t *last)
     now = ngx_time();
     then = atomic_load_explicit(last, memory_order_relaxed);
 
-    return then != now && atomic_compare_exchange_strong(last, &then, now);
+    return then != now
+           && atomic_compare_exchange_strong_explicit(last, &then, now,
+                                                      memory_order_acq_rel,
+                                                      memory_order_acquire);
 }

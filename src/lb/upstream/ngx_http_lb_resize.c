@@ -99,7 +99,7 @@ ngx_http_lb_resize_begin(ngx_http_lb_srv_conf_t *lcf,
 
     if (need <= lcf->capacity) {
         lcf->superseded = old->roster;
-        atomic_store(&old->roster->superseded, 1);
+        gw_store_release(&old->roster->superseded, 1);
     }
 
     ngx_shmtx_unlock(&old->shpool->mutex);
@@ -125,7 +125,7 @@ ngx_http_lb_resize_cancel(void *data)
     ngx_http_lb_srv_conf_t  *lcf = data;
 
     if (lcf->superseded) {
-        atomic_store(&lcf->superseded->superseded, 0);
+        gw_store_release(&lcf->superseded->superseded, 0);
         lcf->superseded = NULL;
     }
 }
@@ -203,7 +203,10 @@ ngx_http_lb_resize_saved(lb_roster_t *old)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < NGX_HTTP_LB_RESIZE_SAVE && atomic_load(&old->saving); i++) {
+    for (i = 0;
+         i < NGX_HTTP_LB_RESIZE_SAVE && gw_load_acquire(&old->saving);
+         i++)
+    {
         ngx_msleep(1);
     }
 }

@@ -329,7 +329,7 @@ ngx_http_lb_state_take(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf,
     if (lstat((char *) state->path.data, &st) == 0
         && (!fresh || ngx_http_lb_state_stamp(&st) != state->list.stamp))
     {
-        atomic_store(&lcf->roster->saving, 1);
+        gw_store_release(&lcf->roster->saving, 1);
     }
 
     return NGX_OK;
@@ -359,7 +359,7 @@ ngx_http_lb_state_go_on(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf,
                       "be refused", &state->path, &lcf->upstream->host);
 
     } else if (owner == NGX_HTTP_LB_OWNER_GONE) {
-        atomic_store(&lcf->roster->saving, 1);
+        gw_store_release(&lcf->roster->saving, 1);
 
     } else if (owner == NGX_HTTP_LB_OWNER_ERROR && ngx_errno == NGX_ENOENT) {
 
@@ -470,7 +470,7 @@ ngx_http_lb_state_rename(ngx_cycle_t *cycle, ngx_http_lb_state_t *state,
 void
 ngx_http_lb_state_init_process(ngx_http_lb_srv_conf_t *lcf)
 {
-    if (lcf->state && atomic_load(&lcf->roster->saving)) {
+    if (lcf->state && gw_load_acquire(&lcf->roster->saving)) {
         ngx_http_lb_edit_recover(lcf);
     }
 }

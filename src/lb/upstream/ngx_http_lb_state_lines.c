@@ -260,7 +260,7 @@ ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf)
     note = NULL;
 
     if (lcf->state) {
-        atomic_store(&lcf->roster->kept, lcf->state->key);
+        gw_store_release(&lcf->roster->kept, lcf->state->key);
     }
 
     if (ngx_http_lb_state_usable(lcf)) {
@@ -270,7 +270,7 @@ ngx_http_lb_state_seed(ngx_http_lb_srv_conf_t *lcf)
             rc = NGX_ERROR;
         }
 
-        atomic_store(&lcf->roster->file, lcf->state->list.stamp);
+        gw_store_release(&lcf->roster->file, lcf->state->list.stamp);
 
         /* a line that is new is told of as at a reload */
 
@@ -303,12 +303,14 @@ ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf)
     roster = lcf->roster;
     key = ngx_http_lb_state_key(lcf);
 
-    if (ngx_http_lb_state_usable(lcf) && atomic_load(&roster->kept) != key) {
+    if (ngx_http_lb_state_usable(lcf)
+        && gw_load_acquire(&roster->kept) != key)
+    {
 
         /* there was no file, or another one, when servers were added */
 
         lcf->state->list.list.merge = true;
-        atomic_store(&roster->kept, key);
+        gw_store_release(&roster->kept, key);
         ngx_http_lb_state_adopt(lcf, &lcf->state->list);
         return;
     }
@@ -321,7 +323,7 @@ ngx_http_lb_state_apply(ngx_http_lb_srv_conf_t *lcf)
         ngx_http_lb_state_log(lcf);
     }
 
-    atomic_store(&roster->kept, key);
+    gw_store_release(&roster->kept, key);
 
     if (lcf->state) {
         ngx_http_lb_state_compare(lcf, ngx_cycle->log);
@@ -348,7 +350,7 @@ ngx_http_lb_state_adopt(ngx_http_lb_srv_conf_t *lcf, ngx_http_lb_file_t *list)
         ngx_http_lb_state_log(lcf);
     }
 
-    atomic_store(&lcf->roster->file, list->stamp);
+    gw_store_release(&lcf->roster->file, list->stamp);
 
     ngx_http_lb_state_compare(lcf, ngx_cycle->log);
 }
@@ -407,11 +409,12 @@ ngx_http_lb_state_differs(ngx_http_lb_srv_conf_t *lcf, lb_line_t *line,
     uint32_t *hint, u_char *text, size_t size)
 {
     uint32_t      i, index, status, used;
+    lb_line_t     now;
     lb_roster_t  *roster;
     lb_server_t  *server;
 
     roster = lcf->roster;
-    used = atomic_load(&roster->used);
+    used = lb_roster_used(roster);
     server = NULL;
     status = 0;
 
@@ -435,21 +438,26 @@ ngx_http_lb_state_differs(ngx_http_lb_srv_conf_t *lcf, lb_line_t *line,
 
     status &= LB_BACKUP | LB_DISABLED;
 
-    if (server->weight != line->weight) {
+    now.weight = gw_load_relaxed(&server->weight);
+    now.max_conns = gw_load_relaxed(&server->max_conns);
+    now.max_fails = gw_load_relaxed(&server->max_fails);
+    now.fail_timeout = gw_load_relaxed(&server->fail_timeout);
+
+    if (now.weight != line->weight) {
         (void) ngx_snprintf(text, size, "weight is %uD, not %uD%Z",
-                            server->weight, line->weight);
+                            now.weight, line->weight);
 
-    } else if (server->max_conns != line->max_conns) {
+    } else if (now.max_conns != line->max_conns) {
         (void) ngx_snprintf(text, size, "max_conns is %uD, not %uD%Z",
-                            server->max_conns, line->max_conns);
+                            now.max_conns, line->max_conns);
 
-    } else if (server->max_fails != line->max_fails) {
+    } else if (now.max_fails != line->max_fails) {
         (void) ngx_snprintf(text, size, "max_fails is %uD, not %uD%Z",
-                            server->max_fails, line->max_fails);
+                            now.max_fails, line->max_fails);
 
-    } else if (server->fail_timeout != line->fail_timeout) {
+    } else if (now.fail_timeout != line->fail_timeout) {
         (void) ngx_snprintf(text, size, "fail_timeout is %uLms, not %uLms%Z",
-                            server->fail_timeout, line->fail_timeout);
+                            now.fail_timeout, line->fail_timeout);
 
     } else if (status != line->status) {
         (void) ngx_snprintf(text, size, "\"%s\" is not that of the server%Z",

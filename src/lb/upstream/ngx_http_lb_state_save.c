@@ -86,7 +86,7 @@ ngx_http_lb_state_save(ngx_http_lb_save_t *save)
     case NGX_HTTP_LB_OWNER_GONE:
 
         if (ngx_http_lb_save_look(save)
-            != atomic_load(&save->conf->roster->file))
+            != gw_load_acquire(&save->conf->roster->file))
         {
             save->recover = 1;
         }
@@ -111,7 +111,7 @@ ngx_http_lb_state_save(ngx_http_lb_save_t *save)
 static void
 ngx_http_lb_save_do(ngx_http_lb_save_t *save)
 {
-    if (atomic_load(&save->conf->roster->superseded)) {
+    if (gw_load_acquire(&save->conf->roster->superseded)) {
         save->edit->outcome = NGX_HTTP_LB_SUPERSEDED;
         return;
     }
@@ -404,7 +404,7 @@ ngx_http_lb_save_array(ngx_http_lb_writer_t *w, lb_entry_array_t array)
     ngx_http_lb_save_print(w, "\":[", 3);
 
     rc = NGX_OK;
-    used = atomic_load(&w->save->conf->roster->used);
+    used = lb_roster_used(w->save->conf->roster);
 
     if (array == LB_ENTRY_NAMES) {
         rc = ngx_http_lb_save_names(w);
@@ -445,7 +445,7 @@ ngx_http_lb_save_slice(ngx_http_lb_writer_t *w, uint32_t from)
 
     ngx_shmtx_lock(&lcf->shpool->mutex);
 
-    used = ngx_min(atomic_load(&lcf->roster->used), from + NGX_HTTP_LB_SLICE);
+    used = ngx_min(lb_roster_used(lcf->roster), from + NGX_HTTP_LB_SLICE);
 
     for (i = from; i < used; i++) {
         n += ngx_http_lb_save_slot(w, i, &w->entries[n]);
@@ -505,7 +505,7 @@ ngx_http_lb_save_added(ngx_http_lb_writer_t *w)
     entry = edit->entry;
 
     entry.members = LB_ENTRY_ADDRESS | LB_ENTRY_ID | LB_ENTRY_SETTINGS;
-    entry.id = atomic_load(&roster->id_next) + 1;
+    entry.id = gw_load_acquire(&roster->id_next) + 1;
     entry.weight = edit->line.weight;
     entry.max_conns = edit->line.max_conns;
     entry.max_fails = edit->line.max_fails;

@@ -193,10 +193,11 @@ ngx_http_lb_zone_init_module(ngx_cycle_t *cycle,
             return NGX_ERROR;
         }
 
-        lcfp[i]->config = atomic_fetch_add(&roster->config_next, 1) + 1;
+        lcfp[i]->config = atomic_fetch_add_explicit(&roster->config_next, 1,
+                                                    memory_order_acq_rel) + 1;
 
         if (old != roster) {
-            atomic_store(&roster->config, lcfp[i]->config);
+            gw_store_release(&roster->config, lcfp[i]->config);
         }
     }
 
@@ -373,7 +374,7 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
 
     roster = lcf->roster;
 
-    if (atomic_load(&roster->config) >= lcf->config) {
+    if (gw_load_acquire(&roster->config) >= lcf->config) {
         return;
     }
 
@@ -386,5 +387,5 @@ ngx_http_lb_zone_apply(ngx_http_lb_srv_conf_t *lcf)
     lb_roster_rule(roster, &lcf->rules);
     lb_passive_schedule(roster);
 
-    atomic_store(&roster->config, lcf->config);
+    gw_store_release(&roster->config, lcf->config);
 }

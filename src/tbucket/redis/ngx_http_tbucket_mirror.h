@@ -13,9 +13,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include <stdatomic.h>
-
 #include "src/common/ngx_gw_leader.h"
+#include "src/core/gw_atomic.h"
 #include "src/core/limit/tb_recent.h"
 
 

@@ -253,7 +253,7 @@ ngx_http_tbucket_redis_shard(ngx_http_tbucket_redis_t *redis, const void *id,
 ngx_uint_t
 ngx_http_tbucket_redis_has_none(ngx_http_tbucket_zone_t *zone)
 {
-    return atomic_load(&zone->shared->registry->entries) == 0
+    return gw_load_acquire(&zone->shared->registry->entries) == 0
            && ngx_http_tbucket_plans_none(zone);
 }
 
@@ -261,7 +261,7 @@ ngx_http_tbucket_redis_has_none(ngx_http_tbucket_zone_t *zone)
 void
 ngx_http_tbucket_redis_resync(ngx_http_tbucket_rzone_t *rz)
 {
-    atomic_store(&rz->mirror->stale, 1);
+    gw_store_release(&rz->mirror->stale, 1);
 
     rz->scan.done = 1;
     rz->scan.full = 1;

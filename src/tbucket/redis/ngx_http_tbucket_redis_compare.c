@@ -437,7 +437,7 @@ static void
 ngx_http_tbucket_redis_compared(ngx_http_tbucket_rzone_t *rz)
 {
     if (!rz->scan.full && !rz->walk.full) {
-        atomic_store(&rz->mirror->stale, 0);
+        gw_store_release(&rz->mirror->stale, 0);
         ngx_http_tbucket_redis_in_line(rz->first);
     }
 }

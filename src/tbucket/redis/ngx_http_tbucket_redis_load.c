@@ -221,16 +221,16 @@ ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
         }
 
         mirror->store = rz->redis->identity;
-        atomic_store(&mirror->agreed, NGX_HTTP_TBUCKET_AGREED_UNKNOWN);
+        gw_store_release(&mirror->agreed, NGX_HTTP_TBUCKET_AGREED_UNKNOWN);
         atomic_store_explicit(&mirror->lost, 0, memory_order_relaxed);
         mirror->epoch[0] = '\0';
         mirror->position.ms = 0;
         mirror->position.seq = 0;
-        mirror->restored = 0;
+        gw_store_relaxed(&mirror->restored, 0);
         tb_recent_clear(&mirror->recent);
         ngx_memzero(mirror->trouble, sizeof(mirror->trouble));
-        atomic_store(&mirror->troubled, 0);
-        atomic_store(&mirror->demoted, 0);
+        gw_store_release(&mirror->troubled, 0);
+        gw_store_release(&mirror->demoted, 0);
 
         ngx_http_tbucket_redis_new_epoch(token, 0);
         ngx_memcpy(mirror->token, token, NGX_HTTP_TBUCKET_TOKEN_SIZE);
@@ -326,7 +326,8 @@ ngx_http_tbucket_redis_load_zone(ngx_gw_redis_sync_t *sync,
     ngx_log_error(NGX_LOG_NOTICE, first->redis->log, 0,
                   "tbucket_store: zone \"%V\": %uD clients read, %ui drained "
                   "buckets restored", &zone->name,
-                  atomic_load(&zone->shared->registry->entries), l.restored);
+                  gw_load_acquire(&zone->shared->registry->entries),
+                  l.restored);
 
     if (whole && rc == NGX_OK) {
         ngx_http_tbucket_store_synced(zone);
@@ -412,7 +413,7 @@ ngx_http_tbucket_redis_load_number(ngx_http_tbucket_rload_t *l)
         return NGX_DECLINED;
     }
 
-    atomic_store(&first->mirror->agreed, NGX_HTTP_TBUCKET_AGREED);
+    gw_store_release(&first->mirror->agreed, NGX_HTTP_TBUCKET_AGREED);
 
     return NGX_OK;
 }
@@ -433,7 +434,7 @@ ngx_http_tbucket_redis_load_shard(ngx_http_tbucket_rload_t *l)
 
     /* what is not read now is for the workers to compare */
 
-    atomic_store(&l->rz->mirror->stale, 1);
+    gw_store_release(&l->rz->mirror->stale, 1);
 
     rc = ngx_http_tbucket_redis_load_epoch(l);
 
@@ -458,8 +459,8 @@ ngx_http_tbucket_redis_load_shard(ngx_http_tbucket_rload_t *l)
         return NGX_ERROR;
     }
 
-    l->rz->mirror->restored = 1;
-    l->rz->mirror->stale = l->clients;
+    gw_store_release(&l->rz->mirror->restored, 1);
+    gw_store_release(&l->rz->mirror->stale, l->clients);
 
     return NGX_OK;
 }

@@ -93,7 +93,7 @@ ngx_http_tbucket_redis_on_states(ngx_gw_redis_t *link, redisReply *reply,
 
     if (ngx_strcmp(save->cursor, "0") == 0) {
         save->restoring = 0;
-        atomic_store(&rz->mirror->restored, 1);
+        gw_store_release(&rz->mirror->restored, 1);
     }
 }
 

@@ -39,7 +39,7 @@ ngx_http_tbucket_redis_agree(ngx_http_tbucket_rzone_t *first)
     ngx_msec_t                pause;
     ngx_http_tbucket_args_t  *args;
 
-    agreed = atomic_load(&first->mirror->agreed);
+    agreed = gw_load_acquire(&first->mirror->agreed);
 
     pause = (agreed == NGX_HTTP_TBUCKET_AGREED) ? NGX_HTTP_TBUCKET_REDIS_LOOK
             : (agreed == NGX_HTTP_TBUCKET_AGREED_NOT)
@@ -101,7 +101,7 @@ ngx_http_tbucket_redis_on_shards(ngx_gw_redis_t *link, redisReply *reply,
     /* of two that are there none gives way to the other again and again */
 
     if (ngx_http_tbucket_redis_judge_shards(first, reply, &found)
-        || atomic_load(&first->mirror->agreed)
+        || gw_load_acquire(&first->mirror->agreed)
            != NGX_HTTP_TBUCKET_AGREED_UNKNOWN)
     {
         ngx_http_tbucket_redis_agreed(first, found);
@@ -285,8 +285,9 @@ ngx_http_tbucket_redis_agreed(ngx_http_tbucket_rzone_t *first,
                                            : NGX_HTTP_TBUCKET_AGREED_NOT;
 
     first->found = found;
-    atomic_store(&first->mirror->found, (uint32_t) found);
-    before = atomic_exchange(&first->mirror->agreed, now);
+    gw_store_release(&first->mirror->found, (uint32_t) found);
+    before = atomic_exchange_explicit(&first->mirror->agreed, now,
+                                      memory_order_acq_rel);
 
     if (now == before) {
         return;
@@ -330,8 +331,8 @@ ngx_http_tbucket_redis_disagrees(ngx_http_tbucket_rzone_t *rz, char *reason)
     u_char     *p, *last;
     uint32_t    agreed, found;
 
-    agreed = atomic_load(&rz->first->mirror->agreed);
-    found = atomic_load(&rz->first->mirror->found);
+    agreed = gw_load_acquire(&rz->first->mirror->agreed);
+    found = gw_load_acquire(&rz->first->mirror->found);
 
     if (agreed == NGX_HTTP_TBUCKET_AGREED
         || (agreed == NGX_HTTP_TBUCKET_AGREED_UNKNOWN

@@ -520,7 +520,9 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
         return;
     }
 
-    if (!up && !atomic_exchange(&mirror->lost, 1)) {
+    if (!up && !atomic_exchange_explicit(&mirror->lost, 1,
+                                         memory_order_acq_rel))
+    {
         ngx_log_error(NGX_LOG_ERR, redis->log, 0,
                       "tbucket_store: redis %V is unreachable: %s",
                       &redis->conf.name, redis->command->reason);
@@ -528,7 +530,9 @@ ngx_http_tbucket_redis_report(ngx_http_tbucket_redis_t *redis)
 
     up = up && !atomic_load_explicit(&mirror->demoted, memory_order_relaxed);
 
-    if (up && atomic_exchange(&mirror->lost, 0)) {
+    if (up && atomic_exchange_explicit(&mirror->lost, 0,
+                                       memory_order_acq_rel))
+    {
         ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
                       "tbucket_store: redis %V is reachable again",
                       &redis->conf.name);
@@ -565,20 +569,24 @@ ngx_http_tbucket_redis_report_zone(ngx_http_tbucket_rzone_t *first)
         }
     }
 
-    if (away > 0 && !atomic_exchange(&first->mirror->away, 1)) {
+    if (away > 0 && !atomic_exchange_explicit(&first->mirror->away, 1,
+                                              memory_order_acq_rel))
+    {
         ngx_log_error(NGX_LOG_ERR, first->redis->log, 0,
                       "tbucket_store: zone \"%V\": %ui of %ui shards cannot "
                       "be reached: %s", &first->zone->name, away, n, why);
     }
 
-    if (away == 0 && atomic_exchange(&first->mirror->away, 0)) {
+    if (away == 0 && atomic_exchange_explicit(&first->mirror->away, 0,
+                                              memory_order_acq_rel))
+    {
         ngx_log_error(NGX_LOG_NOTICE, first->redis->log, 0,
                       "tbucket_store: zone \"%V\": all shards can be reached "
                       "again", &first->zone->name);
     }
 
     return away > 0 || ngx_http_tbucket_redis_any_troubled(first)
-           || atomic_load(&first->mirror->agreed)
+           || gw_load_acquire(&first->mirror->agreed)
               != NGX_HTTP_TBUCKET_AGREED;
 }
 

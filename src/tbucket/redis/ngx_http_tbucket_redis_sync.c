@@ -51,7 +51,8 @@ ngx_http_tbucket_redis_follow(ngx_http_tbucket_rzone_t *rz)
     rz->following = 0;
 
     if (!rz->seeding
-        && atomic_load(&rz->first->mirror->agreed) == NGX_HTTP_TBUCKET_AGREED)
+        && gw_load_acquire(&rz->first->mirror->agreed)
+           == NGX_HTTP_TBUCKET_AGREED)
     {
         ngx_http_tbucket_redis_hello(rz);
     }
@@ -181,7 +182,7 @@ ngx_http_tbucket_redis_resume(ngx_http_tbucket_rzone_t *rz,
 
     rz->following = 1;
 
-    if (anew || atomic_load(&mirror->stale)) {
+    if (anew || gw_load_acquire(&mirror->stale)) {
         ngx_http_tbucket_redis_resync(rz);
     }
 

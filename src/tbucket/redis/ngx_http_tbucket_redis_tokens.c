@@ -60,7 +60,7 @@ ngx_http_tbucket_redis_save(ngx_http_tbucket_rzone_t *rz)
         return;
     }
 
-    if (rz->zone->source == NULL && !atomic_load(&rz->mirror->restored)) {
+    if (rz->zone->source == NULL && !gw_load_acquire(&rz->mirror->restored)) {
 
         /* with own limits, so once all clients are known */
 
@@ -109,7 +109,7 @@ static ngx_uint_t
 ngx_http_tbucket_redis_saves(ngx_http_tbucket_rzone_t *rz)
 {
     return rz->following && rz->zone->source == NULL
-           && atomic_load(&rz->mirror->restored) && rz->save.taken == 0
+           && gw_load_acquire(&rz->mirror->restored) && rz->save.taken == 0
            && ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SAVE)
               == 0;
 }
@@ -597,7 +597,7 @@ ngx_http_tbucket_redis_verdict(ngx_http_tbucket_rzone_t *rz,
 
     rz->save.taken = 0;
 
-    if (atomic_exchange(&rz->mirror->taken, 0)
+    if (atomic_exchange_explicit(&rz->mirror->taken, 0, memory_order_acq_rel)
         && !ngx_http_tbucket_redis_is_taken(rz))
     {
         ngx_log_error(NGX_LOG_NOTICE, rz->redis->log, 0,
@@ -627,7 +627,8 @@ ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz)
 
     if ((ngx_msec_t) (ngx_current_msec - rz->save.taken)
         <= NGX_HTTP_TBUCKET_REDIS_ALIVE + NGX_HTTP_TBUCKET_REDIS_BEAT
-        || atomic_exchange(&rz->mirror->taken, 1) || told)
+        || atomic_exchange_explicit(&rz->mirror->taken, 1,
+                                    memory_order_acq_rel) || told)
     {
         return;
     }
@@ -649,7 +650,7 @@ ngx_http_tbucket_redis_is_taken(ngx_http_tbucket_rzone_t *rz)
     taken = 0;
 
     for (i = 0; i < rz->redis->nshards; i++) {
-        taken |= atomic_load(&rz->first[i].mirror->taken);
+        taken |= gw_load_acquire(&rz->first[i].mirror->taken);
     }
 
     return taken;
