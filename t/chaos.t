@@ -154,7 +154,7 @@ sub start
             }
             upstream narrow {
                 lb round_robin;
-                @{[ $backend{steady}->server('max_fails=0 max_conns=2') ]}
+                @{[ $backend{steady}->server('max_fails=0 max_conns=1') ]}
                 @{[ $backend{c}->server('max_conns=1') ]}
             }
             upstream named {
@@ -810,6 +810,9 @@ sub all_places
     wait_for(sub { $used->() == 0 && $queued->() == 0 }, 10);
     is($used->(), 0, 'no place is taken by a request that is over');
     is($queued->(), 0, 'and nobody waits in the queue');
+    like(get($g, '/servers')->{body},
+         qr/^lb_queue_seconds_count\{upstream="narrow"\} [1-9]/m,
+         'but some have');
 
     my %codes;
     load($g, '/place?delay=1', connections => PLACES + 1,
