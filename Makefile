@@ -267,8 +267,8 @@ asan-unit:
 asan:		# unit tests and suite under ASan, LSan and UBSan
 asan: asan-unit
 	@$(MAKE) --no-print-directory modules BUILD=sanitize
-	@NGINX_BIN='$(NGINX)' $(TOP)/tools/asan $(OUT)/sanitize \
-	    $(MAKE) --no-print-directory suite BUILD=sanitize
+	@NGINX_BIN='$(NGINX)' MUTATION_SECONDS=60 $(TOP)/tools/asan \
+	    $(OUT)/sanitize $(MAKE) --no-print-directory suite BUILD=sanitize
 
 # Suites in the format of Test::Nginx: the others tell processes apart by
 # titles, which a program under valgrind does not have.
