@@ -43,6 +43,7 @@ DEPS_UNIT =	libcmocka-dev liblua5.1-0-dev libpython3-stdlib python3-minimal \
 		redis-server tzdata
 DEPS_RACE =	clang libclang-rt-dev
 DEPS_SUITE =	iproute2 perl libtest-base-perl libjson-validator-perl libyaml-pp-perl \
+		python3-grpcio \
 		libfaketime openssl prometheus redis-server redis-sentinel \
 		sqlite3 curl chromium fonts-dejavu-core \
 		$(if $(shell command -v npm),,nodejs npm)
