@@ -99,6 +99,31 @@ END
 };
 
 
+# nginx leaves the stream of the first connection in the request.
+
+for my $pass ('grpc_pass grpc://u; grpc_next_upstream invalid_header',
+              version() ge v1.29.4
+              ? 'proxy_pass http://u; proxy_http_version 2; '
+                . 'proxy_next_upstream invalid_header' : ())
+{
+    subtest 'from a kept connection to a fresh one: ' . $pass =~ s/ .*//r
+            => sub {
+        my $g = gateway(<<'END' . server("$pass;"));
+        server { listen 127.0.0.1:%%PORT_a%% http2;
+                 location / { return 200 "a$connection_requests"; }
+                 location /reset { return 444; } }
+        server { listen 127.0.0.1:%%PORT_b%% http2;
+                 location / { return 200 "b$connection_requests"; } }
+        upstream u { lb round_robin; server 127.0.0.1:%%PORT_a%% max_fails=0;
+                     server 127.0.0.1:%%PORT_b%% backup; }
+END
+        is(get($g, '/')->{body}, 'a1', 'a connection is made');
+        is(get($g, '/')->{body}, 'a2', 'and kept');
+        is(get($g, '/reset')->{body}, 'b1', 'the next server answers');
+    };
+}
+
+
 # a FastCGI application that answers with its name
 
 sub fastcgi

@@ -14,6 +14,10 @@
 #include "src/lb/upstream/ngx_http_lb_idle.h"
 
 
+/* bytes before the payload of a frame of HTTP/2 */
+#define NGX_HTTP_LB_FRAME_HEAD  9
+
+
 static ngx_http_lb_conn_key_t *ngx_http_lb_keepalive_key(
     ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
@@ -169,6 +173,49 @@ ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
                    "lb keepalive: saving connection %p", pc->connection);
 
     pc->connection = NULL;
+}
+
+
+void
+ngx_http_lb_keepalive_restart(ngx_http_request_t *r)
+{
+    u_char     *p;
+    size_t      length;
+    ngx_buf_t  *b;
+
+    static const u_char  preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    b = r->upstream->request_bufs ? r->upstream->request_bufs->buf : NULL;
+
+    if (b == NULL || !b->temporary
+        || (size_t) (b->last - b->start) < sizeof(preface) - 1
+        || ngx_memcmp(b->start, preface, sizeof(preface) - 1) != 0)
+    {
+        return;
+    }
+
+    p = b->start + sizeof(preface) - 1;
+
+    while (b->last - p >= NGX_HTTP_LB_FRAME_HEAD) {
+        length = ((size_t) p[0] << 16) + (p[1] << 8) + p[2];
+
+        /* those of the connection itself have stream 0 */
+
+        if (p[5] | p[6] | p[7] | p[8]) {
+            p[5] = 0;
+            p[6] = 0;
+            p[7] = 0;
+            p[8] = 1;
+        }
+
+        p += NGX_HTTP_LB_FRAME_HEAD;
+
+        if ((size_t) (b->last - p) < length) {
+            return;
+        }
+
+        p += length;
+    }
 }
 
 

@@ -29,5 +29,12 @@ ngx_int_t ngx_http_lb_keepalive_get(ngx_http_lb_ctx_t *ctx,
 void ngx_http_lb_keepalive_put(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
+/*
+ * Has a request over HTTP/2 that was sent by a kept connection before begin
+ * with the first stream, for a fresh one: nginx waits for the answer there, but
+ * has left the stream of that connection in the request.
+ */
+void ngx_http_lb_keepalive_restart(ngx_http_request_t *r);
+
 
 #endif /* NGX_HTTP_LB_KEEPALIVE_H */

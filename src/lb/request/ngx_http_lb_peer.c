@@ -189,13 +189,19 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
                          && ngx_http_lb_budget_allows(lcf));
     }
 
-    if (lcf->keepalive.stacks == NULL || ctx->fresh) {
-        return NGX_OK;
-    }
-
     /* NGX_DONE: there is no need to connect */
 
-    return ngx_http_lb_keepalive_get(ctx, pc) == NGX_OK ? NGX_DONE : NGX_OK;
+    if (lcf->keepalive.stacks && !ctx->fresh
+        && ngx_http_lb_keepalive_get(ctx, pc) == NGX_OK)
+    {
+        return NGX_DONE;
+    }
+
+    if (ctx->attempts > 1) {
+        ngx_http_lb_keepalive_restart(ctx->request);
+    }
+
+    return NGX_OK;
 }
 
 
