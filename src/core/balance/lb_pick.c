@@ -75,22 +75,37 @@ lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask, lb_how_t *how)
 
 
 uint32_t
-lb_pick_sticky(lb_roster_t *roster, const lb_ask_t *ask, uint64_t sid)
+lb_pick_sticky(lb_roster_t *roster, const lb_ask_t *ask, uint64_t sid,
+    bool spare)
 {
-    uint32_t   index;
+    uint32_t   tier, index, place, backup;
     lb_view_t  view;
 
-    index = lb_sid_find(roster, sid);
+    for (tier = 0; tier < 2; tier++) {
+        backup = tier ? LB_BACKUP : 0;
+        place = 0;
 
-    if (index == LB_NONE || lb_tried(&ask->tried, index)) {
-        return LB_NONE;
+        (void) lb_roster_view(roster, 0, &view);
+
+        while ((index = lb_sid_find(roster, sid, &place)) != LB_NONE) {
+
+            if ((lb_roster_status(roster, index) & LB_BACKUP) == backup
+                && !lb_tried(&ask->tried, index)
+                && lb_pick_take(roster, ask, index,
+                                view.against & ~(uint32_t) LB_DRAINING))
+            {
+                return index;
+            }
+        }
+
+        if (place == 0
+            || (spare && lb_candidate_scan(roster, &view, ask, 0) != LB_NONE))
+        {
+            break;
+        }
     }
 
-    (void) lb_roster_view(roster, 0, &view);
-
-    return lb_pick_take(roster, ask, index,
-                        view.against & ~(uint32_t) LB_DRAINING)
-           ? index : LB_NONE;
+    return LB_NONE;
 }
 
 

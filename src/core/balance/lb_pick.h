@@ -28,11 +28,13 @@ uint32_t lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask,
     lb_how_t *how);
 
 /*
- * Picks the server with that id (lb_sid.h), as lb_pick() does, if it is usable
- * or draining, not full and not tried; LB_NONE: it is not.  Lock-free.
+ * Picks a server with that id (lb_sid.h), as lb_pick() does, if it is usable
+ * or draining, not full and not tried; LB_NONE: there is none.  A backup is
+ * picked if no main server with that id can be, and with spare only if no
+ * main server can be at all.  Lock-free.
  */
 uint32_t lb_pick_sticky(lb_roster_t *roster, const lb_ask_t *ask,
-    uint64_t sid);
+    uint64_t sid, bool spare);
 
 /*
  * Whether a further pick of the request would find a server: one usable

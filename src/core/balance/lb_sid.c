@@ -57,9 +57,9 @@ lb_sid_index(lb_roster_t *roster, uint16_t *index)
  */
 
 uint32_t
-lb_sid_find(lb_roster_t *roster, uint64_t sid)
+lb_sid_find(lb_roster_t *roster, uint64_t sid, uint32_t *place)
 {
-    uint32_t           i, k, n, entry;
+    uint32_t           i, n, entry;
     uint64_t           generation;
     _Atomic uint16_t  *index;
 
@@ -70,8 +70,8 @@ lb_sid_find(lb_roster_t *roster, uint64_t sid)
     index = (_Atomic uint16_t *) ((unsigned char *) roster
                                   + roster->sids[generation & 1]);
 
-    for (i = 0, k = (uint32_t) sid; i < n; i++, k++) {
-        entry = atomic_load_explicit(&index[k & (n - 1)],
+    for (i = *place; i < n; i++) {
+        entry = atomic_load_explicit(&index[((uint32_t) sid + i) & (n - 1)],
                                      memory_order_acquire);
 
         if (entry == 0) {
@@ -82,6 +82,7 @@ lb_sid_find(lb_roster_t *roster, uint64_t sid)
                                  memory_order_relaxed)
             == sid)
         {
+            *place = i + 1;
             return entry - 1;
         }
     }

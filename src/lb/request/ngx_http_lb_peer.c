@@ -275,7 +275,8 @@ ngx_http_lb_pick(ngx_http_lb_ctx_t *ctx)
     ctx->how = LB_USUAL;
 
     if (ctx->sid != 0) {
-        index = lb_pick_sticky(lcf->roster, &ctx->ask, ctx->sid);
+        index = lb_pick_sticky(lcf->roster, &ctx->ask, ctx->sid,
+                               lcf->hinted);
     }
 
     if (index == LB_NONE) {

@@ -58,17 +58,40 @@ fixture(uint32_t n)
 
 
 static uint32_t
-pick(lb_fixture_t *f, uint64_t sid)
+pick_either(lb_fixture_t *f, uint64_t sid, bool spare)
 {
     uint32_t  index;
 
-    index = lb_pick_sticky(f->roster, &f->ask, sid);
+    index = lb_pick_sticky(f->roster, &f->ask, sid, spare);
 
     if (index != LB_NONE) {
         lb_load_drop(&f->load, f->row, index);
     }
 
     return index;
+}
+
+
+static uint32_t
+pick(lb_fixture_t *f, uint64_t sid)
+{
+    return pick_either(f, sid, false);
+}
+
+
+static uint32_t
+spare(lb_fixture_t *f, uint64_t sid)
+{
+    return pick_either(f, sid, true);
+}
+
+
+static uint32_t
+find(lb_roster_t *roster, uint64_t sid)
+{
+    uint32_t  place = 0;
+
+    return lb_sid_find(roster, sid, &place);
 }
 
 
@@ -81,12 +104,12 @@ each_server_is_found_by_its_id(void **state)
     (void) state;
 
     for (k = 0; k < LB_FIXTURE_LINES; k++) {
-        assert_int_equal(lb_sid_find(f->roster, sid_of(k)), k);
+        assert_int_equal(find(f->roster, sid_of(k)), k);
         assert_int_equal(pick(f, sid_of(k)), k);
     }
 
     for (k = LB_FIXTURE_LINES; k < 1000; k++) {
-        assert_int_equal(lb_sid_find(f->roster, sid_of(k)), LB_NONE);
+        assert_int_equal(find(f->roster, sid_of(k)), LB_NONE);
     }
 
     lb_fixture_stop(f);
@@ -144,6 +167,41 @@ who_is_full_or_was_tried_is_not_picked_again(void **state)
 
     lb_load_drop(&f->load, f->row, 1);
     assert_int_equal(pick(f, sid_of(1)), 1);
+
+    lb_fixture_stop(f);
+}
+
+
+/* servers 1 and 3 have the same id, and 2 and 3 are backups */
+
+static void
+backups_keep_their_clients_unless_they_are_spare(void **state)
+{
+    lb_fixture_t  *f = fixture(4);
+
+    (void) state;
+
+    atomic_store(&lb_roster_server(f->roster, 3)->sid, sid_of(1));
+    lb_roster_server(f->roster, 2)->status |= LB_BACKUP;
+    lb_roster_server(f->roster, 3)->status |= LB_BACKUP;
+    lb_fixture_build(f->roster);
+
+    assert_int_equal(pick(f, sid_of(1)), 1);
+    assert_int_equal(pick(f, sid_of(2)), 2);
+    assert_int_equal(spare(f, sid_of(1)), 1);
+    assert_int_equal(spare(f, sid_of(2)), LB_NONE);
+
+    lb_roster_server(f->roster, 1)->status |= LB_FAILED;
+    lb_fixture_build(f->roster);
+
+    assert_int_equal(pick(f, sid_of(1)), 3);
+    assert_int_equal(spare(f, sid_of(1)), LB_NONE);
+
+    lb_roster_server(f->roster, 0)->status |= LB_FAILED;
+    lb_fixture_build(f->roster);
+
+    assert_int_equal(spare(f, sid_of(1)), 3);
+    assert_int_equal(spare(f, sid_of(2)), 2);
 
     lb_fixture_stop(f);
 }
@@ -309,6 +367,7 @@ main(void)
         cmocka_unit_test(each_server_is_found_by_its_id),
         cmocka_unit_test(who_drains_keeps_its_clients_and_who_is_out_does_not),
         cmocka_unit_test(who_is_full_or_was_tried_is_not_picked_again),
+        cmocka_unit_test(backups_keep_their_clients_unless_they_are_spare),
         cmocka_unit_test(ids_stay_over_edits_and_a_new_roster),
         cmocka_unit_test(sessions_are_kept_and_forgotten_after_their_timeout),
         cmocka_unit_test(a_full_table_forgets_who_was_away_for_longest),
