@@ -20,6 +20,9 @@
 #define NGX_HTTP_LB_SESSION_SLOTS  2
 #define NGX_HTTP_LB_SESSION_LEAST  1024
 
+/* bytes of an upstream's name that tell it from others */
+#define NGX_HTTP_LB_SESSION_NAME   256
+
 
 static ngx_int_t ngx_http_lb_session_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
@@ -201,23 +204,35 @@ ngx_http_lb_save_session(ngx_peer_connection_t *pc, void *data)
 }
 
 
-/* NGX_DECLINED: there is none that another connection could have */
+/*
+ * Each upstream has sessions of its own, as in nginx.  NGX_DECLINED: there is
+ * none that another connection could have.
+ */
 
 static ngx_int_t
 ngx_http_lb_session_key(ngx_peer_connection_t *pc, ngx_http_lb_ctx_t *ctx,
     uint64_t key[LB_SESSION_KEY])
 {
-    ngx_str_t          address;
+    u_char            *p;
+    ngx_str_t          server, *host;
     ngx_http_lb_tls_t  tls;
+
+    static u_char  buf[sizeof(ngx_sockaddr_t) + NGX_HTTP_LB_SESSION_NAME];
 
     if (ngx_http_lb_tls(ctx->request, &tls) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    address.data = (u_char *) pc->sockaddr;
-    address.len = pc->socklen;
+    host = &ctx->conf->upstream->host;
 
-    return ngx_http_lb_tls_digest(&tls, &address, (u_char *) key,
+    p = ngx_cpymem(buf, pc->sockaddr, pc->socklen);
+    p = ngx_cpymem(p, host->data,
+                   ngx_min(host->len, NGX_HTTP_LB_SESSION_NAME));
+
+    server.data = buf;
+    server.len = p - buf;
+
+    return ngx_http_lb_tls_digest(&tls, &server, (u_char *) key,
                                   LB_SESSION_KEY * sizeof(uint64_t));
 }
 
