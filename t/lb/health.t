@@ -269,6 +269,10 @@ subtest 'what a check asks for and takes for an answer' => sub {
     }
     like($g->log, qr/lb: no live servers in upstream "status"/,
          'that none is left is told');
+    is(scalar(() = $g->log =~ /"status" failed: status 503, sent with Host "status"$/mg),
+       1, 'the first failure says which Host was sent');
+    is(scalar(() = $g->log =~ /"port" failed: .*Host "port"$/mg), 1, 'each');
+    unlike($g->log, qr/"refused" failed: .*Host/, 'if any was sent');
 
     ok(wait_for(sub { checks($unix) > 3 }), 'a unix socket is checked');
     my @down = sort map { /upstream "(\w+)" is down/ ? $1 : () } changes($g);

@@ -80,6 +80,8 @@ static void ngx_http_lb_check_begin(ngx_http_lb_target_t *target,
     uint32_t place, uint32_t n);
 static void ngx_http_lb_check_end(ngx_http_lb_target_t *target);
 static void ngx_http_lb_check_due(ngx_event_t *ev);
+static void ngx_http_lb_check_failed(ngx_http_lb_target_t *target,
+    ngx_str_t *reason, lb_identity_t *identity);
 static void ngx_http_lb_check_log(ngx_http_lb_target_t *target,
     lb_health_t change, ngx_str_t *reason, lb_identity_t *identity);
 
@@ -295,15 +297,13 @@ ngx_http_lb_check_result(ngx_http_lb_probed_t *probed, ngx_uint_t passed,
 
     if (passed) {
         ngx_http_lb_probe_supersede(probed, began);
-
-    } else {
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "lb: check of server %*s in upstream \"%V\" failed: %V",
-                      (size_t) identity.name_length, identity.name,
-                      &target->conf->upstream->host, reason);
     }
 
     change = lb_health_enter(server, passed, check->rise, check->fall, began);
+
+    if (!passed) {
+        ngx_http_lb_check_failed(target, reason, &identity);
+    }
 
     if (change == LB_HEALTH_SAME) {
         return;
@@ -569,6 +569,37 @@ ngx_http_lb_check_due(ngx_event_t *ev)
         gw_store_release(&server->check_began, ngx_current_msec);
         ngx_http_lb_probe_start(&target->probed, &identity);
     }
+}
+
+
+/*
+ * The first failure in a row says which Host was sent, if it came after that:
+ * it is often not the one that proxied requests have.
+ */
+
+static void
+ngx_http_lb_check_failed(ngx_http_lb_target_t *target, ngx_str_t *reason,
+    lb_identity_t *identity)
+{
+    lb_server_t             *server;
+    ngx_http_lb_srv_conf_t  *lcf;
+
+    lcf = target->conf;
+    server = lb_roster_server(lcf->roster, target->index);
+
+    if (target->probed.asked && lb_health_streak(server->health) == 1) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "lb: check of server %*s in upstream \"%V\" failed: %V, "
+                      "sent with Host \"%V\"",
+                      (size_t) identity->name_length, identity->name,
+                      &lcf->upstream->host, reason, &lcf->check->host);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
+                  "lb: check of server %*s in upstream \"%V\" failed: %V",
+                  (size_t) identity->name_length, identity->name,
+                  &lcf->upstream->host, reason);
 }
 
 

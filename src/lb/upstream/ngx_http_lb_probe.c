@@ -789,12 +789,13 @@ ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe, ngx_uint_t passed,
     u_char                 text[LB_REASON_MAX];
     ngx_str_t              why;
     ngx_msec_t             began;
-    ngx_uint_t             judged;
+    ngx_uint_t             asked, judged;
     ngx_http_lb_probed_t  *probed;
 
     probed = probe->probed;
     began = probe->began;
     judged = probe->judged;
+    asked = probe->sent && probe->sent == probed->check->request.len;
 
     why.len = reason ? ngx_min(reason->len, LB_REASON_MAX) : 0;
     why.data = text;
@@ -811,6 +812,7 @@ ngx_http_lb_probe_done(ngx_http_lb_probe_t *probe, ngx_uint_t passed,
     }
 
     if (!judged) {
+        probed->asked = asked;
         probed->result(probed, passed, &why, began);
     }
 }

@@ -27,7 +27,7 @@
 typedef struct ngx_http_lb_probed_s  ngx_http_lb_probed_t;
 
 
-/* a server, and its probes; all but the last two are set by who has it */
+/* a server, and its probes; all but the last three are set by who has it */
 
 struct ngx_http_lb_probed_s {
     ngx_http_lb_prober_t         *prober;
@@ -45,6 +45,7 @@ struct ngx_http_lb_probed_s {
 
     ngx_queue_t                   probes;     /* under way, */
     uint32_t                      nprobes;    /* without a verdict yet */
+    ngx_uint_t                    asked;      /* the last one's request went */
 };
 
 
