@@ -253,11 +253,8 @@ ngx_http_lb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     lcf->keepalive.nginx = ngx_gw_keepalive_given(cf, us);
 
-    /* what wraps us is "sticky", which tells servers by their ids */
+    if (ngx_gw_sticky_given(cf, us)) {
 
-    if (NGX_GW_KEEPALIVE_WRAPS_ALL && NGX_GW_PEER_SIDS
-        && us->peer.init_upstream != ngx_http_lb_init_upstream)
-    {
         if (lcf->sticky) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"sticky\" cannot be used together with "
@@ -425,20 +422,21 @@ ngx_http_lb_init_main_conf(ngx_conf_t *cf, void *conf)
             continue;
         }
 
-        wrapped = (lcf->upstream->peer.init != ngx_http_lb_init_peer);
-
-        if (!wrapped || !lcf->initialized
-            || (keepalive->max == 0 && keepalive->nginx))
-        {
+        if (!lcf->initialized) {
             continue;
         }
 
-        if (NGX_GW_KEEPALIVE_WRAPS_ALL) {
+        wrapped = (lcf->upstream->peer.init != ngx_http_lb_init_peer);
+
+        if (!(NGX_GW_KEEPALIVE_WRAPS_ALL ? keepalive->nginx : wrapped)) {
+
+            /* what wraps us is what nginx gives to all upstreams */
+
             lcf->upstream->peer.init = ngx_http_lb_init_peer;
             continue;
         }
 
-        if (keepalive->set) {
+        if (keepalive->set && keepalive->max) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"keepalive\" cannot be used together with "
                           "\"lb_keepalive\" in upstream \"%V\", remove it "

@@ -77,8 +77,7 @@
 
 /*
  * Since 1.29.7 nginx puts its own cache of idle connections around every
- * upstream, once all of them have been set up, asked for or not.  So while
- * one is set up, only "sticky", which is as new, can be around it.
+ * upstream, once all of them have been set up, asked for or not.
  */
 
 #if (nginx_version >= 1029007)
@@ -89,38 +88,71 @@
 
 
 /*
- * Whether an upstream has "keepalive", before nginx gives it to all of them.
- * Where it does so, the number, unset so far, is what the configuration of
- * nginx's module begins with; its type is not in a header.  Elsewhere a
- * wrapped upstream has it.  A macro, for those that include ngx_http.h.
+ * The configuration that a module of nginx has of an upstream, or NULL: its
+ * type is in no header, but what it begins with has stayed the same.  Macros,
+ * for those that include ngx_http.h.
  */
 
-#if (NGX_GW_KEEPALIVE_WRAPS_ALL)
+#define ngx_gw_upstream_conf(cf, us, name)                                   \
+    ngx_gw_upstream_conf_named((cf)->cycle->modules, (us)->srv_conf, name)
 
-#define ngx_gw_keepalive_given(cf, us)                                       \
-    ngx_gw_keepalive_is_set((cf)->cycle->modules, (us)->srv_conf)
-
-static ngx_inline ngx_uint_t
-ngx_gw_keepalive_is_set(ngx_module_t **modules, void **srv_conf)
+static ngx_inline void *
+ngx_gw_upstream_conf_named(ngx_module_t **modules, void **srv_conf,
+    const char *name)
 {
     ngx_uint_t  i;
 
     for (i = 0; modules[i]; i++) {
 
-        if (ngx_strcmp(modules[i]->name, "ngx_http_upstream_keepalive_module")
-            == 0)
-        {
-            return *(ngx_uint_t *) srv_conf[modules[i]->ctx_index]
-                   != NGX_CONF_UNSET_UINT;
+        if (ngx_strcmp(modules[i]->name, name) == 0) {
+            return srv_conf[modules[i]->ctx_index];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Whether an upstream has "keepalive" or one of its parameters, before nginx
+ * gives them to all upstreams: the number, requests, time and timeout are
+ * what the configuration begins with, unset so far.  Before 1.29.7 an upstream
+ * that is wrapped has it.
+ */
+
+#define ngx_gw_keepalive_given(cf, us)                                       \
+    (!NGX_GW_KEEPALIVE_WRAPS_ALL                                             \
+     || ngx_gw_keepalive_is_set(ngx_gw_upstream_conf(cf, us,                 \
+                                    "ngx_http_upstream_keepalive_module")))
+
+static ngx_inline ngx_uint_t
+ngx_gw_keepalive_is_set(ngx_uint_t *conf)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; conf && i < 4; i++) {
+
+        if (conf[i] != NGX_CONF_UNSET_UINT) {
+            return 1;
         }
     }
 
     return 0;
 }
 
-#else
-#define ngx_gw_keepalive_given(cf, us)  1
-#endif
+
+/* Whether an upstream has "sticky": what it was put around comes first. */
+
+#define ngx_gw_sticky_given(cf, us)                                          \
+    (NGX_GW_PEER_SIDS                                                        \
+     && ngx_gw_sticky_is_set(ngx_gw_upstream_conf(cf, us,                    \
+                                  "ngx_http_upstream_sticky_module")))
+
+static ngx_inline ngx_uint_t
+ngx_gw_sticky_is_set(void **conf)
+{
+    return conf && *conf != NULL;
+}
 
 
 /*

@@ -93,6 +93,20 @@ is_deeply([map { (split)[2] } @got], [1, 2, 1],
 is_deeply([map { (split)[2] } @got], [1 .. 4],
           "nginx's own keepalive works where ours is off");
 
+@got = answers(4, "server 127.0.0.1:$a; keepalive 4; keepalive_requests 2;",
+               '');
+is_deeply([map { (split)[2] } @got], [1, 2, 1, 2],
+          "nginx's own keepalive is in force where ours is not given");
+
+if (version() ge v1.29.7) {
+    @got = answers(4, "server 127.0.0.1:$a; keepalive_requests 2;", '');
+    is_deeply([map { (split)[2] } @got], [1, 2, 1, 2],
+              '... also by one of its parameters');
+
+    @got = answers(3, "server 127.0.0.1:$a; keepalive 0;", '');
+    is_deeply([map { (split)[2] } @got], [1, 1, 1], '... and off by it');
+}
+
 @got = answers(3, "server 127.0.0.1:$short;", '', pause => 0.3);
 is(distinct(@got), 3, 'one that the server has closed is not used');
 

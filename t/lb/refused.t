@@ -100,9 +100,14 @@ refused($upstream,
     'lb_resolve a;' => '"lb_resolve" without "lb" in upstream "u"');
 
 refused($upstream,
+    'lb round_robin; lb_keepalive 4; keepalive 4;'
+        => '"keepalive" cannot be used together with "lb_keepalive" in '
+           . 'upstream "u", remove it or set "lb_keepalive 0"');
+
+refused($upstream,
     'sticky cookie c; lb round_robin;'
         => '"lb" cannot follow another balancing method')
-    if version() ge v1.29.7;
+    if version() ge v1.29.6;
 
 # Directives that need lb, and stand once.
 

@@ -9,8 +9,7 @@ use Digest::MD5 qw(md5_hex);
 use Gateway;
 use Test::More;
 
-plan(skip_all => '"sticky" came with nginx 1.29.6, works since 1.29.7')
-    if version() lt v1.29.7;
+plan(skip_all => '"sticky" came with nginx 1.29.6') if version() lt v1.29.6;
 
 my @b = map { backend(name => $_) } qw(a b c);
 my %id = map { ($_->name => md5_hex($_->address)) } @b;
