@@ -19,6 +19,7 @@
 #include "src/tbucket/ngx_http_tbucket_zone.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 #include "src/tbucket/request/ngx_http_tbucket_decide.h"
+#include "src/tbucket/request/ngx_http_tbucket_headers.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
 #include "src/tbucket/request/ngx_http_tbucket_settle.h"

@@ -219,9 +219,11 @@ ngx_gw_variable_is_header(ngx_cycle_t *cycle, ngx_uint_t index,
 
 #if defined(__GNUC__)
 #define ngx_gw_noinline  __attribute__((noinline))
+#define ngx_gw_hot       __attribute__((hot))
 #define ngx_gw_inline    inline __attribute__((always_inline))
 #else
 #define ngx_gw_noinline
+#define ngx_gw_hot
 #define ngx_gw_inline    ngx_inline
 #endif
 

@@ -37,6 +37,11 @@
 /* the time until a request passes that costs more than the capacity */
 #define NGX_HTTP_TBUCKET_NEVER           UINT64_MAX
 
+/* a RateLimit value that a context has room for, and of that the text before
+   the figures */
+#define NGX_HTTP_TBUCKET_TEXT            80
+#define NGX_HTTP_TBUCKET_PREFIX          32
+
 /* ms that a client is told to wait for one of its requests to be over */
 #define NGX_HTTP_TBUCKET_INFLIGHT_WAIT   1000
 
@@ -193,9 +198,11 @@ typedef struct {
                                                of a quota in any window: see
                                                ngx_http_tbucket_limits() */
     ngx_http_tbucket_quota_t     quota;
-    ngx_str_t                    policy;    /* RateLimit-Policy for these; not
-                                               of a quota */
-    ngx_str_t                    remaining; /* RateLimit, up to the number */
+    ngx_str_t                    remaining; /* RateLimit, up to the number;
+                                               there are _PREFIX bytes before
+                                               its end */
+    ngx_flag_t                   brief;     /* a rate of this node, and no
+                                               more than _PREFIX of that */
     ngx_flag_t                   has_fallback;
     struct ngx_http_tbucket_source_s
                                 *source;        /* NULL for scope=node */
@@ -213,8 +220,8 @@ typedef struct {
     /* this worker's, of scope=global, one for each shard; else NULL */
     struct ngx_http_tbucket_asking_s  *asking;
 
-    /* this worker's policies that have been printed; NULL: none yet */
-    struct ngx_http_tbucket_policy_s  *policies;
+    /* this worker's, of limits that it has met; by a hash */
+    struct ngx_http_tbucket_policy_s  **policies;
 
     /* this worker's, of requests in flight; else NULL */
     struct ngx_http_tbucket_places_s  *places;
@@ -331,8 +338,8 @@ typedef struct {
     ngx_http_request_t          *request;
     ngx_http_tbucket_status_e    status;
     ngx_uint_t                   headers;   /* of the place that limited it */
-    unsigned                     due:1;     /* there are headers to add */
-    unsigned                     added:2;   /* 2: again, for a filter's error */
+    u_char                       due;       /* there are headers to add */
+    u_char                       added;     /* 2: again, for a filter's error */
     unsigned                     grpc:1;    /* refused in gRPC's terms */
     unsigned                     checked:1; /* by late limits, too */
     unsigned                     untaken:1; /* what admitted took nothing, or
@@ -344,6 +351,7 @@ typedef struct {
     ngx_msec_t                   hold;      /* for how long it is to wait ... */
     ngx_msec_t                   held;      /* ... and has waited */
     struct ngx_http_tbucket_waiter_s  *waiter;  /* has waited for a lease */
+    u_char                       text[NGX_HTTP_TBUCKET_TEXT];   /* RateLimit */
 } ngx_http_tbucket_ctx_t;
 
 

@@ -13,9 +13,9 @@
 #include "src/tbucket/ngx_http_tbucket_limit_conf.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_zone.h"
+#include "src/tbucket/request/ngx_http_tbucket_headers.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 #include "src/tbucket/request/ngx_http_tbucket_policy.h"
-#include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
 
 typedef struct {
@@ -383,14 +383,13 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
 
     tb_client_forms_init(&zone->forms, (tb_kind_e) zone->kind, zone->unit);
 
-    if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
-        zone->policy = ngx_http_tbucket_policy(cf->pool, zone);
-    }
-
     zone->remaining = ngx_http_tbucket_remaining_prefix(cf->pool, &zone->name);
 
-    if ((zone->policy.len == 0 && zone->kind != NGX_HTTP_TBUCKET_QUOTA)
-        || zone->remaining.len == 0
+    zone->brief = (zone->kind == NGX_HTTP_TBUCKET_RATE && zone->source == NULL
+                   && zone->remaining.len <= NGX_HTTP_TBUCKET_PREFIX);
+
+    if (zone->remaining.data == NULL
+        || ngx_http_tbucket_init_policies(cf->pool, zone) != NGX_OK
         || ngx_http_tbucket_key_compile(cf, args->key, &zone->key) != NGX_OK)
     {
         return NGX_CONF_ERROR;

@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 467;
+plan tests => 1379;
 
 no_long_string();
 log_level('info');
@@ -353,19 +353,46 @@ Retry-After: 1800"]
 Content-Type: application/json
 --- request eval
 my $bulk = CORE::join ',', map { qq({"client_id":"$_","capacity":) . (100 + $_)
-                           . ',"rate_per_sec":1}' } 1 .. 99;
+                           . ',"rate_per_sec":1}' } 1 .. 400;
 ["POST /clients\n[$bulk,{\"client_id\":\"twin\",\"capacity\":101,"
  . '"rate_per_sec":1}]',
- (map { "GET /?c=$_" } 1 .. 99), "GET /?c=1", "GET /?c=twin", "GET /?c=x",
+ (map { "GET /?c=$_" } 1 .. 400), "GET /?c=1", "GET /?c=twin", "GET /?c=x",
  "PATCH /clients/1\n{\"capacity\":7}", "GET /?c=1"]
 --- error_code eval
-[(200) x 105]
+[(200) x 406]
 --- response_headers eval
 ['! RateLimit',
  (map { my $q = 100 + $_; my $r = $q - 1;
         "RateLimit-Policy: \"z\";q=$q;w=$q\nRateLimit: \"z\";r=$r;t=$r" }
-  1 .. 99),
+  1 .. 400),
  "RateLimit-Policy: \"z\";q=101;w=101\nRateLimit: \"z\";r=99;t=99",
  "RateLimit-Policy: \"z\";q=101;w=101\nRateLimit: \"z\";r=100;t=100",
  "RateLimit-Policy: \"z\";q=50;w=50\nRateLimit: \"z\";r=49;t=49",
  '! RateLimit', "RateLimit-Policy: \"z\";q=7;w=7\nRateLimit: \"z\";r=6;t=6"]
+
+
+
+=== TEST 18: whatever the length of the zone's name, and of the time
+--- http_config
+    tbucket_zone all zone=abcdefghijklmnopqrstuvwxyz1:1m rate=1r/d capacity=1000000;
+    tbucket_zone all zone=abcdefghijklmnopqrstuvwxyz12:1m rate=1r/d capacity=1000000;
+    tbucket_zone all zone=abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz:1m
+                 rate=1000r/h capacity=1000000000 unit=1000;
+--- config
+    location /27 { tbucket zone=abcdefghijklmnopqrstuvwxyz1; }
+    location /28 { tbucket zone=abcdefghijklmnopqrstuvwxyz12; }
+    location /53 {
+        tbucket zone=abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz;
+    }
+--- request eval
+["GET /27", "GET /28", "GET /53"]
+--- error_code eval
+[(404) x 3]
+--- response_headers eval
+[(map { "RateLimit-Policy: \"$_\";q=1000000;w=86400000000\n"
+        . "RateLimit: \"$_\";r=999999;t=86399913600" }
+  'abcdefghijklmnopqrstuvwxyz1', 'abcdefghijklmnopqrstuvwxyz12'),
+ "RateLimit-Policy: \"abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz\""
+ . ";q=1000000000;w=3600000000\n"
+ . "RateLimit: \"abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz\""
+ . ";r=999999999;t=3599999997"]

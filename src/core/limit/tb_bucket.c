@@ -188,24 +188,16 @@ tb_bucket_next(tb_limits_t limits, int64_t left)
 
 
 uint64_t
-tb_bucket_spend_time(tb_limits_t limits, uint64_t tokens)
-{
-    uint64_t  ms;
-
-    ms = tb_limits_time(limits, tokens * TB_TOKEN);
-
-    if (ms == UINT64_MAX) {
-        return ms;
-    }
-
-    return ms > 1000 ? (ms + 999) / 1000 : 1;
-}
-
-
-uint64_t
 tb_bucket_window(tb_limits_t limits)
 {
-    return tb_bucket_spend_time(limits, tb_limits_capacity(limits));
+    if (tb_limits_rate(limits) == 0
+        || (limits & (TB_LIMITS_WINDOW | TB_LIMITS_PLACES)))
+    {
+        return UINT64_MAX;
+    }
+
+    return tb_spend_seconds(tb_limits_capacity(limits),
+                            tb_limits_rate(limits));
 }
 
 

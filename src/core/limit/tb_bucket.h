@@ -432,17 +432,25 @@ uint64_t tb_rate_earned(uint64_t rate, uint64_t ms, uint64_t most);
 
 uint64_t tb_limits_time(tb_limits_t limits, uint64_t tokens);
 
-/*
- * Seconds in which a client that uses so many tokens (whole ones, at most the
- * capacity) stays within the rate, rounded up; at least 1, UINT64_MAX if time
- * earns nothing.
- */
-
-uint64_t tb_bucket_spend_time(tb_limits_t limits, uint64_t tokens);
-
-/* Seconds from empty to full, rounded up; at least 1. */
+/* Seconds from empty to full, rounded up; UINT64_MAX if time earns nothing. */
 
 uint64_t tb_bucket_window(tb_limits_t limits);
+
+
+/*
+ * Seconds in which a client that uses so many tokens (whole ones, at most
+ * 2^44) stays within a rate (steps, not 0), rounded up; at least 1.
+ */
+
+static inline uint64_t
+tb_spend_seconds(uint64_t tokens, uint64_t rate)
+{
+    uint64_t  seconds;
+
+    seconds = (tokens * TB_STEPS_A_SECOND + rate - 1) / rate;
+
+    return seconds + (seconds == 0);
+}
 
 
 #endif /* TB_BUCKET_H */

@@ -10,9 +10,49 @@
 
 
 #include <stdint.h>
+#include <string.h>
 
 
 #define GW_DIGITS_MAX  20           /* of UINT64_MAX */
+
+
+/*
+ * Prints number, without a NUL, so that it ends before end; returns where it
+ * begins.  That takes no count of its digits.
+ */
+
+static inline unsigned char *
+gw_digits_before(unsigned char *end, uint64_t number)
+{
+    uint32_t  low;
+
+    static const char  pairs[] =
+        "00010203040506070809101112131415161718192021222324"
+        "25262728293031323334353637383940414243444546474849"
+        "50515253545556575859606162636465666768697071727374"
+        "75767778798081828384858687888990919293949596979899";
+
+    for (; number > UINT32_MAX; number /= 10) {
+        *--end = (unsigned char) ('0' + number % 10);
+    }
+
+    /* most numbers are small, and their divisions cheaper */
+
+    for (low = (uint32_t) number; low >= 100; low /= 100) {
+        end -= 2;
+        memcpy(end, pairs + 2 * (size_t) (low % 100), 2);
+    }
+
+    if (low >= 10) {
+        end -= 2;
+        memcpy(end, pairs + 2 * (size_t) low, 2);
+
+    } else {
+        *--end = (unsigned char) ('0' + low);
+    }
+
+    return end;
+}
 
 
 /*
@@ -23,41 +63,21 @@
 static inline unsigned char *
 gw_digits(unsigned char *p, uint64_t number)
 {
-    uint64_t        rest;
-    unsigned        pair;
-    unsigned char  *end, *digit;
+    uint64_t  rest;
 
-    static const char  pairs[] =
-        "00010203040506070809101112131415161718192021222324"
-        "25262728293031323334353637383940414243444546474849"
-        "50515253545556575859606162636465666768697071727374"
-        "75767778798081828384858687888990919293949596979899";
-
-    end = p + 1;
+    p++;
 
     for (rest = number; rest >= 100; rest /= 100) {
-        end += 2;
+        p += 2;
     }
 
     if (rest >= 10) {
-        end++;
+        p++;
     }
 
-    for (digit = end; number >= 100; number /= 100) {
-        pair = 2 * (unsigned) (number % 100);
-        *--digit = (unsigned char) pairs[pair + 1];
-        *--digit = (unsigned char) pairs[pair];
-    }
+    (void) gw_digits_before(p, number);
 
-    if (number >= 10) {
-        *--digit = (unsigned char) pairs[2 * number + 1];
-        *--digit = (unsigned char) pairs[2 * number];
-
-    } else {
-        *--digit = (unsigned char) ('0' + number);
-    }
-
-    return end;
+    return p;
 }
 
 

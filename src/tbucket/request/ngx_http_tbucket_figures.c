@@ -10,46 +10,30 @@
 
 
 uint64_t
-ngx_http_tbucket_window(ngx_http_tbucket_zone_t *zone, tb_limits_t limits)
-{
-    tb_window_t  window;
-
-    if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
-        return tb_bucket_window(limits);
-    }
-
-    ngx_http_tbucket_quota_window(zone, &window);
-
-    return window.end - window.begin;
-}
-
-
-uint64_t
 ngx_http_tbucket_spend_time(ngx_http_tbucket_charge_t *c, uint64_t left)
 {
-    uint32_t  unit;
+    uint64_t                  rate;
+    ngx_http_tbucket_zone_t  *zone;
 
     if (c->verdict == TB_REFUSE) {
         return ngx_http_tbucket_seconds(c->wait);
     }
 
-    unit = c->zone->unit;
+    zone = c->zone;
 
-    switch (c->zone->kind) {
+    switch (zone->kind) {
 
     case NGX_HTTP_TBUCKET_QUOTA:
-        return ngx_http_tbucket_seconds(ngx_http_tbucket_quota_left(c->zone));
+        return ngx_http_tbucket_seconds(ngx_http_tbucket_quota_left(zone));
 
     case NGX_HTTP_TBUCKET_INFLIGHT:
         return NGX_HTTP_TBUCKET_NEVER;
 
     default:
-        if (unit == 1) {
-            return tb_bucket_spend_time(c->result.limits, left);
-        }
+        rate = tb_unit_rate(c->result.limits, zone->unit);
 
-        return ngx_http_tbucket_seconds(tb_limits_time(c->result.limits,
-                                                     left * TB_TOKEN / unit));
+        return rate != 0 ? tb_spend_seconds(left, rate)
+                         : NGX_HTTP_TBUCKET_NEVER;
     }
 }
 

@@ -16,11 +16,6 @@
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 
-/* Seconds in a quota's window, or from empty to full, rounded up. */
-
-uint64_t ngx_http_tbucket_window(ngx_http_tbucket_zone_t *zone,
-    tb_limits_t limits);
-
 /*
  * Seconds in which the client may use no more than what is left; on a refusal
  * those until it may come again; _NEVER if there is no such time.

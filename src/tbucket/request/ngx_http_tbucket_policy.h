@@ -1,6 +1,6 @@
 
 /*
- * RateLimit-Policy.
+ * What responses say of a limit, as far as that is the same for all of them.
  */
 
 
@@ -11,47 +11,46 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "src/core/text/gw_digits.h"
 #include "src/tbucket/ngx_http_tbucket.h"
 
 
-/* digits of a number of single units */
-#define NGX_HTTP_TBUCKET_TOKENS_LEN  (sizeof("1000000000") - 1)
+/* of a zone, 2 to the power of this */
+#define NGX_HTTP_TBUCKET_POLICIES_BITS  8
 
 
-/* The policy of the zone's own limits, in memory of the pool, or empty. */
+struct ngx_http_tbucket_policy_s {
+    tb_limits_t      limits;        /* see ngx_http_tbucket_policy() */
+    uint64_t         rate;          /* of tb_spend_seconds(), in single units;
+                                       0: time earns nothing */
+    ngx_table_elt_t  headers[2];    /* RateLimit-Policy, and RateLimit that
+                                       has no value yet */
+};
 
-ngx_str_t ngx_http_tbucket_policy(ngx_pool_t *pool,
+
+/* Gives a zone room for its policies. */
+
+ngx_int_t ngx_http_tbucket_init_policies(ngx_pool_t *pool,
     ngx_http_tbucket_zone_t *zone);
 
-/* The policy of these limits as it has been printed, or NULL. */
+/*
+ * The policy of these limits, good for as long as the request; NULL without
+ * memory.  Of a quota the limits have a number of the window, in place of
+ * which a policy has the window's length, since a month has its own.
+ */
 
-const ngx_str_t *ngx_http_tbucket_find_policy(ngx_http_tbucket_zone_t *zone,
-    tb_limits_t limits);
+ngx_http_tbucket_policy_t *ngx_http_tbucket_policy(ngx_pool_t *pool,
+    ngx_http_tbucket_zone_t *zone, tb_limits_t limits);
 
-static ngx_inline const ngx_str_t *
-ngx_http_tbucket_known_policy(ngx_http_tbucket_zone_t *zone,
+
+/* Where the policy is, if it has been made and others have not taken it. */
+
+static ngx_inline ngx_http_tbucket_policy_t **
+ngx_http_tbucket_policy_place(ngx_http_tbucket_zone_t *zone,
     tb_limits_t limits)
 {
-    return (limits == zone->limits && zone->policy.len != 0)
-           ? &zone->policy : ngx_http_tbucket_find_policy(zone, limits);
+    return &zone->policies[(limits * UINT64_C(0x9e3779b97f4a7c15))
+                           >> (64 - NGX_HTTP_TBUCKET_POLICIES_BITS)];
 }
-
-
-/* Room for a policy of the zone. */
-
-static ngx_inline size_t
-ngx_http_tbucket_policy_len(ngx_http_tbucket_zone_t *zone)
-{
-    return sizeof("\"\";q=;qu=\"concurrent-requests\"") - 1 + zone->name.len
-           + NGX_HTTP_TBUCKET_TOKENS_LEN + GW_DIGITS_MAX;
-}
-
-
-/* Prints a policy; returns its end. */
-
-u_char *ngx_http_tbucket_print_policy(u_char *p,
-    ngx_http_tbucket_zone_t *zone, tb_limits_t limits);
 
 
 #endif /* NGX_HTTP_TBUCKET_POLICY_H */

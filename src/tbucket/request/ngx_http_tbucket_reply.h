@@ -1,6 +1,6 @@
 
 /*
- * What the client and the log get to see.
+ * What the client and the log get to see of a refusal.
  */
 
 
@@ -10,10 +10,6 @@
 
 #include "src/tbucket/ngx_http_tbucket.h"
 
-
-/* Adds the headers of limited requests to every response there is. */
-
-void ngx_http_tbucket_init_header_filter(void);
 
 /* Logs the refusal at the level, with the client as a hash. */
 
@@ -28,14 +24,6 @@ void ngx_http_tbucket_log_refusal(ngx_http_request_t *r,
 
 void ngx_http_tbucket_refuse(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t status, ngx_uint_t form);
-
-/*
- * The RateLimit value up to the number of tokens that remain; an empty string
- * without memory.
- */
-
-ngx_str_t ngx_http_tbucket_remaining_prefix(ngx_pool_t *pool,
-    ngx_str_t *zone);
 
 
 #endif /* NGX_HTTP_TBUCKET_REPLY_H */

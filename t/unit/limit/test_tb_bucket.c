@@ -531,32 +531,33 @@ test_next_is_the_time_to_one_whole_token_more(void **state)
 static void
 test_who_spends_what_is_left_in_time_stays_within_the_rate(void **state)
 {
-    uint32_t     capacity, tokens;
-    uint64_t     rate, seconds;
+    uint64_t     rate, seconds, tokens;
     unsigned     i;
     tb_random_t  random = { 11 };
 
     (void) state;
 
-    for (i = 0; i < 200000; i++) {
-        rate = tb_random_scale(&random, TB_RATE_MIN, TB_RATE_MAX);
-        capacity = (uint32_t) tb_random_scale(&random, 1, TB_CAPACITY_MAX);
-        tokens = (uint32_t) tb_random_scale(&random, 1, capacity);
+    /* a token has up to 1,000 units */
 
-        seconds = tb_bucket_spend_time(tb_limits(capacity, rate, 0), tokens);
+    for (i = 0; i < 400000; i++) {
+        rate = tb_random_scale(&random, TB_RATE_MIN, 1000 * TB_RATE_MAX);
+        tokens = tb_random_scale(&random, 1, 1000 * TB_CAPACITY_MAX);
+
+        seconds = tb_spend_seconds(tokens, rate);
 
         assert_true(seconds >= 1);
-        assert_true(seconds * rate >= (uint64_t) tokens * TB_STEPS_A_SECOND);
-        assert_true(seconds == 1 || (seconds - 1) * rate
-                    < (uint64_t) tokens * TB_STEPS_A_SECOND);
+        assert_true(seconds * rate >= tokens * TB_STEPS_A_SECOND);
+        assert_true(seconds == 1
+                    || (seconds - 1) * rate < tokens * TB_STEPS_A_SECOND);
     }
 
-    assert_true(tb_bucket_spend_time(tb_limits(9, R_SECOND, 0), 0) == 1);
-    assert_true(tb_bucket_spend_time(tb_limits(9, 0, 0), 3) == UINT64_MAX);
-    assert_true(tb_bucket_spend_time(tb_limits(9, 7, TB_LIMITS_WINDOW), 3)
-                == UINT64_MAX);
-    assert_true(tb_bucket_spend_time(tb_limits(9, 7, TB_LIMITS_PLACES), 3)
-                == UINT64_MAX);
+    assert_true(tb_spend_seconds(0, R_SECOND) == 1);
+    assert_true(tb_spend_seconds(1, R_SECOND) == 1);
+    assert_true(tb_spend_seconds(1, R_SECOND - 1) == 2);
+    assert_true(tb_spend_seconds(7, 7 * R_SECOND) == 1);
+    assert_true(tb_spend_seconds(8, 7 * R_SECOND) == 2);
+    assert_true(tb_spend_seconds(UINT64_C(1) << 44, 1)
+                == (uint64_t) TB_STEPS_A_SECOND << 44);
 }
 
 
@@ -570,6 +571,10 @@ test_window_is_the_time_from_empty_to_full(void **state)
     assert_true(tb_bucket_window(tb_limits(1, TB_RATE_MAX, 0)) == 1);
     assert_true(tb_bucket_window(tb_limits(1, TB_RATE_MIN, 0)) == 86400);
     assert_true(tb_bucket_window(tb_limits(1, 0, 0)) == UINT64_MAX);
+    assert_true(tb_bucket_window(tb_limits(9, 7, TB_LIMITS_WINDOW))
+                == UINT64_MAX);
+    assert_true(tb_bucket_window(tb_limits(9, 7, TB_LIMITS_PLACES))
+                == UINT64_MAX);
 }
 
 

@@ -22,7 +22,7 @@ check(uint64_t number)
 {
     int            n;
     char           expected[GW_DIGITS_MAX + 1];
-    unsigned char  text[GW_DIGITS_MAX + 1];
+    unsigned char  text[GW_DIGITS_MAX + 1], *begin;
 
     memset(text, '#', sizeof(text));
 
@@ -31,6 +31,14 @@ check(uint64_t number)
     assert_ptr_equal(gw_digits(text, number), text + n);
     assert_memory_equal(text, expected, (size_t) n);
     assert_int_equal(text[n], '#');
+
+    memset(text, '#', sizeof(text));
+
+    begin = gw_digits_before(text + sizeof(text), number);
+
+    assert_ptr_equal(begin, text + sizeof(text) - n);
+    assert_memory_equal(begin, expected, (size_t) n);
+    assert_true(begin == text || begin[-1] == '#');
 }
 
 
