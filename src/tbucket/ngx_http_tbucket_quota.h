@@ -47,6 +47,16 @@ void ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,
 tb_limits_t ngx_http_tbucket_saved_limits(ngx_http_tbucket_zone_t *zone,
     tb_limits_t limits);
 
+/* The quota of these limits, in single units; 0: the zone has none. */
+
+static ngx_inline uint32_t
+ngx_http_tbucket_quota_of(ngx_http_tbucket_zone_t *zone, tb_limits_t limits)
+{
+    return zone->kind == NGX_HTTP_TBUCKET_QUOTA
+           ? (uint32_t) (tb_limits_full(limits) / TB_TOKEN * zone->unit) : 0;
+}
+
+
 /* Milliseconds until a new window is in force, at least 1. */
 
 uint64_t ngx_http_tbucket_quota_left(ngx_http_tbucket_zone_t *zone);

@@ -431,7 +431,7 @@ ngx_http_tbucket_copy_client(ngx_http_tbucket_zone_t *zone,
 
     dflt = ngx_http_tbucket_limits(zone, &now);
     slot = tb_own_slot(entry->limits);
-    tokens = (int64_t) tb_limits_full(tb_table_limits(table, slot, dflt));
+    tokens = (int64_t) tb_limits_room(tb_table_limits(table, slot, dflt));
 
     dflt = ngx_http_tbucket_limits(old, &now);
 

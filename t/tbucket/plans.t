@@ -352,4 +352,109 @@ subtest 'workers that are killed' => sub {
        "nobody is counted that is not there, $n writes") for 0, 1;
 };
 
+
+subtest 'a quota that changes in its window' => sub {
+    for my $store ('', 'sqlite:%%DIR%%/store/c.db interval=100ms', 'redis') {
+        my $r = $store eq 'redis' ? redis() : undef;
+        my $g = gateway(config(limit => 'quota=5/month', store => $r
+                               ? $r->url . ' interval=100ms node=a' : $store));
+        wait_for(sub { api($g, 'PUT', '/plans/gold',
+                           { quota => 10 })->{code} == 201 }) or die;
+
+        my $tokens = sub {
+            return api($g, 'GET', "/clients/$_[0]")->{json}{tokens};
+        };
+
+        my $name = $store =~ s/:.*//r || 'no store';
+
+        is(admitted($g, 'a', 7), 5, "$name: a month's quota");
+        is(api($g, 'PUT', '/clients/a', { plan => 'gold' })->{json}{tokens},
+           5, 'a plan with more gives the difference');
+        is(admitted($g, 'a', 7), 5, 'at once');
+        is(api($g, 'PATCH', '/plans/gold', { quota => 12 })->{code}, 200,
+           'a plan that changes');
+        is(admitted($g, 'a', 7), 2, 'does so for its members');
+        api($g, 'PATCH', '/plans/gold', { quota => 3 });
+        is($tokens->('a'), -9, 'one with less has been used already');
+        is(admitted($g, 'a', 1), 0, 'by all of it');
+        is(api($g, 'PATCH', '/clients/a', { tokens => 2 })->{json}{tokens},
+           2, 'tokens that are set are those that are left');
+        api($g, 'PATCH', '/plans/gold', { quota => 12 });
+        is($tokens->('a'), 11, 'of what there is then');
+        is(admitted($g, 'a', 13), 11, 'no more, no less');
+
+        is(api($g, 'PUT', '/clients/b', { quota => 1000 })->{code}, 201,
+           'a client of its own');
+        is(admitted($g, 'b', 4), 4, 'uses some');
+        api($g, 'PATCH', '/clients/b', { quota => 10 });
+        is($tokens->('b'), 6, 'of what is less then');
+        api($g, 'PATCH', '/clients/b', { blocked => JSON::PP::true });
+        api($g, 'PATCH', '/clients/b', { blocked => JSON::PP::false });
+        is($tokens->('b'), 6, 'as it is for one that was blocked');
+
+        # a plan that comes with requests, and goes
+
+        is(admitted($g, 'l', 12, 'gold'), 12, 'a plan that requests bring');
+        is(admitted($g, 'l', 1), 0, 'is no quota beside the own');
+        sleep 2;
+        is(admitted($g, 'l', 1, 'gold'), 0, 'nor a new one');
+        is(admitted($g, 'm', 3, 'gold'), 3, 'another');
+
+        next if !$store;
+
+        sleep 0.5;
+        $g->quit;
+        $g->start;
+        wait_for(sub { ($tokens->('a') // 12) == 0 });
+
+        is($tokens->('a'), 0, 'after a restart, one with a plan');
+        is($tokens->('b'), 6, 'one with a quota');
+        is(admitted($g, 'l', 1, 'gold'), 0, 'a plan that requests bring');
+        is(admitted($g, 'm', 12, 'gold'), 9, 'and what is left of it');
+    }
+};
+
+
+subtest 'what was saved of another kind of zone' => sub {
+    for my $store ('sqlite:%%DIR%%/store/c.db interval=100ms', 'redis') {
+        my $r = $store eq 'redis' ? redis() : undef;
+        my $url = $r ? $r->url . ' interval=100ms node=a' : $store;
+        my $g = gateway(config(store => $url, limit => 'quota=5/month'));
+        my $name = $store =~ s/:.*//r;
+
+        my $next = sub {
+            my ($limit) = @_;
+
+            $g->mark;
+            return $g->reload(config(store => $url, limit => $limit))
+                   && $g->wait_log(qr/0 drained buckets restored/);
+        };
+
+        # what there is in the store is of this kind
+
+        my $saved = sub {
+            my ($quota) = @_;
+
+            sleep 0.5;
+            wait_for(sub {
+                !$r || "@{ $r->command('HVALS', 'tbucket:{z}:tokens:a') }"
+                       =~ /"tokens":\d\D/
+                       && $quota == "@{ $r->command('HVALS',
+                                                  'tbucket:{z}:tokens:a') }"
+                                    =~ /"quota":5/;
+            }) or die "nothing is saved\n";
+        };
+
+        wait_for(sub { api($g, 'PUT', '/clients/x', { quota => 5 })->{code}
+                       == 201 }) or die;
+        is(admitted($g, 'a', 4), 4, "$name: a quota is used");
+        $saved->(1);
+        ok($next->('rate=1r/h capacity=3'), 'it is a rate');
+        is(admitted($g, 'a', 5), 3, 'which is no debt then');
+        $saved->(0);
+        ok($next->('quota=5/month'), 'a quota again');
+        is(admitted($g, 'a', 7), 5, 'of which nothing is used');
+    }
+};
+
 done_testing();

@@ -23,7 +23,7 @@ tb_word_tick(tb_word_t word, tb_limits_t limits, uint64_t now)
         return tb_word_tick_age(word, limits, now, age);
     }
 
-    full = (int64_t) tb_limits_full(limits);
+    full = (int64_t) tb_limits_room(limits);
 
     return tb_word_tokens(word) > full ? tb_word(full, word) : word;
 }
@@ -36,7 +36,7 @@ tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t now,
     int64_t   full, tokens;
     uint64_t  missing, rate;
 
-    full = (int64_t) tb_limits_full(limits);
+    full = (int64_t) tb_limits_room(limits);
     rate = tb_limits_rate(limits);
     tokens = tb_word_tokens(word);
 
@@ -69,7 +69,7 @@ tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     int64_t   full, have, settled;
     uint64_t  stamp;
 
-    full = (int64_t) tb_limits_full(limits);
+    full = (int64_t) tb_limits_room(limits);
     have = tb_word_tokens(word);
     settled = tb_word_tokens_at(word, limits, now, &stamp);
 
@@ -109,6 +109,7 @@ tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
 
     have = tb_word_tokens(word);
     settled = tb_word_tokens_at(word, limits, now, &stamp);
+    floor += tb_limits_lowest(limits);
 
     taken = settled > floor ? settled - floor : 0;
     taken = taken < (int64_t) cost ? taken : (int64_t) cost;
@@ -130,7 +131,7 @@ int64_t
 tb_limits_floor(tb_limits_t limits, uint64_t ms)
 {
     if (limits & (TB_LIMITS_WINDOW | TB_LIMITS_PLACES)) {
-        return 0;
+        return tb_limits_lowest(limits);
     }
 
     return -(int64_t) tb_rate_earned(tb_limits_rate(limits), ms,
@@ -179,7 +180,7 @@ tb_bucket_next(tb_limits_t limits, int64_t left)
     token = (int64_t) TB_TOKEN;
     next = left < 0 ? token : left - left % token + token;
 
-    if (next > (int64_t) tb_limits_full(limits)) {
+    if (next > (int64_t) tb_limits_room(limits)) {
         return 0;
     }
 

@@ -92,7 +92,11 @@ typedef uint64_t  tb_limits_t;
  * this one has been in force, in ms mod 2^40 (tb_window.h); time earns nothing,
  * since tokens are leased (tb_lease.h); or since they are places for requests
  * in flight: then the capacity is TB_CAPACITY_MAX whatever the limit, which is
- * in the rate, and what is missing to it is in use, also when limits change.
+ * in the rate.
+ *
+ * Of places and of a window, unless it is leased, a word is full with
+ * TB_CAPACITY_MAX tokens, and what is missing to that has been used, whatever
+ * the limit: so it stays the same when limits change.
  */
 #define TB_LIMITS_WINDOW      UINT64_C(2)
 #define TB_LIMITS_LEASED      UINT64_C(4)
@@ -136,7 +140,7 @@ tb_limits_rate(tb_limits_t limits)
 }
 
 
-/* The capacity in µtok: what a word has room for, also of tb_plan.h's two. */
+/* The capacity in µtok, or what a word has room for: of tb_plan.h's two. */
 
 static inline uint64_t
 tb_limits_full(tb_limits_t limits)
@@ -150,17 +154,57 @@ tb_limits_full(tb_limits_t limits)
 }
 
 
+/* Whether the limits are those of a quota that is this table's alone. */
+
+static inline bool
+tb_limits_are_quota(tb_limits_t limits)
+{
+    return (limits & (TB_LIMITS_WINDOW | TB_LIMITS_LEASED))
+           == TB_LIMITS_WINDOW;
+}
+
+
+/* What a word holds at most, µtok. */
+
+static inline uint64_t
+tb_limits_room(tb_limits_t limits)
+{
+    return tb_limits_are_quota(limits) ? TB_COST_MAX : tb_limits_full(limits);
+}
+
+
 /*
- * What a take has to leave, µtok: of places those that are not to be taken.
+ * What a take has to leave, µtok: of places and quotas what is more than the
+ * limit.  Tokens above that are those that are left.
  */
 
 static inline int64_t
 tb_limits_lowest(tb_limits_t limits)
 {
-    return (limits & TB_LIMITS_PLACES)
-           ? (int64_t) (tb_limits_full(limits)
-                        - tb_limits_rate(limits) * TB_TOKEN)
-           : 0;
+    if (limits & TB_LIMITS_PLACES) {
+        return (int64_t) (tb_limits_room(limits)
+                          - tb_limits_rate(limits) * TB_TOKEN);
+    }
+
+    return tb_limits_are_quota(limits)
+           ? (int64_t) (TB_COST_MAX - tb_limits_full(limits)) : 0;
+}
+
+
+/*
+ * Tokens of a word (µtok) as those of one with other limits of which as many
+ * are left, at most all.
+ */
+
+static inline int64_t
+tb_limits_convert(tb_limits_t from, tb_limits_t to, int64_t tokens)
+{
+    if (tb_limits_are_quota(from)) {
+        tokens += tb_limits_lowest(to) - tb_limits_lowest(from);
+    }
+
+    return tokens < (int64_t) tb_limits_room(to)
+           ? tokens : (int64_t) tb_limits_room(to);
 }
 
 
@@ -169,7 +213,7 @@ tb_limits_lowest(tb_limits_t limits)
 static inline bool
 tb_limits_is_full(tb_limits_t limits, int64_t tokens)
 {
-    return tokens >= (int64_t) tb_limits_full(limits);
+    return tokens >= (int64_t) tb_limits_room(limits);
 }
 
 
@@ -256,14 +300,7 @@ tb_limits_renewed(tb_limits_t limits, uint64_t now, uint64_t age,
         return tokens;
     }
 
-    if (limits & TB_LIMITS_LEASED) {
-        return 0;
-    }
-
-    /* limits that stand for others are more than a word holds */
-
-    return tb_limits_capacity(limits) < TB_CAPACITY_MAX
-           ? (int64_t) tb_limits_full(limits) : (int64_t) TB_COST_MAX;
+    return (limits & TB_LIMITS_LEASED) ? 0 : (int64_t) TB_COST_MAX;
 }
 
 
@@ -285,6 +322,10 @@ tb_word_tokens_at(tb_word_t word, tb_limits_t limits, uint64_t now,
     full = (int64_t) tb_limits_full(limits);
     tokens = tb_word_tokens(word);
     *stamp = word;
+
+    if (limits & TB_LIMITS_TIMELESS) {
+        full = (int64_t) tb_limits_room(limits);
+    }
 
     if (age < TB_AGE_MAX) {
         *stamp = now;
@@ -383,7 +424,7 @@ tb_word_t tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 /*
  * Takes cost (µtok) from a word, whatever that holds, but no more than down
- * to floor (-TB_DEBT_MAX .. 0).  *charged is set to what was taken.  Loses
+ * to floor (-TB_DEBT_MAX .. 0) of what is left.  *charged is set to what was taken.  Loses
  * nothing to rounding, unless the debt would be too much for a word.
  */
 

@@ -114,6 +114,16 @@ tb_client_forms_init(tb_client_forms_t *forms, tb_kind_e kind, uint32_t unit)
     memcpy(forms->states, forms->members, sizeof(forms->members));
     forms->states[TB_CLIENT_ROW_TOKENS].debt = (uint64_t) TB_DEBT_MAX;
 
+    if (kind == TB_KIND_QUOTA) {
+
+        /* one that was lowered may have been used to that extent; and it is
+           told in single units, so that another unit does not matter */
+
+        forms->states[TB_CLIENT_ROW_TOKENS].debt += TB_COST_MAX;
+        forms->states[TB_CLIENT_ROW_QUOTA].unit = 1;
+        forms->states[TB_CLIENT_ROW_QUOTA].max *= TB_UNIT_MAX;
+    }
+
     given = forms->limits | TB_CLIENT_PLAN | TB_CLIENT_BLOCKED
             | TB_CLIENT_UNLIMITED;
 
@@ -144,7 +154,8 @@ tb_client_forms_init(tb_client_forms_t *forms, tb_kind_e kind, uint32_t unit)
 
     forms->state = form;
     forms->state.table = forms->states;
-    forms->state.accept = TB_CLIENT_TOKENS | TB_CLIENT_AT;
+    forms->state.accept = TB_CLIENT_TOKENS | TB_CLIENT_AT
+                          | (forms->limits & TB_CLIENT_QUOTA);
     forms->state.require = forms->state.accept;
     forms->state.check = NULL;
 
@@ -524,13 +535,22 @@ tb_client_print(char *buf, const tb_client_t *c, uint32_t unit)
 
 
 size_t
-tb_client_print_state(char *buf, int64_t tokens, uint64_t at, uint32_t unit)
+tb_client_print_state(char *buf, int64_t tokens, uint64_t at, uint32_t quota,
+    uint32_t unit)
 {
     char  number[GW_NUMBER_SIZE];
+    char  of[sizeof(",\"quota\":") + GW_NUMBER_SIZE];
+
+    of[0] = '\0';
+
+    if (quota != 0) {
+        (void) snprintf(of, sizeof(of), ",\"quota\":%llu",
+                        (unsigned long long) quota);
+    }
 
     (void) tb_client_print_tokens(number, tb_unit_tokens(tokens, unit));
 
     return (size_t) snprintf(buf, TB_CLIENT_VALUE_SIZE,
-                             "{\"tokens\":%s,\"at\":%llu}", number,
-                             (unsigned long long) at);
+                             "{\"tokens\":%s,\"at\":%llu%s}", number,
+                             (unsigned long long) at, of);
 }

@@ -55,8 +55,10 @@ tb_emptiest_gather(tb_emptiest_t *e, tb_table_t *t, uint32_t from,
 static bool
 tb_emptiest_fuller(const tb_emptiest_entry_t *a, const tb_emptiest_entry_t *b)
 {
-    return a->tokens * tb_limits_capacity(b->limits)
-           > b->tokens * tb_limits_capacity(a->limits);
+    return (a->tokens - tb_limits_lowest(a->limits))
+           * tb_limits_capacity(b->limits)
+           > (b->tokens - tb_limits_lowest(b->limits))
+             * tb_limits_capacity(a->limits);
 }
 
 

@@ -499,7 +499,7 @@ tb_ledger_recount(tb_ledger_t *l, tb_table_t *t, const tb_hash_t *h,
             continue;
         }
 
-        tokens = (int64_t) (tb_limits_full(dflt) - used * TB_TOKEN);
+        tokens = (int64_t) (tb_limits_room(dflt) - used * TB_TOKEN);
 
         if (!there || tb_word_tokens(word) == tokens) {
             return true;

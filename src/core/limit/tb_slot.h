@@ -59,7 +59,7 @@ tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
 {
     int64_t  full, tokens;
 
-    full = (int64_t) tb_limits_full(dflt);
+    full = (int64_t) tb_limits_room(dflt);
 
     if (!tb_word_is_vacant(word)) {
         return tb_word_tokens(tb_word_settle(word, dflt, now));

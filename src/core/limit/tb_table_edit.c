@@ -56,8 +56,9 @@ tb_table_insert(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return tb_table_take_overflow(t, now, dflt, cost, result, true);
     }
 
-    least = (int64_t) ((dflt & TB_LIMITS_PLACES) ? tb_limits_full(dflt)
-                                                 : cost);
+    least = (dflt & TB_LIMITS_PLACES)
+            ? (int64_t) tb_limits_room(dflt)
+            : (int64_t) cost + tb_limits_lowest(dflt);
 
     if (!tb_table_displace(t, slot, now, dflt, least, result)) {
         return TB_REFUSE;
@@ -121,9 +122,11 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     int64_t       full, least;
     tb_slot_t    *slot;
     tb_reach_t    reach;
+    tb_limits_t   own;
     tb_result_t   result;
 
-    full = (int64_t) tb_limits_full(tb_table_limits(t, limits, dflt));
+    own = tb_table_limits(t, limits, dflt);
+    full = (int64_t) tb_limits_room(own);
     tokens = tokens < full ? tokens : full;
 
     if (tb_table_set_limits(t, h, now, dflt, limits)) {
@@ -139,7 +142,8 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         slot = reach.fullest;
 
         if (slot == NULL
-            || (!(limits & TB_LIMITS_REGISTERED) && reach.tokens <= tokens
+            || (!(limits & TB_LIMITS_REGISTERED)
+                && reach.tokens <= tb_limits_convert(own, dflt, tokens)
                 && !(dflt & TB_LIMITS_LEASED)))
         {
             return false;
@@ -155,7 +159,8 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     /* never more than the slot held before it has its new owner */
 
-    least = tokens < result.left ? tokens : result.left;
+    least = tb_limits_convert(dflt, own, result.left);
+    least = tokens < least ? tokens : least;
 
     tb_table_settle_in(t, slot, h, now, dflt, limits, least);
 
@@ -195,10 +200,11 @@ tb_table_assign(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     (void) tb_table_displace(t, slot, now, dflt, -TB_DEBT_MAX, &result);
 
-    if (empty && !(dflt & TB_LIMITS_LEASED)) {
-        result.left = (int64_t) tb_limits_full(tb_table_limits(t, limits,
-                                                               dflt));
-    }
+    own = tb_table_limits(t, limits, dflt);
+
+    result.left = (empty && !(dflt & TB_LIMITS_LEASED))
+                  ? (int64_t) tb_limits_room(own)
+                  : tb_limits_convert(dflt, own, result.left);
 
     tb_table_settle_in(t, slot, h, now, dflt, limits, result.left);
 }
@@ -235,7 +241,7 @@ tb_table_set_limits(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
     old = atomic_load_explicit(&slot->limits, memory_order_relaxed);
     old = tb_table_limits(t, old, dflt);
-    full = (int64_t) tb_limits_full(tb_table_limits(t, limits, dflt));
+    full = (int64_t) tb_limits_room(tb_table_limits(t, limits, dflt));
 
     do {
         word = tb_slot_word(t, slot, &now, dflt);
@@ -273,7 +279,7 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     dflt = tb_table_limits(t, atomic_load_explicit(&slot->limits,
                                                    memory_order_relaxed),
                            dflt);
-    full = tb_limits_full(dflt);
+    full = tb_limits_room(dflt);
     word = tb_slot_word(t, slot, &now, dflt);
     left = tb_word_tokens(tb_word_settle(word, dflt, now));
 
@@ -395,12 +401,9 @@ static bool
 tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
     tb_limits_t dflt, int64_t least, tb_result_t *result)
 {
-    int64_t      full;
     uint64_t     evictions;
     tb_word_t    word;
     tb_limits_t  limits, own;
-
-    full = (int64_t) tb_limits_full(dflt);
 
     if (atomic_load_explicit(&slot->tag, memory_order_relaxed) == 0) {
         word = tb_slot_word(t, slot, &now, dflt);
@@ -419,8 +422,8 @@ tb_table_displace(tb_table_t *t, tb_slot_t *slot, uint64_t now,
         word = tb_slot_word(t, slot, &now, dflt);
 
         result->word = word;
-        result->left = tb_word_tokens(tb_word_settle(word, limits, now));
-        result->left = result->left < full ? result->left : full;
+        result->left = tb_limits_convert(limits, dflt, tb_word_tokens(
+                                         tb_word_settle(word, limits, now)));
 
         if (result->left < least) {
             atomic_store_explicit(&slot->limits, own & TB_LIMITS_HELD ? 0

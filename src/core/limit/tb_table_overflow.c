@@ -27,7 +27,7 @@ tb_table_take_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
         old = tb_overflow_word(t, &now, dflt);
 
         word = tb_word_is_vacant(old)
-               ? tb_word((int64_t) tb_limits_full(dflt), now) : old;
+               ? tb_word((int64_t) tb_limits_room(dflt), now) : old;
         next = word;
         verdict = tb_word_take(&next, dflt, now, cost, &result->left);
 
@@ -57,7 +57,7 @@ tb_table_charge_overflow(tb_table_t *t, uint64_t now, tb_limits_t dflt,
         old = tb_overflow_word(t, &now, dflt);
 
         result->word = tb_word_is_vacant(old)
-                       ? tb_word((int64_t) tb_limits_full(dflt), now) : old;
+                       ? tb_word((int64_t) tb_limits_room(dflt), now) : old;
         next = tb_word_charge(result->word, dflt, now, cost, floor, charged);
 
     } while (!atomic_compare_exchange_strong_explicit(&t->overflow, &old,

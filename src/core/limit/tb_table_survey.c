@@ -18,7 +18,7 @@ tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     uint64_t      tag;
     tb_slot_t    *group, *hole, *slot;
     tb_word_t     word;
-    tb_limits_t   limits;
+    tb_limits_t   limits, own;
 
     reach->hole = NULL;
     reach->fullest = NULL;
@@ -26,7 +26,7 @@ tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     reach->word = 0;
 
     least = TB_GROUP_SLOTS;
-    full = (int64_t) tb_limits_full(dflt);
+    full = (int64_t) tb_limits_room(dflt);
 
     for (n = 0; n < 2; n++) {
         group = tb_table_group_slots(t, h, n);
@@ -54,10 +54,9 @@ tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
                 continue;
             }
 
-            tokens = tb_slot_left_over(word, limits, now,
-                                       tag ? tb_table_limits(t, limits, dflt)
-                                           : dflt);
-            tokens = tokens < full ? tokens : full;
+            own = tag ? tb_table_limits(t, limits, dflt) : dflt;
+            tokens = tb_slot_left_over(word, limits, now, own);
+            tokens = tb_limits_convert(own, dflt, tokens);
 
             /* places in use are its owner's, who gives them back */
 

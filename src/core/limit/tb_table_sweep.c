@@ -61,7 +61,7 @@ tb_table_tick(tb_table_t *t, uint32_t from, uint32_t n, uint64_t now,
             continue;
         }
 
-        if (tb_word_tokens(word) == (int64_t) tb_limits_full(limits)) {
+        if (tb_word_tokens(word) == (int64_t) tb_limits_room(limits)) {
             continue;
         }
 

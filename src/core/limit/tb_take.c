@@ -207,8 +207,8 @@ tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
             sum = least;
         }
 
-        if (sum > (int64_t) tb_limits_full(limits)) {
-            sum = (int64_t) tb_limits_full(limits);
+        if (sum > (int64_t) tb_limits_room(limits)) {
+            sum = (int64_t) tb_limits_room(limits);
         }
 
         if (tb_slot_swap(slot, word, tb_word(sum, next))) {
@@ -258,7 +258,7 @@ tb_table_set_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     while (slot != NULL
            && tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits))
     {
-        full = (int64_t) tb_limits_full(limits);
+        full = (int64_t) tb_limits_room(limits);
         next = tb_word_settle(word, limits, now);
         next = tb_word(tokens < full ? tokens : full, next);
 
@@ -386,7 +386,7 @@ tb_table_judge_new(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->evicted = false;
 
     if (reach.hole != NULL) {
-        result->left = (int64_t) tb_limits_full(dflt);
+        result->left = (int64_t) tb_limits_room(dflt);
         result->word = tb_word(result->left, now);
 
     } else if (reach.fullest != NULL) {

@@ -35,10 +35,14 @@ tb_tokens_credit(int64_t tokens, uint64_t at, uint64_t now,
 {
     int64_t  full;
 
-    full = (int64_t) tb_limits_full(limits);
+    full = (int64_t) tb_limits_room(limits);
 
     if (tokens >= full) {
         return full;
+    }
+
+    if (tokens < -TB_DEBT_MAX) {
+        tokens = -TB_DEBT_MAX;
     }
 
     if (now <= at) {

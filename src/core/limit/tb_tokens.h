@@ -28,7 +28,8 @@ const unsigned char *tb_tokens_read(const unsigned char *p, tb_hash_t *h,
 
 /*
  * The tokens (µtok) at now of a bucket that held tokens at at, both in ms
- * since 1970.  A clock that was set back credits nothing.
+ * since 1970.  A clock that was set back credits nothing, and there is no more
+ * debt than a bucket has.
  */
 
 int64_t tb_tokens_credit(int64_t tokens, uint64_t at, uint64_t now,

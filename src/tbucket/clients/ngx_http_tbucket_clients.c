@@ -73,7 +73,7 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
 
     if (!tb_table_set_limits(table, &h, now, dflt, slot)
         && !tb_table_put(table, &h, now, dflt, slot,
-                         (int64_t) tb_limits_full(tb_table_limits(table, slot,
+                         (int64_t) tb_limits_room(tb_table_limits(table, slot,
                                                                   dflt))))
     {
         (void) tb_registry_remove(registry, &h);
@@ -85,7 +85,9 @@ ngx_http_tbucket_client_set(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     /* those of a source are set there */
 
     if (tokens != NGX_HTTP_TBUCKET_TOKENS_KEEP && zone->source == NULL) {
-        (void) tb_table_set_tokens(table, &h, now, dflt, tokens);
+        (void) tb_table_set_tokens(table, &h, now, dflt, tokens
+                       + tb_limits_lowest(ngx_http_tbucket_given_limits(zone,
+                                                                    given)));
     }
 
     ngx_http_tbucket_client_count(zone, plan);
@@ -232,7 +234,9 @@ ngx_http_tbucket_client_refill(ngx_http_tbucket_zone_t *zone, ngx_str_t *id,
     }
 
     if (!(dflt & TB_LIMITS_PLACES)
-        && !tb_table_set_tokens(table, h, now, dflt, given->tokens))
+        && !tb_table_set_tokens(table, h, now, dflt,
+                                given->tokens
+                                + tb_limits_lowest(bucket.limits)))
     {
         return NGX_HTTP_TBUCKET_MISSING;
     }
@@ -493,7 +497,7 @@ ngx_http_tbucket_client_mend(ngx_http_tbucket_zone_t *zone)
 
     if (!tb_table_set_limits(table, &h, now, dflt, slot) && found) {
         (void) tb_table_put(table, &h, now, dflt, slot,
-                            (int64_t) tb_limits_full(
+                            (int64_t) tb_limits_room(
                                        tb_table_limits(table, slot, dflt)));
     }
 
@@ -533,6 +537,11 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
                      ? (int64_t) zone->source->tokens(zone,
                                               &client->entry.hash, &bucket)
                      : bucket.left;
+
+    if (zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+        client->tokens -= tb_limits_lowest(client->limits);
+    }
+
     client->tokens = ngx_min(client->tokens,
                              (int64_t) tb_limits_full(client->limits));
 

@@ -141,7 +141,15 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         dflt = ngx_http_tbucket_limits(zone, &now);
         limits = tb_table_limits(zone->shared->table, own, dflt);
 
-        left = tb_tokens_credit(scratch->client.tokens, scratch->client.at,
+        left = scratch->client.tokens;
+
+        if (zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+            left += (int64_t) (TB_COST_MAX
+                               - scratch->client.quota * TB_TOKEN
+                                 / zone->unit);
+        }
+
+        left = tb_tokens_credit(left, scratch->client.at,
                                 ngx_http_tbucket_redis_time(rz),
                                 ngx_http_tbucket_saved_limits(zone, limits));
 

@@ -330,8 +330,11 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
                                           scratch->names[i]);
         ngx_http_tbucket_redis_put(args, scratch->names[i], len);
 
-        len = tb_client_print_state(scratch->values[i], entry->tokens,
-                                    entry->at + clock, rz->zone->unit);
+        len = tb_client_print_state(scratch->values[i],
+                        entry->tokens - tb_limits_lowest(entry->limits),
+                        entry->at + clock,
+                        ngx_http_tbucket_quota_of(rz->zone, entry->limits),
+                        rz->zone->unit);
         ngx_http_tbucket_redis_put(args, scratch->values[i], len);
 
         rate = ngx_max(tb_limits_rate(entry->limits), 1);

@@ -9,6 +9,8 @@
 
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_write.h"
+
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_shards.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
 
@@ -325,7 +327,10 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
 
     if ((client->members & TB_CLIENT_TOKENS) && rz->zone->source == NULL) {
         (void) tb_client_print_state(state, client->tokens,
-                                     ngx_http_tbucket_redis_time(rz), unit);
+                        ngx_http_tbucket_redis_time(rz),
+                        ngx_http_tbucket_quota_of(rz->zone,
+                            ngx_http_tbucket_given_limits(rz->zone, client)),
+                        unit);
     }
 
     ngx_http_tbucket_redis_begin(redis, args, NGX_HTTP_TBUCKET_SCRIPT_WRITE,

@@ -22,6 +22,9 @@
 #define NGX_HTTP_TBUCKET_CHANGES     100000
 #define NGX_HTTP_TBUCKET_SPARE       10000
 
+/* more than all tokens and debts come to, µtok of single ones */
+#define NGX_HTTP_TBUCKET_USED        (INT64_C(1) << 61)
+
 
 typedef struct {
     ngx_http_tbucket_db_t       *db;
@@ -57,8 +60,12 @@ static ngx_int_t ngx_http_tbucket_tokens_note(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_zone_t *zone, uint64_t changes);
 static ngx_int_t ngx_http_tbucket_tokens_trim(ngx_http_tbucket_saver_t *s,
     uint64_t last);
+static int64_t ngx_http_tbucket_tokens_state(ngx_http_tbucket_zone_t *zone,
+    int64_t tokens);
+static ngx_int_t ngx_http_tbucket_tokens_of(ngx_http_tbucket_zone_t *zone,
+    int64_t *tokens);
 static ngx_uint_t ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, int64_t tokens, uint64_t at);
+    const tb_hash_t *h, int64_t tokens, uint64_t at, ngx_uint_t left);
 static ngx_int_t ngx_http_tbucket_tokens_restore_changes(
     ngx_http_tbucket_db_t *db, ngx_http_tbucket_zone_t *zone,
     uint64_t changes);
@@ -317,7 +324,7 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     s->now = now;
 
     s->len = tb_tokens_write(s->state + s->len, &h,
-                             tb_unit_tokens(tokens, zone->unit))
+                             ngx_http_tbucket_tokens_state(zone, tokens))
              - s->state;
 
     word = atomic_load_explicit(&tb_table_slot(table, i)->word,
@@ -484,13 +491,14 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
 
         while (p < last) {
             p = tb_tokens_read(p, &h, &tokens);
-            tokens = tb_unit_tokens_of(tokens, zone->unit);
 
-            if (h.lo == 0) {
+            if (h.lo == 0
+                || ngx_http_tbucket_tokens_of(zone, &tokens) != NGX_OK)
+            {
                 continue;
             }
 
-            if (ngx_http_tbucket_tokens_put(zone, &h, tokens, at)) {
+            if (ngx_http_tbucket_tokens_put(zone, &h, tokens, at, 0)) {
                 restored++;
 
             } else {
@@ -511,11 +519,52 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
 }
 
 
-/* A bucket as it would be had nginx been running all the time. */
+/*
+ * What is saved of tokens, in single units: of a quota what has been used, less
+ * than 0 by so much that it is not taken for a debt, nor a debt for it, when
+ * the zone limits in another way by then.
+ */
+
+static int64_t
+ngx_http_tbucket_tokens_state(ngx_http_tbucket_zone_t *zone, int64_t tokens)
+{
+    return zone->kind == NGX_HTTP_TBUCKET_QUOTA
+           ? tb_unit_tokens(tokens - (int64_t) TB_COST_MAX, zone->unit)
+             - NGX_HTTP_TBUCKET_USED
+           : tb_unit_tokens(tokens, zone->unit);
+}
+
+
+/* And back; NGX_DECLINED: not of a zone of this kind. */
+
+static ngx_int_t
+ngx_http_tbucket_tokens_of(ngx_http_tbucket_zone_t *zone, int64_t *tokens)
+{
+    ngx_uint_t  used;
+
+    used = (*tokens < -NGX_HTTP_TBUCKET_USED / 2);
+
+    if (used != (zone->kind == NGX_HTTP_TBUCKET_QUOTA)) {
+        return NGX_DECLINED;
+    }
+
+    *tokens = used ? (int64_t) TB_COST_MAX
+                         + tb_unit_tokens_of(*tokens + NGX_HTTP_TBUCKET_USED,
+                                         zone->unit)
+                   : tb_unit_tokens_of(*tokens, zone->unit);
+
+    return NGX_OK;
+}
+
+
+/*
+ * A bucket as it would be had nginx been running all the time.  left: tokens
+ * are those that are left, and not what a word has.
+ */
 
 static ngx_uint_t
 ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, int64_t tokens, uint64_t at)
+    const tb_hash_t *h, int64_t tokens, uint64_t at, ngx_uint_t left)
 {
     ngx_uint_t           rc;
     uint64_t             now;
@@ -530,6 +579,7 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
     own = tb_registry_find(zone->shared->registry, h, &entry)
           ? tb_own_slot(entry.limits) : 0;
     limits = tb_table_limits(zone->shared->table, own, dflt);
+    tokens += left ? tb_limits_lowest(limits) : 0;
 
     tokens = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT
              ? (int64_t) TB_COST_MAX
@@ -584,7 +634,7 @@ ngx_http_tbucket_tokens_restore_changes(ngx_http_tbucket_db_t *db,
         (void) ngx_http_tbucket_tokens_put(zone, &h,
                             tb_unit_tokens_of(sqlite3_column_int64(stmt, 2),
                                               zone->unit),
-                            (uint64_t) sqlite3_column_int64(stmt, 3));
+                            (uint64_t) sqlite3_column_int64(stmt, 3), 1);
     }
 
     return rc == NGX_DONE ? NGX_OK : NGX_ERROR;

@@ -285,14 +285,14 @@ test_bucket_is_full_once_a_window(void **state)
     (void) fixture_sweep(t, now, dflt);
     assert_true(tb_table_take(t, &h, now, dflt, TB_TOKEN, &res)
                 == TB_REFUSE);
-    assert_true(tb_word_wait(res.word, res.limits, now, TB_TOKEN)
-                == UINT64_MAX);
+    assert_true(tb_word_wait(res.word, res.limits, now,
+                             tb_limits_room(res.limits)) == UINT64_MAX);
 
     /* into debt, which the next window forgives */
 
     assert_true(tb_table_charge(t, &h, now, dflt, 5 * TB_TOKEN, -TB_DEBT_MAX,
                                 &res, &current) == TB_PASS);
-    assert_true(res.left == -5 * TOKEN);
+    assert_true(res.left - tb_limits_lowest(res.limits) == -5 * TOKEN);
 
     now += 50;
     dflt = tb_window_limits(&shared, 63600, 10, 0, &now);
@@ -322,6 +322,102 @@ test_bucket_is_full_once_a_window(void **state)
     assert_true(tb_table_read(t, &h, now, dflt, &res) == TB_ABSENT);
 
     free(t);
+}
+
+
+/* What has been used of a quota stays when that changes, to more or less. */
+
+static void
+test_a_quota_that_changes_keeps_its_use(void **state)
+{
+    uint64_t      charged, now;
+    tb_hash_t     h;
+    tb_plans_t   *plans;
+    tb_table_t   *t;
+    tb_limits_t   dflt;
+    tb_result_t   res;
+
+    _Atomic uint64_t  shared;
+
+    (void) state;
+
+    atomic_init(&shared, 0);
+    t = fixture_create(FIXTURE_ZONE);
+    h = fixture_key(1);
+
+    plans = calloc(1, tb_plan_size(4));
+    assert_non_null(plans);
+    tb_plan_init(plans, 4);
+    tb_plan_set(plans, 2, tb_limits(10, 0, 0));
+    tb_table_use_plans(t, plans);
+
+    now = NOW;
+    dflt = tb_window_limits(&shared, 60000, 5, 0, &now);
+
+    assert_true(fixture_ask(t, &h, now, dflt, 5 * TB_TOKEN, &res) == TB_PASS);
+    assert_true(tb_table_take(t, &h, now, dflt, TB_TOKEN, &res)
+                == TB_REFUSE);
+
+    tb_table_assign(t, &h, now, dflt, tb_plan_limits(2, TB_LIMITS_LENT));
+    assert_true(tb_table_take(t, &h, now, dflt, 6 * TB_TOKEN, &res)
+                == TB_REFUSE);
+    assert_true(tb_table_take(t, &h, now, dflt, 5 * TB_TOKEN, &res)
+                == TB_PASS);
+
+    /* by one store, for whoever has the plan */
+
+    tb_plan_set(plans, 2, tb_limits(1000000, 0, 0));
+    assert_true(tb_table_take(t, &h, now, dflt, 999990 * TB_TOKEN, &res)
+                == TB_PASS);
+    assert_true(tb_table_take(t, &h, now, dflt, 1, &res) == TB_REFUSE);
+
+    /* without it and with it again: nothing is there anew */
+
+    tb_table_assign(t, &h, now, dflt, 0);
+    (void) fixture_sweep(t, now + 2 * TB_IDLE_TIME, dflt);
+    assert_true(tb_table_take(t, &h, now, dflt, 1, &res) == TB_REFUSE);
+    tb_table_assign(t, &h, now, dflt, tb_plan_limits(2, TB_LIMITS_LENT));
+    assert_true(tb_table_take(t, &h, now, dflt, 1, &res) == TB_REFUSE);
+
+    /* debt comes on top of what may be used, however little that is */
+
+    tb_plan_set(plans, 2, tb_limits(1, 0, 0));
+    assert_true(tb_table_charge(t, &h, now, dflt, TB_COST_MAX, -TB_DEBT_MAX,
+                                &res, &charged) == TB_PASS);
+    assert_true(charged == 0);
+
+    now += 10 * TB_IDLE_TIME;
+    dflt = tb_window_limits(&shared, 63600, 5, 0, &now);
+    assert_true(tb_table_take(t, &h, now, dflt, TB_TOKEN, &res) == TB_PASS);
+    assert_true(tb_table_charge(t, &h, now, dflt, TB_COST_MAX, -TB_DEBT_MAX,
+                                &res, &charged) == TB_PASS);
+    assert_true(charged == (uint64_t) TB_DEBT_MAX);
+
+    free(plans);
+    free(t);
+}
+
+
+/* Who displaces another starts with as much as that had left. */
+
+static void
+test_a_displaced_quota_is_what_was_left(void **state)
+{
+    tb_limits_t  large, small;
+
+    (void) state;
+
+    large = tb_limits(1000, 7, TB_LIMITS_WINDOW);
+    small = tb_limits(10, 7, TB_LIMITS_WINDOW);
+
+    assert_true(tb_limits_convert(large, small, tb_limits_lowest(large)
+                                                + 4 * TOKEN)
+                == tb_limits_lowest(small) + 4 * TOKEN);
+    assert_true(tb_limits_convert(large, small, TB_COST_MAX) == TB_COST_MAX);
+    assert_true(tb_limits_convert(small, large, TB_COST_MAX)
+                == tb_limits_lowest(large) + 10 * TOKEN);
+    assert_true(tb_limits_convert(tb_limits(9, 1, 0), tb_limits(5, 1, 0),
+                                  7 * TOKEN) == 5 * TOKEN);
 }
 
 
@@ -400,6 +496,8 @@ main(void)
         cmocka_unit_test(test_dates_count_days_as_the_calendar_does),
         cmocka_unit_test(test_broken_files_are_refused_or_read),
         cmocka_unit_test(test_bucket_is_full_once_a_window),
+        cmocka_unit_test(test_a_quota_that_changes_keeps_its_use),
+        cmocka_unit_test(test_a_displaced_quota_is_what_was_left),
         cmocka_unit_test(test_no_window_is_spent_twice)
     };
 
