@@ -452,6 +452,14 @@ ngx_http_lb_edit_is_late(ngx_http_lb_edit_t *edit)
 
     roster = edit->conf->roster;
 
+    /* names are those of the configuration in force */
+
+    if (edit->kind == NGX_HTTP_LB_RESOLVE
+        && gw_load_acquire(&roster->config) > edit->conf->config)
+    {
+        return 1;
+    }
+
     return gw_load_acquire(&roster->superseded)
            || gw_load_acquire(&roster->kept)
               != ngx_http_lb_state_key(edit->conf);
