@@ -8,14 +8,18 @@
 
 #include "src/lb/upstream/ngx_http_lb_resolve.h"
 
+#include "src/common/ngx_gw_clock.h"
 #include "src/lb/upstream/ngx_http_lb_answer.h"
 #include "src/lb/upstream/ngx_http_lb_line.h"
 #include "src/lb/upstream/ngx_http_lb_resolve_conf.h"
 
 
-/* ms; names that begin together do so in groups, and so do their answers */
-#define NGX_HTTP_LB_RESOLVE_FIRST   1
+/* names that are asked for in one pass of the event loop */
 #define NGX_HTTP_LB_RESOLVE_GROUP   16
+
+/* us of a pass that entering answers may take, and ms to the next one */
+#define NGX_HTTP_LB_RESOLVE_SLICE   1000
+#define NGX_HTTP_LB_RESOLVE_NEXT    1
 
 /* ms from a failure to the next try: from the first on, doubled each time */
 #define NGX_HTTP_LB_RESOLVE_AGAIN   1000
@@ -25,7 +29,19 @@
 #define NGX_HTTP_LB_RESOLVE_LONGEST 86400000
 
 
+/* answers of this process that are to be entered */
+
+typedef struct {
+    ngx_queue_t       edits;
+    ngx_event_t       event;
+    ngx_connection_t  dummy;
+    ngx_msec_t        pass;       /* ngx_current_msec of a pass, */
+    ngx_uint_t        asked;      /* and the names that were due in it */
+} ngx_http_lb_resolving_t;
+
+
 static void ngx_http_lb_resolve_due(ngx_event_t *ev);
+static ngx_uint_t ngx_http_lb_resolve_later(ngx_event_t *ev);
 static void ngx_http_lb_resolve_handler(ngx_resolver_ctx_t *ctx);
 static ngx_msec_t ngx_http_lb_resolve_next(ngx_http_lb_name_t *name,
     ngx_resolver_ctx_t *ctx);
@@ -42,9 +58,15 @@ static ngx_int_t ngx_http_lb_resolve_records(ngx_http_lb_name_t *name,
 static ngx_int_t ngx_http_lb_resolve_line(ngx_http_lb_name_t *name,
     ngx_http_lb_edit_t *edit, struct sockaddr *sockaddr, socklen_t socklen,
     in_port_t port, lb_line_t *settings);
+static void ngx_http_lb_resolve_wait(ngx_http_lb_name_t *name,
+    ngx_http_lb_edit_t *edit);
+static void ngx_http_lb_resolve_turn(ngx_event_t *ev);
 static void ngx_http_lb_resolve_enter(ngx_http_lb_name_t *name,
     ngx_http_lb_edit_t *edit);
 static void ngx_http_lb_resolve_entered(ngx_http_lb_edit_t *edit);
+
+
+static ngx_http_lb_resolving_t  ngx_http_lb_resolving;
 
 
 void
@@ -70,8 +92,7 @@ ngx_http_lb_resolve_run(ngx_http_lb_srv_conf_t *lcf, ngx_connection_t *dummy)
         names[i].timer.log = ngx_cycle->log;
         names[i].timer.cancelable = 1;
 
-        ngx_add_timer(&names[i].timer, NGX_HTTP_LB_RESOLVE_FIRST
-                                       + i / NGX_HTTP_LB_RESOLVE_GROUP);
+        ngx_add_timer(&names[i].timer, NGX_HTTP_LB_RESOLVE_NEXT);
     }
 }
 
@@ -94,6 +115,13 @@ ngx_http_lb_resolve_rest(ngx_http_lb_srv_conf_t *lcf)
             ngx_resolve_name_done(names[i].ctx);
             names[i].ctx = NULL;
         }
+
+        if (names[i].waits) {
+            ngx_queue_remove(&names[i].edit->queue);
+            ngx_destroy_pool(names[i].edit->pool);
+            names[i].waits = 0;
+            names[i].edit = NULL;
+        }
     }
 }
 
@@ -105,6 +133,10 @@ ngx_http_lb_resolve_due(ngx_event_t *ev)
     ngx_resolver_ctx_t  *ctx;
 
     name = ngx_queue_data(ev, ngx_http_lb_name_t, timer);
+
+    if (ngx_http_lb_resolve_later(ev)) {
+        return;
+    }
 
     ctx = ngx_resolve_start(name->conf->resolver, NULL);
 
@@ -128,6 +160,33 @@ ngx_http_lb_resolve_due(ngx_event_t *ev)
         name->ctx = NULL;
         ngx_http_lb_resolve_again(name);
     }
+}
+
+
+/* Names that are due together are asked for in groups, and so answered. */
+
+static ngx_uint_t
+ngx_http_lb_resolve_later(ngx_event_t *ev)
+{
+    ngx_uint_t                groups;
+    ngx_http_lb_resolving_t  *resolving;
+
+    resolving = &ngx_http_lb_resolving;
+
+    if (resolving->pass != ngx_current_msec) {
+        resolving->pass = ngx_current_msec;
+        resolving->asked = 0;
+    }
+
+    groups = resolving->asked++ / NGX_HTTP_LB_RESOLVE_GROUP;
+
+    if (groups == 0) {
+        return 0;
+    }
+
+    ngx_add_timer(ev, groups * NGX_HTTP_LB_RESOLVE_NEXT);
+
+    return 1;
 }
 
 
@@ -159,7 +218,7 @@ ngx_http_lb_resolve_handler(ngx_resolver_ctx_t *ctx)
     ngx_add_timer(&name->timer, next);
 
     if (edit) {
-        ngx_http_lb_resolve_enter(name, edit);
+        ngx_http_lb_resolve_wait(name, edit);
     }
 }
 
@@ -440,6 +499,70 @@ ngx_http_lb_resolve_line(ngx_http_lb_name_t *name, ngx_http_lb_edit_t *edit,
     edit->answer->answer.n = n + 1;
 
     return NGX_OK;
+}
+
+
+/* To look for differences costs as much as there are servers. */
+
+static void
+ngx_http_lb_resolve_wait(ngx_http_lb_name_t *name, ngx_http_lb_edit_t *edit)
+{
+    ngx_http_lb_resolving_t  *resolving;
+
+    resolving = &ngx_http_lb_resolving;
+
+    if (resolving->event.handler == NULL) {
+        ngx_queue_init(&resolving->edits);
+
+        resolving->dummy.fd = (ngx_socket_t) -1;
+
+        resolving->event.handler = ngx_http_lb_resolve_turn;
+        resolving->event.data = &resolving->dummy;
+        resolving->event.cancelable = 1;
+    }
+
+    name->edit = edit;
+    name->waits = 1;
+
+    ngx_queue_insert_tail(&resolving->edits, &edit->queue);
+
+    if (!resolving->event.timer_set) {
+        resolving->event.log = ngx_cycle->log;
+        ngx_add_timer(&resolving->event, NGX_HTTP_LB_RESOLVE_NEXT);
+    }
+}
+
+
+static void
+ngx_http_lb_resolve_turn(ngx_event_t *ev)
+{
+    uint64_t             began;
+    ngx_queue_t         *q, *edits;
+    ngx_http_lb_edit_t  *edit;
+    ngx_http_lb_name_t  *name;
+
+    began = ngx_gw_usec();
+    edits = &ngx_http_lb_resolving.edits;
+
+    while (!ngx_queue_empty(edits)) {
+
+        if (ngx_gw_usec() - began > NGX_HTTP_LB_RESOLVE_SLICE) {
+            ev->log = ngx_cycle->log;
+            ngx_add_timer(ev, NGX_HTTP_LB_RESOLVE_NEXT);
+            return;
+        }
+
+        q = ngx_queue_head(edits);
+        ngx_queue_remove(q);
+
+        edit = ngx_queue_data(q, ngx_http_lb_edit_t, queue);
+        name = edit->data;
+
+        name->waits = 0;
+        name->edit = NULL;
+
+        ngx_http_lb_resolve_enter(name, edit);
+    }
 }
 
 

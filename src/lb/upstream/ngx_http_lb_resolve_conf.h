@@ -28,7 +28,8 @@ struct ngx_http_lb_name_s {
 
     /* of the process that asks */
     ngx_resolver_ctx_t       *ctx;      /* while it is asked for */
-    ngx_http_lb_edit_t       *edit;     /* while an answer is entered */
+    ngx_http_lb_edit_t       *edit;     /* while an answer is entered, */
+    ngx_flag_t                waits;    /* or waits for its turn */
     ngx_event_t               timer;
     ngx_uint_t                failures; /* without a break */
     ngx_int_t                 told;     /* the error that the log has, or 0 */

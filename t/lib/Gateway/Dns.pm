@@ -180,9 +180,7 @@ sub answer
 
     syswrite($self->{log}, "$name $type " . ($stream ? 'tcp' : 'udp') . "\n");
 
-    open(my $in, '<', "$self->{dir}/zone") or die "zone: $!\n";
-    my $zone = JSON::PP::decode_json(do { local $/; <$in> });
-    my $found = $zone->{$name};
+    my $found = $self->zone->{$name};
 
     return if $found && $found->{silent};
 
@@ -201,6 +199,24 @@ sub answer
 
     return pack('n6', $id, $flags, 1, scalar @records, 0, 0)
            . $question . $body;
+}
+
+
+# What the file says, which is read when it is another one.
+
+sub zone
+{
+    my ($self) = @_;
+
+    open(my $in, '<', "$self->{dir}/zone") or die "zone: $!\n";
+    my $file = join(' ', (stat($in))[1, 7], (Time::HiRes::stat($in))[9]);
+
+    if ($file ne ($self->{file} // '')) {
+        $self->{file} = $file;
+        $self->{zone} = JSON::PP::decode_json(do { local $/; <$in> });
+    }
+
+    return $self->{zone};
 }
 
 
