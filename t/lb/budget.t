@@ -82,6 +82,32 @@ subtest 'retries are at most the share of requests' => sub {
 };
 
 
+subtest 'a server that resets each connection' => sub {
+    my $sick = backend(answer => sub { { action => 'reset' } });
+    my $lines = join ' ', map { $_->server('max_fails=0') } $sick, @b;
+
+    for my $budget ('', 'lb_retry_budget 10%;') {
+        my $g = gateway(<<"END", workers => 2);
+upstream u { lb round_robin; $budget $lines }
+server { listen 127.0.0.1:%%PORT%%;
+         location / { proxy_pass http://u;
+                      add_header X-Tries \$lb_tries always; } }
+END
+        my ($failed, $attempts) = storm($g, 6000);
+
+        if ($budget) {
+            cmp_ok($attempts, '<=', 6600, "$budget attempts")
+                or diag("$failed failed, $attempts attempts");
+            cmp_ok($failed, '>=', 1300, 'the others are final');
+        } else {
+            cmp_ok($attempts, '>=', 7990, 'without one they are what they are');
+            is($failed, 0, 'and nobody sees a failure');
+        }
+        $g->quit;
+    }
+};
+
+
 subtest 'so many a second are allowed in any case' => sub {
     my $g = front('lb_retry_budget 0 min=5/s window=60s;');
     my ($failed, $attempts) = storm($g, 1200);

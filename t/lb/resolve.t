@@ -13,6 +13,8 @@ use Time::HiRes qw(time);
 
 my $json = JSON::PP->new->utf8->canonical;
 
+my $SLACK = 1 * ($ENV{TEST_TIME_FACTOR} || 1);
+
 # one port on several addresses
 
 my $port = free_port();
@@ -276,6 +278,20 @@ subtest 'reload and a killed worker' => sub {
     $dns->set('a.test' => hosts(4));
     is(becomes($g, '127.0.0.4/1/up'), '127.0.0.4/1/up',
        'when each worker was killed, the next one goes on asking');
+
+    # a record lives for 1 s, and to the end of a second
+
+    ok($g->reload(config($dns, "lb_resolve a.test:$port; "
+                               . 'lb_health_check tcp interval=500ms;')),
+       'with checks');
+    for my $n (2, 4) {
+        my $since = time();
+        $dns->set('a.test' => hosts($n));
+        kill('KILL', ($g->workers)[0]);
+        becomes($g, "127.0.0.$n/1/up");
+        cmp_ok(time() - $since, '<', 2 + 2 * 0.5 + 2 * 0.5 * 1.1 + $SLACK,
+               'the next one follows within two intervals, and the checks');
+    }
 
     ok($g->reload(config($dns, $b{5}->server)), 'without the name');
     is(becomes($g, '127.0.0.5/1/up'), '127.0.0.5/1/up', 'its servers go');
