@@ -6,10 +6,11 @@
 #
 # How: a gateway of one process runs under callgrind, which counts whole
 # requests once there is an idle connection to (nearly) each server.  Ours is
-# what was counted in the four functions that nginx calls for a request, and
-# all that they call.  nginx's are static and have no names in a package, so
-# theirs is the whole request less what a request takes without balancing,
-# which is a whole request of ours less that of the four functions.
+# what was counted in the five functions that nginx calls for a request, and
+# all that they call, but for what ends the request of one of them.  nginx's
+# are static and have no names in a package, so theirs is the whole request
+# less what a request takes without balancing, which is a whole request of ours
+# less that of the five functions.
 #
 # Environment: NGINX_BIN and MODULES (paths), SERVERS (numbers, separated by
 # spaces), METHODS (patterns of the rows wanted, likewise).
@@ -19,8 +20,8 @@ use warnings;
 
 use FindBin qw($Bin);
 use lib "$Bin/lib";
-use Bench qw(ask backend count counted gateway instructions module refused
-             servers stop total);
+use Bench qw(alone ask backend count counted gateway instructions module
+             refused servers stop total);
 
 use constant REQUESTS => 2_000;
 
@@ -40,7 +41,7 @@ my @methods = (
 );
 
 my @functions = map { "ngx_http_lb_$_" } qw(init_peer get_peer free_peer
-                                            cleanup);
+                                            ctx_cleanup);
 
 $| = 1;
 
@@ -123,6 +124,8 @@ sub measure {
     counted($gateway);
     stop($gateway);
 
-    return (($ours ? instructions($gateway, @functions) / REQUESTS : 0),
-            total($gateway) / REQUESTS);
+    my $cost = $ours ? instructions($gateway, @functions)
+                       + alone($gateway, 'ngx_http_lb_finalize') : 0;
+
+    return ($cost / REQUESTS, total($gateway) / REQUESTS);
 }

@@ -14,7 +14,7 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(ask backend call child contents count counted exchange
+our @EXPORT_OK = qw(alone ask backend call child contents count counted exchange
                     free_port gateway get instructions module passes profiled
                     put reconnect redis refused servers stop total watched);
 
@@ -403,11 +403,10 @@ sub exchange {
         my $wait = @some;
         my $answer = '';
 
-        print $sock @some or die "nginx closed the connection\n";
+        print $sock @some or closed($self);
 
         while ($wait) {
-            sysread $sock, $answer, 65536, length $answer
-                or die "nginx closed the connection\n";
+            sysread $sock, $answer, 65536, length $answer or closed($self);
 
             while ($answer =~ s/\A(.*?)\r\n\r\n//s) {
                 my $head = $1;
@@ -418,6 +417,24 @@ sub exchange {
             }
         }
     }
+}
+
+
+# Says what is known of a connection that should have stayed.
+
+sub closed {
+    my ($self) = @_;
+    my $error = $! ? ": $!" : '';
+
+    sleep 0.5;
+
+    my $ended = waitpid($self->{pid}, WNOHANG) == $self->{pid};
+
+    delete $running{ $self->{pid} } if $ended;
+
+    die "nginx closed the connection$error\n"
+        . ($ended ? "and ended with status $?\n" : '')
+        . contents("$self->{dir}/out") . contents("$self->{dir}/error.log");
 }
 
 
@@ -466,8 +483,8 @@ sub control {
 }
 
 
-# What was written down, at the end if not before: all of it, or what was
-# counted in the functions named and in all that they called.
+# What was written down, at the end if not before: all of it, what was counted
+# in the functions named and in all that they called, or in these alone.
 
 sub total {
     my ($self) = @_;
@@ -483,14 +500,33 @@ sub total {
 
 sub instructions {
     my ($self, @functions) = @_;
+
+    return counted_in($self, 'yes', @functions);
+}
+
+
+sub alone {
+    my ($self, @functions) = @_;
+
+    return counted_in($self, 'no', @functions);
+}
+
+
+sub counted_in {
+    my ($self, $inclusive, @functions) = @_;
     my $sum = 0;
-    my $annotate = 'callgrind_annotate --inclusive=yes --threshold=100';
+    my $annotate = "callgrind_annotate --auto=no --inclusive=$inclusive "
+        . '--threshold=100';
     my $listing = `$annotate $self->{profile} 2>&1`;
 
+    # one that others are a part of is listed for each of their files
+
     for my $function (@functions) {
-        $listing =~ /^\s*([\d,]+) \([^)]*\)\s+\S*?\Q$function\E\b/m
+        my @counts = $listing
+            =~ /^\s*([\d,]+) \([^)]*\)\s+\S*?\Q$function\E\b/mg
             or die "callgrind did not see $function\n";
-        $sum += $1 =~ tr/,//dr;
+
+        $sum += tr/,//dr for $inclusive eq 'yes' ? $counts[0] : @counts;
     }
 
     return $sum;
