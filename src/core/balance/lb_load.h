@@ -69,16 +69,6 @@ void lb_load_init(const lb_load_t *load, uint64_t held);
 lb_row_t *lb_load_claim(const lb_load_t *load, uint32_t owner, uint32_t slot);
 
 /*
- * Counts a request on a server, unless max (0: none) are there already.
- * Exact: never more than max at a time.  Lock-free.
- */
-bool lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
-    uint32_t max);
-
-/* Takes back one lb_load_take() of the same row.  Lock-free. */
-void lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index);
-
-/*
  * Gives back what the dead owner of a row held and frees the row.  Mutex.
  * false: a living process was caught in the middle of a change each time;
  * nothing is lost, call again later.
@@ -90,6 +80,110 @@ static inline uint32_t
 lb_load_active(const lb_load_t *load, uint32_t index)
 {
     return atomic_load_explicit(&load->active[index], memory_order_relaxed);
+}
+
+
+static inline _Atomic uint32_t *
+lb_load_counters(const lb_row_t *row)
+{
+    return (_Atomic uint32_t *) ((uintptr_t) row + row->held);
+}
+
+
+/*
+ * A reader that sees a later store of the owner (all are at least release)
+ * also sees change odd or moved on, so its two looks at change differ.
+ */
+
+static inline void
+lb_load_begin(lb_row_t *row, uint32_t index)
+{
+    uint32_t  change;
+
+    change = atomic_load_explicit(&row->change, memory_order_relaxed);
+
+    atomic_store_explicit(&row->index, index, memory_order_relaxed);
+    atomic_store_explicit(&row->change, change + 1, memory_order_release);
+}
+
+
+static inline void
+lb_load_end(lb_row_t *row)
+{
+    uint32_t  change;
+
+    change = atomic_load_explicit(&row->change, memory_order_relaxed);
+
+    atomic_store_explicit(&row->change, change + 1, memory_order_release);
+}
+
+
+/*
+ * Counts a request on a server, unless max (0: none) are there already.
+ * Exact: never more than max at a time.  Lock-free.
+ */
+
+static inline bool
+lb_load_take(const lb_load_t *load, lb_row_t *row, uint32_t index,
+    uint32_t max)
+{
+    bool               taken;
+    uint32_t           n;
+    _Atomic uint32_t  *held;
+
+    taken = true;
+    held = &lb_load_counters(row)[index];
+
+    lb_load_begin(row, index);
+
+    if (max == 0) {
+        atomic_fetch_add_explicit(&load->active[index], 1,
+                                  memory_order_seq_cst);
+
+    } else {
+        n = atomic_load_explicit(&load->active[index], memory_order_relaxed);
+
+        do {
+            if (n >= max) {
+                taken = false;
+                break;
+            }
+
+        } while (!atomic_compare_exchange_weak_explicit(&load->active[index],
+                                                        &n, n + 1,
+                                                        memory_order_seq_cst,
+                                                        memory_order_seq_cst));
+    }
+
+    if (taken) {
+        n = atomic_load_explicit(held, memory_order_relaxed);
+        atomic_store_explicit(held, n + 1, memory_order_release);
+    }
+
+    lb_load_end(row);
+
+    return taken;
+}
+
+
+/* Takes back one lb_load_take() of the same row.  Lock-free. */
+
+static inline void
+lb_load_drop(const lb_load_t *load, lb_row_t *row, uint32_t index)
+{
+    uint32_t           n;
+    _Atomic uint32_t  *held;
+
+    held = &lb_load_counters(row)[index];
+
+    lb_load_begin(row, index);
+
+    n = atomic_load_explicit(held, memory_order_relaxed);
+    atomic_store_explicit(held, n - 1, memory_order_release);
+
+    atomic_fetch_sub_explicit(&load->active[index], 1, memory_order_seq_cst);
+
+    lb_load_end(row);
 }
 
 

@@ -6,20 +6,38 @@
 
 #include "src/lb/request/ngx_http_lb_ctx.h"
 
+#include "src/common/ngx_gw_compat.h"
 #include "src/core/balance/lb_gate.h"
 
 
 static void ngx_http_lb_ctx_cleanup(void *data);
 
 
+/* This worker's that serve no request, by cleanup.data. */
+
+static ngx_http_lb_ctx_t  *ngx_http_lb_ctx_idle;
+
+
+/*
+ * It lies outside of the request's pool, which most requests would need
+ * another block for, and serves the next request when its own is gone.
+ */
+
 ngx_http_lb_ctx_t *
 ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
 {
     ngx_http_lb_ctx_t  *ctx;
 
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_lb_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
+    ctx = ngx_http_lb_ctx_idle;
+
+    if (ctx != NULL) {
+        ngx_http_lb_ctx_idle = ctx->cleanup.data;
+
+    } else {
+        ctx = ngx_alloc(sizeof(ngx_http_lb_ctx_t), r->connection->log);
+        if (ctx == NULL) {
+            return NULL;
+        }
     }
 
     ctx->request = r;
@@ -38,6 +56,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->attempts = 0;
     ctx->stale = 0;
     ctx->fresh = 0;
+    ctx->keyless = 0;
     ctx->broken = 0;
     ctx->error = NULL;
     ctx->text = NULL;
@@ -47,6 +66,7 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
     ctx->ask.random = &lcf->random;
     ctx->ask.ages = lcf->ages;
     ctx->ask.bound = lcf->bound;
+    ctx->ask.key = 0;
     ctx->ask.ring = NULL;
     ctx->ask.last = 0;
     ctx->ask.waits = 0;
@@ -67,12 +87,22 @@ ngx_http_lb_ctx_create(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* nothing is held here, unless the request was torn down by other ways */
+/*
+ * Nothing is held here, unless the request was torn down by other ways.
+ * nginx goes on to cleanup.next, which stays until the state is used.
+ */
 
 static void
 ngx_http_lb_ctx_cleanup(void *data)
 {
-    ngx_http_lb_ctx_drop(data);
+    ngx_http_lb_ctx_t  *ctx = data;
+
+    ngx_http_lb_ctx_drop(ctx);
+
+    ctx->cleanup.handler = NULL;
+    ctx->cleanup.data = ngx_http_lb_ctx_idle;
+
+    ngx_http_lb_ctx_idle = ctx;
 }
 
 
@@ -117,14 +147,10 @@ ngx_http_lb_ctx_next(ngx_pool_cleanup_t **cln)
 }
 
 
-void
-ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx)
+ngx_gw_hot void
+ngx_http_lb_ctx_release(ngx_http_lb_ctx_t *ctx)
 {
     lb_load_t  load;
-
-    if (ctx->index == LB_NONE) {
-        return;
-    }
 
     load = lb_roster_load(ctx->conf->roster);
     lb_load_drop(&load, ctx->ask.row, ctx->index);

@@ -20,8 +20,7 @@
 
 /*
  * A request on its way through an upstream, found again through the pool's
- * list of clean-ups.  Small: the less of the pool is used, the less often
- * that needs another block.
+ * list of clean-ups.
  */
 
 typedef struct {
@@ -65,6 +64,10 @@ typedef struct {
     void                        (*finalize)(ngx_http_request_t *r,
                                             ngx_int_t rc);
     uint16_t                      tried[NGX_HTTP_LB_TRIED];
+
+    /* what nginx is told of the server of the first attempt */
+    ngx_str_t                     first;
+    u_char                        first_name[LB_NAME_MAX];
 } ngx_http_lb_ctx_t;
 
 
@@ -78,8 +81,19 @@ ngx_http_lb_ctx_t *ngx_http_lb_ctx_get(ngx_http_request_t *r);
 /* The next one, from cln on, of the pool's clean-ups; *cln moves behind it. */
 ngx_http_lb_ctx_t *ngx_http_lb_ctx_next(ngx_pool_cleanup_t **cln);
 
-/* Gives the server back that it holds, if any. */
-void ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx);
+/* Gives the server back that it holds. */
+void ngx_http_lb_ctx_release(ngx_http_lb_ctx_t *ctx);
+
+
+/* The same if it holds one. */
+
+static ngx_inline void
+ngx_http_lb_ctx_drop(ngx_http_lb_ctx_t *ctx)
+{
+    if (ctx->index != LB_NONE) {
+        ngx_http_lb_ctx_release(ctx);
+    }
+}
 
 
 #endif /* NGX_HTTP_LB_CTX_H */

@@ -43,12 +43,14 @@ static ngx_uint_t ngx_http_lb_answered(ngx_http_lb_ctx_t *ctx);
 static ngx_uint_t ngx_http_lb_may_try(ngx_http_lb_ctx_t *ctx);
 static ngx_int_t ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc, uint32_t index);
+static ngx_inline ngx_str_t *ngx_http_lb_name(ngx_http_lb_ctx_t *ctx,
+    lb_identity_t *identity);
 static ngx_int_t ngx_http_lb_tried_add(ngx_http_lb_ctx_t *ctx, uint32_t index);
 static ngx_uint_t ngx_http_lb_was_stale(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
 
-ngx_int_t
+ngx_gw_hot ngx_int_t
 ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 {
     ngx_int_t                rc;
@@ -66,13 +68,15 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
         return NGX_ERROR;
     }
 
-    rc = ngx_http_lb_method_key(r, lcf, &ctx->ask.key);
+    if (lcf->key != NULL || lcf->ip_hash) {
+        rc = ngx_http_lb_method_key(r, lcf, &ctx->ask.key);
 
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        ctx->keyless = (rc == NGX_DECLINED);
     }
-
-    ctx->keyless = (rc == NGX_DECLINED);
 
     if ((lcf->sticky && ngx_http_lb_sticky_find(ctx) != NGX_OK)
         || (lcf->gate
@@ -104,7 +108,7 @@ ngx_http_lb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 }
 
 
-static ngx_int_t
+static ngx_gw_hot ngx_int_t
 ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_lb_ctx_t  *ctx = data;
@@ -294,7 +298,7 @@ ngx_http_lb_pick(ngx_http_lb_ctx_t *ctx)
 }
 
 
-static void
+static ngx_gw_hot void
 ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 {
     ngx_http_lb_ctx_t  *ctx = data;
@@ -464,7 +468,7 @@ ngx_http_lb_free_failed(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
  * to miss.
  */
 
-static void
+static ngx_gw_hot void
 ngx_http_lb_finalize(ngx_http_request_t *r, ngx_int_t rc)
 {
     ngx_http_lb_ctx_t    *ctx;
@@ -545,17 +549,12 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
         ctx->conf->ages[index].began += ngx_current_msec;
     }
 
-    name = ngx_palloc(ctx->request->pool,
-                      sizeof(ngx_str_t) + identity->name_length);
+    name = ngx_http_lb_name(ctx, identity);
 
     if (name == NULL || ngx_http_lb_tried_add(ctx, index) != NGX_OK) {
         ngx_http_lb_ctx_drop(ctx);
         return NGX_ERROR;
     }
-
-    name->len = identity->name_length;
-    name->data = (u_char *) (name + 1);
-    ngx_memcpy(name->data, identity->name, identity->name_length);
 
     ctx->name = *name;
 
@@ -564,6 +563,32 @@ ngx_http_lb_hold(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc,
     pc->name = name;
 
     return NGX_OK;
+}
+
+
+static ngx_inline ngx_str_t *
+ngx_http_lb_name(ngx_http_lb_ctx_t *ctx, lb_identity_t *identity)
+{
+    ngx_str_t  *name;
+
+    if (ctx->attempts == 1) {
+        name = &ctx->first;
+        name->data = ctx->first_name;
+
+    } else {
+        name = ngx_palloc(ctx->request->pool,
+                          sizeof(ngx_str_t) + identity->name_length);
+        if (name == NULL) {
+            return NULL;
+        }
+
+        name->data = (u_char *) (name + 1);
+    }
+
+    name->len = identity->name_length;
+    ngx_memcpy(name->data, identity->name, identity->name_length);
+
+    return name;
 }
 
 

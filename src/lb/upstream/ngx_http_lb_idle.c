@@ -6,6 +6,8 @@
 
 #include "src/lb/upstream/ngx_http_lb_idle.h"
 
+#include "src/common/ngx_gw_compat.h"
+
 
 #define NGX_HTTP_LB_IDLE_BLOCK  32       /* records allocated at a time */
 
@@ -354,7 +356,7 @@ ngx_http_lb_idle_read(ngx_event_t *ev)
 }
 
 
-ngx_uint_t
+ngx_gw_noinline ngx_uint_t
 ngx_http_lb_idle_is_closed(ngx_connection_t *c)
 {
     u_char  buf[1];

@@ -7,6 +7,7 @@
 
 #include "src/lb/upstream/ngx_http_lb_method.h"
 
+#include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_param.h"
 #include "src/core/balance/lb_cells.h"
 #include "src/core/balance/lb_hash.h"
@@ -317,20 +318,14 @@ ngx_http_lb_method_unknown(ngx_conf_t *cf, ngx_uint_t i, const char *allowed)
 }
 
 
-ngx_int_t
+ngx_gw_noinline ngx_int_t
 ngx_http_lb_method_key(ngx_http_request_t *r, ngx_http_lb_srv_conf_t *lcf,
     uint64_t *key)
 {
     ngx_str_t  value;
 
-    *key = 0;
-
     if (lcf->ip_hash) {
         *key = ngx_http_lb_method_address(r);
-        return NGX_OK;
-    }
-
-    if (lcf->key == NULL) {
         return NGX_OK;
     }
 

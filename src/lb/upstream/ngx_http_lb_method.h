@@ -20,7 +20,7 @@ char *ngx_http_lb_outlier(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_lb_panic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
- * The hash of the request's key; 0 if the method has none.  NGX_DECLINED: the
+ * The hash of the request's key, of a method that has one.  NGX_DECLINED: the
  * key is empty.
  */
 ngx_int_t ngx_http_lb_method_key(ngx_http_request_t *r,
