@@ -49,7 +49,7 @@ DEPS_SUITE =	iproute2 perl libtest-base-perl libjson-validator-perl libyaml-pp-p
 		$(if $(shell command -v npm),,nodejs npm)
 DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
 		libpython3-stdlib
-DEPS_PACKAGE =	dpkg-dev debhelper nginx-dev lintian fakeroot make
+DEPS_PACKAGE =	build-essential debhelper nginx-dev lintian fakeroot make
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
 		lua5.1 lua-check perl libtest-base-perl python3-minimal libpython3-stdlib
 
