@@ -56,11 +56,13 @@ DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \
 need =		@$(TOP)/tools/deps
 
 # The flags of a named build.  A request passes through several files, which
-# gcc joins when it links; clang needs a plugin of the linker for that.
+# gcc joins when it links; clang needs a plugin of the linker for that.  Two
+# numbers that are stored side by side would go through a vector register,
+# which takes twice the instructions.
 
 LTO =		$(if $(findstring clang,$(CC)),,-flto=auto)
 
-OPT_release =	-O2 $(LTO)
+OPT_release =	-O2 -fno-tree-slp-vectorize $(LTO)
 OPT_debug =	-O0 -g3
 OPT_sanitize =	-O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 		-fno-sanitize-recover=undefined

@@ -32,7 +32,7 @@ static ngx_int_t ngx_http_tbucket_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_late_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_check(ngx_http_request_t *r,
     ngx_http_tbucket_loc_conf_t *lcf);
-static ngx_inline ngx_int_t ngx_http_tbucket_decided(ngx_http_request_t *r,
+static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decided(ngx_http_request_t *r,
     ngx_http_tbucket_loc_conf_t *lcf, ngx_http_tbucket_ctx_t *ctx,
     ngx_int_t rc);
 
@@ -332,18 +332,28 @@ ngx_http_tbucket_check(ngx_http_request_t *r,
         if (ctx == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
-    }
 
-    if (ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED) {
+    } else if (ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED) {
 
         /* an internal redirect of a request that was checked already */
 
         return NGX_DECLINED;
     }
 
-    rc = ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, ctx);
+    rc = (lcf->only != NULL && lcf->only->plain)
+         ? ngx_http_tbucket_decide_plain(r, lcf, ctx)
+         : ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, ctx);
 
-    return ngx_http_tbucket_decided(r, lcf, ctx, rc);
+    if (rc != NGX_OK || ctx->hold) {
+        return ngx_http_tbucket_decided(r, lcf, ctx, rc);
+    }
+
+    ctx->status = NGX_HTTP_TBUCKET_PASSED;
+    ctx->late = lcf->late;
+    ctx->headers = lcf->headers;
+    ctx->due = (lcf->headers != NGX_HTTP_TBUCKET_HEADERS_OFF);
+
+    return NGX_DECLINED;
 }
 
 
@@ -353,7 +363,7 @@ ngx_http_tbucket_check(ngx_http_request_t *r,
  * refusal ends the request here.
  */
 
-static ngx_inline ngx_int_t
+static ngx_int_t
 ngx_http_tbucket_decided(ngx_http_request_t *r,
     ngx_http_tbucket_loc_conf_t *lcf, ngx_http_tbucket_ctx_t *ctx,
     ngx_int_t rc)
@@ -549,6 +559,7 @@ ngx_http_tbucket_create_loc_conf(ngx_conf_t *cf)
     }
 
     lcf->limits = NULL;
+    lcf->only = NULL;
     lcf->late = NULL;
     lcf->off = NGX_CONF_UNSET;
     lcf->subrequests = NGX_CONF_UNSET;
@@ -573,9 +584,16 @@ ngx_http_tbucket_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_tbucket_loc_conf_t  *prev = parent;
     ngx_http_tbucket_loc_conf_t  *conf = child;
 
+    ngx_http_tbucket_limit_t  **limit;
+
     if (conf->off == NGX_CONF_UNSET) {
         conf->limits = prev->limits;
         conf->late = prev->late;
+    }
+
+    if (conf->limits != NULL && conf->limits->nelts == 1) {
+        limit = conf->limits->elts;
+        conf->only = limit[0];
     }
 
     ngx_conf_merge_value(conf->subrequests, prev->subrequests, 0);
@@ -607,6 +625,7 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
     ngx_uint_t                      i;
     ngx_core_conf_t                *ccf;
     ngx_http_tbucket_zone_t       **zones;
+    ngx_http_tbucket_limit_t      **limits;
     ngx_http_tbucket_main_conf_t   *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
@@ -632,6 +651,12 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
         }
     }
 
+    limits = mcf->limits.elts;
+
+    for (i = 0; i < mcf->limits.nelts; i++) {
+        limits[i]->plain &= !limits[i]->zone->coarse_time;
+    }
+
     for (i = 0; i < mcf->zones.nelts; i++) {
         ngx_http_tbucket_inherit_zone(cycle, zones[i]);
     }
@@ -643,12 +668,21 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_tbucket_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_tbucket_main_conf_t  *mcf;
+    ngx_uint_t                      i;
+    ngx_http_tbucket_zone_t       **zones;
+    ngx_http_tbucket_main_conf_t   *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_tbucket_module);
 
     if (mcf == NULL || !ngx_gw_is_worker()) {
         return NGX_OK;
+    }
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        zones[i]->counters = zones[i]->shared->counters
+                             + ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
     }
 
     if (ngx_http_tbucket_inflight_join(cycle, mcf) != NGX_OK

@@ -217,6 +217,9 @@ typedef struct {
     ngx_slab_pool_t             *shpool;
     ngx_http_tbucket_shared_t   *shared;
 
+    /* this worker's, of those that are shared */
+    ngx_http_tbucket_counters_t  *counters;
+
     /* this worker's, of scope=global, one for each shard; else NULL */
     struct ngx_http_tbucket_asking_s  *asking;
 
@@ -243,6 +246,8 @@ typedef struct {
     uint64_t                     penalty;   /* of a refusal, µtok */
     ngx_flag_t                   after;     /* the access modules */
     ngx_flag_t                   dry_run;
+    ngx_flag_t                   plain;     /* a rate, a constant cost, anybody:
+                                               decided inline */
 
     u_char                      *file;
     ngx_uint_t                   line;
@@ -285,6 +290,7 @@ typedef struct {
 typedef struct {
     ngx_gw_location_t            location;  /* comes first */
     ngx_array_t                 *limits;    /* ngx_http_tbucket_limit_t * */
+    ngx_http_tbucket_limit_t    *only;      /* of these, if there is one */
     ngx_array_t                 *late;      /* those of "after=access" */
     ngx_flag_t                   off;       /* unset: there is no line */
     ngx_flag_t                   subrequests;
@@ -333,26 +339,33 @@ typedef struct {
  * as a clean-up, where it is found again.
  */
 
-typedef struct {
+typedef struct ngx_http_tbucket_ctx_s  ngx_http_tbucket_ctx_t;
+
+struct ngx_http_tbucket_ctx_s {
     ngx_pool_cleanup_t           cleanup;
+    ngx_http_tbucket_ctx_t      *idle;      /* the next one, without request */
     ngx_http_request_t          *request;
+
+    /* all of this is 0 at first, up to the next comment */
     ngx_http_tbucket_status_e    status;
-    ngx_uint_t                   headers;   /* of the place that limited it */
     u_char                       due;       /* there are headers to add */
     u_char                       added;     /* 2: again, for a filter's error */
-    unsigned                     grpc:1;    /* refused in gRPC's terms */
-    unsigned                     checked:1; /* by late limits, too */
-    unsigned                     untaken:1; /* what admitted took nothing, or
+    u_char                       grpc;      /* refused in gRPC's terms */
+    u_char                       checked;   /* by late limits, too */
+    ngx_uint_t                   untaken;   /* what admitted took nothing, or
                                                has given it back */
-    ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
-    ngx_http_tbucket_charge_t   *others;    /* of the other limits */
     ngx_uint_t                   nothers;
-    ngx_array_t                 *late;      /* that go with these limits */
     ngx_msec_t                   hold;      /* for how long it is to wait ... */
     ngx_msec_t                   held;      /* ... and has waited */
     struct ngx_http_tbucket_waiter_s  *waiter;  /* has waited for a lease */
+
+    /* set with the decision */
+    ngx_uint_t                   headers;   /* of the place that limited it */
+    ngx_array_t                 *late;      /* that go with these limits */
+    ngx_http_tbucket_charge_t    charge;    /* of the tightest bucket */
+    ngx_http_tbucket_charge_t   *others;    /* of the other limits */
     u_char                       text[NGX_HTTP_TBUCKET_TEXT];   /* RateLimit */
-} ngx_http_tbucket_ctx_t;
+};
 
 
 typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;

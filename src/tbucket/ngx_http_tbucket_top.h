@@ -49,19 +49,14 @@ ngx_http_tbucket_top_t *ngx_http_tbucket_top_create(void *mem, size_t size);
 
 void ngx_http_tbucket_top_count(ngx_http_tbucket_charge_t *charge);
 
-/*
- * Sees a charge that has been decided: counts each refusal, and one of 64
- * admissions on average, at random, for all of them.
- */
+/* Of admissions counts one of 64 on average, at random, for all of them. */
 
 static ngx_inline void
-ngx_http_tbucket_top_see(ngx_http_tbucket_charge_t *charge)
+ngx_http_tbucket_top_see_passed(ngx_http_tbucket_charge_t *charge)
 {
-    if (charge->verdict == TB_PASS && --ngx_http_tbucket_top_pass != 0) {
-        return;
+    if (--ngx_http_tbucket_top_pass == 0) {
+        ngx_http_tbucket_top_count(charge);
     }
-
-    ngx_http_tbucket_top_count(charge);
 }
 
 

@@ -91,15 +91,6 @@ tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
 }
 
 
-tb_verdict_t
-tb_word_take_timeless(tb_word_t *word, tb_limits_t limits, uint64_t now,
-    uint64_t cost, int64_t *left)
-{
-    return tb_word_take_to(word, limits, now, cost, tb_limits_lowest(limits),
-                           left);
-}
-
-
 tb_word_t
 tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t cost, int64_t floor, uint64_t *charged)

@@ -305,41 +305,58 @@ tb_limits_renewed(tb_limits_t limits, uint64_t now, uint64_t age,
 
 
 /*
- * The tokens with the refill up to now: tokens + floor(rate * age / 864), at
- * most the capacity; and the stamp that goes with them.  Tokens above the
- * capacity are cut to it.  A word stamped ahead of now earns nothing and
- * keeps its stamp.  The product is at most TB_RATE_MAX * TB_AGE_MAX < 2^63.
+ * The tokens where time refills at a rate: tokens + floor(rate * age / 864), at
+ * most full (µtok); and the stamp that goes with them.  Tokens above that are
+ * cut to it.  A word stamped ahead of now earns nothing and keeps its stamp.
+ * The product is at most TB_RATE_MAX * TB_AGE_MAX < 2^63.
  */
+
+static inline int64_t
+tb_word_refilled(tb_word_t word, uint64_t rate, uint64_t full, uint64_t now,
+    uint64_t *stamp)
+{
+    int64_t   tokens;
+    uint64_t  age;
+
+    age = tb_word_age(word, now);
+    tokens = tb_word_tokens(word);
+    *stamp = word;
+
+    if (age < TB_AGE_MAX) {
+        *stamp = now;
+        tokens += (int64_t) (rate * age / TB_STEPS_A_UTOK);
+    }
+
+    return tokens < (int64_t) full ? tokens : (int64_t) full;
+}
+
+
+/* The tokens with the refill up to now, of any limits. */
 
 static inline int64_t
 tb_word_tokens_at(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t *stamp)
 {
-    int64_t   full, tokens;
-    uint64_t  age;
+    int64_t   tokens;
+    uint64_t  age, full;
+
+    full = tb_limits_room(limits);
+
+    if (!(limits & TB_LIMITS_TIMELESS)) {
+        return tb_word_refilled(word, tb_limits_rate(limits), full, now,
+                                stamp);
+    }
 
     age = tb_word_age(word, now);
-    full = (int64_t) tb_limits_full(limits);
     tokens = tb_word_tokens(word);
     *stamp = word;
 
-    if (limits & TB_LIMITS_TIMELESS) {
-        full = (int64_t) tb_limits_room(limits);
-    }
-
     if (age < TB_AGE_MAX) {
         *stamp = now;
-
-        if (limits & TB_LIMITS_TIMELESS) {
-            tokens = tb_limits_renewed(limits, now, age, tokens);
-
-        } else {
-            tokens += (int64_t) (tb_limits_rate(limits) * age
-                                 / TB_STEPS_A_UTOK);
-        }
+        tokens = tb_limits_renewed(limits, now, age, tokens);
     }
 
-    return tokens < full ? tokens : full;
+    return tokens < (int64_t) full ? tokens : (int64_t) full;
 }
 
 
@@ -386,23 +403,14 @@ tb_word_take_to(tb_word_t *word, tb_limits_t limits, uint64_t now,
 }
 
 
-/* The same for limits that are timeless, of which tb_limits_lowest() stays. */
-
-tb_verdict_t tb_word_take_timeless(tb_word_t *word, tb_limits_t limits,
-    uint64_t now, uint64_t cost, int64_t *left);
-
-
 /* The decision as most are made: nothing is lent. */
 
 static inline tb_verdict_t
 tb_word_take(tb_word_t *word, tb_limits_t limits, uint64_t now, uint64_t cost,
     int64_t *left)
 {
-    if (limits & TB_LIMITS_TIMELESS) {
-        return tb_word_take_timeless(word, limits, now, cost, left);
-    }
-
-    return tb_word_take_to(word, limits, now, cost, 0, left);
+    return tb_word_take_to(word, limits, now, cost, tb_limits_lowest(limits),
+                           left);
 }
 
 

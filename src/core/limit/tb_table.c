@@ -58,3 +58,31 @@ tb_table_create(void *mem, size_t size)
 
     return t;
 }
+
+
+/* A key that is not there is found out by 32 comparisons and nothing else. */
+
+tb_slot_t *
+tb_table_search(const tb_table_t *t, const tb_hash_t *h)
+{
+    uint32_t    i, n;
+    tb_slot_t  *slot;
+
+    for (n = 0; n < 2; n++) {
+        slot = tb_table_group_slots(t, h, n);
+
+#pragma GCC unroll 16
+        for (i = 0; i < TB_GROUP_SLOTS; i++, slot++) {
+
+            if (atomic_load_explicit(&slot->tag, memory_order_acquire)
+                == h->lo
+                && atomic_load_explicit(&slot->check, memory_order_relaxed)
+                   == h->hi)
+            {
+                return slot;
+            }
+        }
+    }
+
+    return NULL;
+}

@@ -89,6 +89,7 @@
 
 #define TB_GROUP_SLOTS   16
 #define TB_CHUNK_SLOTS   1024      /* what one epoch speaks for */
+#define TB_CHUNK_GROUPS  (TB_CHUNK_SLOTS / TB_GROUP_SLOTS)
 
 /* ms; the clock of who uses a word is less than that after its epoch */
 #define TB_EPOCH_SPAN    (TB_AGE_MAX / 4)
@@ -293,35 +294,30 @@ tb_group_slot(tb_slot_t *group, const tb_hash_t *h, uint32_t i)
 }
 
 
+/* tb_table_find() of a key that is not where most are. */
+
+tb_slot_t *tb_table_search(const tb_table_t *t, const tb_hash_t *h);
+
+
 /*
  * The slot that h owns, live or half done, or NULL.  Without the lock that
  * is no more than a hint: whoever uses the word checks tag and check again.
- * A key that is not there is found out by 32 comparisons and nothing else.
  */
 
 static inline tb_slot_t *
 tb_table_find(const tb_table_t *t, const tb_hash_t *h)
 {
-    uint32_t    i, n;
     tb_slot_t  *slot;
 
-    for (n = 0; n < 2; n++) {
-        slot = tb_table_group_slots(t, h, n);
+    slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
 
-#pragma GCC unroll 16
-        for (i = 0; i < TB_GROUP_SLOTS; i++, slot++) {
-
-            if (atomic_load_explicit(&slot->tag, memory_order_acquire)
-                == h->lo
-                && atomic_load_explicit(&slot->check, memory_order_relaxed)
-                   == h->hi)
-            {
-                return slot;
-            }
-        }
+    if (atomic_load_explicit(&slot->tag, memory_order_acquire) == h->lo
+        && atomic_load_explicit(&slot->check, memory_order_relaxed) == h->hi)
+    {
+        return slot;
     }
 
-    return NULL;
+    return tb_table_search(t, h);
 }
 
 

@@ -34,24 +34,29 @@ tb_verdict_t
 tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
-    uint32_t       chunk;
     tb_slot_t     *slot;
+    tb_word_t      next;
     tb_verdict_t   verdict;
 
     slot = tb_table_find(t, h);
 
-    if (slot == NULL) {
-        return TB_ABSENT;
-    }
-
-    chunk = tb_table_chunk(t, slot);
-
     do {
-        verdict = tb_slot_take(t, slot, &tb_table_epochs(t)[chunk], h, now,
-                               dflt, cost, result);
+        if (slot == NULL
+            || !tb_slot_read_at(t, slot, h, &now, dflt, &result->word,
+                                &result->limits))
+        {
+            return TB_ABSENT;
+        }
 
-    } while (verdict == TB_ABSENT
-             && !tb_table_is_current(t, chunk, &now, dflt));
+        next = result->word;
+        verdict = tb_word_take(&next, result->limits, now, cost,
+                               &result->left);
+
+    } while (verdict == TB_PASS && cost != 0
+             && !tb_slot_swap(slot, result->word, next));
+
+    result->slot = slot;
+    result->evicted = false;
 
     return verdict;
 }

@@ -160,6 +160,18 @@ bool tb_table_lower_tokens(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, int64_t tokens);
 
 
+/* Whether the slot is h's, with a word that was read before. */
+
+static inline bool
+tb_slot_is(const tb_slot_t *slot, tb_word_t word, const tb_hash_t *h)
+{
+    return !tb_word_is_vacant(word)
+           && atomic_load_explicit(&slot->tag, memory_order_acquire) == h->lo
+           && atomic_load_explicit(&slot->check, memory_order_relaxed)
+              == h->hi;
+}
+
+
 /*
  * A bucket's word and the limits in force, if the slot is h's.  The tag is
  * checked after the word has been read: see tb_table.h for what a later
@@ -174,12 +186,7 @@ tb_slot_read(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
     do {
         *word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
-        if (tb_word_is_vacant(*word)
-            || atomic_load_explicit(&slot->tag, memory_order_acquire)
-               != h->lo
-            || atomic_load_explicit(&slot->check, memory_order_relaxed)
-               != h->hi)
-        {
+        if (!tb_slot_is(slot, *word, h)) {
             return false;
         }
 
@@ -227,82 +234,64 @@ tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
 
 
 /*
- * The decision, if the slot is h's and the epoch is that of its chunk, not
- * too long ago for now; or TB_ABSENT.
- */
-
-TB_INLINE tb_verdict_t
-tb_slot_take(const tb_table_t *t, tb_slot_t *slot,
-    const _Atomic uint64_t *epoch, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, uint64_t cost, tb_result_t *result)
-{
-    tb_word_t     word, next;
-    tb_limits_t   limits;
-    tb_verdict_t  verdict;
-
-    do {
-        if (!tb_slot_read(t, slot, h, dflt, &word, &limits)
-            || now - atomic_load_explicit(epoch, memory_order_relaxed)
-               >= TB_EPOCH_SPAN)
-        {
-            return TB_ABSENT;
-        }
-
-        next = word;
-        verdict = tb_word_take(&next, limits, now, cost, &result->left);
-
-    } while (verdict == TB_PASS && cost != 0
-             && !tb_slot_swap(slot, word, next));
-
-    result->slot = slot;
-    result->word = word;
-    result->limits = limits;
-    result->evicted = false;
-
-    return verdict;
-}
-
-
-/*
- * Where most keys are, the first slot that a search would look at: the
- * decision if h is there, or else TB_ABSENT, and tb_table_take() has to
- * look for it.
+ * The decision as nearly all are made: of a cost that is not 0, where time
+ * refills, in the first slot that a search would look at, by limits that the
+ * slot has or those of all others.  TB_PASS: cost has been taken.  TB_ABSENT:
+ * something is not like that, and it is for tb_table_take() to decide.
  */
 
 TB_INLINE tb_verdict_t
 tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
-    uint32_t    group;
-    tb_slot_t  *slot;
+    int64_t      tokens;
+    uint32_t     group;
+    uint64_t     epoch, stamp;
+    tb_slot_t   *slot;
+    tb_word_t    word;
+    tb_limits_t  own;
 
     group = tb_table_group(t, h->hi);
     slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
 
-    return tb_slot_take(t, slot,
-                        &tb_table_epochs(t)[group / (TB_CHUNK_SLOTS
-                                                     / TB_GROUP_SLOTS)],
-                        h, now, dflt, cost, result);
-}
+    word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
+    if (!tb_slot_is(slot, word, h) || (dflt & TB_LIMITS_TIMELESS)) {
+        return TB_ABSENT;
+    }
 
-/*
- * tb_table_is_registered(), which is asked only where most registered clients
- * are not found.
- */
+    own = atomic_load_explicit(&slot->limits, memory_order_acquire);
 
-static inline bool
-tb_table_is_client(const tb_table_t *t, const tb_hash_t *h)
-{
-    tb_slot_t    *slot;
-    tb_word_t     word;
-    tb_limits_t   limits;
+    if (own & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN)) {
 
-    slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
+        if ((own & TB_LIMITS_PLAN) || own >> 4 == 0) {
+            return TB_ABSENT;
+        }
 
-    return (tb_slot_read(t, slot, h, 0, &word, &limits)
-            && (limits & TB_LIMITS_REGISTERED))
-           || tb_table_is_registered(t, h);
+        dflt = own;
+    }
+
+    epoch = atomic_load_explicit(&tb_table_epochs(t)[group
+                                                     / TB_CHUNK_GROUPS],
+                                 memory_order_relaxed);
+
+    tokens = tb_word_refilled(word, tb_limits_rate(dflt),
+                              tb_limits_capacity(dflt) * TB_TOKEN, now,
+                              &stamp);
+
+    if (now - epoch >= TB_EPOCH_SPAN || tokens < (int64_t) cost
+        || !tb_slot_swap(slot, word, tb_word(tokens - (int64_t) cost, stamp)))
+    {
+        return TB_ABSENT;
+    }
+
+    result->slot = slot;
+    result->word = word;
+    result->limits = dflt;
+    result->left = tokens - (int64_t) cost;
+    result->evicted = false;
+
+    return TB_PASS;
 }
 
 

@@ -15,6 +15,10 @@
 #include "src/tbucket/request/ngx_http_tbucket_wait.h"
 
 
+static uint64_t ngx_http_tbucket_cost(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit);
+static ngx_int_t ngx_http_tbucket_take(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx);
 static ngx_uint_t ngx_http_tbucket_stands_apart(
     ngx_http_tbucket_charge_t *charge);
 static uint64_t ngx_http_tbucket_wait(ngx_http_tbucket_charge_t *charge);
@@ -31,7 +35,7 @@ ngx_http_tbucket_fall_back(ngx_http_request_t *r,
     shared = zone->shared;
 
     if (rc == NGX_OK
-        && tb_table_is_client(shared->table, &charge->hash)
+        && tb_table_is_registered(shared->table, &charge->hash)
         && !(gw_addr_begins((char *) charge->client.data, charge->client.len)
              && gw_addr_is_spelled((char *) charge->client.data,
                                    charge->client.len)))
@@ -54,7 +58,28 @@ ngx_http_tbucket_fall_back(ngx_http_request_t *r,
 }
 
 
-uint64_t
+ngx_int_t
+ngx_http_tbucket_charge(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_tbucket_charge_key(r, limit, limit->zone, charge);
+
+    charge->cost = limit->cost ? ngx_http_tbucket_cost(r, limit)
+                               : limit->utok;
+
+    if (limit->plan != NULL && rc == NGX_OK) {
+        ngx_http_tbucket_plan(r, charge);
+    }
+
+    return rc;
+}
+
+
+/* What a cost with variables comes to, µtok. */
+
+static uint64_t
 ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 {
     uint64_t          utok;
@@ -73,8 +98,10 @@ ngx_http_tbucket_cost(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit)
 }
 
 
-ngx_int_t
-ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
+/* Of a limit but of requests in flight; NGX_OK or NGX_AGAIN. */
+
+static ngx_int_t
+ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
     uint64_t                  now;
@@ -85,20 +112,14 @@ ngx_http_tbucket_search(ngx_http_tbucket_charge_t *c,
     zone = c->zone;
     table = zone->shared->table;
 
-    if (zone->source != NULL) {
-        return ngx_http_tbucket_stands_apart(c) ? NGX_OK
-                                                : zone->source->take(c, ctx);
-    }
-
     dflt = ngx_http_tbucket_limits(zone, &now);
 
-    if (zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
-        c->verdict = tb_table_take_first(table, &c->hash, now, dflt, c->cost,
+    if (zone->source != NULL) {
+        c->verdict = tb_table_take_known(table, &c->hash, now, dflt, c->cost,
                                          &c->result);
 
-        if (c->verdict != TB_ABSENT) {
-            return NGX_OK;
-        }
+        return (c->verdict == TB_PASS || ngx_http_tbucket_stands_apart(c))
+               ? NGX_OK : zone->source->take(c, ctx);
     }
 
     c->verdict = tb_table_take(table, &c->hash, now, dflt, c->cost,
@@ -225,7 +246,7 @@ ngx_http_tbucket_take_one(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-    } else if (ngx_http_tbucket_search(c, ctx) != NGX_OK) {
+    } else if (ngx_http_tbucket_take(c, ctx) != NGX_OK) {
         return NGX_AGAIN;
     }
 
@@ -292,4 +313,23 @@ ngx_http_tbucket_refusal(ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run)
     c->cost = charged;
 
     ngx_http_tbucket_count(c, dry_run);
+}
+
+
+void
+ngx_http_tbucket_count(ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run)
+{
+    _Atomic uint64_t  *counter;
+
+    if (c->verdict == TB_PASS) {
+        ngx_http_tbucket_count_passed(c, c->zone);
+        return;
+    }
+
+    counter = (dry_run || c->limit->dry_run) ? &c->zone->counters->dry_run
+                                             : &c->zone->counters->rejected;
+
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+
+    ngx_http_tbucket_top_count(c);
 }

@@ -25,10 +25,15 @@
 ngx_gw_noinline ngx_int_t ngx_http_tbucket_fall_back(
     ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
 
-/* What a cost with variables comes to, µtok. */
+/* Counts what has been decided. */
 
-ngx_gw_noinline uint64_t ngx_http_tbucket_cost(ngx_http_request_t *r,
-    ngx_http_tbucket_limit_t *limit);
+void ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge,
+    ngx_flag_t dry_run);
+
+/* Fills in whose bucket it is and the cost; NGX_DECLINED: nobody's. */
+
+ngx_int_t ngx_http_tbucket_charge(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge);
 
 /* What taking from the bucket would come to; NGX_OK or NGX_AGAIN. */
 
@@ -36,15 +41,8 @@ ngx_int_t ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *charge,
     ngx_http_tbucket_ctx_t *ctx);
 
 /*
- * ngx_http_tbucket_take() of a key that is not where most are, or whose tokens
- * come from a source; NGX_OK or NGX_AGAIN.
- */
-
-ngx_gw_noinline ngx_int_t ngx_http_tbucket_search(
-    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
-
-/*
- * The same for any kind of limit, with debt where the request may wait.
+ * Takes from the bucket, of any kind of limit, with debt where the request may
+ * wait.
  * NGX_OK, NGX_BUSY, NGX_AGAIN (only with a ctx) or NGX_ERROR.
  */
 
@@ -68,18 +66,14 @@ void ngx_http_tbucket_refusal(ngx_http_tbucket_charge_t *charge,
     ngx_flag_t dry_run);
 
 
-/* Fills in whose bucket it is and the cost; NGX_DECLINED: nobody's. */
+/* Fills in whose bucket it is; NGX_DECLINED: nobody's. */
 
 static ngx_gw_inline ngx_int_t
-ngx_http_tbucket_charge(ngx_http_request_t *r,
-    ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_charge_t *charge)
+ngx_http_tbucket_charge_key(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_charge_t *charge)
 {
-    ngx_int_t                   rc;
-    ngx_http_tbucket_zone_t    *zone;
-    ngx_http_tbucket_shared_t  *shared;
-
-    zone = limit->zone;
-    shared = zone->shared;
+    ngx_int_t  rc;
 
     charge->limit = limit;
     charge->zone = zone;
@@ -89,62 +83,25 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
 
     if (rc == NGX_OK) {
         charge->hash = tb_hash(charge->client.data, charge->client.len,
-                               shared->secret);
+                               zone->shared->secret);
     }
 
     if (zone->has_fallback && rc != NGX_ERROR) {
         rc = ngx_http_tbucket_fall_back(r, charge, rc);
     }
 
-    charge->cost = limit->cost ? ngx_http_tbucket_cost(r, limit)
-                               : limit->utok;
-
-    if (limit->plan != NULL && rc == NGX_OK) {
-        ngx_http_tbucket_plan(r, charge);
-    }
-
     return rc;
 }
 
 
-static ngx_gw_inline ngx_int_t
-ngx_http_tbucket_take(ngx_http_tbucket_charge_t *c,
-    ngx_http_tbucket_ctx_t *ctx)
-{
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = c->zone;
-
-    c->verdict = tb_table_take_first(zone->shared->table, &c->hash,
-                                     ngx_current_msec, zone->limits, c->cost,
-                                     &c->result);
-
-    if (c->verdict == TB_PASS
-        || (c->verdict == TB_REFUSE && zone->source == NULL))
-    {
-        return NGX_OK;
-    }
-
-    return ngx_http_tbucket_search(c, ctx);
-}
-
-
 static ngx_gw_inline void
-ngx_http_tbucket_count(ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run)
+ngx_http_tbucket_count_passed(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_zone_t *zone)
 {
-    _Atomic uint64_t             *counter;
-    ngx_http_tbucket_counters_t  *counters;
+    atomic_fetch_add_explicit(&zone->counters->passed, 1,
+                              memory_order_relaxed);
 
-    counters = charge->zone->shared->counters;
-    counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
-
-    counter = charge->verdict == TB_PASS ? &counters->passed
-              : (dry_run || charge->limit->dry_run) ? &counters->dry_run
-              : &counters->rejected;
-
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-
-    ngx_http_tbucket_top_see(charge);
+    ngx_http_tbucket_top_see_passed(charge);
 }
 
 

@@ -1,7 +1,7 @@
 
 /*
- * From a request to a decision: of one limit, which is what most have, and of
- * those that are checked late.
+ * From a request to a decision, but for what is inline: of one limit, which is
+ * what most have, and of those that are checked late.
  */
 
 
@@ -14,21 +14,13 @@
 #include "src/tbucket/request/ngx_http_tbucket_wait.h"
 
 
-static ngx_gw_noinline ngx_int_t ngx_http_tbucket_decide_other(
-    ngx_http_request_t *r, ngx_http_tbucket_charge_t *charge,
-    ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx);
-static ngx_gw_noinline ngx_int_t ngx_http_tbucket_too_little(
-    ngx_http_tbucket_charge_t *charge, ngx_flag_t dry_run,
-    ngx_http_tbucket_ctx_t *ctx);
-
-
 ngx_int_t
 ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_flag_t dry_run, ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t                    rc;
     ngx_http_tbucket_limit_t   **limit;
-    ngx_http_tbucket_charge_t   *charge;
+    ngx_http_tbucket_charge_t   *c;
 
     limit = limits->elts;
 
@@ -43,77 +35,45 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         return ngx_http_tbucket_decide_all(r, limits, dry_run, ctx);
     }
 
-    charge = &ctx->charge;
+    c = &ctx->charge;
 
-    rc = ngx_http_tbucket_charge(r, limit[0], charge);
+    rc = ngx_http_tbucket_charge(r, limit[0], c);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    if (limit[0]->zone->kind != NGX_HTTP_TBUCKET_RATE) {
-        return ngx_http_tbucket_decide_other(r, charge, dry_run, ctx);
-    }
+    c->place = NULL;
 
-    if (ngx_http_tbucket_take(charge, ctx) != NGX_OK) {
-        return NGX_AGAIN;
-    }
-
-    if (tb_limits_capacity(charge->result.limits) > TB_CAPACITY_MAX) {
-        (void) ngx_http_tbucket_stand(charge, charge->verdict == TB_PASS);
-    }
-
-    if (charge->verdict != TB_PASS) {
-        return ngx_http_tbucket_too_little(charge, dry_run, ctx);
-    }
-
-    ngx_http_tbucket_count(charge, dry_run);
-
-    return NGX_OK;
+    return ngx_http_tbucket_decide_one(r, dry_run, ctx);
 }
 
 
-/* The only limit is a quota, or of requests in flight. */
-
-static ngx_int_t
-ngx_http_tbucket_decide_other(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run,
+ngx_int_t
+ngx_http_tbucket_decide_one(ngx_http_request_t *r, ngx_flag_t dry_run,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t                   rc;
+    ngx_http_tbucket_charge_t  *c;
 
-    c->place = NULL;
+    c = &ctx->charge;
+    c->wait = 0;
 
     rc = ngx_http_tbucket_take_one(r, c, ctx);
 
-    if (rc == NGX_BUSY) {
-        return ngx_http_tbucket_too_little(c, dry_run, ctx);
-    }
-
     if (rc == NGX_OK) {
+        ctx->hold = (dry_run || c->limit->dry_run) ? 0 : c->wait;
         ngx_http_tbucket_count(c, dry_run);
+
+        if (c->wait != 0) {
+            ngx_http_tbucket_count_delay(c);
+        }
+
+        return NGX_OK;
     }
 
-    return rc;
-}
-
-
-/* The only limit does not admit at once. */
-
-static ngx_int_t
-ngx_http_tbucket_too_little(ngx_http_tbucket_charge_t *c, ngx_flag_t dry_run,
-    ngx_http_tbucket_ctx_t *ctx)
-{
-    ngx_msec_t  hold;
-
-    hold = (c->limit->wait != 0 && c->standing == NGX_HTTP_TBUCKET_LIMITED)
-           ? ngx_http_tbucket_take_debt(c) : 0;
-
-    if (c->verdict == TB_PASS) {
-        ctx->hold = (dry_run || c->limit->dry_run) ? 0 : hold;
-        ngx_http_tbucket_count(c, dry_run);
-        ngx_http_tbucket_count_delay(c);
-        return NGX_OK;
+    if (rc != NGX_BUSY) {
+        return rc;
     }
 
     ngx_http_tbucket_refusal(c, dry_run);

@@ -41,6 +41,35 @@ ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
     ngx_str_t *addr);
 
 
+/* Whether len bytes are the same, of which there are few. */
+
+static ngx_gw_inline ngx_uint_t
+ngx_http_tbucket_same(u_char *one, u_char *other, size_t len)
+{
+    uint64_t  a, b;
+
+    for ( /* void */ ; len >= sizeof(uint64_t); len -= sizeof(uint64_t)) {
+        ngx_memcpy(&a, one, sizeof(uint64_t));
+        ngx_memcpy(&b, other, sizeof(uint64_t));
+
+        if (a != b) {
+            return 0;
+        }
+
+        one += sizeof(uint64_t);
+        other += sizeof(uint64_t);
+    }
+
+    for ( /* void */ ; len > 0; len--) {
+        if (*one++ != *other++) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 /*
  * The value of a key: NGX_OK, NGX_DECLINED if it is empty, or NGX_ERROR.
  *
@@ -48,13 +77,24 @@ ngx_int_t ngx_http_tbucket_client_addr(ngx_http_request_t *r,
  * not there, or several times, the variable is asked.
  */
 
-static ngx_inline ngx_int_t
+static ngx_gw_inline ngx_int_t
 ngx_http_tbucket_key_value(ngx_http_request_t *r,
     ngx_http_tbucket_key_t *key, ngx_str_t *value)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h, *found;
+    ngx_uint_t           i;
+    ngx_list_part_t     *part;
+    ngx_table_elt_t     *h, *found;
+    struct sockaddr_in  *sin;
+
+    if (key->kind == NGX_HTTP_TBUCKET_KEY_BINARY_ADDR
+        && r->connection->sockaddr->sa_family == AF_INET)
+    {
+        sin = (struct sockaddr_in *) r->connection->sockaddr;
+        value->data = (u_char *) &sin->sin_addr;
+        value->len = sizeof(in_addr_t);
+
+        return NGX_OK;
+    }
 
     if (key->kind != NGX_HTTP_TBUCKET_KEY_HEADER) {
         return ngx_http_tbucket_key_variable(r, key, value);
@@ -68,9 +108,8 @@ ngx_http_tbucket_key_value(ngx_http_request_t *r,
         for (i = part->nelts; i != 0; i--, h++) {
 
             if (h->hash != key->hash || h->key.len != key->header.len
-                || ngx_memcmp(h->lowcase_key, key->header.data,
-                              key->header.len)
-                   != 0)
+                || !ngx_http_tbucket_same(h->lowcase_key, key->header.data,
+                                          key->header.len))
             {
                 continue;
             }

@@ -51,8 +51,10 @@ ngx_http_tbucket_settle(ngx_http_request_t *r)
     }
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_tbucket_cleanup) {
-            ngx_http_tbucket_settle_ctx(cln->data);
+        ctx = ngx_http_tbucket_cleanup_ctx(cln);
+
+        if (ctx != NULL) {
+            ngx_http_tbucket_settle_ctx(ctx);
         }
     }
 
@@ -84,8 +86,7 @@ static void
 ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c)
 {
-    uint64_t                      utok;
-    ngx_http_tbucket_counters_t  *counters;
+    uint64_t  utok;
 
     if (c->limit->settle == NULL || c->verdict != TB_PASS
         || c->standing != NGX_HTTP_TBUCKET_LIMITED
@@ -102,10 +103,7 @@ ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
         c->cost = utok;
     }
 
-    counters = c->zone->shared->counters;
-    counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
-
-    atomic_fetch_add_explicit(&counters->settled, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->zone->counters->settled, 1, memory_order_relaxed);
 }
 
 

@@ -239,7 +239,7 @@ ngx_http_tbucket_known(ngx_http_tbucket_charge_t *c, ngx_int_t rc)
 {
     if (rc != NGX_OK
         || (!c->zone->has_fallback
-            && !tb_table_is_client(c->zone->shared->table, &c->hash)))
+            && !tb_table_is_registered(c->zone->shared->table, &c->hash)))
     {
         return NGX_HTTP_TBUCKET_NOBODY;
     }

@@ -67,16 +67,11 @@ ngx_http_tbucket_take_debt(ngx_http_tbucket_charge_t *c)
 void
 ngx_http_tbucket_count_delay(ngx_http_tbucket_charge_t *c)
 {
-    ngx_http_tbucket_counters_t  *counters;
-
     if (c->result.left >= 0) {
         return;
     }
 
-    counters = c->zone->shared->counters;
-    counters += ngx_worker % NGX_HTTP_TBUCKET_COUNTERS;
-
-    atomic_fetch_add_explicit(&counters->delayed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->zone->counters->delayed, 1, memory_order_relaxed);
 }
 
 
