@@ -241,6 +241,8 @@ typedef struct {
     uint64_t                     utok;      /* that, or what 1 is; µtok */
     ngx_http_complex_value_t    *settle;    /* the true cost, or NULL */
     uint64_t                     settled;   /* that, if not a variable; µtok */
+    ngx_int_t                    measure;   /* index of the only variable of
+                                               the true cost, or -1 */
     ngx_msec_t                   wait;      /* at most; 0: not at all */
     ngx_http_complex_value_t    *fine;      /* the text of the penalty */
     uint64_t                     penalty;   /* of a refusal, µtok */

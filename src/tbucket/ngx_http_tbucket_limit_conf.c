@@ -212,7 +212,30 @@ ngx_http_tbucket_settle_arg(ngx_conf_t *cf, ngx_str_t *value, void *conf)
 {
     ngx_http_tbucket_limit_t *limit = conf;
 
-    return ngx_http_tbucket_value_arg(cf, value, &limit->settle);
+    ngx_str_t  name;
+
+    if (ngx_http_tbucket_value_arg(cf, value, &limit->settle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    limit->measure = -1;
+
+    if (value->data[0] != '$') {
+        return NGX_OK;
+    }
+
+    name.data = value->data + 1;
+    name.len = value->len - 1;
+
+    if (ngx_http_tbucket_is_variable(&name)) {
+        limit->measure = ngx_http_get_variable_index(cf, &name);
+
+        if (limit->measure == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -17,7 +17,6 @@ static ngx_uint_t ngx_http_tbucket_is_of_auth(ngx_conf_t *cf,
     ngx_str_t *name);
 static ngx_http_variable_t *ngx_http_tbucket_find_variable(ngx_conf_t *cf,
     ngx_str_t *name);
-static ngx_uint_t ngx_http_tbucket_is_variable(ngx_str_t *name);
 static void ngx_http_tbucket_binary_addr(ngx_connection_t *c,
     ngx_str_t *value);
 
@@ -294,7 +293,7 @@ ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
 
 /* A digit in front makes it a capture. */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_tbucket_is_variable(ngx_str_t *name)
 {
     return name->len != 0 && !(name->data[0] >= '0' && name->data[0] <= '9')

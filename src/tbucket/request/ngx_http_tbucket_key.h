@@ -15,6 +15,10 @@
 ngx_int_t ngx_http_tbucket_key_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_tbucket_key_t *key);
 
+/* Whether all of this, behind a dollar sign, is the name of a variable. */
+
+ngx_uint_t ngx_http_tbucket_is_variable(ngx_str_t *name);
+
 /*
  * Warns of variables in the text, a key or a cost (what), that have no value
  * yet when the limit is checked: that only the request's body or its response

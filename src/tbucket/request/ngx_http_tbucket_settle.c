@@ -14,7 +14,8 @@
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 
 
-static void ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx);
+static ngx_inline void ngx_http_tbucket_settle_ctx(
+    ngx_http_tbucket_ctx_t *ctx);
 static void ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c);
 static ngx_int_t ngx_http_tbucket_true_cost(ngx_http_request_t *r,
@@ -62,7 +63,7 @@ ngx_http_tbucket_settle(ngx_http_request_t *r)
 }
 
 
-static void
+static ngx_inline void
 ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_uint_t  i;
@@ -74,10 +75,14 @@ ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx)
         return;
     }
 
-    ngx_http_tbucket_settle_charge(ctx->request, &ctx->charge);
+    if (ctx->charge.limit->settle != NULL) {
+        ngx_http_tbucket_settle_charge(ctx->request, &ctx->charge);
+    }
 
     for (i = 0; i < ctx->nothers; i++) {
-        ngx_http_tbucket_settle_charge(ctx->request, &ctx->others[i]);
+        if (ctx->others[i].limit->settle != NULL) {
+            ngx_http_tbucket_settle_charge(ctx->request, &ctx->others[i]);
+        }
     }
 }
 
@@ -88,9 +93,11 @@ ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
 {
     uint64_t  utok;
 
-    if (c->limit->settle == NULL || c->verdict != TB_PASS
-        || c->standing != NGX_HTTP_TBUCKET_LIMITED
-        || ngx_http_tbucket_true_cost(r, c->limit, &utok) != NGX_OK)
+    utok = c->limit->settled;
+
+    if (c->verdict != TB_PASS || c->standing != NGX_HTTP_TBUCKET_LIMITED
+        || (c->limit->settle->lengths != NULL
+            && ngx_http_tbucket_true_cost(r, c->limit, &utok) != NGX_OK))
     {
         return;
     }
@@ -113,15 +120,21 @@ static ngx_int_t
 ngx_http_tbucket_true_cost(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, uint64_t *utok)
 {
-    ngx_str_t         value;
-    tb_text_status_t  status;
+    ngx_str_t                   value;
+    tb_text_status_t            status;
+    ngx_http_variable_value_t  *v;
 
-    if (limit->settle->lengths == NULL) {
-        *utok = limit->settled;
-        return NGX_OK;
-    }
+    if (limit->measure != -1) {
+        v = ngx_http_get_flushed_variable(r, limit->measure);
 
-    if (ngx_http_complex_value(r, limit->settle, &value) != NGX_OK) {
+        if (v == NULL || v->not_found) {
+            return NGX_DECLINED;
+        }
+
+        value.len = v->len;
+        value.data = v->data;
+
+    } else if (ngx_http_complex_value(r, limit->settle, &value) != NGX_OK) {
         return NGX_DECLINED;
     }
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -289,6 +290,42 @@ test_unit_scales_all_that_is_read_and_shown(void **state)
 }
 
 
+/* Short whole numbers are read in a way of their own. */
+
+static void
+test_a_cost_is_the_same_with_a_fraction_of_zero(void **state)
+{
+    int       n;
+    char      text[16];
+    uint32_t  i, number;
+    uint64_t  cost, same;
+
+    static const uint32_t  units[] = { 1, 2, 3, 7, 64, 999, 1000 };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+
+        for (number = 0; number < 1100000;
+             number += (number < 3000 || number > 999000) ? 1 : 997)
+        {
+            n = snprintf(text, sizeof(text), "%u.0", number);
+
+            assert_int_equal(tb_text_cost(text, (size_t) n - 2, units[i],
+                                          &cost),
+                             tb_text_cost(text, (size_t) n, units[i], &same));
+            assert_int_equal(cost, same);
+        }
+    }
+
+    assert_int_equal(tb_text_cost("", 0, 1, &cost), TB_TEXT_SYNTAX);
+    assert_int_equal(tb_text_cost("12a", 3, 1, &cost), TB_TEXT_SYNTAX);
+    assert_int_equal(tb_text_cost("-1", 2, 1, &cost), TB_TEXT_SYNTAX);
+    assert_int_equal(tb_text_cost("007", 3, 1, &cost), TB_TEXT_OK);
+    assert_int_equal(cost, 7 * TB_TOKEN);
+}
+
+
 int
 main(void)
 {
@@ -298,7 +335,8 @@ main(void)
         cmocka_unit_test(test_cost_is_exact_and_never_rounded_down),
         cmocka_unit_test(test_unit_scales_all_that_is_read_and_shown),
         cmocka_unit_test(test_text_ends_where_its_length_says),
-        cmocka_unit_test(test_capacity_of_a_rate_is_one_second_of_it)
+        cmocka_unit_test(test_capacity_of_a_rate_is_one_second_of_it),
+        cmocka_unit_test(test_a_cost_is_the_same_with_a_fraction_of_zero)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
