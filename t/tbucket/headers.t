@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 1379;
+plan tests => 1388;
 
 no_long_string();
 log_level('info');
@@ -396,3 +396,57 @@ my $bulk = CORE::join ',', map { qq({"client_id":"$_","capacity":) . (100 + $_)
  . ";q=1000000000;w=3600000000\n"
  . "RateLimit: \"abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz\""
  . ";r=999999999;t=3599999997"]
+
+
+
+=== TEST 19: an upstream's own limits are dropped from redirects, too
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h capacity=3;
+--- config
+    tbucket zone=z;
+    location /to { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/up/; }
+    location /off {
+        tbucket_headers off;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/up/;
+    }
+    location /up/ {
+        tbucket off;
+        add_header RateLimit "up";
+        add_header X-RateLimit-Limit "up";
+        return 302 /there;
+    }
+--- request eval
+["GET /to", "GET /off"]
+--- error_code eval
+[302, 302]
+--- response_headers eval
+["! RateLimit
+! X-RateLimit-Limit",
+ "RateLimit: up"]
+
+
+
+=== TEST 20: a page from an upstream does not say when to come again
+--- http_config
+    tbucket_zone all zone=z:1m rate=1r/h;
+--- config
+    location /one {
+        tbucket zone=z;
+        error_page 429 @page;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/again;
+    }
+    location @page {
+        rewrite ^ /again break;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT;
+    }
+    location /again {
+        add_header Retry-After 77 always;
+        return 200;
+    }
+--- request eval
+["GET /one", "GET /one"]
+--- error_code eval
+[200, 429]
+--- response_headers eval
+["Retry-After: 77",
+ "Retry-After: 3600"]

@@ -27,7 +27,7 @@ static ngx_inline ngx_int_t ngx_http_tbucket_add_headers(
 static ngx_inline ngx_uint_t ngx_http_tbucket_is_redirect(
     ngx_http_request_t *r);
 static ngx_gw_noinline void ngx_http_tbucket_drop_headers(
-    ngx_http_request_t *r);
+    ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
 static ngx_inline ngx_int_t ngx_http_tbucket_add_ietf(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_gw_noinline ngx_int_t ngx_http_tbucket_add_any(
@@ -83,17 +83,19 @@ static ngx_inline ngx_int_t
 ngx_http_tbucket_add_headers(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    if ((ctx->added && (ctx->added == 2 || !r->filter_finalize))
-        || ngx_http_tbucket_is_redirect(r))
-    {
+    if (ctx->added && (ctx->added == 2 || !r->filter_finalize)) {
+        return NGX_OK;
+    }
+
+    if (r->upstream != NULL) {
+        ngx_http_tbucket_drop_headers(r, ctx);
+    }
+
+    if (ngx_http_tbucket_is_redirect(r)) {
         return NGX_OK;
     }
 
     ctx->added = r->filter_finalize ? 2 : 1;
-
-    if (r->upstream != NULL && ctx->headers != NGX_HTTP_TBUCKET_HEADERS_OFF) {
-        ngx_http_tbucket_drop_headers(r);
-    }
 
     if (ctx->headers == NGX_HTTP_TBUCKET_HEADERS_IETF
         && ctx->nothers == 0
@@ -121,17 +123,22 @@ ngx_http_tbucket_is_redirect(ngx_http_request_t *r)
 
 /*
  * What the upstream says of a limit of its own, in whatever dialect, is not
- * what the client has to go by.
+ * what the client has to go by; nor, where it has the page for a refusal, when
+ * to come again.
  */
 
 static void
-ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
+ngx_http_tbucket_drop_headers(ngx_http_request_t *r,
+    ngx_http_tbucket_ctx_t *ctx)
 {
     u_char            c;
     ngx_str_t        *key;
-    ngx_uint_t        i;
+    ngx_uint_t        i, refused, told;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+
+    told = (ctx->headers != NGX_HTTP_TBUCKET_HEADERS_OFF);
+    refused = (ctx->status == NGX_HTTP_TBUCKET_REJECTED);
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {
         h = part->elts;
@@ -147,11 +154,16 @@ ngx_http_tbucket_drop_headers(ngx_http_request_t *r)
 
             c = key->data[0] | 0x20;
 
-            if ((c == 'r'
+            if ((c == 'r' && told
                  && ngx_strncasecmp(key->data, (u_char *) "RateLimit",
                                     sizeof("RateLimit") - 1)
                     == 0)
-                || (c == 'x' && key->len >= sizeof("X-RateLimit-") - 1
+                || (c == 'r' && refused
+                    && key->len == sizeof("Retry-After") - 1
+                    && ngx_strncasecmp(key->data, (u_char *) "Retry-After",
+                                       sizeof("Retry-After") - 1)
+                       == 0)
+                || (c == 'x' && told && key->len >= sizeof("X-RateLimit-") - 1
                     && ngx_strncasecmp(key->data, (u_char *) "X-RateLimit-",
                                        sizeof("X-RateLimit-") - 1)
                        == 0))
