@@ -96,6 +96,15 @@ ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
                                                  write->lacking));
 
     case NGX_HTTP_TBUCKET_NO_ROOM:
+
+        if (write->plans && zone->shared->plans->n == TB_PLANS) {
+            return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     "zone \"%V\" has no room for more plans, "
+                                     "nothing was changed: there are %d, as "
+                                     "many as a zone may have", &zone->name,
+                                     TB_PLANS - TB_PLAN_FIRST);
+        }
+
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                  "zone \"%V\" has no room for more %s, "
                                  "nothing was changed: enlarge the zone",
