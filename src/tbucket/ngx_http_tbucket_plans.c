@@ -189,6 +189,10 @@ ngx_http_tbucket_plans_own(ngx_http_tbucket_zone_t *zone,
     size_t    len;
     uint32_t  n;
 
+    if ((own & TB_LIMITS_PLAN) && (own & TB_LIMITS_LENT)) {
+        own = tb_plan_lent(own);
+    }
+
     n = tb_plan_number(own);
 
     if (n == TB_PLAN_NONE || n < TB_PLAN_FIRST) {

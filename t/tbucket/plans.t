@@ -319,7 +319,8 @@ subtest 'a thousand plans' => sub {
         1 .. 1000), 1000, 'can be made');
     my $r = api($g, 'PUT', '/plans/one-more', limits(1, 1));
     is($r->{code}, 503, 'no more');
-    like($r->{json}{message}, qr/no room for more plans/, 'which it says');
+    like($r->{json}{message}, qr/there are 1000, as many as a zone may have/,
+         'which it says');
     is(scalar @{ api($g, 'GET', '/plans?limit=1000')->{json}{plans} }, 1000,
        'all are listed');
     is(api($g, 'DELETE', '/plans/p17')->{code}, 204, 'one goes');
@@ -350,6 +351,34 @@ subtest 'workers that are killed' => sub {
     }
     is(api($g, 'DELETE', "/plans/p$_")->{code}, 204,
        "nobody is counted that is not there, $n writes") for 0, 1;
+};
+
+
+subtest 'no plan in between gives tokens' => sub {
+    my $g = gateway(config(limit => 'rate=10r/s capacity=3'));
+    api($g, 'PUT', '/plans/gold', limits(20, 0.001));
+    api($g, 'PUT', '/plans/none', limits(1, 1000));
+
+    is(admitted($g, 'a', 25, 'gold'), 20, 'a plan is used up');
+    ok(wait_for(sub { ask($g, 'a')->{code} == 204 }), 'so does who has none');
+    ok(wait_for(sub {
+        my $c = api($g, 'GET', '/clients/a')->{json};
+        return ($c->{plan} // '') eq 'gold' && $c->{tokens};
+    }), 'a bucket that is full without it is not as new');
+    is(admitted($g, 'a', 9, 'gold'), 3, 'with the plan again');
+
+    is(admitted($g, 'a', 5, 'none') > 0, 1, 'two in between');
+    ask($g, 'a');
+    ok(wait_for(sub {
+        my $c = api($g, 'GET', '/clients/a')->{json};
+        return ($c->{plan} // '') eq 'gold' && $c->{tokens};
+    }), 'do not do it either');
+    is(admitted($g, 'a', 9, 'gold'), 3, 'the plan once more');
+
+    is(admitted($g, 'b', 2), 2, 'the zone itself has more than a plan');
+    ask($g, 'b', 'none');
+    ok(wait_for(sub { api($g, 'GET', '/clients/b')->{code} == 404 }),
+       'which a bucket goes back to, and is full of');
 };
 
 

@@ -53,6 +53,46 @@ tb_plan_join(tb_plans_t *plans, uint32_t n)
 
 
 tb_limits_t
+tb_plan_change(const tb_plans_t *plans, tb_limits_t own, tb_limits_t lent,
+    tb_limits_t dflt)
+{
+    uint32_t     capacity, n;
+    tb_limits_t  before;
+
+    if (dflt & TB_LIMITS_TIMELESS) {
+
+        /* these count what is used, or lie elsewhere */
+
+        return lent;
+    }
+
+    before = tb_plan_lent(own);
+    capacity = tb_limits_capacity(tb_limits_in_force(before, plans, dflt));
+
+    if (tb_plan_goes_back(own)
+        && tb_limits_capacity(tb_limits_in_force(tb_plan_before(own), plans,
+                                                 dflt))
+           > capacity)
+    {
+        before = tb_plan_before(own);
+        capacity = tb_limits_capacity(tb_limits_in_force(before, plans,
+                                                         dflt));
+    }
+
+    if (tb_limits_capacity(tb_limits_in_force(lent, plans, dflt)) >= capacity)
+    {
+        return lent;
+    }
+
+    n = tb_plan_number(before);
+    n = (n == TB_PLAN_NONE) ? TB_PLAN_ZONE : n;
+    lent = lent ? lent : tb_plan_limits(TB_PLAN_ZONE, TB_LIMITS_LENT);
+
+    return lent | (uint64_t) n << TB_PLAN_BEFORE;
+}
+
+
+tb_limits_t
 tb_limits_in_force(tb_limits_t own, const tb_plans_t *plans, tb_limits_t dflt)
 {
     uint64_t     flags;

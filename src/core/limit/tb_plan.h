@@ -33,6 +33,17 @@
 
 #define TB_LIMITS_LENT     (UINT64_C(1) << 40)
 
+/*
+ * Above that is the number of one that it had before, of more tokens, and has
+ * not been full of since: 0: none.  A bucket that is full of what is less goes
+ * back to that one, and is not as new, so that nobody gains tokens by another
+ * plan in between.
+ */
+#define TB_PLAN_BEFORE     44
+
+/* in the place of a number: no plan, but what the zone itself has */
+#define TB_PLAN_ZONE       0xfffff
+
 /* capacities that no bucket has: limits of the two */
 #define TB_CAPACITY_BLOCKED    0xffffe
 #define TB_CAPACITY_UNLIMITED  0xfffff
@@ -104,9 +115,51 @@ tb_plan_limits(uint32_t n, uint64_t flags)
 static inline uint32_t
 tb_plan_number(tb_limits_t own)
 {
-    return (own & TB_LIMITS_PLAN) ? (uint32_t) (own >> 4) & 0xfffff
-                                  : TB_PLAN_NONE;
+    uint32_t  n;
+
+    n = (uint32_t) (own >> 4) & 0xfffff;
+
+    return ((own & TB_LIMITS_PLAN) && n != TB_PLAN_ZONE) ? n : TB_PLAN_NONE;
 }
+
+
+/* A lent slot's limits without what was before; 0: the zone's own. */
+
+static inline tb_limits_t
+tb_plan_lent(tb_limits_t own)
+{
+    return tb_plan_number(own) != TB_PLAN_NONE
+           ? own & ((UINT64_C(1) << TB_PLAN_BEFORE) - 1) : 0;
+}
+
+
+/* Whether a slot that is not registered goes back to something. */
+
+static inline bool
+tb_plan_goes_back(tb_limits_t own)
+{
+    return (own & TB_LIMITS_LENT) && (own & TB_LIMITS_PLAN)
+           && own >> TB_PLAN_BEFORE != 0;
+}
+
+
+/* To what. */
+
+static inline tb_limits_t
+tb_plan_before(tb_limits_t own)
+{
+    return tb_plan_lent(tb_plan_limits((uint32_t) (own >> TB_PLAN_BEFORE),
+                                       TB_LIMITS_LENT));
+}
+
+
+/*
+ * The limits of a slot that is not registered and has own, for a request with
+ * those, which are tb_plan_limits() with TB_LIMITS_LENT, or 0.
+ */
+
+tb_limits_t tb_plan_change(const tb_plans_t *plans, tb_limits_t own,
+    tb_limits_t lent, tb_limits_t dflt);
 
 
 static inline tb_limits_t

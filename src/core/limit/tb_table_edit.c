@@ -378,10 +378,22 @@ tb_slot_collect(tb_table_t *t, tb_slot_t *slot, uint64_t now,
         (void) tb_slot_swap(slot, word, next);
 
     } else if (!(own & TB_LIMITS_REGISTERED)
-               && tb_slot_idle(word, tb_table_limits(t, own, dflt), now)
-               && tb_slot_swap(slot, word, tb_word_vacant(word)))
+               && tb_slot_idle(word, tb_table_limits(t, own, dflt), now))
     {
-        atomic_store_explicit(&slot->tag, 0, memory_order_release);
+        if (tb_plan_goes_back(own)) {
+
+            /* it has been full of less than what it is to be full of */
+
+            next = tb_word_settle(word, tb_table_limits(t, own, dflt), now);
+
+            if (tb_slot_swap(slot, word, next)) {
+                atomic_store_explicit(&slot->limits, tb_plan_before(own),
+                                      memory_order_release);
+            }
+
+        } else if (tb_slot_swap(slot, word, tb_word_vacant(word))) {
+            atomic_store_explicit(&slot->tag, 0, memory_order_release);
+        }
     }
 
     return false;

@@ -49,7 +49,7 @@ ngx_http_tbucket_plan(ngx_http_request_t *r, ngx_http_tbucket_charge_t *c)
     plan = ngx_http_tbucket_plan_limits(zone, n) != 0
            ? tb_plan_limits(n, TB_LIMITS_LENT) : 0;
 
-    if (plan == (own & ~TB_LIMITS_REGISTERED)) {
+    if (plan == tb_plan_lent(own & ~TB_LIMITS_REGISTERED)) {
         return;
     }
 
@@ -60,8 +60,15 @@ ngx_http_tbucket_plan(ngx_http_request_t *r, ngx_http_tbucket_charge_t *c)
     own = tb_table_own_limits(table, &c->hash);
 
     if (ngx_http_tbucket_plan_is_lent(own)) {
-        tb_table_assign(table, &c->hash, now, dflt,
-                        plan | (own & TB_LIMITS_REGISTERED));
+
+        if (own & TB_LIMITS_REGISTERED) {
+            plan |= TB_LIMITS_REGISTERED;
+
+        } else if (tb_table_find(table, &c->hash) != NULL) {
+            plan = tb_plan_change(zone->shared->plans, own, plan, dflt);
+        }
+
+        tb_table_assign(table, &c->hash, now, dflt, plan);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);

@@ -371,6 +371,67 @@ a_plan_that_is_lent_has_the_same_number(void **state)
 }
 
 
+/*
+ * The limits of a slot go back to those of more tokens, of all that it has had
+ * since it was full of them, the zone's own being some of these.
+ */
+
+static void
+a_slot_goes_back_to_the_plan_of_most_tokens(void **state)
+{
+    tb_plans_t   *plans;
+    tb_limits_t   gold, own, silver, tin;
+
+    (void) state;
+
+    plans = calloc(1, tb_plan_size(8));
+    assert_non_null(plans);
+    tb_plan_init(plans, 8);
+    tb_plan_set(plans, 2, tb_limits(1000, R_SECOND, 0));
+    tb_plan_set(plans, 3, tb_limits(100, R_SECOND, 0));
+    tb_plan_set(plans, 4, tb_limits(1, R_SECOND, 0));
+
+    gold = tb_plan_limits(2, TB_LIMITS_LENT);
+    silver = tb_plan_limits(3, TB_LIMITS_LENT);
+    tin = tb_plan_limits(4, TB_LIMITS_LENT);
+
+    /* more tokens: nothing is forgotten */
+
+    assert_true(tb_plan_change(plans, 0, gold, DFLT) == gold);
+    assert_true(tb_plan_change(plans, silver, gold, DFLT) == gold);
+
+    /* fewer, and fewer still, and a little more */
+
+    own = tb_plan_change(plans, gold, silver, DFLT);
+    assert_true(tb_plan_goes_back(own) && tb_plan_before(own) == gold);
+    assert_true(tb_plan_lent(own) == silver && tb_plan_number(own) == 3);
+    assert_true(tb_limits_in_force(own, plans, DFLT)
+                == tb_limits(100, R_SECOND, 0));
+
+    own = tb_plan_change(plans, own, 0, DFLT);
+    assert_true(tb_plan_goes_back(own) && tb_plan_before(own) == gold);
+    assert_true(tb_plan_lent(own) == 0);
+    assert_true(tb_plan_number(own) == TB_PLAN_NONE);
+    assert_true(tb_limits_in_force(own, plans, DFLT) == DFLT);
+
+    own = tb_plan_change(plans, own, silver, DFLT);
+    assert_true(tb_plan_before(own) == gold && tb_plan_lent(own) == silver);
+    assert_true(tb_plan_change(plans, own, gold, DFLT) == gold);
+
+    /* the zone's own are more than a plan's */
+
+    own = tb_plan_change(plans, 0, tin, DFLT);
+    assert_true(tb_plan_goes_back(own) && tb_plan_before(own) == 0);
+    assert_true(tb_plan_change(plans, own, 0, DFLT) == 0);
+
+    /* what is used is counted where time does not refill */
+
+    assert_true(tb_plan_change(plans, gold, tin, PLACES(5)) == tin);
+
+    free(plans);
+}
+
+
 int
 main(void)
 {
@@ -384,7 +445,8 @@ main(void)
         cmocka_unit_test(test_places_are_counted_whatever_the_limit_becomes),
         cmocka_unit_test(test_places_in_use_are_never_displaced),
         cmocka_unit_test(whoever_has_one_of_the_two_has_a_bucket_like_others),
-        cmocka_unit_test(a_plan_that_is_lent_has_the_same_number)
+        cmocka_unit_test(a_plan_that_is_lent_has_the_same_number),
+        cmocka_unit_test(a_slot_goes_back_to_the_plan_of_most_tokens)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
