@@ -11,7 +11,7 @@
 --     nodes    last f8, age f8, clock f8, base f8, lag f8, then for each
 --              node  id 6, tag 4, seen f8, share f8, seq f8, absent f8
 --     bucket   gen u4, left f8, since f8, then for each node
---              id 6, held f8, seq f8, want f8, time f8
+--              id 6, held f8, seq f8, want f8, time f8, owed f8
 --
 -- Times are in us.  "last" is Redis' own time, the others are times of
 -- "age", which is how long the nodes have existed by that clock and does not
@@ -28,6 +28,12 @@
 -- A bucket is settled with what nodes held up to now, and what is reported
 -- counts from now on: tokens spent lately leave no room for refill of the
 -- time before.
+--
+-- Less than nothing is left of a bucket in debt, and nobody is granted any
+-- before that has refilled.  A node says what its word owes, less what has
+-- been given back to it, since the last answer that it has got ("heard");
+-- "owed" is how much of that has been charged already, in a call of which it
+-- knows nothing, so that no debt is charged twice.
 
 if redis.replicate_commands then redis.replicate_commands() end
 
@@ -42,6 +48,10 @@ local ALL = 1000000
 
 -- doubles are exact up to here
 local EXACT = 9007199254740992
+
+-- the most debt, in µtok; and the generation of a node that knows of none
+local DEBT = 99511000000
+local ANY = 4294967295
 
 local time = redis.call('TIME')
 local wall = time[1] * 1000000 + time[2]
@@ -189,10 +199,9 @@ end
 
 
 -- The bucket at hand: its capacity and rate as in the call, the capacity in
--- µtok ("full"), ms after which its value expires, and the time since when
--- what a node wanted counts.
+-- µtok ("full"), and the time since when what a node wanted counts.
 
-local capacity, rate, full, ttl, fresh
+local capacity, rate, full, fresh
 
 -- What a node that is missing may have in it.
 
@@ -208,33 +217,34 @@ end
 local parts, keys, call = ARGV[2], KEYS, redis.call
 local out = {}
 
-for k = 1, #parts / 49 do
-  local op, gen, hold, back, want, unit, size, speed =
-    get('<BI4ddddI4d', parts, k * 49 - 48)
+for k = 1, #parts / 65 do
+  local op, gen, hold, back, want, unit, refund, heard, size, speed =
+    get('<BI4ddddddI4d', parts, k * 65 - 64)
 
   if size ~= capacity or speed ~= rate then
     capacity, rate, full = size, speed, size * 1000000
-    ttl = string.format('%.0f', floor(full * 1728 / rate) + 60001)
     fresh = now - max(20000, min(250000, full * 432000 / rate))
   end
 
-  -- What is recorded: "mine" and "done" are the caller's tokens and call;
+  -- What is recorded: "mine", "done" and "paid" are the caller's tokens, its
+  -- last call, and what that has been charged if it has not heard of it;
   -- "rest" are the others' records, who hold "held" and want "wanted".
 
   local value = values[k + 1]
   local current, left, since = 0, full, clock
-  local rest, held, mine, done = '', 0, 0, 0
+  local rest, held, mine, done, paid = '', 0, 0, 0, 0
   local rivals, wanted = 1, 0
 
-  if value and #value % 38 == 20 then
+  if value and #value % 46 == 20 then
     current, left, since = get('<I4dd', value)
-    for p = 21, #value, 38 do
-      local who, has, s, w, t = get('<c6dddd', value, p)
+    for p = 21, #value, 46 do
+      local who, has, s, w, t, owed = get('<c6ddddd', value, p)
       local n = known[who]
       if n == me then
         mine, done = has, s
+        if s > heard then paid = owed end
       elseif n then
-        rest = rest .. sub(value, p, p + 37)
+        rest = rest .. sub(value, p, p + 45)
         if n.away then
           n.met = k
           has = possible(n, has, n.whole)
@@ -271,7 +281,7 @@ for k = 1, #parts / 49 do
 
   local room = full - held - limit
   local settled = free >= room
-  if settled then free = room > 0 and room or 0 end
+  if settled then free = max(room, min(free, 0)) end
 
   -- The operation: 0 TAKE, 1 SET, 2 PEEK, 3 CAP.
 
@@ -282,23 +292,39 @@ for k = 1, #parts / 49 do
   elseif op ~= 1 and done >= seq then
     state = 1
   elseif op ~= 1 and alone then
-    delta, free = 0 - hold, 0
+
+    -- what it owes waits until there is somebody to pay
+
+    if hold < 0 or refund > 0 and hold == 0 then state = 1 end
+    delta, free = 0 - hold, min(free, 0)
   else
-    local grant = 0
+    local grant, owed = 0, 0
 
     if op == 3 then
-      free, back, settled = min(free, back), 0, true
+      free, paid, settled = min(free + paid, back), 0, true
+      back = 0
     end
 
     if op == 1 then
-      current = (current + 1) % 4294967296
+      current = (current + 1) % ANY
       free, rest, settled = min(full, want), '', true
-      delta, hold, want = -hold, 0, 0
+      delta, hold, want, paid = -hold, 0, 0, 0
     else
-      if gen ~= current then
+      if gen ~= current and gen ~= ANY then
         delta, hold, back = -hold, 0, 0
-      elseif hold > limit then
-        delta, hold = limit - hold, limit
+      elseif hold < 0 then
+        delta, owed, hold = -hold, -hold - refund, 0
+      else
+        if hold > limit then delta, hold = limit - hold, limit end
+        owed = -refund
+      end
+
+      -- what is given back has the room that there is now
+
+      if paid > owed then
+        free = max(free, min(free + paid - owed, full - held - hold - back))
+      else
+        free = max(free + paid - owed, -DEBT)
       end
 
       if back > 0 then
@@ -321,17 +347,20 @@ for k = 1, #parts / 49 do
       free = free - grant
     end
 
-    if settled or grant > 0 or back > 0 then
+    if settled or grant > 0 or back > 0 or paid ~= owed then
       left, since = free, clock
     end
 
     delta = delta + grant
 
-    if settled or want > 0 or back > 0 or mine ~= hold + grant then
+    if settled or want > 0 or back > 0 or paid ~= 0 or owed ~= 0
+       or mine ~= hold + grant
+    then
+      local ttl = floor((full - min(left, 0)) * 1728 / rate) + 60001
       call('SET', keys[k + 1],
            put('<I4dd', current, left, since) .. rest
-           .. put('<c6dddd', id, hold + grant, seq, want, now),
-           'PX', ttl)
+           .. put('<c6ddddd', id, hold + grant, seq, want, now, owed),
+           'PX', string.format('%.0f', ttl))
     end
   end
 

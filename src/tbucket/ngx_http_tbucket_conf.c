@@ -339,17 +339,17 @@ static char *
 ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_http_tbucket_zone_args_t *args)
 {
+    size_t                     least;
     ngx_shm_zone_t            *shm_zone;
     ngx_http_tbucket_zone_t   *old, *zone, **slot;
 
-    if ((args->global || args->inflight)
-        && args->size < 16 * ngx_pagesize)
-    {
+    least = (args->global ? 20 : 16) * ngx_pagesize;
+
+    if ((args->global || args->inflight) && args->size < least) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "zone \"%V\" is too small, the minimum for \"%s\" "
                            "is %uz bytes", &args->name,
-                           args->global ? "scope=global" : "inflight",
-                           16 * ngx_pagesize);
+                           args->global ? "scope=global" : "inflight", least);
         return NGX_CONF_ERROR;
     }
 

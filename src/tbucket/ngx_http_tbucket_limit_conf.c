@@ -429,13 +429,12 @@ ngx_http_tbucket_bind_charges(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
         return NGX_OK;
     }
 
-    kind = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? "inflight"
-           : zone->source != NULL ? "scope=global" : NULL;
+    kind = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? "inflight" : NULL;
 
     if (kind == NULL && limit->wait
-        && zone->kind == NGX_HTTP_TBUCKET_QUOTA)
+        && (zone->kind == NGX_HTTP_TBUCKET_QUOTA || zone->source != NULL))
     {
-        kind = "quota";
+        kind = zone->source != NULL ? "scope=global" : "quota";
         what = "wait";
     }
 

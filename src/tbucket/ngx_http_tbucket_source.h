@@ -18,7 +18,7 @@
 
 struct ngx_http_tbucket_ask_s {
     void                      (*done)(ngx_http_tbucket_ask_t *ask);
-    uint64_t                    elsewhere;   /* µtok, at most */
+    int64_t                     elsewhere;   /* µtok, at most; < 0: debt */
     unsigned                    known:1;     /* there has been an answer */
 };
 
@@ -47,8 +47,7 @@ struct ngx_http_tbucket_source_s {
      * The decision about a charge, or what it would be.  Where the verdict of
      * a take is TB_REFUSE already, the bucket has been seen and has too
      * little.  NGX_OK: verdict and result are set; NGX_AGAIN: the request is
-     * to wait.  It does not without a ctx.  What was taken cannot be given
-     * back.
+     * to wait.  It does not without a ctx.
      */
     ngx_int_t   (*take)(ngx_http_tbucket_charge_t *charge,
                     ngx_http_tbucket_ctx_t *ctx);
@@ -62,6 +61,15 @@ struct ngx_http_tbucket_source_s {
      */
     ngx_int_t   (*wait)(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
 
+    /*
+     * Charges µtok more, into debt, whatever the bucket holds; returns what
+     * that came to, and sets result.  Gives back µtok of what was taken, up to
+     * the capacity.
+     */
+    uint64_t    (*charge)(ngx_http_tbucket_charge_t *charge, uint64_t utok,
+                    tb_result_t *result);
+    void        (*give)(ngx_http_tbucket_charge_t *charge, uint64_t utok);
+
     /* what is left in a charge's bucket on all nodes, as last seen; µtok */
     uint64_t    (*left)(ngx_http_tbucket_charge_t *charge);
 
@@ -72,7 +80,7 @@ struct ngx_http_tbucket_source_s {
     void        (*refill)(ngx_http_tbucket_zone_t *zone);
 
     /* a client's tokens on all nodes, as last seen; bucket: as it was read */
-    uint64_t    (*tokens)(ngx_http_tbucket_zone_t *zone, const tb_hash_t *h,
+    int64_t     (*tokens)(ngx_http_tbucket_zone_t *zone, const tb_hash_t *h,
                     const tb_result_t *bucket);
 
     /*

@@ -176,7 +176,7 @@ refused('tbucket_zone all zone=z:1m rate=1r/s scope=global; %s',
 
 refused('%s tbucket_store redis://127.0.0.1;',
     'tbucket_zone all zone=z:32k rate=1r/s scope=global;'
-        => 'zone "z" is too small, the minimum for "scope=global" is 65536 '
+        => 'zone "z" is too small, the minimum for "scope=global" is 81920 '
            . 'bytes',
 );
 
@@ -245,15 +245,16 @@ refused('%s',
 
 my $charged = 'tbucket_zone all zone=z:1m %s; server { tbucket zone=z %s; }';
 
-for ('rate=1r/s scope=global', 'inflight=5') {
-    my ($kind) = /(scope=global|inflight)/;
+refused(sprintf($charged, 'inflight=5', '%s'),
+    map { ($_ => '"' . s/=.*//r . '" does not go with "inflight" of zone "z"') }
+    qw(settle=1 settle=$arg_a wait=1s penalty=1)
+);
 
-    refused(sprintf('tbucket_store redis://127.0.0.1; ' . $charged, $_, '%s'),
-        map { ($_ => '"' . s/=.*//r . qq(" does not go with "$kind" of zone )
-                     . '"z"') }
-        qw(settle=1 settle=$arg_a wait=1s penalty=1)
-    );
-}
+refused(sprintf('tbucket_store redis://127.0.0.1; ' . $charged,
+                'rate=1r/s scope=global', '%s'),
+    'wait=1s' => '"wait" does not go with "scope=global" of zone "z"',
+    'settle=1 penalty=1 wait=1s' => '"wait" does not go with "scope=global"',
+);
 
 refused(sprintf($charged, 'quota=5/day', '%s'),
     'wait=1s' => '"wait" does not go with "quota" of zone "z"',

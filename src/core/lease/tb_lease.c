@@ -16,16 +16,17 @@
 #define TB_LEASE_SMALL  4
 
 
-static uint64_t tb_lease_earn(uint64_t tokens, tb_limits_t limits,
-    uint64_t most, uint64_t ms);
+static int64_t tb_lease_earn(int64_t tokens, tb_limits_t limits,
+    int64_t most, uint64_t ms);
 static uint64_t tb_lease_ahead(const tb_lease_t *l, tb_limits_t limits,
     uint64_t tokens, uint64_t unit, uint32_t period, uint64_t now);
 static bool tb_lease_is_idle(const tb_lease_t *l, uint64_t tokens,
     uint32_t period, uint64_t now);
 static uint64_t tb_lease_used(const tb_lease_t *l, uint64_t tokens);
 static uint64_t tb_lease_earned(tb_limits_t limits, uint64_t ms);
-static uint64_t tb_lease_estimate(const tb_lease_t *l, tb_limits_t limits,
+static int64_t tb_lease_estimate(const tb_lease_t *l, tb_limits_t limits,
     uint64_t now);
+static inline uint64_t tb_lease_have(int64_t tokens);
 static uint32_t tb_lease_since(uint64_t now, uint32_t then);
 
 
@@ -49,13 +50,17 @@ tb_lease_period(tb_limits_t limits, uint32_t refill, uint32_t spacing)
 
 
 bool
-tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t unit, uint32_t period, uint64_t now)
 {
+    bool      owes;
     uint32_t  age;
-    uint64_t  quick;
+    uint64_t  have, quick;
 
     age = tb_lease_since(now, l->asked);
+    have = tb_lease_have(tokens);
+    owes = tokens < 0 || atomic_load(&l->refund) != 0
+           || (l->left < 0 && have > 0);
 
     if (age < TB_LEASE_PERIOD) {
         return false;
@@ -66,15 +71,15 @@ tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     }
 
     if (!l->warm) {
-        return false;
+        return owes && age >= period;
     }
 
     if (age >= period) {
-        return tokens < unit || tb_lease_used(l, tokens) > 0
-               || tb_lease_is_idle(l, tokens, period, now);
+        return have < unit || tb_lease_used(l, have) > 0 || owes
+               || tb_lease_is_idle(l, have, period, now);
     }
 
-    if (tokens >= unit) {
+    if (have >= unit) {
         return false;
     }
 
@@ -83,56 +88,61 @@ tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
     quick = tb_limits_time(limits, tb_limits_full(limits)) / 20;
 
     return period <= 5 * quick && age >= quick
-           && (tb_lease_used(l, tokens) > 0
-               || tokens + tb_lease_estimate(l, limits, now) >= unit);
+           && (tb_lease_used(l, have) > 0
+               || tokens + tb_lease_estimate(l, limits, now)
+                  >= (int64_t) unit);
 }
 
 
 void
-tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t need, uint64_t unit, uint32_t period, uint64_t now,
     tb_lease_ask_t *ask)
 {
-    uint64_t  ahead, full, want;
+    uint64_t  ahead, full, have, want;
 
     full = tb_limits_full(limits);
     unit = (unit == 0) ? 1 : (unit < full ? unit : full);
+    have = tb_lease_have(tokens);
 
     ask->op = TB_LEASE_TAKE;
     ask->limits = limits;
-    ask->gen = l->gen;
+    ask->gen = (l->warm || tokens > 0) ? l->gen : TB_LEASE_ANY_GEN;
     ask->unit = unit;
     ask->hold = tokens;
     ask->back = 0;
     ask->want = 0;
+    ask->refund = atomic_load(&l->refund);
+    ask->heard = l->heard;
+    ask->over = l->over;
 
     ahead = (l->warm || need > 0)
-            ? tb_lease_ahead(l, limits, tokens, unit, period, now) : 0;
+            ? tb_lease_ahead(l, limits, have, unit, period, now) : 0;
     want = need + ahead;
 
     if (want > full) {
         want = full;
     }
 
-    if (want > tokens) {
-        ask->want = want - tokens;
+    if (want > have) {
+        ask->want = want - have;
 
         /* the least that would be of use */
 
-        if (ask->want < unit - tokens % unit) {
-            ask->want = unit - tokens % unit;
+        if (ask->want < unit - have % unit) {
+            ask->want = unit - have % unit;
         }
 
     } else if (want == 0) {
-        ask->back = tokens;
+        ask->back = (int64_t) have;
 
-    } else if (tokens > 3 * want && tokens > full / 16) {
-        ask->back = tokens - 2 * want;
+    } else if (have > 3 * want && have > full / 16) {
+        ask->back = (int64_t) (have - 2 * want);
     }
 
     if (l->alone != 0 && l->whole) {
         ask->op = TB_LEASE_CAP;
-        ask->back = 0;
+        ask->back = -(int64_t) l->over;
         return;
     }
 
@@ -151,8 +161,9 @@ tb_lease_sent(tb_lease_t *l, const tb_lease_ask_t *ask, uint64_t now)
     uint32_t  age, pace;
     uint64_t  use;
 
-    use = tb_lease_used(l, ask->op == TB_LEASE_CAP ? ask->hold
-                           : ask->hold + ask->back);
+    use = tb_lease_used(l, tb_lease_have(ask->op == TB_LEASE_CAP
+                                         ? ask->hold
+                                         : ask->hold + ask->back));
     age = tb_lease_since(now, l->asked);
 
     if (l->warm) {
@@ -165,7 +176,7 @@ tb_lease_sent(tb_lease_t *l, const tb_lease_ask_t *ask, uint64_t now)
         l->used = (uint32_t) now;
     }
 
-    l->held = ask->hold;
+    l->held = tb_lease_have(ask->hold);
     l->asked = (uint32_t) now;
 }
 
@@ -174,26 +185,30 @@ int64_t
 tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
     const tb_lease_answer_t *answer, uint64_t now)
 {
-    int64_t  delta, held;
+    int64_t  delta, paid;
 
     delta = answer->delta;
+    paid = ask->hold < 0 ? -ask->hold : 0;
 
     if (l->alone != 0) {
-        if (delta > 0 && (int32_t) (l->alone - l->asked) >= 0) {
-            delta = 0;
+        if (delta > paid && (int32_t) (l->alone - l->asked) >= 0) {
+            delta = paid;
 
         } else if ((int32_t) (l->asked - l->alone) >= TB_LEASE_DOUBT) {
             l->alone = 0;
         }
     }
 
-    held = (int64_t) ask->hold + delta;
+    (void) atomic_fetch_sub(&l->refund, ask->refund);
 
-    l->held = held > 0 ? (uint64_t) held : 0;
+    l->over -= ask->over;
+    l->heard = atomic_load(&l->seq);
+    l->held = tb_lease_have(ask->hold + delta);
     l->left = answer->left;
     l->gen = answer->gen;
     l->answered = (uint32_t) now;
-    l->rationed = answer->delta + (int64_t) ask->unit <= (int64_t) ask->want;
+    l->rationed = answer->delta - paid + (int64_t) ask->unit
+                  <= (int64_t) ask->want;
     l->warm = true;
 
     return delta;
@@ -201,20 +216,21 @@ tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
 
 
 bool
-tb_lease_is_over(const tb_lease_t *l, uint64_t tokens, uint64_t now)
+tb_lease_is_over(const tb_lease_t *l, int64_t tokens, uint64_t now)
 {
     return tokens == 0 && l->held == 0 && l->alone == 0
+           && atomic_load(&l->refund) == 0
            && tb_lease_since(now, l->used) >= TB_LEASE_IDLE
            && tb_lease_since(now, l->asked) >= TB_LEASE_PERIOD;
 }
 
 
 bool
-tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t cost, uint32_t period, uint64_t now)
 {
+    int64_t   left;
     uint32_t  age;
-    uint64_t  left;
 
     age = tb_lease_since(now, l->answered);
 
@@ -222,32 +238,33 @@ tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
         return true;
     }
 
-    left = l->rationed ? 0 : l->left;
+    left = (l->rationed && l->left > 0) ? 0 : l->left;
+    left += (int64_t) atomic_load(&l->refund);
 
     /* until the next call it is as empty as it was, unless that is late */
 
     if (tb_lease_earned(limits, period) < cost || age >= period) {
-        left += tb_lease_earned(limits, age);
+        left += (int64_t) tb_lease_earned(limits, age);
     }
 
-    return tokens + left >= cost;
+    return tokens + left >= (int64_t) cost;
 }
 
 
-uint64_t
-tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens)
+int64_t
+tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits, int64_t tokens)
 {
-    uint64_t  full;
+    int64_t  full;
 
-    full = tb_limits_full(limits);
-    tokens += l->left;
+    full = (int64_t) tb_limits_full(limits);
+    tokens += l->left + (int64_t) atomic_load(&l->refund);
 
     return tokens < full ? tokens : full;
 }
 
 
 uint64_t
-tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t cost, uint64_t now)
 {
     uint64_t  ms;
@@ -258,19 +275,20 @@ tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
 
     tokens += tb_lease_estimate(l, limits, now);
 
-    ms = tokens < cost ? tb_limits_time(limits, cost - tokens) : 0;
+    ms = tokens < (int64_t) cost
+         ? tb_limits_time(limits, (uint64_t) ((int64_t) cost - tokens)) : 0;
 
     return ms ? ms : 1;
 }
 
 
 uint64_t
-tb_lease_wait_alone(tb_limits_t limits, uint64_t share, uint64_t tokens,
+tb_lease_wait_alone(tb_limits_t limits, uint64_t share, int64_t tokens,
     uint64_t cost)
 {
     uint64_t  ms, rate;
 
-    if (tokens >= cost) {
+    if (tokens >= (int64_t) cost) {
         return 1;
     }
 
@@ -279,19 +297,31 @@ tb_lease_wait_alone(tb_limits_t limits, uint64_t share, uint64_t tokens,
     /* without a share nobody knows better than with all of it */
 
     ms = tb_limits_time(tb_limits(0, rate ? rate : tb_limits_rate(limits), 0),
-                        cost - tokens);
+                        (uint64_t) ((int64_t) cost - tokens));
 
     return ms ? ms : 1;
 }
 
 
 uint64_t
-tb_lease_whole(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+tb_lease_taken_over(const tb_lease_t *l, uint64_t share)
+{
+    if (!l->warm || l->alone != 0 || l->left >= 0) {
+        return 0;
+    }
+
+    return (uint64_t) -l->left * share / TB_LEASE_ALL;
+}
+
+
+int64_t
+tb_lease_whole(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t full, uint64_t others, uint64_t spent, uint64_t now)
 {
-    uint64_t  all, known, left;
+    int64_t   all, left, recalled;
+    uint64_t  known;
 
-    all = tb_limits_full(limits);
+    all = (int64_t) tb_limits_full(limits);
     known = now - tb_lease_since(now, l->answered);
 
     if (l->warm && others <= known) {
@@ -301,48 +331,53 @@ tb_lease_whole(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
             left = all > tokens ? all - tokens : 0;
         }
 
-        return tb_lease_alone(l->held + left, tokens + left, limits,
-                              TB_LEASE_ALL, known, spent, now);
+        return tb_lease_alone((int64_t) l->held + left, tokens + left,
+                              limits, TB_LEASE_ALL, known, spent, now);
     }
 
     /* since then nobody else was there; before that others were, or we */
 
-    left = others ? tb_lease_earned(limits, now > others ? now - others : 0)
-                  : all;
+    left = others
+           ? (int64_t) tb_lease_earned(limits,
+                                       now > others ? now - others : 0)
+           : all;
 
     if (l->warm) {
-        return tb_lease_alone(l->held, tokens, limits, TB_LEASE_ALL, others,
-                              spent, now);
+        return tb_lease_alone((int64_t) l->held,
+                              tokens + (l->left < 0 ? l->left : 0), limits,
+                              TB_LEASE_ALL, others, spent, now);
     }
 
-    known = tb_recall_tokens(limits, full, now);
+    recalled = tb_recall_tokens(limits, full, now);
+    left = left < recalled ? left : recalled;
 
-    return left < known ? left : known;
+    return left + (tokens < 0 ? tokens : 0);
 }
 
 
 uint64_t
-tb_lease_full(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+tb_lease_full(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t now)
 {
-    uint64_t  full, ms;
+    int64_t   full;
+    uint64_t  ms;
 
-    full = tb_limits_full(limits);
+    full = (int64_t) tb_limits_full(limits);
 
     if (l->alone == 0) {
 
-        if (!l->warm) {
+        if (!l->warm && tokens >= 0) {
             return 0;
         }
 
-        tokens += tb_lease_estimate(l, limits, now);
+        tokens += l->warm ? tb_lease_estimate(l, limits, now) : 0;
     }
 
     if (tokens >= full) {
         return 0;
     }
 
-    ms = tb_limits_time(limits, full - tokens);
+    ms = tb_limits_time(limits, (uint64_t) (full - tokens));
 
     return ms < UINT64_MAX - now ? now + ms : UINT64_MAX;
 }
@@ -368,7 +403,11 @@ tb_lease_ahead(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
         return most - most % unit;
     }
 
-    if (most < unit || tb_lease_is_idle(l, tokens, period, now)) {
+    /* in debt: what the word has is for paying it */
+
+    if (most < unit || l->left < 0
+        || tb_lease_is_idle(l, tokens, period, now))
+    {
         return 0;
     }
 
@@ -435,18 +474,27 @@ tb_lease_earned(tb_limits_t limits, uint64_t ms)
 }
 
 
-/* What may be in Redis by now, if nobody else takes any. */
+/* What may be in Redis by now, if nobody else takes any; < 0: debt. */
 
-static uint64_t
+static int64_t
 tb_lease_estimate(const tb_lease_t *l, tb_limits_t limits, uint64_t now)
 {
-    uint64_t  full, left;
+    int64_t  full, left;
 
-    full = tb_limits_full(limits);
-    left = l->left
-           + tb_lease_earned(limits, tb_lease_since(now, l->answered));
+    full = (int64_t) tb_limits_full(limits);
+    left = l->left + (int64_t) atomic_load(&l->refund);
 
-    return left < full ? left : full;
+    return tb_lease_earn(left, limits, full,
+                         tb_lease_since(now, l->answered));
+}
+
+
+/* The tokens of a word that may owe some. */
+
+static inline uint64_t
+tb_lease_have(int64_t tokens)
+{
+    return tokens > 0 ? (uint64_t) tokens : 0;
 }
 
 
@@ -461,14 +509,14 @@ tb_lease_since(uint64_t now, uint32_t then)
 }
 
 
-uint64_t
-tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
+int64_t
+tb_lease_alone(int64_t before, int64_t tokens, tb_limits_t limits,
     uint64_t share, uint64_t from, uint64_t spent, uint64_t now)
 {
-    uint64_t     full, gone, most;
+    int64_t      full, gone, most;
     tb_limits_t  part;
 
-    full = tb_limits_full(limits) / TB_LEASE_ALL * share;
+    full = (int64_t) (tb_limits_full(limits) / TB_LEASE_ALL * share);
     part = tb_limits(0, tb_limits_rate(limits) * share / TB_LEASE_ALL, 0);
 
     if (spent > now) {
@@ -480,7 +528,7 @@ tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
         /* as if all of it had been taken just then: there was no more */
 
         gone = before > tokens ? before - tokens : 0;
-        most = full > gone ? full - gone : 0;
+        most = full - gone;
 
         tokens = tb_lease_earn(tokens, part, most, spent - from);
         from = spent;
@@ -492,12 +540,13 @@ tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
 
 /* Up to so many, or what there is anyway. */
 
-static uint64_t
-tb_lease_earn(uint64_t tokens, tb_limits_t limits, uint64_t most, uint64_t ms)
+static int64_t
+tb_lease_earn(int64_t tokens, tb_limits_t limits, int64_t most, uint64_t ms)
 {
     if (tokens >= most) {
         return tokens;
     }
 
-    return tokens + tb_rate_earned(tb_limits_rate(limits), ms, most - tokens);
+    return tokens + (int64_t) tb_rate_earned(tb_limits_rate(limits), ms,
+                                             (uint64_t) (most - tokens));
 }

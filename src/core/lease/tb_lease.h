@@ -18,6 +18,14 @@
  *     what it has seen (seq), since a call that timed out may yet be
  *     executed.
  *
+ *     A word may owe tokens.  The next call says how many, Redis takes them
+ *     out of R, which may be less than nothing then, and the answer puts
+ *     them into the word.  What is given back to a bucket goes along with
+ *     that call as well ("refund"), since a word may not hold more than is
+ *     recorded.  Both are what there has been since the last call whose answer
+ *     has come ("heard"), and Redis records how much of it has been charged
+ *     in calls since: so they count once, whatever is lost.
+ *
  *     A node that has had no reply for TB_LEASE_ALONE ms, whatever keeps it
  *     from one, refills its words by the clock, with its share of the rate.
  *     The script does not refill that part from TB_LEASE_MISSING ms after the
@@ -56,16 +64,22 @@
 
 typedef struct {
     _Atomic uint64_t   seq;      /* of the call under way; 0: none */
+    uint64_t           heard;    /* seq of the last call that was answered,
+                                    or that there was when this began */
     uint64_t           held;     /* recorded in Redis, µtok, or less */
-    uint64_t           left;     /* in Redis as last seen, µtok */
+    int64_t            left;     /* in Redis as last seen, µtok; < 0: debt */
+    _Atomic uint64_t   refund;   /* given back since "heard", µtok; added to by
+                                    anybody */
     uint32_t           asked;    /* when the last call was sent */
     uint32_t           answered; /* when it was answered */
     uint32_t           used;     /* when use was last seen */
     uint32_t           alone;    /* up to when the word refilled alone; any
                                     process, before it changes the word; 0:
                                     did not, or that has been reported */
-    uint64_t           credited; /* what the word had at "alone"; under the
+    int64_t            credited; /* what the word had at "alone"; under the
                                     lock that adds to it; µtok */
+    uint64_t           over;     /* of "refund", what the word has taken over of
+                                    a debt; likewise */
     uint64_t           full;     /* ms, when the bucket will be full at the
                                     latest, unless Redis knows better: for
                                     the first ask; 0: it does */
@@ -87,18 +101,26 @@ typedef struct {
  * one of "since" and when this was last added.
  */
 
-uint64_t tb_lease_alone(uint64_t before, uint64_t tokens, tb_limits_t limits,
+int64_t tb_lease_alone(int64_t before, int64_t tokens, tb_limits_t limits,
     uint64_t share, uint64_t from, uint64_t spent, uint64_t now);
 
 /*
- * The tokens of a bucket that a node begins to use alone, having all of
- * the limit: those of the word, and those in Redis, of which a lease that
- * had no answer says nothing.  full: see tb_recall_full(); others: of the
- * node.
+ * What a word that begins to refill alone, with that share, takes over of the
+ * debt in Redis, µtok.  It counts in what tb_lease_alone() is asked about;
+ * where the word is changed, the caller adds it to "over" and "refund".
  */
 
-uint64_t tb_lease_whole(const tb_lease_t *l, tb_limits_t limits,
-    uint64_t tokens, uint64_t full, uint64_t others, uint64_t spent,
+uint64_t tb_lease_taken_over(const tb_lease_t *l, uint64_t share);
+
+/*
+ * The tokens of a bucket that a node begins to use alone, having all of
+ * the limit: those of the word, less what that takes over of a debt, and
+ * those in Redis, of which a lease that had no answer says nothing.  full: see
+ * tb_recall_full(); others: of the node.
+ */
+
+int64_t tb_lease_whole(const tb_lease_t *l, tb_limits_t limits,
+    int64_t tokens, uint64_t full, uint64_t others, uint64_t spent,
     uint64_t now);
 
 /*
@@ -107,7 +129,7 @@ uint64_t tb_lease_whole(const tb_lease_t *l, tb_limits_t limits,
  */
 
 uint64_t tb_lease_full(const tb_lease_t *l, tb_limits_t limits,
-    uint64_t tokens, uint64_t now);
+    int64_t tokens, uint64_t now);
 
 /*
  * Milliseconds between two calls about a bucket in use: a quarter of the
@@ -119,11 +141,11 @@ uint32_t tb_lease_period(tb_limits_t limits, uint32_t refill,
     uint32_t spacing);
 
 /*
- * Whether a call about the bucket is due.  tokens: what the word holds;
- * unit: what requests cost, at least.
+ * Whether a call about the bucket is due.  tokens: what the word holds, or
+ * owes; unit: what requests cost, at least.
  */
 
-bool tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+bool tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t unit, uint32_t period, uint64_t now);
 
 /*
@@ -132,7 +154,7 @@ bool tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
  * caller takes it out of the word first, and plans anew if it cannot.
  */
 
-void tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+void tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t need, uint64_t unit, uint32_t period, uint64_t now,
     tb_lease_ask_t *ask);
 
@@ -154,24 +176,24 @@ int64_t tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
     const tb_lease_answer_t *answer, uint64_t now);
 
 /*
- * Whether nothing is leased and nobody has asked for TB_LEASE_IDLE: what is
- * known of the bucket may go.
+ * Whether nothing is leased or to be paid, and nobody has asked for
+ * TB_LEASE_IDLE: what is known of the bucket may go.
  */
 
-bool tb_lease_is_over(const tb_lease_t *l, uint64_t tokens, uint64_t now);
+bool tb_lease_is_over(const tb_lease_t *l, int64_t tokens, uint64_t now);
 
 /*
  * Whether a request that finds too few tokens is to wait for a lease; or
  * else it is refused: the bucket is empty everywhere, as far as is known.
  */
 
-bool tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, uint64_t tokens,
+bool tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t cost, uint32_t period, uint64_t now);
 
-/* All tokens there are, as last seen; for headers.  µtok. */
+/* All tokens there are, as last seen, µtok; < 0: debt. */
 
-uint64_t tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits,
-    uint64_t tokens);
+int64_t tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits,
+    int64_t tokens);
 
 /*
  * Milliseconds until a refused request has a chance, rounded up; UINT64_MAX
@@ -179,12 +201,12 @@ uint64_t tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits,
  */
 
 uint64_t tb_lease_wait(const tb_lease_t *l, tb_limits_t limits,
-    uint64_t tokens, uint64_t cost, uint64_t now);
+    int64_t tokens, uint64_t cost, uint64_t now);
 
 /* The same for a node alone, with its share. */
 
 uint64_t tb_lease_wait_alone(tb_limits_t limits, uint64_t share,
-    uint64_t tokens, uint64_t cost);
+    int64_t tokens, uint64_t cost);
 
 
 #endif /* TB_LEASE_H */

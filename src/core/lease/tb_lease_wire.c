@@ -11,7 +11,7 @@
 
 
 static unsigned char *tb_lease_put_u32(unsigned char *p, uint32_t n);
-static unsigned char *tb_lease_put_f64(unsigned char *p, uint64_t n);
+static unsigned char *tb_lease_put_f64(unsigned char *p, int64_t n);
 static const unsigned char *tb_lease_get_u32(const unsigned char *p,
     uint32_t *n);
 static const unsigned char *tb_lease_get_f64(const unsigned char *p,
@@ -30,11 +30,13 @@ tb_lease_put(unsigned char *buf, const tb_lease_ask_t *ask)
     p = tb_lease_put_u32(p, ask->gen);
     p = tb_lease_put_f64(p, ask->hold);
     p = tb_lease_put_f64(p, ask->back);
-    p = tb_lease_put_f64(p, ask->want);
-    p = tb_lease_put_f64(p, ask->unit);
+    p = tb_lease_put_f64(p, (int64_t) ask->want);
+    p = tb_lease_put_f64(p, (int64_t) ask->unit);
+    p = tb_lease_put_f64(p, (int64_t) ask->refund);
+    p = tb_lease_put_f64(p, (int64_t) ask->heard);
     p = tb_lease_put_u32(p, tb_limits_capacity(ask->limits));
 
-    (void) tb_lease_put_f64(p, tb_limits_rate(ask->limits));
+    (void) tb_lease_put_f64(p, (int64_t) tb_limits_rate(ask->limits));
 }
 
 
@@ -50,10 +52,10 @@ tb_lease_put_head(unsigned char *buf, const unsigned char *id,
 
     p = buf + TB_NODE_ID + TB_NODE_TAG;
     *p++ = (unsigned char) flags;
-    p = tb_lease_put_f64(p, seq);
-    p = tb_lease_put_f64(p, ack);
+    p = tb_lease_put_f64(p, (int64_t) seq);
+    p = tb_lease_put_f64(p, (int64_t) ack);
 
-    (void) tb_lease_put_f64(p, share);
+    (void) tb_lease_put_f64(p, (int64_t) share);
 }
 
 
@@ -106,8 +108,6 @@ tb_lease_read(const unsigned char *buf, size_t len, uint32_t n,
 static bool
 tb_lease_read_answer(const unsigned char *p, tb_lease_answer_t *answer)
 {
-    int64_t  left;
-
     if (p[0] > TB_LEASE_STALE) {
         return false;
     }
@@ -117,18 +117,12 @@ tb_lease_read_answer(const unsigned char *p, tb_lease_answer_t *answer)
     p = tb_lease_get_u32(p + 1, &answer->gen);
     p = tb_lease_get_f64(p, &answer->delta);
 
-    (void) tb_lease_get_f64(p, &left);
+    (void) tb_lease_get_f64(p, &answer->left);
 
-    if (answer->delta > (int64_t) TB_COST_MAX
-        || answer->delta < -(int64_t) TB_COST_MAX
-        || left < 0 || left > (int64_t) TB_COST_MAX)
-    {
-        return false;
-    }
-
-    answer->left = (uint64_t) left;
-
-    return true;
+    return answer->delta <= (int64_t) TB_COST_MAX + TB_DEBT_MAX
+           && answer->delta >= -(int64_t) TB_COST_MAX
+           && answer->left <= (int64_t) TB_COST_MAX
+           && answer->left >= -TB_DEBT_MAX;
 }
 
 
@@ -146,7 +140,7 @@ tb_lease_put_u32(unsigned char *p, uint32_t n)
 
 
 static unsigned char *
-tb_lease_put_f64(unsigned char *p, uint64_t n)
+tb_lease_put_f64(unsigned char *p, int64_t n)
 {
     int       i;
     double    d;

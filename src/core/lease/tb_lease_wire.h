@@ -28,7 +28,7 @@
  *
  *     head     id 6, tag 4, flags u1, seq f8, ack f8, share f8
  *     bucket   op u1, gen u4, hold f8, back f8, want f8, unit f8,
- *              capacity u4, rate f8
+ *              refund f8, heard f8, capacity u4, rate f8
  *
  * The reply is a string, or an error of Redis':
  *
@@ -37,8 +37,11 @@
  */
 
 #define TB_LEASE_HEAD      35
-#define TB_LEASE_PART      49
+#define TB_LEASE_PART      65
 #define TB_LEASE_CALL_MAX  (TB_LEASE_BATCH * TB_LEASE_PART)
+
+/* of who knows of none, and has a debt to report all the same */
+#define TB_LEASE_ANY_GEN   UINT32_MAX
 
 #define TB_LEASE_REPLY_HEAD  21
 #define TB_LEASE_REPLY_PART  21
@@ -61,7 +64,7 @@ typedef enum {
 
 
 typedef enum {
-    TB_LEASE_TAKE = 0,           /* report, give back, ask */
+    TB_LEASE_TAKE = 0,           /* report, give back, pay, ask */
     TB_LEASE_SET,                /* the bucket has "want" tokens now, and
                                     whoever holds some has none */
     TB_LEASE_PEEK,               /* change nothing; "delta" is what others
@@ -75,11 +78,17 @@ typedef enum {
 
 typedef struct {
     tb_limits_t        limits;
-    uint64_t           hold;     /* what the word holds, without "back" */
-    uint64_t           back;     /* taken out of the word, for others */
+    int64_t            hold;     /* what the word holds, without "back"; < 0:
+                                    what it owes, and is to be paid */
+    int64_t            back;     /* taken out of the word, for others; or see
+                                    TB_LEASE_CAP: may be < 0 */
     uint64_t           want;     /* on top of hold; 0: none */
     uint64_t           unit;     /* less than this at once is of no use;
                                     at least 1 */
+    uint64_t           refund;   /* given back by who had taken too much */
+    uint64_t           heard;    /* seq of the last call whose answer counts in
+                                    hold and refund, which are since then */
+    uint64_t           over;     /* of refund, what was a debt in Redis */
     uint32_t           gen;
     tb_lease_op_e      op;
 } tb_lease_ask_t;
@@ -90,7 +99,7 @@ typedef struct {
     uint32_t           gen;      /* whose tokens "delta" are */
     int64_t            delta;    /* to add to the word, or to take out; or
                                     see TB_LEASE_PEEK */
-    uint64_t           left;     /* in Redis after it */
+    int64_t            left;     /* in Redis after it; < 0: debt */
 } tb_lease_answer_t;
 
 

@@ -50,26 +50,32 @@ tb_recall_full(const _Atomic uint32_t *cells, uint32_t n, const tb_hash_t *h)
 }
 
 
-uint64_t
+int64_t
 tb_recall_tokens(tb_limits_t limits, uint64_t full, uint64_t now)
 {
-    uint64_t  missing, rate, tokens;
+    uint64_t  missing, most, rate, tokens;
 
     tokens = tb_limits_full(limits);
 
     if (full <= now) {
-        return tokens;
+        return (int64_t) tokens;
     }
 
     rate = tb_limits_rate(limits);
 
-    if (rate == 0 || full - now >= tb_limits_time(limits, tokens)) {
+    if (rate == 0) {
         return 0;
+    }
+
+    most = tokens + (uint64_t) TB_DEBT_MAX;
+
+    if (full - now >= tb_limits_time(limits, most)) {
+        return -TB_DEBT_MAX;
     }
 
     missing = (rate * (full - now) + TB_STEPS_A_UTOK - 1) / TB_STEPS_A_UTOK;
 
-    return missing < tokens ? tokens - missing : 0;
+    return (int64_t) tokens - (int64_t) (missing < most ? missing : most);
 }
 
 

@@ -38,9 +38,9 @@ void tb_recall_note(_Atomic uint32_t *cells, uint32_t n, const tb_hash_t *h,
 uint64_t tb_recall_full(const _Atomic uint32_t *cells, uint32_t n,
     const tb_hash_t *h);
 
-/* The tokens, in µtok, of a bucket that will be full at that time. */
+/* The tokens (µtok; < 0: debt) of a bucket that will be full at that time. */
 
-uint64_t tb_recall_tokens(tb_limits_t limits, uint64_t full, uint64_t now);
+int64_t tb_recall_tokens(tb_limits_t limits, uint64_t full, uint64_t now);
 
 
 #endif /* TB_RECALL_H */

@@ -127,7 +127,7 @@ ngx_http_tbucket_show_answer(ngx_http_request_t *r,
 
     if (ask != NULL) {
         full = (int64_t) tb_limits_full(client.limits);
-        client.tokens = ngx_min(client.held + (int64_t) ask->elsewhere, full);
+        client.tokens = ngx_min(client.held + ask->elsewhere, full);
 
         /* somebody else's bucket that is full is no bucket */
 

@@ -534,8 +534,8 @@ ngx_http_tbucket_client_fill(ngx_http_tbucket_zone_t *zone,
 
     client->held = bucket.left;
     client->tokens = zone->source != NULL
-                     ? (int64_t) zone->source->tokens(zone,
-                                              &client->entry.hash, &bucket)
+                     ? zone->source->tokens(zone, &client->entry.hash,
+                                            &bucket)
                      : bucket.left;
 
     if (zone->kind == NGX_HTTP_TBUCKET_QUOTA) {

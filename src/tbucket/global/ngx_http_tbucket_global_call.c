@@ -555,6 +555,8 @@ ngx_http_tbucket_global_dropped_again(ngx_http_tbucket_asking_t *a,
 
         dropped->key = e->hash;
         dropped->limits = e->ask.limits;
+        dropped->debt = (uint64_t) -e->ask.hold;
+        dropped->heard = e->ask.heard;
         dropped->gen = e->ask.gen;
         dropped->alone = e->alone;
         dropped->whole = (e->ask.op == TB_LEASE_CAP);

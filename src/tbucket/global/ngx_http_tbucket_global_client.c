@@ -167,7 +167,7 @@ ngx_http_tbucket_global_on_asked(ngx_gw_redis_t *link, redisReply *reply,
     look->known = ngx_http_tbucket_global_answer(reply, &answer);
 
     if (look->known) {
-        look->elsewhere = answer.left + (uint64_t) ngx_max(answer.delta, 0);
+        look->elsewhere = answer.left + ngx_max(answer.delta, 0);
     }
 
     look->done(look);

@@ -347,12 +347,15 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
             e->lease = NULL;
             e->hash = l->key;
             e->ask.limits = limits;
-            e->ask.gen = l->lease.gen;
-            e->ask.back = tb_word_tokens(word);
+            e->ask.gen = l->lease.warm ? l->lease.gen : TB_LEASE_ANY_GEN;
+            e->ask.hold = ngx_min(tb_word_tokens(word), 0);
+            e->ask.back = ngx_max(tb_word_tokens(word), 0);
+            e->ask.refund = atomic_load(&l->lease.refund);
+            e->ask.heard = l->lease.heard;
             e->ask.unit = 1;
             a->n++;
 
-            (void) atomic_fetch_add(&g->returned, e->ask.back);
+            (void) atomic_fetch_add(&g->returned, (uint64_t) e->ask.back);
         }
 
         ngx_http_tbucket_lease_drop(zone, a->rz->shard, left - 1, 0);

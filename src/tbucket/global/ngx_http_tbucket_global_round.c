@@ -178,6 +178,8 @@ ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a)
 
         e->hash = dropped->key;
         e->ask.limits = dropped->limits;
+        e->ask.hold = -(int64_t) dropped->debt;
+        e->ask.heard = dropped->heard;
         e->ask.gen = dropped->gen;
         e->ask.unit = TB_TOKEN;
         e->ask.op = (dropped->alone && dropped->whole) ? TB_LEASE_CAP
@@ -259,7 +261,8 @@ static void
 ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
 {
     uint32_t                    period;
-    uint64_t                    now, tokens, unit;
+    int64_t                     tokens;
+    uint64_t                    now, unit;
     tb_hash_t                   h;
     tb_word_t                   word;
     tb_limits_t                 limits;
@@ -462,11 +465,10 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     /* what requests have taken meanwhile does not go back */
 
     if (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE) {
-        e->ask.back = (uint64_t)
-                      -tb_table_add(zone->shared->table,
+        e->ask.back = -tb_table_add(zone->shared->table,
                                     ngx_http_tbucket_lease_slot(zone, l),
                                     &e->hash, ngx_current_msec, zone->limits,
-                                    -(int64_t) e->ask.back);
+                                    -e->ask.back);
     }
 
     e->lease = l;
@@ -477,7 +479,8 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
 
     (void) atomic_fetch_add(&a->global->asked, e->ask.want);
     if (e->ask.op == TB_LEASE_TAKE) {
-        (void) atomic_fetch_add(&a->global->returned, e->ask.back);
+        (void) atomic_fetch_add(&a->global->returned,
+                                (uint64_t) e->ask.back);
     }
 
     return 1;

@@ -2,7 +2,7 @@
 /*
  * Requests that find too few tokens in a leased bucket: whether they are to
  * wait for a lease, are refused, or are served from our share because there
- * are no leases.
+ * are no leases; and what they are charged, or given back, later.
  */
 
 
@@ -18,6 +18,9 @@ static void ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c,
     ngx_uint_t take);
 static ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_of(
     ngx_http_tbucket_charge_t *c);
+static uint64_t ngx_http_tbucket_global_give_alone(
+    ngx_http_tbucket_zone_t *zone, ngx_http_tbucket_lease_t *l,
+    uint64_t utok);
 static void ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
     ngx_uint_t take);
 static ngx_inline tb_limits_t ngx_http_tbucket_global_part(
@@ -168,9 +171,139 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
 }
 
 
+/*
+ * The word owes it, and the next call about the bucket says so.  A request may
+ * have lasted longer than its bucket was here.
+ */
+
+uint64_t
+ngx_http_tbucket_global_charge(ngx_http_tbucket_charge_t *c, uint64_t utok,
+    tb_result_t *result)
+{
+    uint64_t                  charged, now;
+    tb_table_t               *table;
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+    table = zone->shared->table;
+    now = ngx_current_msec;
+
+    if (tb_table_charge(table, &c->hash, now, zone->limits, utok,
+                        -TB_DEBT_MAX, result, &charged)
+        == TB_PASS)
+    {
+        if (ngx_http_tbucket_lease_find(zone, result->slot, &c->hash)
+            == NULL)
+        {
+            (void) ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client);
+        }
+
+        return charged;
+    }
+
+    if (ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client) == NULL
+        || tb_table_charge(table, &c->hash, now, zone->limits, utok,
+                           -TB_DEBT_MAX, result, &charged)
+           != TB_PASS)
+    {
+        tb_table_charge_overflow(table, now,
+                                 ngx_http_tbucket_global_part(zone,
+                                         ngx_http_tbucket_lease_share(zone)),
+                                 utok, -TB_DEBT_MAX, result, &charged);
+    }
+
+    return charged;
+}
+
+
+/*
+ * A word holds no more than Redis has recorded for it, so what is given back
+ * goes along with the next call; while there are none, it goes into the word,
+ * as far as that had more before.
+ */
+
+void
+ngx_http_tbucket_global_give(ngx_http_tbucket_charge_t *c, uint64_t utok)
+{
+    tb_slot_t                 *slot;
+    ngx_shmtx_t               *mutex;
+    ngx_http_tbucket_zone_t   *zone;
+    ngx_http_tbucket_lease_t  *l;
+
+    zone = c->zone;
+    mutex = &zone->shpool->mutex;
+
+    if (c->cost != 0 && !(c->result.limits & TB_LIMITS_LEASED)) {
+        tb_table_give_overflow(zone->shared->table, ngx_current_msec,
+                               c->result.limits, utok);
+        return;
+    }
+
+    slot = tb_table_find(zone->shared->table, &c->hash);
+    l = slot ? ngx_http_tbucket_lease_find(zone, slot, &c->hash) : NULL;
+
+    if (l == NULL) {
+        l = ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client);
+    }
+
+    if (l == NULL) {
+        return;
+    }
+
+    ngx_shmtx_lock(mutex);
+
+    /* or it is another's by now */
+
+    if (ngx_http_tbucket_lease_owns(l, &c->hash)) {
+        utok -= ngx_http_tbucket_global_give_alone(zone, l, utok);
+        (void) atomic_fetch_add(&l->lease.refund, utok);
+    }
+
+    ngx_shmtx_unlock(mutex);
+}
+
+
+/* With the mutex held; what it came to. */
+
+static uint64_t
+ngx_http_tbucket_global_give_alone(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, uint64_t utok)
+{
+    int64_t      room;
+    uint64_t     share, since;
+    tb_hash_t    h;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    if (!ngx_http_tbucket_lease_alone(zone, l->shard, &share, &since)) {
+        return 0;
+    }
+
+    ngx_http_tbucket_lease_credit(zone, l, UINT64_MAX);
+
+    if (l->lease.alone == 0
+        || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)
+        || l->lease.credited <= tb_word_tokens(word))
+    {
+        return 0;
+    }
+
+    room = ngx_min(l->lease.credited - tb_word_tokens(word), (int64_t) utok);
+
+    /* a call that is under way does not know of it */
+
+    l->lease.alone = (uint32_t) ngx_current_msec | 1;
+
+    return (uint64_t) tb_table_add(zone->shared->table,
+                                   ngx_http_tbucket_lease_slot(zone, l), &h,
+                                   ngx_current_msec, zone->limits, room);
+}
+
+
 uint64_t
 ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 {
+    int64_t                    left;
     uint64_t                   share, since;
     ngx_http_tbucket_lease_t  *l;
 
@@ -182,9 +315,11 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
         l = NULL;
     }
 
-    return l ? tb_lease_remainder(&l->lease, c->result.limits,
+    left = l ? tb_lease_remainder(&l->lease, c->result.limits,
                                   c->result.left)
-             : (uint64_t) c->result.left;
+             : c->result.left;
+
+    return left > 0 ? (uint64_t) left : 0;
 }
 
 
@@ -202,7 +337,10 @@ ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
     if (l != NULL && c->cost <= tb_limits_full(limits)
         && ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since))
     {
-        return tb_lease_wait_alone(limits, share, c->result.left, c->cost);
+        return tb_lease_wait_alone(limits, share, c->result.left
+                                   - (int64_t) tb_lease_taken_over(&l->lease,
+                                                                   share),
+                                   c->cost);
     }
 
     if (l != NULL) {
@@ -231,7 +369,7 @@ ngx_http_tbucket_lease_of(ngx_http_tbucket_charge_t *c)
 }
 
 
-uint64_t
+int64_t
 ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
     const tb_hash_t *h, const tb_result_t *bucket)
 {
@@ -240,10 +378,11 @@ ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
     l = ngx_http_tbucket_lease_find(zone, bucket->slot, h);
 
     if (l == NULL || !l->lease.warm) {
-        return tb_limits_full(bucket->limits);
+        return (int64_t) tb_limits_full(bucket->limits)
+               + ngx_min(bucket->left, 0);
     }
 
-    return l->lease.alone ? (uint64_t) bucket->left
+    return l->lease.alone ? bucket->left
                           : tb_lease_remainder(&l->lease, bucket->limits,
                                                bucket->left);
 }

@@ -24,9 +24,9 @@
 static uint32_t ngx_http_tbucket_lease_max(ngx_http_tbucket_zone_t *zone);
 static ngx_int_t ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client);
-static void ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
-    ngx_http_tbucket_lease_t *l);
-static uint64_t ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
+static void ngx_http_tbucket_lease_again(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h);
+static int64_t ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, tb_word_t word,
     tb_limits_t limits, uint64_t share, uint64_t since);
 static void ngx_http_tbucket_lease_sweep_shard(ngx_http_tbucket_zone_t *zone,
@@ -189,6 +189,11 @@ ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
 
         (void) tb_table_put(table, h, ngx_current_msec, zone->limits, 0, 0);
         slot = tb_table_find(table, h);
+
+        if (victim != NULL && slot != victim) {
+            zone->shared->global->leases[victim - tb_table_slot(table, 0)]
+                .debt = 0;
+        }
     }
 
     if (slot == NULL) {
@@ -260,13 +265,18 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     l->key = key;
     l->shard = shard;
     l->alone = 0;
+    l->debt = 0;
+
+    /* what others have called about it is none of this one's */
+
+    l->lease.heard = atomic_load(&g->seq);
 
     if (ngx_current_msec < atomic_load(&zone->shared->global->caution)) {
         l->lease.full = tb_recall_full(g->recall, g->nrecall, h);
     }
 
     if (key.lo != 0) {
-        ngx_http_tbucket_lease_again(g, l);
+        ngx_http_tbucket_lease_again(zone, l, h);
     }
 
     l->place = n;
@@ -287,11 +297,16 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
 /* Its own first report is that of the one that was displaced. */
 
 static void
-ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
-    ngx_http_tbucket_lease_t *l)
+ngx_http_tbucket_lease_again(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h)
 {
     uint32_t                     i;
+    uint64_t                     charged;
+    tb_result_t                  result;
+    ngx_http_tbucket_global_t   *g;
     ngx_http_tbucket_dropped_t  *dropped;
+
+    g = ngx_http_tbucket_lease_global(zone, l);
 
     for (i = 0; i < g->ndropped; i++) {
         dropped = &g->dropped[i];
@@ -304,6 +319,13 @@ ngx_http_tbucket_lease_again(ngx_http_tbucket_global_t *g,
             l->alone = ngx_current_msec;
             l->lease.alone = (uint32_t) ngx_current_msec | 1;
             l->lease.whole = dropped->whole;
+        }
+
+        if (dropped->debt != 0) {
+            l->lease.heard = dropped->heard;
+            (void) tb_table_charge(zone->shared->table, h, ngx_current_msec,
+                                   zone->limits, dropped->debt, -TB_DEBT_MAX,
+                                   &result, &charged);
         }
 
         *dropped = g->dropped[--g->ndropped];
@@ -336,7 +358,9 @@ ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
             dropped = &g->dropped[g->ndropped];
             dropped->key = l->key;
             dropped->limits = zone->limits;
-            dropped->gen = l->lease.gen;
+            dropped->debt = l->debt;
+            dropped->heard = l->lease.heard;
+            dropped->gen = l->lease.warm ? l->lease.gen : TB_LEASE_ANY_GEN;
             dropped->alone = (l->lease.alone != 0);
             dropped->whole = l->lease.whole;
             g->ndropped++;
@@ -392,8 +416,7 @@ ngx_http_tbucket_lease_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
 
     table = zone->shared->table;
 
-    (void) tb_table_add(table, slot, h, ngx_current_msec, zone->limits,
-                        INT64_MIN / 2);
+    (void) tb_table_set_tokens(table, h, ngx_current_msec, zone->limits, 0);
     tb_table_forget(table, h, ngx_current_msec, zone->limits, 0);
 }
 
@@ -485,7 +508,8 @@ void
 ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, uint64_t most)
 {
-    uint64_t     now, share, since, tokens;
+    int64_t      tokens;
+    uint64_t     now, over, share, since;
     tb_hash_t    h;
     tb_word_t    word;
     tb_limits_t  limits;
@@ -500,11 +524,20 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
     tokens = ngx_http_tbucket_lease_earned(ngx_http_tbucket_lease_global(zone,
                                                                          l),
                                            l, &h, word, limits, share, since);
-    tokens = ngx_min(tokens, most);
 
-    if ((int64_t) tokens <= tb_word_tokens(word) && most == UINT64_MAX) {
+    if (tokens > 0 && (uint64_t) tokens > most) {
+        tokens = (int64_t) most;
+    }
+
+    if (tokens <= tb_word_tokens(word) && most == UINT64_MAX) {
         return;
     }
+
+    /* what it takes over of a debt, Redis has got back with the next call */
+
+    over = tb_lease_taken_over(&l->lease, share);
+    l->lease.over += over;
+    (void) atomic_fetch_add(&l->lease.refund, over);
 
     l->lease.alone = (uint32_t) now | 1;
     l->lease.whole = (share == TB_LEASE_ALL);
@@ -514,18 +547,19 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
     (void) tb_table_add(zone->shared->table,
                         ngx_http_tbucket_lease_slot(zone, l), &h, now,
                         zone->limits,
-                        (int64_t) tokens - tb_word_tokens(word));
+                        tokens - tb_word_tokens(word));
 }
 
 
 /* What the word may have by now. */
 
-static uint64_t
+static int64_t
 ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, tb_word_t word,
     tb_limits_t limits, uint64_t share, uint64_t since)
 {
-    uint64_t  age, full, now, spent, tokens;
+    int64_t   over, recalled, tokens;
+    uint64_t  age, full, now, spent;
 
     now = ngx_current_msec;
     age = tb_word_age(word, now);
@@ -544,8 +578,9 @@ ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
                               atomic_load(&g->node.others), spent, now);
     }
 
-    tokens = tb_lease_alone(l->lease.held, tokens, limits, share, since,
-                            spent, now);
+    over = (int64_t) tb_lease_taken_over(&l->lease, share);
+    tokens = tb_lease_alone((int64_t) l->lease.held - over, tokens - over,
+                            limits, share, since, spent, now);
 
     if (l->lease.warm) {
         return tokens;
@@ -553,9 +588,13 @@ ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
 
     /* it may have been here before, and have used its share */
 
-    full = tb_recall_tokens(limits, full, now) / TB_LEASE_ALL * share;
+    recalled = tb_recall_tokens(limits, full, now);
 
-    return ngx_min(tokens, full);
+    if (recalled > 0) {
+        recalled = recalled / TB_LEASE_ALL * (int64_t) share;
+    }
+
+    return ngx_min(tokens, recalled);
 }
 
 
@@ -589,7 +628,7 @@ ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
     g = zone->shared->global;
     caution = atomic_load(&g->caution);
 
-    if (careful && full > caution) {
+    if ((careful || tb_word_tokens(word) < 0) && full > caution) {
         atomic_store(&g->caution, full);
     }
 }
@@ -599,6 +638,7 @@ ngx_uint_t
 ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
     tb_slot_t *victim, uint64_t *tokens)
 {
+    int64_t                     left;
     tb_hash_t                   h;
     tb_word_t                   word;
     tb_limits_t                 limits;
@@ -618,13 +658,16 @@ ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
         return 1;
     }
 
-    if (l->lease.alone != 0 && l->key.lo != 0
+    left = tb_word_tokens(word);
+
+    if ((l->lease.alone != 0 || left < 0) && l->key.lo != 0
         && g->ndropped == NGX_HTTP_TBUCKET_DROPPED)
     {
         return 0;
     }
 
-    *tokens = tb_word_tokens(word);
+    *tokens = left > 0 ? (uint64_t) left : 0;
+    l->debt = left < 0 ? (uint64_t) -left : 0;
 
     ngx_http_tbucket_lease_note(zone, l, l->lease.alone != 0);
 
@@ -701,15 +744,17 @@ ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
         return;
     }
 
-    if (l->lease.alone == 0 && share != TB_LEASE_ALL
-        && tb_word_tokens(word) > 0)
+    if (l->lease.alone == 0
+        && ((share != TB_LEASE_ALL && tb_word_tokens(word) > 0)
+            || tb_word_tokens(word) < 0
+            || atomic_load(&l->lease.refund) != 0))
     {
         return;
     }
 
     if (l->lease.alone != 0
         ? ngx_http_tbucket_lease_earned(g, l, &h, word, limits, share, since)
-          < tb_limits_full(limits) / TB_LEASE_ALL * share
+          < (int64_t) (tb_limits_full(limits) / TB_LEASE_ALL * share)
         : tb_lease_full(&l->lease, limits, tb_word_tokens(word),
                         ngx_current_msec) != 0)
     {

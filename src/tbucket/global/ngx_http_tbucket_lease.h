@@ -39,6 +39,9 @@ typedef struct {
     /* ms, up to when it has refilled alone; under the mutex */
     uint64_t                      alone;
 
+    /* µtok that the word owed when it was about to be displaced; mutex */
+    uint64_t                      debt;
+
     /* any worker, atomic: µtok that one request wanted in vain, whether
        any did since the last call, and ms of the last try to call */
     _Atomic uint64_t              unit;
@@ -47,11 +50,16 @@ typedef struct {
 } ngx_http_tbucket_lease_t;
 
 
-/* A bucket that lost its slot: its hold is to be reported as none. */
+/*
+ * A bucket that lost its slot: what it owed is to be reported, or that it holds
+ * none.
+ */
 
 typedef struct {
     tb_hash_t                     key;
     tb_limits_t                   limits;
+    uint64_t                      debt;      /* µtok */
+    uint64_t                      heard;     /* see tb_lease_ask_t */
     uint32_t                      gen;
     unsigned                      alone:1;   /* it has refilled alone, */
     unsigned                      whole:1;   /* with all of the limit */
@@ -209,7 +217,7 @@ void ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
 /*
  * With the mutex held: whether a new key may have that slot; and the tokens
  * that go with it.  0: there is no way to tell Redis what its bucket has
- * used alone.
+ * used alone, or owes.
  */
 
 ngx_uint_t ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
@@ -230,7 +238,7 @@ ngx_uint_t ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone,
 /* leases that are cleared in one pass of the event loop */
 #define NGX_HTTP_TBUCKET_LEASE_CLEAR  512
 
-/* With the mutex held: takes all tokens out of a bucket, and frees it. */
+/* With the mutex held: ends what a bucket has or owes, and frees it. */
 
 void ngx_http_tbucket_lease_empty(ngx_http_tbucket_zone_t *zone,
     tb_slot_t *slot, const tb_hash_t *h);

@@ -11,6 +11,7 @@
 #include "src/core/limit/tb_text.h"
 #include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 
 
@@ -157,6 +158,11 @@ ngx_http_tbucket_charge_more(ngx_http_tbucket_charge_t *c, uint64_t utok)
 
     zone = c->zone;
     table = zone->shared->table;
+
+    if (zone->source != NULL) {
+        return zone->source->charge(c, utok, &result);
+    }
+
     dflt = ngx_http_tbucket_limits(zone, &now);
 
     if (ngx_http_tbucket_is_overflow(c)) {
@@ -190,6 +196,11 @@ ngx_http_tbucket_give_tokens(ngx_http_tbucket_charge_t *c, uint64_t utok)
     tb_table_t   *table;
     tb_limits_t   dflt;
 
+    if (c->zone->source != NULL) {
+        c->zone->source->give(c, utok);
+        return;
+    }
+
     table = c->zone->shared->table;
     dflt = ngx_http_tbucket_limits(c->zone, &now);
 
@@ -219,12 +230,10 @@ ngx_http_tbucket_give(ngx_http_tbucket_charge_t *c)
     if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
         ngx_http_tbucket_inflight_return(c);
 
-    } else if (c->zone->source != NULL
-               || c->standing == NGX_HTTP_TBUCKET_UNLIMITED
+    } else if (c->standing == NGX_HTTP_TBUCKET_UNLIMITED
                || c->standing == NGX_HTTP_TBUCKET_NOBODY)
     {
-        /* nothing was taken; of a source, others may have reported less by
-           now, and there is no way to give back */
+        /* nothing was taken */
 
         return;
 
@@ -271,9 +280,13 @@ ngx_http_tbucket_penalize(ngx_http_tbucket_charge_t *c)
     zone = c->zone;
     dflt = ngx_http_tbucket_limits(zone, &now);
 
-    if (tb_table_charge(zone->shared->table, &c->hash, now, dflt,
-                        c->limit->penalty, -TB_DEBT_MAX, &result, &charged)
-        != TB_PASS)
+    if (zone->source != NULL) {
+        charged = zone->source->charge(c, c->limit->penalty, &result);
+
+    } else if (tb_table_charge(zone->shared->table, &c->hash, now, dflt,
+                               c->limit->penalty, -TB_DEBT_MAX, &result,
+                               &charged)
+               != TB_PASS)
     {
         return 0;
     }

@@ -2,7 +2,10 @@
 /*
  * The lease protocol in virtual time: nodes with real policy code, and calls
  * that are lost, late and out of order.  One meter sees each admission: a
- * bucket of the capacity that fills at the rate may never be overdrawn.
+ * bucket of the capacity that fills at the rate may never be overdrawn.  What
+ * is charged later it sees at once; so it may be overdrawn by the debts that
+ * nodes and Redis have on their books, and by no more.  What is given back it
+ * gets when some node may use it: with the call that brings it to Redis.
  *
  * Here: the state of a run, its events, and what a node does.
  */
@@ -20,7 +23,7 @@
 #define NODES     4
 #define BUCKETS   2
 #define CALLS     512
-#define EVENTS    4096
+#define EVENTS    32768
 
 /* admitted of what is allowed, in 1/1000 */
 #define LEAST     950
@@ -41,7 +44,8 @@ typedef enum {
     EXECUTE,
     REPLY,
     TIMEOUT,
-    FAULT
+    FAULT,
+    SETTLE
 } kind_t;
 
 
@@ -51,6 +55,8 @@ typedef struct {
     kind_t             kind;
     unsigned           node, what;
     uint64_t           life;
+    int64_t            utok;       /* of SETTLE: too little was taken, or
+                                      too much (< 0) */
 } event_t;
 
 
@@ -63,6 +69,7 @@ typedef struct {
     unsigned char      parts[BUCKETS * TB_LEASE_PART];
     unsigned           which[BUCKETS];
     tb_lease_ask_t     asks[BUCKETS];
+    uint64_t           given[BUCKETS];   /* of refunds, by requests */
     size_t             len;
     unsigned char      reply[TB_LEASE_REPLY_HEAD
                              + BUCKETS * TB_LEASE_REPLY_PART];
@@ -78,10 +85,13 @@ typedef struct {
     uint64_t           cut;        /* us, until when it has no network */
     tb_node_t        node;
     tb_lease_t         leases[BUCKETS];
-    uint64_t           tokens[BUCKETS];
+    int64_t            tokens[BUCKETS];
     uint64_t           alone[BUCKETS];
     uint64_t           spent[BUCKETS];    /* when any was taken last */
     uint64_t           recall[BUCKETS];   /* when it is full without a lease */
+    uint64_t           given[BUCKETS];    /* by requests, since the answer */
+    uint64_t           seen[BUCKETS];     /* of it by the meter, and since */
+    uint64_t           heard[BUCKETS];    /* which call */
     uint64_t           caution;    /* until when Redis may know less */
     unsigned           waiting[BUCKETS];
 } node_t;
@@ -109,6 +119,7 @@ typedef struct {
     uint64_t           cost[BUCKETS];
     uint64_t           gap[BUCKETS];     /* us between requests */
     unsigned           mix[BUCKETS];
+    bool               settles[BUCKETS];
     meter_t            meters[BUCKETS];
     call_t             calls[CALLS];
     unsigned           nevents;
@@ -128,7 +139,8 @@ event_before(const event_t *a, const event_t *b)
 
 
 static inline void
-event_add(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what)
+event_put(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what,
+    int64_t utok)
 {
     unsigned  i;
     event_t   e;
@@ -141,6 +153,7 @@ event_add(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what)
     e.node = node;
     e.what = what;
     e.life = s->nodes[node].life;
+    e.utok = utok;
 
     for (i = s->nevents++; i > 0 && event_before(&e, &s->events[(i - 1) / 2]);
          i = (i - 1) / 2)
@@ -149,6 +162,13 @@ event_add(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what)
     }
 
     s->events[i] = e;
+}
+
+
+static inline void
+event_add(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what)
+{
+    event_put(s, delay, kind, node, what, 0);
 }
 
 
@@ -212,6 +232,75 @@ redis_wall(const sim_t *s)
 }
 
 
+/* The level of a bucket's meter at this time. */
+
+static inline void
+meter_settle(sim_t *s, unsigned b)
+{
+    meter_t   *m;
+    __int128   top;
+
+    m = &s->meters[b];
+    top = (__int128) tb_limits_full(s->limits[b]) * 864000;
+
+    m->level += (__int128) tb_limits_rate(s->limits[b]) * (s->now - m->at);
+    m->level = m->level < top ? m->level : top;
+    m->at = s->now;
+}
+
+
+/* Puts tokens into the meter, up to the capacity; or takes some out. */
+
+static inline void
+meter_add(sim_t *s, unsigned b, int64_t utok)
+{
+    __int128  top;
+
+    meter_settle(s, b);
+
+    top = (__int128) tb_limits_full(s->limits[b]) * 864000;
+
+    s->meters[b].level += (__int128) utok * 864000;
+    s->meters[b].level = s->meters[b].level < top ? s->meters[b].level : top;
+}
+
+
+/* What a bucket is in debt with in Redis, µtok. */
+
+static inline int64_t
+redis_debt(const sim_t *s, unsigned b)
+{
+    double              left;
+    const redis_key_t  *key;
+
+    key = &s->redis->keys[1 + b];
+
+    if (key->len == 0) {
+        return 0;
+    }
+
+    memcpy(&left, key->value + 4, sizeof(left));
+
+    return left < 0 ? (int64_t) -left : 0;
+}
+
+
+/* Nobody knows any more what the node had to report, but in that call. */
+
+static inline void
+node_forgives(sim_t *s, node_t *n, uint64_t seq)
+{
+    unsigned  b;
+
+    for (b = 0; b < BUCKETS; b++) {
+        if (n->tokens[b] < 0 && (seq == 0 || n->leases[b].seq != seq)) {
+            meter_add(s, b, -n->tokens[b]);
+            n->tokens[b] = 0;
+        }
+    }
+}
+
+
 /* The bucket loses its lease. */
 
 static inline void
@@ -225,7 +314,16 @@ node_drop(sim_t *s, node_t *n, unsigned b, uint64_t now)
         n->recall[b] = full;
     }
 
+    /* a debt that has not been reported is known to this node alone */
+
+    if (n->tokens[b] < 0) {
+        n->caution = UINT64_MAX;
+        meter_add(s, b, -n->tokens[b]);
+    }
+
     memset(&n->leases[b], 0, sizeof(tb_lease_t));
+    n->leases[b].heard = n->seq;
+    n->given[b] = 0;
     n->tokens[b] = 0;
     n->alone[b] = 0;
 
@@ -294,7 +392,8 @@ node_start(sim_t *s, unsigned i)
 static inline void
 node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
 {
-    uint64_t     share, since, tokens;
+    int64_t      over, tokens;
+    uint64_t     share, since;
     tb_lease_t  *l;
 
     if (!tb_node_is_alone(&n->node, now, &since)) {
@@ -308,14 +407,19 @@ node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
     }
 
     l = &n->leases[b];
+    over = (int64_t) tb_lease_taken_over(l, share);
     tokens = share == TB_LEASE_ALL && l->alone == 0
              ? tb_lease_whole(l, s->limits[b], n->tokens[b], n->recall[b],
                               atomic_load(&n->node.others), n->spent[b],
                               now)
-             : tb_lease_alone(l->alone ? l->credited : l->held, n->tokens[b],
-                              s->limits[b], share, since, n->spent[b], now);
+             : tb_lease_alone(l->alone ? l->credited
+                                       : (int64_t) l->held - over,
+                              n->tokens[b] - over, s->limits[b], share, since,
+                              n->spent[b], now);
 
     if (tokens > n->tokens[b]) {
+        l->over += (uint64_t) over;
+        atomic_fetch_add(&l->refund, (uint64_t) over);
         s->meters[b].alone = true;
         n->alone[b] = now;
         l->alone = (uint32_t) now | 1;
@@ -386,8 +490,8 @@ node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
                   node_period(s, b), now, ask);
 
     if (n->leaving) {
-        ask->hold = 0;
-        ask->back = n->tokens[b];
+        ask->hold = n->tokens[b] < 0 ? n->tokens[b] : 0;
+        ask->back = n->tokens[b] - ask->hold;
         ask->want = 0;
     }
 
@@ -395,6 +499,7 @@ node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
         n->tokens[b] -= ask->back;
     }
 
+    c->given[c->n] = n->given[b];
     l->seq = c->seq;
     tb_lease_sent(l, ask, now);
     tb_lease_put(c->parts + c->n * TB_LEASE_PART, ask);
@@ -501,29 +606,33 @@ node_tick(sim_t *s, unsigned i)
 static inline bool
 node_take(sim_t *s, node_t *n, unsigned b, uint64_t now)
 {
+    int64_t    debt;
     meter_t   *m;
-    uint64_t   full;
-    __int128   cost, slack, top;
+    unsigned   i;
+    __int128   cost, slack;
 
-    if (n->tokens[b] < s->cost[b]) {
+    if (n->tokens[b] < (int64_t) s->cost[b]) {
         return false;
     }
 
-    n->tokens[b] -= s->cost[b];
+    n->tokens[b] -= (int64_t) s->cost[b];
     n->spent[b] = now;
 
-    m = &s->meters[b];
-    full = tb_limits_full(s->limits[b]);
-    top = (__int128) full * 864000;
-    cost = (__int128) s->cost[b] * 864000;
+    meter_settle(s, b);
 
-    m->level += (__int128) tb_limits_rate(s->limits[b])
-                * (s->now - m->at);
-    m->level = m->level < top ? m->level : top;
-    m->at = s->now;
+    m = &s->meters[b];
+    cost = (__int128) s->cost[b] * 864000;
 
     slack = m->alone ? (__int128) tb_limits_rate(s->limits[b]) * CLOCK * MS
             : 0;
+
+    debt = redis_debt(s, b);
+
+    for (i = 0; i < s->nnodes; i++) {
+        debt -= s->nodes[i].tokens[b] < 0 ? s->nodes[i].tokens[b] : 0;
+    }
+
+    slack += (__int128) debt * 864000;
 
     if (m->level + slack < cost) {
         s->violated = true;
@@ -532,7 +641,62 @@ node_take(sim_t *s, node_t *n, unsigned b, uint64_t now)
     m->level -= cost;
     m->admitted += s->cost[b];
 
+    if (s->settles[b]) {
+        event_put(s, tb_random_scale(&s->rnd, MS, 3 * SECOND), SETTLE,
+                  (unsigned) (n - s->nodes), b,
+                  (int64_t) tb_random_in(&s->rnd, 0, 10 * s->cost[b])
+                  - (int64_t) (chance(s, 1, 2) ? s->cost[b]
+                                               : 9 * s->cost[b] / 2));
+    }
+
     return true;
+}
+
+
+/* What was too little is charged, and what was too much is given back. */
+
+static inline void
+node_settle(sim_t *s, unsigned i, unsigned b, int64_t utok)
+{
+    node_t      *n;
+    int64_t      room;
+    uint64_t     now, since;
+    tb_lease_t  *l;
+
+    n = &s->nodes[i];
+    l = &n->leases[b];
+    now = node_ms(s, n);
+
+    utok = utok < -(int64_t) s->cost[b] ? -(int64_t) s->cost[b] : utok;
+
+    if (utok > 0) {
+        room = n->tokens[b] + TB_DEBT_MAX;
+        utok = utok < room ? utok : room;
+
+        n->tokens[b] -= utok;
+        n->spent[b] = now;
+        meter_add(s, b, -utok);
+        return;
+    }
+
+    utok = -utok;
+
+    node_refill(s, n, b, now);
+
+    if (tb_node_is_alone(&n->node, now, &since) && l->alone != 0
+        && l->credited > n->tokens[b])
+    {
+        room = l->credited - n->tokens[b];
+        room = room < utok ? room : utok;
+
+        l->alone = (uint32_t) now | 1;
+        n->tokens[b] += room;
+        utok -= room;
+        meter_add(s, b, room);
+    }
+
+    n->given[b] += (uint64_t) utok;
+    atomic_fetch_add(&l->refund, (uint64_t) utok);
 }
 
 
@@ -553,7 +717,7 @@ node_request(sim_t *s, unsigned i, unsigned b)
 
     /* words are only added to where a request finds too few */
 
-    if (n->tokens[b] < s->cost[b]) {
+    if (n->tokens[b] < (int64_t) s->cost[b]) {
         node_refill(s, n, b, now);
     }
 

@@ -41,7 +41,7 @@ join(tb_node_t *h, uint64_t share)
 /* Word and lease after an answer that granted so much and left so much. */
 
 static void
-leased(tb_lease_t *l, tb_limits_t limits, uint64_t tokens, uint64_t left,
+leased(tb_lease_t *l, tb_limits_t limits, uint64_t tokens, int64_t left,
     uint64_t now)
 {
     tb_lease_ask_t     ask;
@@ -62,16 +62,19 @@ test_bytes_of_a_call(void **state)
     unsigned char   buf[TB_LEASE_PART];
     tb_lease_ask_t  ask = {
         .op = TB_LEASE_SET, .gen = 0x01020304, .hold = 1, .back = 2,
-        .want = TB_COST_MAX, .unit = 1, .limits = tb_limits(5, 10, 0)
+        .want = TB_COST_MAX, .unit = 1, .refund = 2, .heard = 1,
+        .limits = tb_limits(5, 10, 0)
     };
 
-    /* 1.0, 2.0, 1e12, 1.0, 5, 10.0 */
+    /* 1.0, 2.0, 1e12, 1.0, 2.0, 1.0, 5, 10.0 */
 
     static const unsigned char  expected[TB_LEASE_PART] = {
         1, 4, 3, 2, 1,
         0, 0, 0, 0, 0, 0, 0xf0, 0x3f,
         0, 0, 0, 0, 0, 0, 0, 0x40,
         0, 0, 0, 0xa2, 0x94, 0x1a, 0x6d, 0x42,
+        0, 0, 0, 0, 0, 0, 0xf0, 0x3f,
+        0, 0, 0, 0, 0, 0, 0, 0x40,
         0, 0, 0, 0, 0, 0, 0xf0, 0x3f,
         5, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0x24, 0x40
@@ -81,6 +84,12 @@ test_bytes_of_a_call(void **state)
 
     tb_lease_put(buf, &ask);
     assert_memory_equal(buf, expected, sizeof(buf));
+
+    /* -2.0 */
+
+    ask.hold = -2;
+    tb_lease_put(buf, &ask);
+    assert_int_equal(buf[12], 0xc0);
 }
 
 

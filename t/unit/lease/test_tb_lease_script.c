@@ -235,7 +235,7 @@ advance(server_t *s)
 
 
 static void
-random_part(server_t *s, unsigned b, unsigned char *buf)
+random_part(server_t *s, unsigned h, unsigned b, unsigned char *buf)
 {
     uint32_t        gen;
     uint64_t        full;
@@ -265,8 +265,16 @@ random_part(server_t *s, unsigned b, unsigned char *buf)
     }
 
     ask.gen = pick(s, 0, 9) ? gen : (uint32_t) pick(s, 0, 3);
-    ask.hold = pick(s, 0, 1) ? pick(s, 0, full / 3) : 0;
-    ask.back = pick(s, 0, 4) ? 0 : pick(s, 0, full / 3);
+    ask.hold = pick(s, 0, 1) ? (int64_t) pick(s, 0, full / 3) : 0;
+    ask.back = pick(s, 0, 4) ? 0 : (int64_t) pick(s, 0, full / 3);
+    ask.refund = pick(s, 0, 4) ? 0 : pick(s, 0, full / 3);
+    ask.heard = pick(s, 0, 2) ? s->seq[h]
+                              : s->seq[h] - (s->seq[h] ? pick(s, 0, 1) : 0);
+
+    if (pick(s, 0, 4) == 0) {
+        ask.hold = -(int64_t) pick(s, 0, 3 * full);
+        ask.hold = ask.hold < -TB_DEBT_MAX ? -TB_DEBT_MAX : ask.hold;
+    }
     ask.want = pick(s, 0, 2) ? pick(s, 0, full) : 0;
     ask.unit = pick(s, 0, 2) ? TB_TOKEN : pick(s, 1, full);
 
@@ -354,7 +362,7 @@ test_same_here_and_there(void **state)
 {
     size_t             len, expected;
     server_t          *s;
-    unsigned           b, granted, h, i, n, stale, which[BUCKETS];
+    unsigned           b, granted, h, i, indebted, n, stale, which[BUCKETS];
     unsigned char      head[TB_LEASE_HEAD], parts[BUCKETS * TB_LEASE_PART];
     unsigned char      ours[512], theirs[512];
     tb_lease_reply_t   reply;
@@ -362,6 +370,7 @@ test_same_here_and_there(void **state)
 
     s = *state;
     granted = 0;
+    indebted = 0;
     stale = 0;
 
     for (i = 0; i < CALLS; i++) {
@@ -373,7 +382,7 @@ test_same_here_and_there(void **state)
 
         for (b = 0; b < BUCKETS; b++) {
             if (pick(s, 0, 1)) {
-                random_part(s, b, parts + n * TB_LEASE_PART);
+                random_part(s, h, b, parts + n * TB_LEASE_PART);
                 which[n++] = b;
             }
         }
@@ -392,6 +401,7 @@ test_same_here_and_there(void **state)
             s->heard[h] = (double) reply.time;
 
             for (b = 0; b < n; b++) {
+                indebted += answers[b].left < 0;
                 granted += answers[b].delta > 0;
                 stale += answers[b].status == TB_LEASE_STALE;
             }
@@ -401,6 +411,7 @@ test_same_here_and_there(void **state)
     /* it has been about something */
 
     assert_true(granted > CALLS / 10);
+    assert_true(indebted > CALLS / 10);
     assert_true(stale > CALLS / 100);
 }
 

@@ -53,7 +53,9 @@ test_tokens_until_then(void **state)
     assert_int_equal(tb_recall_tokens(TEN, NOW, NOW), 100 * TB_TOKEN);
     assert_int_equal(tb_recall_tokens(TEN, NOW + 4000, NOW), 60 * TB_TOKEN);
     assert_int_equal(tb_recall_tokens(TEN, NOW + 10000, NOW), 0);
-    assert_int_equal(tb_recall_tokens(TEN, UINT64_MAX, NOW), 0);
+    assert_int_equal(tb_recall_tokens(TEN, NOW + 40000, NOW),
+                     -300 * (int64_t) TB_TOKEN);
+    assert_int_equal(tb_recall_tokens(TEN, UINT64_MAX, NOW), -TB_DEBT_MAX);
     assert_int_equal(tb_recall_tokens(tb_limits(100, 0, 0), NOW + 1, NOW), 0);
 
     /* a part of a µtok that is missing is one that is missing */
