@@ -303,6 +303,26 @@ subtest 'reload and a killed worker' => sub {
 };
 
 
+subtest 'who goes for a name serves until that is resolved' => sub {
+    my $dns = dns('a.test' => hosts(2), 'b.test' => hosts(3));
+    my $g = gateway(config($dns, $b{4}->server), workers => 2);
+    is(who($g), 4, 'a line');
+
+    $dns->kill;
+    ok($g->reload(config($dns, "lb_resolve a.test:$port;")), 'becomes a name');
+    is(who($g), 4, 'which nobody resolves');
+    $dns->start_again;
+    is(becomes($g, '127.0.0.2/1/up'), '127.0.0.2/1/up', 'its address comes');
+    is(who($g), 2, 'and serves');
+
+    $dns->kill;
+    ok($g->reload(config($dns, "lb_resolve b.test:$port;")), 'another name');
+    is(who($g), 2, 'which nobody resolves');
+    $dns->start_again;
+    is(becomes($g, '127.0.0.3/1/up'), '127.0.0.3/1/up', 'its address comes');
+};
+
+
 subtest 'a server line that becomes a name keeps its server' => sub {
     my $dns = dns('localhost' => { A => ['127.0.0.1'], ttl => 1 });
     my $p = backend(name => 'l');

@@ -73,6 +73,12 @@ lb_name_sync(lb_roster_t *roster, const lb_name_t *names, uint32_t n)
             lb_name_disown(roster, i);
         }
     }
+
+    for (i = 0; i < n && lb_name_is_known(roster, &names[i]); i++) {
+        /* void */
+    }
+
+    gw_store_release(&roster->awaited, i < n);
 }
 
 

@@ -39,7 +39,8 @@ void lb_name_line(const lb_name_t *name, uint32_t weight, bool backup,
  * Sees to it that servers of names are those of the names that there are now:
  * what was of a line with the host of a name becomes the name's, a server of a
  * name that has gone is left to lb_sync_lines(), which is to follow, and the
- * others get the name's settings.  Mutex.
+ * others get the name's settings.  As long as a name has no servers yet and no
+ * others are usable, those that go serve on.  Mutex.
  */
 void lb_name_sync(lb_roster_t *roster, const lb_name_t *names, uint32_t n);
 

@@ -309,7 +309,7 @@ lb_roster_retire(lb_roster_t *roster)
     lb_server_t    *server;
     lb_identity_t  *identity;
 
-    wait = false;
+    wait = (gw_load_acquire(&roster->awaited) != 0);
     usable = false;
     used = lb_roster_used(roster);
 

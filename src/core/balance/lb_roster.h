@@ -270,6 +270,7 @@ typedef struct {
     _Atomic uint64_t   editor;       /* leader: who changes servers */
     _Atomic uint64_t   builder;      /* leader: who builds a view */
     _Atomic uint64_t   kept;         /* the state file, 0: there is none */
+    _Atomic uint64_t   awaited;      /* a name had no server at the reload */
     _Atomic uint64_t   file;         /* which one it was last; mutex */
     _Atomic uint32_t   drains;       /* some have an end; mutex */
     _Atomic uint32_t   in_flight;    /* requests, see lb_roster_recount() */

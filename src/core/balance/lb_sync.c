@@ -185,7 +185,7 @@ lb_sync_follow(lb_sync_t *sync)
 
 /*
  * Whether nobody would be left to serve until a new server has passed a check,
- * and there is room for old and new ones.
+ * or a name is resolved, and there is room for old and new ones.
  */
 
 static bool
@@ -194,7 +194,7 @@ lb_sync_must_wait(lb_sync_t *sync)
     bool      pending;
     uint32_t  i, k, need, used;
 
-    pending = false;
+    pending = (gw_load_acquire(&sync->roster->awaited) != 0);
     need = 0;
 
     for (k = 0; k < sync->n; k++) {

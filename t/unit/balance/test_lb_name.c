@@ -250,6 +250,22 @@ a_reload_knows_names_and_lines_apart(void **state)
     assert_true(lb_sync_lines(roster, NULL, 0, NULL, NULL));
     assert_true(lb_roster_identity(roster, at(roster, "a"))->resolved);
 
+    /* another name takes its place: it serves until that is resolved */
+
+    names[1].line.host = "other.test:80";
+    names[1].line.host_length = 13;
+    lb_name_sync(roster, &names[1], 1);
+    assert_true(lb_sync_lines(roster, NULL, 0, NULL, NULL));
+    lb_roster_retire(roster);
+    assert_int_equal(lb_roster_count(roster).usable, 1);
+
+    lines[1] = record(&names[1], "c", 0, false);
+    assert_int_not_equal(lb_edit_add(roster, &lines[1]), LB_NONE);
+    lb_roster_retire(roster);
+    lb_roster_sweep(roster, NULL, NULL);
+    assert_int_equal(lb_roster_count(roster).total, 1);
+    assert_int_not_equal(at(roster, "c"), LB_NONE);
+
     /* which goes */
 
     lb_name_sync(roster, NULL, 0);
