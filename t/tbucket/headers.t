@@ -353,9 +353,9 @@ Retry-After: 1800"]
 Content-Type: application/json
 --- request eval
 my $bulk = CORE::join ',', map { qq({"client_id":"$_","capacity":) . (100 + $_)
-                           . ',"rate_per_sec":1}' } 1 .. 400;
+                           . ',"rate_per_sec":0.01}' } 1 .. 400;
 ["POST /clients\n[$bulk,{\"client_id\":\"twin\",\"capacity\":101,"
- . '"rate_per_sec":1}]',
+ . '"rate_per_sec":0.01}]',
  (map { "GET /?c=$_" } 1 .. 400), "GET /?c=1", "GET /?c=twin", "GET /?c=x",
  "PATCH /clients/1\n{\"capacity\":7}", "GET /?c=1"]
 --- error_code eval
@@ -363,12 +363,12 @@ my $bulk = CORE::join ',', map { qq({"client_id":"$_","capacity":) . (100 + $_)
 --- response_headers eval
 ['! RateLimit',
  (map { my $q = 100 + $_; my $r = $q - 1;
-        "RateLimit-Policy: \"z\";q=$q;w=$q\nRateLimit: \"z\";r=$r;t=$r" }
+        "RateLimit-Policy: \"z\";q=$q;w=${q}00\nRateLimit: \"z\";r=$r;t=${r}00" }
   1 .. 400),
- "RateLimit-Policy: \"z\";q=101;w=101\nRateLimit: \"z\";r=99;t=99",
- "RateLimit-Policy: \"z\";q=101;w=101\nRateLimit: \"z\";r=100;t=100",
+ "RateLimit-Policy: \"z\";q=101;w=10100\nRateLimit: \"z\";r=99;t=9900",
+ "RateLimit-Policy: \"z\";q=101;w=10100\nRateLimit: \"z\";r=100;t=10000",
  "RateLimit-Policy: \"z\";q=50;w=50\nRateLimit: \"z\";r=49;t=49",
- '! RateLimit', "RateLimit-Policy: \"z\";q=7;w=7\nRateLimit: \"z\";r=6;t=6"]
+ '! RateLimit', "RateLimit-Policy: \"z\";q=7;w=700\nRateLimit: \"z\";r=6;t=600"]
 
 
 
