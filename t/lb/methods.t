@@ -201,11 +201,15 @@ subtest 'hash ketama: a key is where nginx has it' => sub {
 subtest 'ip_hash: an IPv4 address by its /24' => sub {
     my @b = map { backend(name => $_) } qw(a b c d);
     my $g = gateway('set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP; '
-                    . 'upstream i { lb ip_hash; '
-                    . join(' ', map { $_->server } @b) . " }\n" . front('i'));
+                    . join('', map { "upstream $_->[0] { $_->[1]; "
+                                     . join(' ', map { $_->server } @b)
+                                     . " }\n" }
+                               ['i', 'lb ip_hash'], ['n', 'ip_hash'])
+                    . front('i', 'n'));
 
     my $to = sub {
-        return get($g, '/i/', headers => { 'X-Real-IP' => $_[0] })->{body}
+        return get($g, '/' . ($_[1] // 'i') . '/',
+                   headers => { 'X-Real-IP' => $_[0] })->{body}
                =~ /"backend":"(\w+)"/ ? $1 : '-';
     };
 
@@ -220,6 +224,10 @@ subtest 'ip_hash: an IPv4 address by its /24' => sub {
 
     %all = map { $to->("2001:db8::$_") => 1 } 1 .. 60;
     is(join('', sort keys %all), 'abcd', 'others for others of its /64');
+
+    my @address = map { ("10.$_.3.4", "2001:db8:$_\::1") } 1 .. 40;
+    is(join('', map { $to->($_) } @address),
+       join('', map { $to->($_, 'n') } @address), "nginx's own has the same");
 };
 
 

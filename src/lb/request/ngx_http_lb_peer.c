@@ -129,7 +129,7 @@ ngx_http_lb_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ctx->ask.now = ngx_current_msec;
 
-    if (lcf->ketama) {
+    if (lcf->ketama || lcf->ip_hash) {
         ngx_http_lb_ring(lcf);
         ctx->ask.ring = lcf->ring;
     }

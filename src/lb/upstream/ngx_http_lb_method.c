@@ -11,6 +11,7 @@
 #include "src/common/ngx_gw_param.h"
 #include "src/core/balance/lb_cells.h"
 #include "src/core/balance/lb_hash.h"
+#include "src/core/balance/lb_ip_hash.h"
 #include "src/core/balance/lb_ketama.h"
 #include "src/core/balance/lb_least_conn.h"
 #include "src/core/balance/lb_method.h"
@@ -50,7 +51,7 @@ static const ngx_http_lb_method_t  ngx_http_lb_methods[] = {
     { ngx_string("least_time"), lb_method_least_time,
       ngx_http_lb_method_times },
     { ngx_string("hash"), lb_hash, ngx_http_lb_method_hash },
-    { ngx_string("ip_hash"), lb_hash, ngx_http_lb_method_ip_hash },
+    { ngx_string("ip_hash"), lb_ip_hash, ngx_http_lb_method_ip_hash },
 
     { ngx_null_string, NULL, NULL }
 };
@@ -274,7 +275,6 @@ ngx_http_lb_method_ip_hash(ngx_conf_t *cf, ngx_http_lb_srv_conf_t *lcf)
         return ngx_http_lb_method_unknown(cf, 2, "none");
     }
 
-    lcf->rules.cells = 1;
     lcf->ip_hash = 1;
 
     return NGX_OK;
@@ -358,16 +358,16 @@ ngx_http_lb_method_address(ngx_http_request_t *r)
 
     case AF_INET:
         sin = (struct sockaddr_in *) r->connection->sockaddr;
-        return lb_cells_key(&sin->sin_addr.s_addr, 3);
+        return lb_ip_hash_key(&sin->sin_addr.s_addr, 3);
 
 #if (NGX_HAVE_INET6)
     case AF_INET6:
         sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
-        return lb_cells_key(&sin6->sin6_addr.s6_addr, 16);
+        return lb_ip_hash_key(&sin6->sin6_addr.s6_addr, 16);
 #endif
 
     default:
-        return lb_cells_key("", 0);
+        return lb_ip_hash_key("\0\0\0", 3);
     }
 }
 

@@ -1,6 +1,7 @@
 
 /*
- * The ring of an upstream with "lb hash KEY ketama", of this process.
+ * The ring of an upstream with "lb hash KEY ketama" or "lb ip_hash", of this
+ * process.
  */
 
 
