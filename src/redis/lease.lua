@@ -25,6 +25,10 @@
 -- which the bucket fills and a minute more.  "lag" finds out when the clock
 -- went so slowly that a value may have expired too early; base is moved then.
 --
+-- A bucket of places for requests in flight has no rate: what is held and not
+-- reported any more is free again, and left and since say nothing.  Its values
+-- expire when no node can have been in contact for long.
+--
 -- A bucket is settled with what nodes held up to now, and what is reported
 -- counts from now on: tokens spent lately leave no room for refill of the
 -- time before.
@@ -42,6 +46,9 @@ local min, max, sub = math.min, math.max, string.sub
 
 -- us after its last reply from which on a node counts as missing
 local MISSING = 300000
+
+-- us after which a Redis that lost its data has heard of all places in use
+local FOUND = 1500000
 
 -- all of the shares, in parts per million
 local ALL = 1000000
@@ -114,14 +121,15 @@ if lag > 30000000 then
 end
 
 
--- Who is forgotten: a node that has been missing for 60 s of the time that
--- Redis served others, or for 2 s if one of the same name has come after it.
+-- Who is forgotten: a node that has been missing for 56 s of the time that
+-- Redis served others, so that others have its part within a minute, or for 2 s
+-- if one of the same name has come after it.
 
 local successor = {}
 
 for i = #nodes, 1, -1 do
   local n = nodes[i]
-  if n.absent > 60000000 or n.absent > 2000000 and successor[n.tag] then
+  if n.absent > 56000000 or n.absent > 2000000 and successor[n.tag] then
     nodes[i] = false
   elseif n.seen + MISSING >= now then
     successor[n.tag] = true
@@ -203,13 +211,18 @@ end
 
 local capacity, rate, full, fresh
 
--- What a node that is missing may have in it.
+-- What a node that is missing may have in it; of places its share as soon as it
+-- is missing, though it waits for a while with what it has not got yet.
 
 local function possible(n, held, whole)
   if n.id == nobody then
     return floor(full * min(ALL, n.share * 1.125) / ALL)
   end
   if whole then return full end
+  if rate == 0 then
+    local part = floor(full * n.share / ALL)
+    return max(held, part - part % 1000000)
+  end
   return min(max(held, floor(full * n.share / ALL)),
              held + floor(rate * n.share / ALL * n.away / 864000) + 1)
 end
@@ -223,17 +236,22 @@ for k = 1, #parts / 65 do
 
   if size ~= capacity or speed ~= rate then
     capacity, rate, full = size, speed, size * 1000000
-    fresh = now - max(20000, min(250000, full * 432000 / rate))
+    fresh = now - 250000
+    if rate > 0 then
+      fresh = now - max(20000, min(250000, full * 432000 / rate))
+    end
   end
 
   -- What is recorded: "mine", "done" and "paid" are the caller's tokens, its
   -- last call, and what that has been charged if it has not heard of it;
-  -- "rest" are the others' records, who hold "held" and want "wanted".
+  -- "rest" are the others' records, who hold "held" and want "wanted"; "gone"
+  -- of it is held by those who are missing, and "idle" by those who want none.
 
   local value = values[k + 1]
   local current, left, since = 0, full, clock
   local rest, held, mine, done, paid = '', 0, 0, 0, 0
   local rivals, wanted = 1, 0
+  local holders, gone, idle = 1, 0, 0
 
   if value and #value % 46 == 20 then
     current, left, since = get('<I4dd', value)
@@ -248,23 +266,28 @@ for k = 1, #parts / 65 do
         if n.away then
           n.met = k
           has = possible(n, has, n.whole)
+          gone = gone + has
         end
         held = held + has
         if w > 0 and t > fresh then
           rivals, wanted = rivals + 1, wanted + w
+        elseif not n.away then
+          idle = idle + has
         end
+        if has > 0 and not n.away then holders = holders + 1 end
       end
     end
   elseif base >= 0 then
     left, since = 0, base
   end
 
-  local limit = me.away and possible(me, mine, me.whole and op == 3) or mine
+  local limit = me.away and possible(me, mine, me.whole and op >= 3) or mine
 
   for i = 1, #away do
     local n = away[i]
     if n ~= me and n.met ~= k then
-      held = held + possible(n, 0, n.whole)
+      local has = possible(n, 0, n.whole)
+      held, gone = held + has, gone + has
     end
   end
 
@@ -283,11 +306,56 @@ for k = 1, #parts / 65 do
   local settled = free >= room
   if settled then free = max(room, min(free, 0)) end
 
-  -- The operation: 0 TAKE, 1 SET, 2 PEEK, 3 CAP.
+  -- The operation: 0 TAKE, 1 SET, 2 PEEK, 3 CAP, 4 PLACES.
 
   local state, delta = 0, 0
 
-  if op == 2 then
+  if op == 4 and done < seq then
+
+    -- What is in use is so.  A Redis that lost its data lends none before all
+    -- nodes have had the time to come back, or to find themselves alone.  If
+    -- there are too few for those who want some, or more are held than there
+    -- are, who has more than its part is to do with less; it counts as its own
+    -- until it has told so.
+
+    local wait = alone or base == 0 and now < FOUND
+    local lent = alone and 0 or max(0, min(hold, limit - back))
+    local grant = 0
+
+    delta = lent - hold
+    free = full - held - lent - back
+
+    local part = full - gone
+
+    if free < 0 then
+      part = floor(part / holders / unit) * unit
+    else
+      part = math.ceil((part - idle) / rivals / unit) * unit
+    end
+
+    local lack = math.ceil((wanted - free - back) / unit) * unit
+
+    if lack > 0 and lent > part then
+      delta = delta - min(lent - max(0, part), lack)
+    elseif want > 0 and free >= unit and not wait then
+      grant = min(want, free, max(part - lent - back, free - wanted, 0))
+      grant = grant - grant % unit
+    end
+
+    delta = delta + grant
+    free = max(0, free - grant)
+    want = max(0, want - grant)
+    grant = grant + lent + back
+
+    if grant > 0 or mine > 0 or want > 0 then
+      call('SET', keys[k + 1],
+           put('<I4dd', current, 0, clock) .. rest
+           .. put('<c6ddddd', id, grant, seq, want, now, 0),
+           'PX', '180000')
+    end
+  elseif op == 4 then
+    state, free = 1, max(0, free)
+  elseif op == 2 then
     delta = min(held, full)
   elseif op ~= 1 and done >= seq then
     state = 1

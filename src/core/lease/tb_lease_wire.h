@@ -69,8 +69,10 @@ typedef enum {
                                     whoever holds some has none */
     TB_LEASE_PEEK,               /* change nothing; "delta" is what others
                                     hold, at most */
-    TB_LEASE_CAP                 /* as TAKE, but Redis has no more left than
+    TB_LEASE_CAP,                /* as TAKE, but Redis has no more left than
                                     "back", whatever it says */
+    TB_LEASE_PLACES              /* of requests in flight: has "hold", and
+                                    "back" more are in use; asks */
 } tb_lease_op_e;
 
 
@@ -81,7 +83,8 @@ typedef struct {
     int64_t            hold;     /* what the word holds, without "back"; < 0:
                                     what it owes, and is to be paid */
     int64_t            back;     /* taken out of the word, for others; or see
-                                    TB_LEASE_CAP: may be < 0 */
+                                    _CAP, where it may be < 0,
+                                    and _PLACES */
     uint64_t           want;     /* on top of hold; 0: none */
     uint64_t           unit;     /* less than this at once is of no use;
                                     at least 1 */

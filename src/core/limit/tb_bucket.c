@@ -5,9 +5,10 @@
  */
 
 
-#include "src/core/limit/tb_bucket.h"
+#include "src/core/limit/tb_places.h"
 
 
+static tb_word_t tb_places_give(tb_word_t word, uint64_t stamp, uint64_t n);
 static uint64_t tb_rate_period(uint64_t rate);
 
 
@@ -73,6 +74,10 @@ tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     have = tb_word_tokens(word);
     settled = tb_word_tokens_at(word, limits, now, &stamp);
 
+    if (tb_limits_are_places(limits)) {
+        return tb_places_give(word, stamp, tokens / TB_TOKEN);
+    }
+
     if (limits & TB_LIMITS_TIMELESS) {
         have = settled;
     }
@@ -88,6 +93,18 @@ tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     /* the refill is left to come: it counts up to the capacity then */
 
     return tb_word(have + (int64_t) tokens, word);
+}
+
+
+static tb_word_t
+tb_places_give(tb_word_t word, uint64_t stamp, uint64_t n)
+{
+    uint32_t  used;
+
+    used = tb_places_used(word);
+
+    return tb_places_word(tb_places_leased(word),
+                          used > n ? used - (uint32_t) n : 0, stamp);
 }
 
 

@@ -175,13 +175,14 @@ tb_limits_room(tb_limits_t limits)
 
 /*
  * What a take has to leave, µtok: of places and quotas what is more than the
- * limit.  Tokens above that are those that are left.
+ * limit.  Tokens above that are those that are left.  Of leased places
+ * (tb_places.h) only those that may be taken are there.
  */
 
 static inline int64_t
 tb_limits_lowest(tb_limits_t limits)
 {
-    if (limits & TB_LIMITS_PLACES) {
+    if ((limits & (TB_LIMITS_PLACES | TB_LIMITS_LEASED)) == TB_LIMITS_PLACES) {
         return (int64_t) (tb_limits_room(limits)
                           - tb_limits_rate(limits) * TB_TOKEN);
     }
@@ -446,7 +447,10 @@ tb_word_t tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 int64_t tb_limits_floor(tb_limits_t limits, uint64_t ms);
 
-/* Puts tokens (µtok) into a word, up to the capacity.  Loses nothing. */
+/*
+ * Puts tokens (µtok) into a word, up to the capacity.  Loses nothing.  Of leased
+ * places so many are not in use any more.
+ */
 
 tb_word_t tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,
     uint64_t tokens);

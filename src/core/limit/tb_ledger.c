@@ -18,13 +18,13 @@ static const tb_hash_t  tb_ledger_overflow = { 1, 0 };
 
 
 static bool tb_ledger_find(tb_ledger_own_t *own);
-static tb_verdict_t tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t,
-    uint64_t now, tb_limits_t dflt, tb_result_t *result, uint32_t *entry);
 static void tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t,
     tb_ledger_row_t *from, uint32_t n, uint64_t now, tb_limits_t dflt);
 static void tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h);
 static void tb_ledger_end(tb_ledger_row_t *row);
 static void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
+static void tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h,
+    uint32_t *entry);
 static bool tb_ledger_is_overflow(const tb_hash_t *h);
 static void tb_ledger_add(_Atomic uint32_t *number, uint32_t n);
 static void tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t,
@@ -112,11 +112,37 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
         tb_ledger_add(&row->held, 1);
 
     } else if (verdict == TB_PASS) {
-        *entry = own->free;
-        own->free = own->next[*entry];
+        tb_ledger_admit(own, h, entry);
+    }
 
-        tb_ledger_enter(tb_ledger_entry(own->ledger, *entry), h);
-        tb_ledger_add(&row->held, 1);
+    tb_ledger_end(row);
+
+    return verdict;
+}
+
+
+tb_verdict_t
+tb_ledger_take_leased(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, tb_limits_t part, tb_result_t *result,
+    uint32_t *entry)
+{
+    tb_verdict_t      verdict;
+    tb_ledger_row_t  *row;
+
+    *entry = TB_LEDGER_NONE;
+
+    if (own->free == TB_LEDGER_NONE && !tb_ledger_find(own)) {
+        return tb_ledger_share(own, t, now, part, result, entry);
+    }
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    tb_ledger_begin(row, h);
+
+    verdict = tb_table_take_known(t, h, now, dflt, TB_TOKEN, result);
+
+    if (verdict == TB_PASS) {
+        tb_ledger_admit(own, h, entry);
     }
 
     tb_ledger_end(row);
@@ -359,6 +385,19 @@ tb_ledger_end(tb_ledger_row_t *row)
 }
 
 
+/* Enters a request that has got its place, in the first free entry. */
+
+static void
+tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h, uint32_t *entry)
+{
+    *entry = own->free;
+    own->free = own->next[*entry];
+
+    tb_ledger_enter(tb_ledger_entry(own->ledger, *entry), h);
+    tb_ledger_add(&tb_ledger_row(own->ledger, own->row)->held, 1);
+}
+
+
 static void
 tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h)
 {
@@ -385,20 +424,19 @@ tb_ledger_add(_Atomic uint32_t *number, uint32_t n)
 }
 
 
-/* Takes a place of the overflow bucket, for want of an entry. */
-
-static tb_verdict_t
+tb_verdict_t
 tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t, uint64_t now,
-    tb_limits_t dflt, tb_result_t *result, uint32_t *entry)
+    tb_limits_t limits, tb_result_t *result, uint32_t *entry)
 {
     tb_verdict_t      verdict;
     tb_ledger_row_t  *row;
 
+    *entry = TB_LEDGER_NONE;
     row = tb_ledger_row(own->ledger, own->row);
 
     tb_ledger_begin(row, &tb_ledger_overflow);
 
-    verdict = tb_table_take_overflow(t, now, dflt, TB_TOKEN, result, true);
+    verdict = tb_table_take_overflow(t, now, limits, TB_TOKEN, result, true);
     result->slot = NULL;
 
     if (verdict == TB_PASS) {
@@ -429,7 +467,7 @@ tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_row_t *from,
 
     tb_ledger_begin(row, &tb_ledger_overflow);
     tb_ledger_add(&from->shared, -n);
-    tb_table_give_overflow(t, now, dflt, n * TB_TOKEN);
+    tb_table_give_overflow(t, now, dflt & ~TB_LIMITS_LEASED, n * TB_TOKEN);
     tb_ledger_end(row);
 }
 
@@ -471,11 +509,14 @@ tb_ledger_recount(tb_ledger_t *l, tb_table_t *t, const tb_hash_t *h,
 {
     bool         there;
     int          i;
-    int64_t      tokens;
     uint32_t     after, before, used;
     tb_slot_t   *slot;
-    tb_word_t    word;
+    tb_word_t    next, word;
     tb_limits_t  limits;
+
+    if (tb_ledger_is_overflow(h)) {
+        dflt &= ~TB_LIMITS_LEASED;
+    }
 
     for (i = 0; i < TB_LEDGER_LOOKS; i++) {
 
@@ -499,15 +540,17 @@ tb_ledger_recount(tb_ledger_t *l, tb_table_t *t, const tb_hash_t *h,
             continue;
         }
 
-        tokens = (int64_t) (tb_limits_room(dflt) - used * TB_TOKEN);
+        next = tb_limits_are_places(dflt)
+               ? tb_places_word(tb_places_leased(word), used, word)
+               : tb_word((int64_t) (tb_limits_room(dflt) - used * TB_TOKEN),
+                         word);
 
-        if (!there || tb_word_tokens(word) == tokens) {
+        if (!there || next == word) {
             return true;
         }
 
-        if (tb_ledger_is_overflow(h)
-            ? tb_table_swap_overflow(t, word, tb_word(tokens, word))
-            : tb_slot_swap(slot, word, tb_word(tokens, word)))
+        if (tb_ledger_is_overflow(h) ? tb_table_swap_overflow(t, word, next)
+                                     : tb_slot_swap(slot, word, next))
         {
             return true;
         }

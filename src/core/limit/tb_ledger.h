@@ -11,7 +11,8 @@
  *     entries   one a request: the hash of the bucket, 0: free
  *
  * Requests that share the overflow bucket have no entries; their number is in
- * the row.  Where no entry is free a request becomes one of them.
+ * the row.  Where no entry is free a request becomes one of them.  That bucket
+ * is never leased, whatever the others are.
  *
  * Rows, but for owner and dead, and the entries of a block are written by
  * their owner alone.  Who settles for a dead one gives back entry by entry, as
@@ -96,6 +97,24 @@ bool tb_ledger_claim(tb_ledger_t *l, tb_ledger_own_t *own, uint32_t owner,
 tb_verdict_t tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t,
     const tb_hash_t *h, uint64_t now, tb_limits_t dflt, bool locked,
     tb_result_t *result, uint32_t *entry);
+
+/*
+ * The same where places are leased (tb_places.h), of a bucket that is in the
+ * table, or else TB_ABSENT.  part: limits of the overflow bucket, for a request
+ * that has no entry.  Lock-free.
+ */
+
+tb_verdict_t tb_ledger_take_leased(tb_ledger_own_t *own, tb_table_t *t,
+    const tb_hash_t *h, uint64_t now, tb_limits_t dflt, tb_limits_t part,
+    tb_result_t *result, uint32_t *entry);
+
+/*
+ * Takes a place of the overflow bucket, of those limits, which are not leased:
+ * for want of an entry, or of a slot.
+ */
+
+tb_verdict_t tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t,
+    uint64_t now, tb_limits_t limits, tb_result_t *result, uint32_t *entry);
 
 /* The request is over.  Lock-free. */
 

@@ -9,7 +9,22 @@
 #define TB_SLOT_H
 
 
+#include "src/core/limit/tb_places.h"
 #include "src/core/limit/tb_table.h"
+
+
+/*
+ * What is left in a settled word, µtok: its tokens, or the places that are
+ * free.
+ */
+
+static inline int64_t
+tb_word_left(tb_word_t word, tb_limits_t limits)
+{
+    return tb_limits_are_places(limits)
+           ? tb_places_free(word) * (int64_t) TB_TOKEN
+           : tb_word_tokens(word);
+}
 
 
 /* The time of a stamp, of a word that is used at that epoch. */
@@ -66,7 +81,7 @@ tb_slot_left_over(tb_word_t word, tb_limits_t limits, uint64_t now,
     }
 
     tokens = (limits & TB_LIMITS_HELD) ? tb_limits_held(limits)
-             : (dflt & TB_LIMITS_LEASED) ? 0 : full;
+             : (dflt & TB_LIMITS_LEASED) ? tb_limits_nothing(dflt) : full;
 
     return tokens < full ? tokens : full;
 }
@@ -86,7 +101,7 @@ tb_slot_idle(tb_word_t word, tb_limits_t dflt, uint64_t now)
 
     if (dflt & TB_LIMITS_LEASED) {
         return age >= TB_LEASED_TIME && age < TB_AGE_MAX
-               && tb_word_tokens(word) == 0;
+               && tb_word_tokens(word) == tb_limits_nothing(dflt);
     }
 
     return age >= TB_IDLE_TIME && age < TB_AGE_MAX

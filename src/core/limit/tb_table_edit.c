@@ -153,7 +153,8 @@ tb_table_put(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     (void) tb_table_displace(t, slot, now, dflt, -TB_DEBT_MAX, &result);
 
     if (dflt & TB_LIMITS_LEASED) {
-        tb_table_settle_in(t, slot, h, now, dflt, limits, 0);
+        tb_table_settle_in(t, slot, h, now, dflt, limits,
+                           tb_limits_nothing(dflt));
         return true;
     }
 
@@ -284,7 +285,7 @@ tb_table_forget(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     left = tb_word_tokens(tb_word_settle(word, dflt, now));
 
     as_new = (dflt & TB_LIMITS_LEASED)
-             ? left == 0
+             ? left == tb_limits_nothing(dflt)
              : left >= (int64_t) (tokens < full ? tokens : full);
 
     if (!tb_word_is_vacant(word) && as_new

@@ -60,7 +60,11 @@ tb_table_survey(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
             /* places in use are its owner's, who gives them back */
 
-            if ((dflt & TB_LIMITS_PLACES) && tokens < full) {
+            if ((dflt & TB_LIMITS_LEASED)
+                ? tb_limits_are_places(dflt) && !tb_word_is_vacant(word)
+                  && tb_places_used(word) > 0
+                : (dflt & TB_LIMITS_PLACES) && tokens < full)
+            {
                 continue;
             }
 

@@ -9,6 +9,8 @@
 #include "src/core/limit/tb_table_survey.h"
 
 
+static tb_verdict_t tb_places_take(tb_word_t *word, tb_limits_t limits,
+    uint64_t now, uint64_t cost, int64_t *left);
 static tb_verdict_t tb_table_judge_new(tb_table_t *t, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, uint64_t cost, tb_result_t *result,
     bool take);
@@ -49,8 +51,11 @@ tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         }
 
         next = result->word;
-        verdict = tb_word_take(&next, result->limits, now, cost,
-                               &result->left);
+        verdict = tb_limits_are_places(result->limits)
+                  ? tb_places_take(&next, result->limits, now, cost,
+                                   &result->left)
+                  : tb_word_take(&next, result->limits, now, cost,
+                                 &result->left);
 
     } while (verdict == TB_PASS && cost != 0
              && !tb_slot_swap(slot, result->word, next));
@@ -59,6 +64,31 @@ tb_table_take_known(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->evicted = false;
 
     return verdict;
+}
+
+
+/* tb_word_take() of leased places; cost is so many whole ones. */
+
+static tb_verdict_t
+tb_places_take(tb_word_t *word, tb_limits_t limits, uint64_t now,
+    uint64_t cost, int64_t *left)
+{
+    uint64_t  stamp;
+
+    (void) tb_word_tokens_at(*word, limits, now, &stamp);
+
+    *left = tb_places_free(*word) * (int64_t) TB_TOKEN;
+
+    if (*left < (int64_t) cost) {
+        return TB_REFUSE;
+    }
+
+    *left -= (int64_t) cost;
+    *word = tb_places_word(tb_places_leased(*word),
+                           tb_places_used(*word)
+                           + (uint32_t) (cost / TB_TOKEN), stamp);
+
+    return TB_PASS;
 }
 
 
@@ -363,8 +393,8 @@ tb_table_read(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     }
 
     result->slot = slot;
-    result->left = tb_word_tokens(tb_word_settle(result->word,
-                                                 result->limits, now));
+    result->left = tb_word_left(tb_word_settle(result->word, result->limits,
+                                               now), result->limits);
     result->evicted = false;
 
     return TB_PASS;

@@ -29,7 +29,8 @@ typedef struct {
                                       overflow bucket, or none */
     tb_limits_t       limits;      /* in force for this bucket */
     tb_word_t         word;        /* as it was before the decision */
-    int64_t           left;        /* µtok after it; < 0: debt */
+    int64_t           left;        /* µtok after it; < 0: debt; of leased
+                                      places: those that are free */
     bool              evicted;     /* a live bucket made room */
 } tb_result_t;
 
