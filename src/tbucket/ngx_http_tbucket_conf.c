@@ -214,7 +214,8 @@ ngx_http_tbucket_zone_limits(ngx_conf_t *cf,
     if (args->inflight) {
         zone->kind = NGX_HTTP_TBUCKET_INFLIGHT;
         zone->limits = tb_limits(TB_CAPACITY_MAX, args->inflight,
-                                 TB_LIMITS_PLACES);
+                                 TB_LIMITS_PLACES
+                                 | (args->global ? TB_LIMITS_LEASED : 0));
         return NGX_OK;
     }
 
@@ -253,9 +254,9 @@ ngx_http_tbucket_zone_goes(ngx_conf_t *cf, ngx_http_tbucket_zone_args_t *args)
         name = "unit";
         with = "\"rate\" or \"quota\"";
 
-    } else if (args->global && args->rate.len == 0) {
+    } else if (args->global && args->quota.len) {
         name = "scope=global";
-        with = "\"rate\"";
+        with = "\"rate\" or \"inflight\"";
     }
 
     if (name == NULL) {
@@ -343,7 +344,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_shm_zone_t            *shm_zone;
     ngx_http_tbucket_zone_t   *old, *zone, **slot;
 
-    least = (args->global ? 20 : 16) * ngx_pagesize;
+    least = (!args->global ? 16 : args->inflight ? 32 : 20) * ngx_pagesize;
 
     if ((args->global || args->inflight) && args->size < least) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

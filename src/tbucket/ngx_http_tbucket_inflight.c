@@ -10,6 +10,7 @@
 
 #include "src/common/ngx_gw_clock.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 
 
 /* more processes than nginx has at a time, where the zone has room for them */
@@ -267,8 +268,10 @@ ngx_http_tbucket_inflight_dead(ngx_http_tbucket_zone_t *zone)
 
 
 ngx_int_t
-ngx_http_tbucket_inflight_take(ngx_pool_t *pool, ngx_http_tbucket_charge_t *c)
+ngx_http_tbucket_inflight_take(ngx_pool_t *pool, ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
 {
+    ngx_int_t                  rc;
     ngx_http_tbucket_place_t  *place;
 
     place = ngx_palloc(pool, sizeof(ngx_http_tbucket_place_t));
@@ -276,10 +279,23 @@ ngx_http_tbucket_inflight_take(ngx_pool_t *pool, ngx_http_tbucket_charge_t *c)
         return NGX_ERROR;
     }
 
-    c->verdict = ngx_http_tbucket_inflight_ask(c, &place->entry);
+    rc = NGX_OK;
 
-    if (c->verdict != TB_PASS) {
-        return NGX_OK;
+    if (c->zone->source != NULL && c->zone->places->joined) {
+        place->entry = TB_LEDGER_NONE;
+        c->place = place;
+        c->verdict = TB_ABSENT;
+
+        rc = c->zone->source->take(c, ctx);
+
+        c->place = NULL;
+
+    } else {
+        c->verdict = ngx_http_tbucket_inflight_ask(c, &place->entry);
+    }
+
+    if (rc != NGX_OK || c->verdict != TB_PASS) {
+        return rc;
     }
 
     place->zone = c->zone;
@@ -329,6 +345,35 @@ ngx_http_tbucket_inflight_ask(ngx_http_tbucket_charge_t *c, uint32_t *entry)
     }
 
     return verdict;
+}
+
+
+void
+ngx_http_tbucket_inflight_leased(ngx_http_tbucket_charge_t *c,
+    tb_limits_t part)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    c->verdict = tb_ledger_take_leased(&zone->places->own,
+                                       zone->shared->table, &c->hash,
+                                       ngx_current_msec, zone->limits, part,
+                                       &c->result, &c->place->entry);
+}
+
+
+void
+ngx_http_tbucket_inflight_share(ngx_http_tbucket_charge_t *c,
+    tb_limits_t part)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    c->verdict = tb_ledger_share(&zone->places->own, zone->shared->table,
+                                 ngx_current_msec, part, &c->result,
+                                 &c->place->entry);
 }
 
 

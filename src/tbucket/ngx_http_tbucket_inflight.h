@@ -36,12 +36,23 @@ void ngx_http_tbucket_inflight_settle(ngx_http_tbucket_zone_t *zone,
 
 /*
  * The decision on a charge: sets its verdict and result.  A place that was
- * taken is given back when the pool is destroyed, or before.  NGX_OK, or
- * NGX_ERROR without memory.
+ * taken is given back when the pool is destroyed, or before.  NGX_OK, NGX_ERROR
+ * without memory, or NGX_AGAIN: see ngx_http_tbucket_source_t.
  */
 
 ngx_int_t ngx_http_tbucket_inflight_take(ngx_pool_t *pool,
-    ngx_http_tbucket_charge_t *charge);
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
+
+/*
+ * What a source decides by: takes one of the places that are leased, or one
+ * that clients without a bucket share, of which the limits are part.  Sets the
+ * verdict, which may be TB_ABSENT, and the result.
+ */
+
+void ngx_http_tbucket_inflight_leased(ngx_http_tbucket_charge_t *charge,
+    tb_limits_t part);
+void ngx_http_tbucket_inflight_share(ngx_http_tbucket_charge_t *charge,
+    tb_limits_t part);
 
 /* Gives the place of a charge back, if it has one. */
 

@@ -137,9 +137,8 @@ ngx_http_tbucket_lay_out(ngx_http_tbucket_zone_t *zone)
         return NGX_ERROR;
     }
 
-    beside = zone->source ? zone->source->beside
-             : zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? sizeof(tb_slot_t)
-             : 0;
+    beside = zone->source ? zone->source->beside : 0;
+    beside += zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? sizeof(tb_slot_t) : 0;
 
     size = ngx_http_tbucket_table_size(shpool, beside);
 

@@ -114,7 +114,7 @@ refused('tbucket_zone all zone=z:1m quota=%s;',
     ''                => 'invalid value "" of "quota"',
     '5/day capacity=5' => '"capacity" in "tbucket_zone" goes with "rate" only',
     '5/day scope=global' => '"scope=global" in "tbucket_zone" goes with '
-                            . '"rate" only',
+                            . '"rate" or "inflight" only',
     '5/day unit=10'   => 'it must be a number from 10 to 10000000, a multiple '
                          . 'of "unit", followed by /hour',
     '5/day quota=5/day' => 'has duplicate "quota" parameter',
@@ -139,8 +139,8 @@ refused('tbucket_zone all zone=z:1m inflight=%s;',
     '5 tz=UTC'       => '"tz" in "tbucket_zone" goes with "quota" only',
     '5 unit=10'      => '"unit" in "tbucket_zone" goes with "rate" or "quota" '
                         . 'only',
-    '5 scope=global' => '"scope=global" in "tbucket_zone" goes with "rate" '
-                        . 'only',
+    '5 scope=global' => '"scope=global" of zone "z" needs a "tbucket_store" '
+                        . 'of Redis',
 );
 
 # shards
@@ -175,6 +175,8 @@ refused('tbucket_zone all zone=z:1m rate=1r/s scope=global; %s',
 );
 
 refused('%s tbucket_store redis://127.0.0.1;',
+    'tbucket_zone all zone=z:64k inflight=1 scope=global;'
+        => 'zone "z" is too small, the minimum for "scope=global" is 131072 ',
     'tbucket_zone all zone=z:32k rate=1r/s scope=global;'
         => 'zone "z" is too small, the minimum for "scope=global" is 81920 '
            . 'bytes',

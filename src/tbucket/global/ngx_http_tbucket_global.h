@@ -5,6 +5,8 @@
  * bucket says which shard it is in.
  *
  *     _lease          leases in shared memory, beside the table
+ *     _lease_places   those of places for requests in flight
+ *     _global_places  and what is said of them in calls
  *     _global_take    requests that find too few tokens
  *     _global_wait    those that wait for a lease
  *     _global_round   what goes into a call to Redis

@@ -11,8 +11,10 @@
 #include "src/common/ngx_gw_clock.h"
 #include "src/core/limit/tb_take.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_join.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_places.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_round.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
+#include "src/tbucket/global/ngx_http_tbucket_lease_places.h"
 
 
 /* us by which the leader comes first */
@@ -469,6 +471,11 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     /* words that have refilled alone are nothing that it knows of */
 
     if (a->beat && atomic_load(&g->node.contact) == 0
+        && a->rz->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT)
+    {
+        ngx_http_tbucket_places_clear(a->rz->zone, a->rz->shard);
+
+    } else if (a->beat && atomic_load(&g->node.contact) == 0
         && !ngx_http_tbucket_lease_clear(a->rz->zone, a->rz->shard,
                                           NGX_HTTP_TBUCKET_LEASE_CLEAR))
     {
@@ -513,7 +520,11 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
         return;
     }
 
-    if (answer->status == TB_LEASE_OK) {
+    if (answer->status == TB_LEASE_OK && e->ask.op == TB_LEASE_PLACES) {
+        (void) atomic_fetch_add(&a->global->granted,
+                     ngx_http_tbucket_global_places_answered(a, e, answer));
+
+    } else if (answer->status == TB_LEASE_OK) {
         delta = tb_lease_answered(&l->lease, &e->ask, answer,
                                   ngx_current_msec);
 

@@ -31,7 +31,9 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
 
     change = write->changes;
 
-    if (write->n != 1 || !(change->client.members & TB_CLIENT_TOKENS)) {
+    if (write->n != 1 || !(change->client.members & TB_CLIENT_TOKENS)
+        || write->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT)
+    {
         ngx_http_tbucket_written(write, NGX_OK, NULL);
         return;
     }
@@ -61,6 +63,13 @@ ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
     tb_limits_t limits)
 {
     tb_lease_ask_t  ask;
+
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+
+        /* what is shown is in use on this node */
+
+        return NGX_ERROR;
+    }
 
     ngx_memzero(&ask, sizeof(tb_lease_ask_t));
 

@@ -6,13 +6,17 @@
 
 
 #include "src/tbucket/global/ngx_http_tbucket_global_join.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_places.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_round.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
+#include "src/tbucket/global/ngx_http_tbucket_lease_places.h"
 
 #include <sys/random.h>
 
 
 static void ngx_http_tbucket_global_reset(ngx_http_tbucket_asking_t *a);
+static ngx_uint_t ngx_http_tbucket_global_clear(
+    ngx_http_tbucket_zone_t *zone, ngx_uint_t shard, ngx_uint_t n);
 static ngx_int_t ngx_http_tbucket_global_new_secret(
     ngx_http_tbucket_asking_t *a, const uint8_t *secret);
 static void ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a);
@@ -41,7 +45,7 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
         atomic_store(&g->ready, 0);
         ngx_http_tbucket_global_reset(a);
 
-        if (!ngx_http_tbucket_lease_clear(a->rz->zone, a->rz->shard,
+        if (!ngx_http_tbucket_global_clear(a->rz->zone, a->rz->shard,
                                            NGX_HTTP_TBUCKET_LEASE_CLEAR))
         {
             ngx_post_event(&a->post, &ngx_posted_next_events);
@@ -61,6 +65,22 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
     if (atomic_load(&a->rz->zone->shared->global->keyed)) {
         a->beat = 1;
     }
+}
+
+
+/* Whether all that was leased is given up; up to n leases. */
+
+static ngx_uint_t
+ngx_http_tbucket_global_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
+    ngx_uint_t n)
+{
+    if (zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
+        return ngx_http_tbucket_lease_clear(zone, shard, n);
+    }
+
+    ngx_http_tbucket_places_clear(zone, shard);
+
+    return 1;
 }
 
 
@@ -236,8 +256,8 @@ ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
     }
 
     for (i = 0; i < zone->shards; i++) {
-        if (!ngx_http_tbucket_lease_clear(zone, i,
-                                          NGX_HTTP_TBUCKET_LEASE_CLEAR))
+        if (!ngx_http_tbucket_global_clear(zone, i,
+                                           NGX_HTTP_TBUCKET_LEASE_CLEAR))
         {
             return NGX_AGAIN;
         }
@@ -252,8 +272,12 @@ ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
 
     for (i = 0; i < zone->shards; i++) {
 
-        while (!ngx_http_tbucket_lease_clear(zone, i, UINT32_MAX)) {
+        while (!ngx_http_tbucket_global_clear(zone, i, UINT32_MAX)) {
             /* void */
+        }
+
+        if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+            ngx_http_tbucket_places_unname(zone, i);
         }
 
         /* they join by another id, or for the first time */
@@ -354,6 +378,13 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
             e->ask.heard = l->lease.heard;
             e->ask.unit = 1;
             a->n++;
+
+            if (tb_limits_are_places(limits)) {
+
+                /* all requests are over */
+
+                ngx_http_tbucket_global_places_none(e, limits);
+            }
 
             (void) atomic_fetch_add(&g->returned, (uint64_t) e->ask.back);
         }

@@ -8,6 +8,8 @@
 #include "src/tbucket/global/ngx_http_tbucket_global_round.h"
 #include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_take.h"
+#include "src/core/lease/tb_lease_places.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_places.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
 
 
@@ -36,6 +38,10 @@ static ngx_uint_t ngx_http_tbucket_global_early(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l);
 static ngx_uint_t ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l);
+static ngx_uint_t ngx_http_tbucket_global_is_over(ngx_http_tbucket_lease_t *l,
+    tb_word_t word, tb_limits_t limits);
+static ngx_uint_t ngx_http_tbucket_global_is_due(ngx_http_tbucket_lease_t *l,
+    tb_word_t word, tb_limits_t limits, uint32_t period);
 static void ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a,
     uint32_t place, tb_hash_t *h);
 static ngx_uint_t ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
@@ -184,6 +190,11 @@ ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a)
         e->ask.unit = TB_TOKEN;
         e->ask.op = (dropped->alone && dropped->whole) ? TB_LEASE_CAP
                                                        : TB_LEASE_TAKE;
+
+        if (a->rz->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+            ngx_http_tbucket_global_places_none(e, dropped->limits);
+        }
+
         e->alone = dropped->alone;
 
         /* not before the answer */
@@ -261,8 +272,6 @@ static void
 ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
 {
     uint32_t                    period;
-    int64_t                     tokens;
-    uint64_t                    now, unit;
     tb_hash_t                   h;
     tb_word_t                   word;
     tb_limits_t                 limits;
@@ -272,7 +281,6 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
 
     g = a->global;
     zone = a->rz->zone;
-    now = ngx_current_msec;
 
     if (place >= atomic_load(&g->n)) {
         return;
@@ -287,8 +295,6 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
         return;
     }
 
-    tokens = tb_word_tokens(word);
-
     if (l->lease.alone != 0) {
         a->settled = 0;
     }
@@ -297,8 +303,7 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
         return;
     }
 
-    if (tb_lease_is_over(&l->lease, tokens, now) && !atomic_load(&l->wanted))
-    {
+    if (ngx_http_tbucket_global_is_over(l, word, limits)) {
         ngx_http_tbucket_global_over(a, place, &h);
         return;
     }
@@ -306,17 +311,51 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
     period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
     a->period = ngx_min(a->period, period);
 
-    unit = atomic_load(&l->unit);
-
     if (a->wide) {
         period -= period / 8 * 3;
     }
 
-    if (tb_lease_is_due(&l->lease, limits, tokens, unit ? unit : TB_TOKEN,
-                        period, now))
-    {
-        (void) ngx_http_tbucket_global_claim(a, l, 0, unit);
+    if (tb_limits_are_places(limits)) {
+        ngx_http_tbucket_global_places_trim(a, l, &h, &word,
+                                      ngx_http_tbucket_places_limit(limits));
     }
+
+    if (ngx_http_tbucket_global_is_due(l, word, limits, period)) {
+        (void) ngx_http_tbucket_global_claim(a, l, 0, atomic_load(&l->unit));
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_global_is_over(ngx_http_tbucket_lease_t *l, tb_word_t word,
+    tb_limits_t limits)
+{
+    if (atomic_load(&l->wanted)) {
+        return 0;
+    }
+
+    return tb_limits_are_places(limits)
+           ? tb_lease_places_over(&l->lease, word, ngx_current_msec)
+           : tb_lease_is_over(&l->lease, tb_word_tokens(word),
+                              ngx_current_msec);
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_global_is_due(ngx_http_tbucket_lease_t *l, tb_word_t word,
+    tb_limits_t limits, uint32_t period)
+{
+    uint64_t  unit;
+
+    if (tb_limits_are_places(limits)) {
+        return tb_lease_places_due(&l->lease, word, atomic_load(&l->wanted),
+                                   period, ngx_current_msec);
+    }
+
+    unit = atomic_load(&l->unit);
+
+    return tb_lease_is_due(&l->lease, limits, tb_word_tokens(word),
+                           unit ? unit : TB_TOKEN, period, ngx_current_msec);
 }
 
 
@@ -405,10 +444,14 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a, uint32_t place,
         {
             ngx_http_tbucket_lease_drop(zone, a->rz->shard, place, 1);
 
-        } else if (h != NULL && owner.lo == h->lo && tb_word_tokens(word) == 0
+        } else if (h != NULL && owner.lo == h->lo
+                   && tb_word_tokens(word) == tb_limits_nothing(limits)
                    && atomic_load(&l->lease.seq) == 0)
         {
-            ngx_http_tbucket_lease_note(zone, l, 0);
+            if (!tb_limits_are_places(limits)) {
+                ngx_http_tbucket_lease_note(zone, l, 0);
+            }
+
             ngx_http_tbucket_lease_drop(zone, a->rz->shard, place, 0);
             tb_table_forget(zone->shared->table, h, ngx_current_msec,
                             zone->limits, 0);
@@ -457,25 +500,32 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
         return 0;
     }
 
-    period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
+    if (tb_limits_are_places(limits)) {
+        ngx_http_tbucket_global_places_plan(a, l, e, need);
 
-    tb_lease_plan(&l->lease, limits, tb_word_tokens(word), need,
-                  unit ? unit : TB_TOKEN, period, ngx_current_msec, &e->ask);
+    } else {
+        period = tb_lease_period(limits, (uint32_t) zone->refill, a->spacing);
 
-    /* what requests have taken meanwhile does not go back */
+        tb_lease_plan(&l->lease, limits, tb_word_tokens(word), need,
+                      unit ? unit : TB_TOKEN, period, ngx_current_msec,
+                      &e->ask);
 
-    if (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE) {
-        e->ask.back = -tb_table_add(zone->shared->table,
-                                    ngx_http_tbucket_lease_slot(zone, l),
-                                    &e->hash, ngx_current_msec, zone->limits,
-                                    -e->ask.back);
+        /* what requests have taken meanwhile does not go back */
+
+        if (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE) {
+            e->ask.back = -tb_table_add(zone->shared->table,
+                                        ngx_http_tbucket_lease_slot(zone, l),
+                                        &e->hash, ngx_current_msec,
+                                        zone->limits, -e->ask.back);
+        }
+
+        tb_lease_sent(&l->lease, &e->ask, ngx_current_msec);
     }
 
     e->lease = l;
     a->n++;
 
     atomic_store(&l->wanted, 0);
-    tb_lease_sent(&l->lease, &e->ask, ngx_current_msec);
 
     (void) atomic_fetch_add(&a->global->asked, e->ask.want);
     if (e->ask.op == TB_LEASE_TAKE) {

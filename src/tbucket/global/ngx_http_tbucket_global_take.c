@@ -7,15 +7,24 @@
 
 
 #include "src/tbucket/global/ngx_http_tbucket_global_take.h"
+#include "src/core/lease/tb_lease_places.h"
 #include "src/core/limit/tb_table_overflow.h"
 #include "src/core/limit/tb_take.h"
+#include "src/tbucket/global/ngx_http_tbucket_global_places.h"
+#include "src/tbucket/global/ngx_http_tbucket_lease_places.h"
 #include "src/tbucket/global/ngx_http_tbucket_global_wait.h"
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
 
 
 static ngx_int_t ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take);
 static void ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c,
     ngx_uint_t take);
+static void ngx_http_tbucket_global_take_known(ngx_http_tbucket_charge_t *c);
+static ngx_http_tbucket_lease_t *ngx_http_tbucket_global_enter(
+    ngx_http_tbucket_charge_t *c);
+static ngx_uint_t ngx_http_tbucket_global_waits(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_lease_t *l);
 static ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_of(
     ngx_http_tbucket_charge_t *c);
 static uint64_t ngx_http_tbucket_global_give_alone(
@@ -31,14 +40,8 @@ ngx_int_t
 ngx_http_tbucket_global_take(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_http_tbucket_zone_t  *zone;
-
-    zone = c->zone;
-
     if (c->verdict != TB_REFUSE) {
-        c->verdict = tb_table_take_known(zone->shared->table, &c->hash,
-                                         ngx_current_msec, zone->limits,
-                                         c->cost, &c->result);
+        ngx_http_tbucket_global_take_known(c);
     }
 
     return c->verdict == TB_PASS ? NGX_OK
@@ -93,7 +96,7 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
         : ngx_http_tbucket_lease_find(zone, c->result.slot, &c->hash);
 
     if (l == NULL) {
-        l = ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client);
+        l = ngx_http_tbucket_global_enter(c);
 
         if (l == NULL) {
             ngx_http_tbucket_global_overflow(c, take);
@@ -105,6 +108,16 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
         if (c->verdict == TB_PASS) {
             return NGX_OK;
         }
+
+    } else if (l->key.lo == 0) {
+
+        /* it has been there before there was a name for it */
+
+        ngx_http_tbucket_lease_name(zone, l, &c->hash, &c->client);
+
+        if (c->verdict == TB_PASS) {
+            return NGX_OK;
+        }
     }
 
     g = ngx_http_tbucket_lease_global(zone, l);
@@ -112,7 +125,13 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
     if (ngx_http_tbucket_lease_alone(zone, l->shard, &share, &since)) {
         ngx_shmtx_lock(&zone->shpool->mutex);
 
-        if (ngx_http_tbucket_lease_owns(l, &c->hash)) {
+        if (!ngx_http_tbucket_lease_owns(l, &c->hash)) {
+            /* void */
+
+        } else if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+            ngx_http_tbucket_places_credit(zone, l);
+
+        } else {
             ngx_http_tbucket_lease_credit(zone, l, UINT64_MAX);
         }
 
@@ -139,11 +158,48 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
         return NGX_AGAIN;
     }
 
-    return tb_lease_waits(&l->lease, c->result.limits, c->result.left,
-                          c->cost,
-                          tb_lease_period(c->result.limits, zone->refill, 0),
-                          ngx_current_msec)
-           ? NGX_AGAIN : NGX_OK;
+    return ngx_http_tbucket_global_waits(c, l) ? NGX_AGAIN : NGX_OK;
+}
+
+
+static ngx_http_tbucket_lease_t *
+ngx_http_tbucket_global_enter(ngx_http_tbucket_charge_t *c)
+{
+    ngx_uint_t                 room;
+    ngx_http_tbucket_zone_t   *zone;
+    ngx_http_tbucket_lease_t  *l;
+
+    zone = c->zone;
+
+    l = ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client);
+
+    if (l != NULL || zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
+        return l;
+    }
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    room = ngx_http_tbucket_places_yield(zone, &c->hash);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return room ? ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client)
+                : NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_global_waits(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_lease_t *l)
+{
+    uint32_t  period;
+
+    period = tb_lease_period(c->result.limits, c->zone->refill, 0);
+
+    return c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT
+           ? tb_lease_places_waits(&l->lease, period, ngx_current_msec)
+           : tb_lease_waits(&l->lease, c->result.limits, c->result.left,
+                            c->cost, period, ngx_current_msec);
 }
 
 
@@ -157,8 +213,7 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
     limits = c->zone->limits;
 
     if (take) {
-        c->verdict = tb_table_take_known(table, &c->hash, ngx_current_msec,
-                                         limits, c->cost, &c->result);
+        ngx_http_tbucket_global_take_known(c);
 
     } else {
         c->verdict = tb_table_peek_known(table, &c->hash, ngx_current_msec,
@@ -167,6 +222,29 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
 
     if (c->verdict == TB_ABSENT) {
         ngx_http_tbucket_global_overflow(c, take);
+    }
+}
+
+
+static void
+ngx_http_tbucket_global_take_known(ngx_http_tbucket_charge_t *c)
+{
+    ngx_http_tbucket_zone_t  *zone;
+
+    zone = c->zone;
+
+    if (zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
+        c->verdict = tb_table_take_known(zone->shared->table, &c->hash,
+                                         ngx_current_msec, zone->limits,
+                                         c->cost, &c->result);
+        return;
+    }
+
+    ngx_http_tbucket_inflight_leased(c, ngx_http_tbucket_global_part(zone,
+                                        ngx_http_tbucket_lease_share(zone)));
+
+    if (c->result.slot == NULL) {
+        c->result.slot = tb_table_slot(zone->shared->table, 0);
     }
 }
 
@@ -315,6 +393,15 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
         l = NULL;
     }
 
+    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        left = ngx_max(c->result.left - tb_limits_lowest(c->result.limits),
+                       0);
+
+        return l ? tb_lease_places_left(&l->lease, (uint64_t) left,
+                             ngx_http_tbucket_places_limit(c->result.limits))
+                 : (uint64_t) left;
+    }
+
     left = l ? tb_lease_remainder(&l->lease, c->result.limits,
                                   c->result.left)
              : c->result.left;
@@ -330,6 +417,10 @@ ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
     tb_word_t                  word;
     tb_limits_t                limits;
     ngx_http_tbucket_lease_t  *l;
+
+    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        return NGX_HTTP_TBUCKET_INFLIGHT_WAIT;
+    }
 
     limits = c->result.limits;
     l = ngx_http_tbucket_lease_of(c);
@@ -374,6 +465,13 @@ ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,
     const tb_hash_t *h, const tb_result_t *bucket)
 {
     ngx_http_tbucket_lease_t  *l;
+
+    if (tb_limits_are_places(bucket->limits)) {
+
+        /* as if all others were free */
+
+        return TB_COST_MAX - tb_places_used(bucket->word) * TB_TOKEN;
+    }
 
     l = ngx_http_tbucket_lease_find(zone, bucket->slot, h);
 
@@ -423,6 +521,12 @@ ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
         return;
     }
 
+    if (take && zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_inflight_share(c, limits);
+        c->result.slot = tb_table_slot(zone->shared->table, 0);
+        return;
+    }
+
     c->verdict = tb_table_take_overflow(zone->shared->table, now, limits,
                                         c->cost, &c->result, take != 0);
 }
@@ -448,10 +552,16 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
         limits = tb_limits(tb_limits_capacity(zone->limits), 0, 0);
     }
 
-    tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, true);
-
     atomic_store(&g->credited, share);
 
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        tb_table_tick_overflow(zone->shared->table, ngx_current_msec,
+                               zone->limits & ~TB_LIMITS_LEASED, false);
+        ngx_http_tbucket_places_sweep(zone);
+        return;
+    }
+
+    tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, true);
     ngx_http_tbucket_lease_sweep(zone);
 }
 
@@ -461,6 +571,12 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
 static ngx_inline tb_limits_t
 ngx_http_tbucket_global_part(ngx_http_tbucket_zone_t *zone, uint64_t share)
 {
+    if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        return tb_limits(TB_CAPACITY_MAX,
+                         tb_limits_rate(zone->limits) * share / TB_LEASE_ALL,
+                         TB_LIMITS_PLACES);
+    }
+
     return tb_limits((uint32_t) (tb_limits_capacity(zone->limits) * share
                                  / TB_LEASE_ALL),
                      tb_limits_rate(zone->limits) * share / TB_LEASE_ALL, 0);

@@ -181,7 +181,8 @@ ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
         victim = tb_table_victim(table, h, ngx_current_msec, zone->limits);
 
         if (victim != NULL
-            && !ngx_http_tbucket_lease_yield(zone, victim, &most))
+            && (tb_limits_are_places(zone->limits)
+                || !ngx_http_tbucket_lease_yield(zone, victim, &most)))
         {
             ngx_shmtx_unlock(&zone->shpool->mutex);
             return NULL;
@@ -397,7 +398,7 @@ ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
         return 0;
     }
 
-    if (tb_limits_capacity(*limits) > TB_CAPACITY_MAX) {
+    if (tb_limits_are_blocked(*limits) || tb_limits_are_unlimited(*limits)) {
 
         /* what stands for being blocked, or unlimited, is not for Redis */
 
@@ -466,6 +467,24 @@ ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
 }
 
 
+void
+ngx_http_tbucket_lease_name(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client)
+{
+    if (!atomic_load(&zone->shared->global->keyed)) {
+        return;
+    }
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (ngx_http_tbucket_lease_owns(l, h) && l->key.lo == 0) {
+        (void) ngx_http_tbucket_lease_begin(zone, l, h, client);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
 ngx_uint_t
 ngx_http_tbucket_lease_alone(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
     uint64_t *share, uint64_t *since)
@@ -521,6 +540,7 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
     }
 
     now = ngx_current_msec;
+
     tokens = ngx_http_tbucket_lease_earned(ngx_http_tbucket_lease_global(zone,
                                                                          l),
                                            l, &h, word, limits, share, since);

@@ -158,7 +158,10 @@ ngx_http_tbucket_lease_owns(ngx_http_tbucket_lease_t *l, const tb_hash_t *h)
 ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_find(
     ngx_http_tbucket_zone_t *zone, tb_slot_t *slot, const tb_hash_t *h);
 
-/* Gives the client a bucket and a lease, if it has none; NULL: no room. */
+/*
+ * Gives the client a bucket and a lease, if it has none; NULL: no room.  For a
+ * bucket of places nobody gives way here.
+ */
 
 ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_enter(
     ngx_http_tbucket_zone_t *zone, const tb_hash_t *h, ngx_str_t *client);
@@ -234,6 +237,14 @@ void ngx_http_tbucket_lease_sweep(ngx_http_tbucket_zone_t *zone);
 
 ngx_uint_t ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone,
     ngx_uint_t shard, ngx_uint_t n);
+
+/*
+ * Gives a lease that has none the name that it has in Redis, if there is a
+ * secret by now.
+ */
+
+void ngx_http_tbucket_lease_name(ngx_http_tbucket_zone_t *zone,
+    ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client);
 
 /* leases that are cleared in one pass of the event loop */
 #define NGX_HTTP_TBUCKET_LEASE_CLEAR  512

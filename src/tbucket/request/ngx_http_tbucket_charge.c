@@ -235,15 +235,22 @@ ngx_int_t
 ngx_http_tbucket_take_one(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c, ngx_http_tbucket_ctx_t *ctx)
 {
+    ngx_int_t  rc;
+
     if (c->standing == NGX_HTTP_TBUCKET_NOBODY) {
         c->verdict = TB_PASS;
         return NGX_OK;
     }
 
     if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        rc = NGX_OK;
 
-        if (ngx_http_tbucket_inflight_take(r->pool, c) != NGX_OK) {
-            return NGX_ERROR;
+        if (c->zone->source == NULL || !ngx_http_tbucket_stands_apart(c)) {
+            rc = ngx_http_tbucket_inflight_take(r->pool, c, ctx);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
         }
 
     } else if (ngx_http_tbucket_take(c, ctx) != NGX_OK) {
