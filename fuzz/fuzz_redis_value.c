@@ -44,8 +44,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     len = limits ? tb_client_print(buf, &c, forms.unit)
-                 : tb_client_print_state(buf, c.tokens, c.at, c.quota,
-                                         forms.unit);
+                 : tb_client_print_state(buf, &c, forms.unit);
 
     fuzz_check(len < TB_CLIENT_VALUE_SIZE && len == strlen(buf));
     fuzz_check(gw_record_read(&reader, form, &again, buf, len) == 0);

@@ -50,6 +50,23 @@ ngx_http_tbucket_plan_find(ngx_http_tbucket_zone_t *zone, const void *name,
 }
 
 
+tb_limits_t
+ngx_http_tbucket_plan_lent(ngx_http_tbucket_zone_t *zone, const void *name,
+    size_t len)
+{
+    return ngx_http_tbucket_plan_lent_by(zone,
+                               ngx_http_tbucket_plan_find(zone, name, len));
+}
+
+
+tb_limits_t
+ngx_http_tbucket_plan_lent_by(ngx_http_tbucket_zone_t *zone, uint32_t n)
+{
+    return ngx_http_tbucket_plan_limits(zone, n) != 0
+           ? tb_plan_limits(n, TB_LIMITS_LENT) : 0;
+}
+
+
 uint32_t
 ngx_http_tbucket_plan_reserve(ngx_http_tbucket_zone_t *zone,
     const char *name, size_t len)

@@ -28,6 +28,16 @@ ngx_int_t ngx_http_tbucket_plans_create(ngx_http_tbucket_zone_t *zone);
 uint32_t ngx_http_tbucket_plan_find(ngx_http_tbucket_zone_t *zone,
     const void *name, size_t len);
 
+/*
+ * The limits of a slot that is lent the plan of that name, or number; 0: there
+ * is none.
+ */
+
+tb_limits_t ngx_http_tbucket_plan_lent(ngx_http_tbucket_zone_t *zone,
+    const void *name, size_t len);
+tb_limits_t ngx_http_tbucket_plan_lent_by(ngx_http_tbucket_zone_t *zone,
+    uint32_t n);
+
 /* Likewise, and gives the name one; TB_PLAN_NONE: no room.  Mutex held. */
 
 uint32_t ngx_http_tbucket_plan_reserve(ngx_http_tbucket_zone_t *zone,

@@ -444,6 +444,35 @@ subtest 'a quota that changes in its window' => sub {
 };
 
 
+subtest 'tokens of a plan that requests bring, after a restart' => sub {
+    for my $store ('sqlite:%%DIR%%/store/c.db interval=100ms', 'redis') {
+        my $r = $store eq 'redis' ? redis() : undef;
+        my $url = $r ? $r->url . ' interval=100ms node=a' : $store;
+        my $g = gateway(config(store => $url));
+        my $name = $store =~ s/:.*//r;
+
+        wait_for(sub { api($g, 'PUT', '/plans/"gold"',
+                           limits(20, 0.001))->{code} == 201 }) or die;
+
+        is(admitted($g, 'drained', 25, '"gold"'), 20, "$name: used up");
+        is(admitted($g, 'half', 10, '"gold"'), 10, 'and used in part');
+        is(admitted($g, 'gone', 18, '"gold"'), 18, 'and left');
+        is(admitted($g, 'gone', 1), 1, 'for what the zone has');
+        is(admitted($g, 'none', 2), 2, 'which another has always had');
+
+        $g->quit;
+        $g->start;
+        ok(wait_for(sub { api($g, 'GET', '/clients/half')->{code} == 200 }),
+           'a restart');
+
+        is(admitted($g, 'half', 12, '"gold"'), 10, 'the rest is there');
+        is(admitted($g, 'drained', 3, '"gold"'), 0, 'and nothing else');
+        is(admitted($g, 'gone', 3, '"gold"'), 1, 'of one who comes back');
+        is(admitted($g, 'none', 3), 1, 'and without a plan');
+    }
+};
+
+
 subtest 'what was saved of another kind of zone' => sub {
     for my $store ('sqlite:%%DIR%%/store/c.db interval=100ms', 'redis') {
         my $r = $store eq 'redis' ? redis() : undef;

@@ -20,6 +20,7 @@ static int tb_client_check_plan(gw_record_t *reader);
 static int tb_client_check_change(gw_record_t *reader);
 static int tb_client_lacks(gw_record_t *reader, unsigned missing);
 static size_t tb_client_print_signed(char *buf, uint64_t tokens);
+static char *tb_client_print_plan(char *p, const tb_client_t *c);
 
 
 #define TB_CLIENT_ROW_CAPACITY  2
@@ -157,6 +158,7 @@ tb_client_forms_init(tb_client_forms_t *forms, tb_kind_e kind, uint32_t unit)
     forms->state.accept = TB_CLIENT_TOKENS | TB_CLIENT_AT
                           | (forms->limits & TB_CLIENT_QUOTA);
     forms->state.require = forms->state.accept;
+    forms->state.accept |= TB_CLIENT_PLAN;
     forms->state.check = NULL;
 
     plan = &forms->plan_value;
@@ -476,24 +478,13 @@ tb_client_print_signed(char *buf, uint64_t tokens)
 size_t
 tb_client_print(char *buf, const tb_client_t *c, uint32_t unit)
 {
-    char    rate[GW_NUMBER_SIZE];
-    char   *p;
-    size_t  i;
+    char  *p;
+    char   rate[GW_NUMBER_SIZE];
 
     p = buf;
 
     if (c->members & TB_CLIENT_PLAN) {
-        p += sprintf(p, ",\"plan\":\"");
-
-        for (i = 0; i < c->plan_len; i++) {
-            if (c->plan[i] == '"' || c->plan[i] == '\\') {
-                *p++ = '\\';
-            }
-
-            *p++ = c->plan[i];
-        }
-
-        *p++ = '"';
+        p = tb_client_print_plan(p, c);
     }
 
     if (c->members & TB_CLIENT_CAPACITY) {
@@ -535,22 +526,52 @@ tb_client_print(char *buf, const tb_client_t *c, uint32_t unit)
 
 
 size_t
-tb_client_print_state(char *buf, int64_t tokens, uint64_t at, uint32_t quota,
-    uint32_t unit)
+tb_client_print_state(char *buf, const tb_client_t *c, uint32_t unit)
 {
-    char  number[GW_NUMBER_SIZE];
-    char  of[sizeof(",\"quota\":") + GW_NUMBER_SIZE];
+    char  *p;
+    char   number[GW_NUMBER_SIZE];
 
-    of[0] = '\0';
+    p = buf;
 
-    if (quota != 0) {
-        (void) snprintf(of, sizeof(of), ",\"quota\":%llu",
-                        (unsigned long long) quota);
+    if (c->members & TB_CLIENT_PLAN) {
+        p = tb_client_print_plan(p, c);
     }
 
-    (void) tb_client_print_tokens(number, tb_unit_tokens(tokens, unit));
+    (void) tb_client_print_tokens(number, tb_unit_tokens(c->tokens, unit));
 
-    return (size_t) snprintf(buf, TB_CLIENT_VALUE_SIZE,
-                             "{\"tokens\":%s,\"at\":%llu%s}", number,
-                             (unsigned long long) at, of);
+    p += sprintf(p, ",\"tokens\":%s,\"at\":%llu", number,
+                 (unsigned long long) c->at);
+
+    if (c->members & TB_CLIENT_QUOTA) {
+        p += sprintf(p, ",\"quota\":%llu", (unsigned long long) c->quota);
+    }
+
+    *buf = '{';
+    *p++ = '}';
+    *p = '\0';
+
+    return (size_t) (p - buf);
+}
+
+
+/* ,"plan":"NAME" into p; returns what follows it. */
+
+static char *
+tb_client_print_plan(char *p, const tb_client_t *c)
+{
+    size_t  i;
+
+    p += sprintf(p, ",\"plan\":\"");
+
+    for (i = 0; i < c->plan_len; i++) {
+        if (c->plan[i] == '"' || c->plan[i] == '\\') {
+            *p++ = '\\';
+        }
+
+        *p++ = c->plan[i];
+    }
+
+    *p++ = '"';
+
+    return p;
 }

@@ -103,7 +103,7 @@ typedef struct {
     gw_record_form_t   replace;     /* as it was shown */
     gw_record_form_t   value;       /* what it is given */
     gw_record_form_t   change;      /* any of it, or tokens */
-    gw_record_form_t   state;       /* tokens, at, quota */
+    gw_record_form_t   state;       /* tokens, at, quota, plan */
     gw_record_form_t   plan;        /* limits, and the name, as shown */
     gw_record_form_t   plan_value;  /* limits */
     gw_record_form_t   plan_change; /* any of these */
@@ -154,13 +154,11 @@ size_t tb_client_print_tokens(char *buf, int64_t tokens);
  * What a client is given, such as {"capacity":100,"rate_per_sec":10} or
  * {"plan":"gold","blocked":true}, and {"tokens":97.5,"at":1700000000000}, into
  * buf of TB_CLIENT_VALUE_SIZE bytes, in single units; returns the length.
- * quota: that of which the tokens are left, in single units, too; 0: they are
- * of a rate.
+ * A state may have a plan, and a quota, which is in single units already.
  */
 
 size_t tb_client_print(char *buf, const tb_client_t *c, uint32_t unit);
-size_t tb_client_print_state(char *buf, int64_t tokens, uint64_t at,
-    uint32_t quota, uint32_t unit);
+size_t tb_client_print_state(char *buf, const tb_client_t *c, uint32_t unit);
 
 
 #endif /* TB_CLIENT_H */

@@ -154,6 +154,22 @@ tb_plan_before(tb_limits_t own)
 
 
 /*
+ * The plan by which tokens of a slot that is not registered are remembered, or
+ * TB_PLAN_NONE: that which it goes back to, or else has.
+ */
+
+static inline uint32_t
+tb_plan_remembered(tb_limits_t own)
+{
+    if (!(own & TB_LIMITS_LENT) || (own & TB_LIMITS_REGISTERED)) {
+        return TB_PLAN_NONE;
+    }
+
+    return tb_plan_number(tb_plan_goes_back(own) ? tb_plan_before(own) : own);
+}
+
+
+/*
  * The limits of a slot that is not registered and has own, for a request with
  * those, which are tb_plan_limits() with TB_LIMITS_LENT, or 0.
  */

@@ -10,6 +10,7 @@
 
 #include "src/core/limit/tb_client_own.h"
 #include "src/core/limit/tb_tokens.h"
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_restore.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
@@ -137,7 +138,11 @@ ngx_http_tbucket_redis_restore(ngx_http_tbucket_rzone_t *rz, redisReply *list,
         ngx_shmtx_lock(&zone->shpool->mutex);
 
         own = tb_registry_find(zone->shared->registry, &h, &entry)
-              ? tb_own_slot(entry.limits) : 0;
+              ? tb_own_slot(entry.limits)
+              : (scratch->client.members & TB_CLIENT_PLAN)
+              ? ngx_http_tbucket_plan_lent(zone, scratch->client.plan,
+                                           scratch->client.plan_len)
+              : 0;
         dflt = ngx_http_tbucket_limits(zone, &now);
         limits = tb_table_limits(zone->shared->table, own, dflt);
 

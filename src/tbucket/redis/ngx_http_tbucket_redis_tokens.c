@@ -45,6 +45,8 @@ static ngx_uint_t ngx_http_tbucket_redis_verdict(
     ngx_http_tbucket_rzone_t *rz, ngx_http_tbucket_trouble_e kind,
     redisReply *reply);
 static void ngx_http_tbucket_redis_taken(ngx_http_tbucket_rzone_t *rz);
+static size_t ngx_http_tbucket_redis_state_of(ngx_http_tbucket_zone_t *zone,
+    tb_emptiest_entry_t *entry, uint64_t clock, char *buf);
 static size_t ngx_http_tbucket_redis_name(ngx_http_tbucket_rzone_t *rz,
     const tb_hash_t *h, char *name);
 
@@ -330,11 +332,8 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
                                           scratch->names[i]);
         ngx_http_tbucket_redis_put(args, scratch->names[i], len);
 
-        len = tb_client_print_state(scratch->values[i],
-                        entry->tokens - tb_limits_lowest(entry->limits),
-                        entry->at + clock,
-                        ngx_http_tbucket_quota_of(rz->zone, entry->limits),
-                        rz->zone->unit);
+        len = ngx_http_tbucket_redis_state_of(rz->zone, entry, clock,
+                                              scratch->values[i]);
         ngx_http_tbucket_redis_put(args, scratch->values[i], len);
 
         rate = ngx_max(tb_limits_rate(entry->limits), 1);
@@ -351,6 +350,41 @@ ngx_http_tbucket_redis_stage_args(ngx_http_tbucket_rzone_t *rz,
     save->sent += i;
 
     return i;
+}
+
+
+/* clock: what the store's is ahead of the table's. */
+
+static size_t
+ngx_http_tbucket_redis_state_of(ngx_http_tbucket_zone_t *zone,
+    tb_emptiest_entry_t *entry, uint64_t clock, char *buf)
+{
+    uint32_t     n;
+    tb_client_t  state;
+
+    state.members = 0;
+    state.tokens = entry->tokens - tb_limits_lowest(entry->limits);
+    state.at = entry->at + clock;
+    state.quota = ngx_http_tbucket_quota_of(zone, entry->limits);
+    state.members |= state.quota ? TB_CLIENT_QUOTA : 0;
+
+    n = zone->kind == NGX_HTTP_TBUCKET_RATE
+        ? tb_plan_remembered(tb_table_own_limits(zone->shared->table,
+                                                 &entry->hash))
+        : TB_PLAN_NONE;
+
+    if (n != TB_PLAN_NONE) {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        state.plan_len = tb_plan_names_get(zone->shared->names, n,
+                                           state.plan);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
+        state.members |= state.plan_len ? TB_CLIENT_PLAN : 0;
+    }
+
+    return tb_client_print_state(buf, &state, zone->unit);
 }
 
 

@@ -58,6 +58,8 @@ struct ngx_http_tbucket_rwrite_s {
 static ngx_int_t ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw);
 static void ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw,
     ngx_uint_t trying);
+static void ngx_http_tbucket_redis_state(ngx_http_tbucket_rzone_t *rz,
+    const tb_client_t *client, char *buf);
 static ngx_int_t ngx_http_tbucket_redis_send_one(
     ngx_http_tbucket_rpart_t *part);
 static ngx_int_t ngx_http_tbucket_redis_send_bulk(
@@ -290,6 +292,25 @@ ngx_http_tbucket_redis_ended(ngx_http_tbucket_rwrite_t *rw)
 }
 
 
+/* Tokens that are set, as a save would say them. */
+
+static void
+ngx_http_tbucket_redis_state(ngx_http_tbucket_rzone_t *rz,
+    const tb_client_t *client, char *buf)
+{
+    tb_client_t  state;
+
+    state = *client;
+    state.members &= TB_CLIENT_PLAN;
+    state.at = ngx_http_tbucket_redis_time(rz);
+    state.quota = ngx_http_tbucket_quota_of(rz->zone,
+                         ngx_http_tbucket_given_limits(rz->zone, client));
+    state.members |= state.quota ? TB_CLIENT_QUOTA : 0;
+
+    (void) tb_client_print_state(buf, &state, rz->zone->unit);
+}
+
+
 static ngx_int_t
 ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
 {
@@ -326,11 +347,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
     }
 
     if ((client->members & TB_CLIENT_TOKENS) && rz->zone->source == NULL) {
-        (void) tb_client_print_state(state, client->tokens,
-                        ngx_http_tbucket_redis_time(rz),
-                        ngx_http_tbucket_quota_of(rz->zone,
-                            ngx_http_tbucket_given_limits(rz->zone, client)),
-                        unit);
+        ngx_http_tbucket_redis_state(rz, client, state);
     }
 
     ngx_http_tbucket_redis_begin(redis, args, NGX_HTTP_TBUCKET_SCRIPT_WRITE,

@@ -24,7 +24,6 @@ ngx_http_tbucket_plan_is_lent(tb_limits_t own)
 void
 ngx_http_tbucket_plan(ngx_http_request_t *r, ngx_http_tbucket_charge_t *c)
 {
-    uint32_t                  n;
     uint64_t                  now;
     ngx_str_t                 name;
     tb_table_t               *table;
@@ -43,11 +42,8 @@ ngx_http_tbucket_plan(ngx_http_request_t *r, ngx_http_tbucket_charge_t *c)
         return;
     }
 
-    n = name.len ? ngx_http_tbucket_plan_find(zone, name.data, name.len)
-                 : TB_PLAN_NONE;
-
-    plan = ngx_http_tbucket_plan_limits(zone, n) != 0
-           ? tb_plan_limits(n, TB_LIMITS_LENT) : 0;
+    plan = name.len ? ngx_http_tbucket_plan_lent(zone, name.data, name.len)
+                    : 0;
 
     if (plan == tb_plan_lent(own & ~TB_LIMITS_REGISTERED)) {
         return;

@@ -12,6 +12,7 @@
 #include "src/core/limit/tb_client_own.h"
 #include "src/core/limit/tb_text.h"
 #include "src/core/limit/tb_tokens.h"
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
@@ -25,6 +26,9 @@
 /* more than all tokens and debts come to, µtok of single ones */
 #define NGX_HTTP_TBUCKET_USED        (INT64_C(1) << 61)
 
+/* no limits of a slot */
+#define NGX_HTTP_TBUCKET_LEFT        ((tb_limits_t) -1)
+
 
 typedef struct {
     ngx_http_tbucket_db_t       *db;
@@ -37,7 +41,11 @@ typedef struct {
     size_t                       len;        /* of state, bytes */
     uint64_t                     digest;     /* 0: of no bucket */
     u_char                       state[NGX_HTTP_TBUCKET_PART_SLOTS
-                                       * TB_TOKENS_ENTRY_SIZE];
+                                       * 2 * TB_TOKENS_ENTRY_SIZE];
+
+    /* the plan that was looked up last, and the hash of its name */
+    uint32_t                     plan;
+    tb_hash_t                    name;
 } ngx_http_tbucket_saver_t;
 
 
@@ -53,6 +61,8 @@ static uint64_t ngx_http_tbucket_tokens_collect(ngx_http_tbucket_saver_t *s,
     ngx_http_tbucket_zone_t *zone);
 static void ngx_http_tbucket_tokens_collect_slot(
     ngx_http_tbucket_saver_t *s, ngx_http_tbucket_zone_t *zone, uint32_t i);
+static void ngx_http_tbucket_tokens_plan(ngx_http_tbucket_saver_t *s,
+    ngx_http_tbucket_zone_t *zone, uint32_t plan);
 static ngx_int_t ngx_http_tbucket_tokens_save_part(
     ngx_http_tbucket_saver_t *s, ngx_http_tbucket_zone_t *zone);
 static ngx_int_t ngx_http_tbucket_tokens_begin(ngx_http_tbucket_saver_t *s);
@@ -65,7 +75,7 @@ static int64_t ngx_http_tbucket_tokens_state(ngx_http_tbucket_zone_t *zone,
 static ngx_int_t ngx_http_tbucket_tokens_of(ngx_http_tbucket_zone_t *zone,
     int64_t *tokens);
 static ngx_uint_t ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, int64_t tokens, uint64_t at, ngx_uint_t left);
+    const tb_hash_t *h, int64_t tokens, uint64_t at, tb_limits_t lent);
 static ngx_int_t ngx_http_tbucket_tokens_restore_changes(
     ngx_http_tbucket_db_t *db, ngx_http_tbucket_zone_t *zone,
     uint64_t changes);
@@ -273,6 +283,7 @@ ngx_http_tbucket_tokens_collect(ngx_http_tbucket_saver_t *s,
 
     s->len = 0;
     s->digest = 0;
+    s->plan = TB_PLAN_NONE;
     s->at = ngx_http_tbucket_follow_clock(&s->now);
 
     if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
@@ -302,7 +313,8 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     ngx_http_tbucket_zone_t *zone, uint32_t i)
 {
     int64_t      tokens;
-    uint64_t     digested[3], now;
+    uint32_t     plan;
+    uint64_t     digested[4], now;
     tb_hash_t    h;
     tb_word_t    word;
     tb_table_t  *table;
@@ -323,6 +335,14 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     s->at += now - s->now;
     s->now = now;
 
+    plan = zone->kind == NGX_HTTP_TBUCKET_RATE
+           ? tb_plan_remembered(tb_table_own_limits(table, &h))
+           : TB_PLAN_NONE;
+
+    if (plan != TB_PLAN_NONE) {
+        ngx_http_tbucket_tokens_plan(s, zone, plan);
+    }
+
     s->len = tb_tokens_write(s->state + s->len, &h,
                              ngx_http_tbucket_tokens_state(zone, tokens))
              - s->state;
@@ -335,8 +355,42 @@ ngx_http_tbucket_tokens_collect_slot(ngx_http_tbucket_saver_t *s,
     digested[2] = (word >> TB_STAMP_BITS) * TB_STEPS_A_UTOK
                   - tb_limits_rate(limits) * (now - tb_word_age(word, now));
 
+    digested[3] = plan;
+
     s->digest = XXH3_64bits_withSeed(digested, sizeof(digested), s->digest);
     s->digest |= (s->digest == 0);
+}
+
+
+/*
+ * The plan of the bucket that follows: a state of nobody, with the hash of its
+ * name in place of the rest.
+ */
+
+static void
+ngx_http_tbucket_tokens_plan(ngx_http_tbucket_saver_t *s,
+    ngx_http_tbucket_zone_t *zone, uint32_t plan)
+{
+    char       name[TB_PLAN_NAME_MAX];
+    size_t     len;
+    tb_hash_t  h;
+
+    if (plan != s->plan) {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        len = tb_plan_names_get(zone->shared->names, plan, name);
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+
+        s->plan = plan;
+        s->name = tb_hash(name, len, zone->shared->secret);
+    }
+
+    h.lo = 0;
+    h.hi = s->name.lo;
+
+    s->len = tb_tokens_write(s->state + s->len, &h, (int64_t) s->name.hi)
+             - s->state;
 }
 
 
@@ -465,11 +519,13 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
     int64_t        tokens;
     uint64_t       at;
     ngx_int_t      rc;
-    tb_hash_t      h;
+    tb_hash_t      h, plan;
     ngx_uint_t     lost, restored;
+    tb_limits_t    lent;
     const u_char  *p, *last;
     sqlite3_stmt  *stmt;
 
+    lent = 0;
     lost = 0;
     restored = 0;
 
@@ -492,18 +548,26 @@ ngx_http_tbucket_tokens_restore(ngx_http_tbucket_db_t *db,
         while (p < last) {
             p = tb_tokens_read(p, &h, &tokens);
 
-            if (h.lo == 0
-                || ngx_http_tbucket_tokens_of(zone, &tokens) != NGX_OK)
-            {
+            if (h.lo == 0) {
+                plan.lo = h.hi;
+                plan.hi = (uint64_t) tokens;
+                lent = ngx_http_tbucket_plan_lent_by(zone,
+                                              tb_plan_names_find(
+                                                  zone->shared->names, &plan));
                 continue;
             }
 
-            if (ngx_http_tbucket_tokens_put(zone, &h, tokens, at, 0)) {
-                restored++;
+            if (ngx_http_tbucket_tokens_of(zone, &tokens) == NGX_OK) {
 
-            } else {
-                lost++;
+                if (ngx_http_tbucket_tokens_put(zone, &h, tokens, at, lent)) {
+                    restored++;
+
+                } else {
+                    lost++;
+                }
             }
+
+            lent = 0;
         }
     }
 
@@ -558,13 +622,14 @@ ngx_http_tbucket_tokens_of(ngx_http_tbucket_zone_t *zone, int64_t *tokens)
 
 
 /*
- * A bucket as it would be had nginx been running all the time.  left: tokens
- * are those that are left, and not what a word has.
+ * A bucket as it would be had nginx been running all the time.  lent: the plan
+ * of one that is not registered, or NGX_HTTP_TBUCKET_LEFT: tokens are those
+ * that are left, and not what a word has.
  */
 
 static ngx_uint_t
 ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
-    const tb_hash_t *h, int64_t tokens, uint64_t at, ngx_uint_t left)
+    const tb_hash_t *h, int64_t tokens, uint64_t at, tb_limits_t lent)
 {
     ngx_uint_t           rc;
     uint64_t             now;
@@ -577,9 +642,10 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     own = tb_registry_find(zone->shared->registry, h, &entry)
-          ? tb_own_slot(entry.limits) : 0;
+          ? tb_own_slot(entry.limits)
+          : lent == NGX_HTTP_TBUCKET_LEFT ? 0 : lent;
     limits = tb_table_limits(zone->shared->table, own, dflt);
-    tokens += left ? tb_limits_lowest(limits) : 0;
+    tokens += lent == NGX_HTTP_TBUCKET_LEFT ? tb_limits_lowest(limits) : 0;
 
     tokens = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT
              ? (int64_t) TB_COST_MAX
@@ -587,7 +653,7 @@ ngx_http_tbucket_tokens_put(ngx_http_tbucket_zone_t *zone,
                                 ngx_http_tbucket_follow_clock(NULL),
                                 ngx_http_tbucket_saved_limits(zone, limits));
 
-    if (own || !tb_limits_is_full(limits, tokens)) {
+    if ((own & TB_LIMITS_REGISTERED) || !tb_limits_is_full(limits, tokens)) {
         rc = tb_table_put(zone->shared->table, h, now, dflt, own, tokens);
     }
 
@@ -634,7 +700,8 @@ ngx_http_tbucket_tokens_restore_changes(ngx_http_tbucket_db_t *db,
         (void) ngx_http_tbucket_tokens_put(zone, &h,
                             tb_unit_tokens_of(sqlite3_column_int64(stmt, 2),
                                               zone->unit),
-                            (uint64_t) sqlite3_column_int64(stmt, 3), 1);
+                            (uint64_t) sqlite3_column_int64(stmt, 3),
+                            NGX_HTTP_TBUCKET_LEFT);
     }
 
     return rc == NGX_DONE ? NGX_OK : NGX_ERROR;

@@ -168,13 +168,18 @@ the_longest_values_fit(void **state)
                                     len), 0);
     assert_int_equal(client.plan_len, TB_PLAN_NAME_MAX);
 
-    len = tb_client_print_state(buf, -TB_DEBT_MAX, TB_CLIENT_AT_MAX, 0, 1000);
+    client.members = 0;
+    client.tokens = -TB_DEBT_MAX;
+    client.at = TB_CLIENT_AT_MAX;
+
+    len = tb_client_print_state(buf, &client, 1000);
     assert_string_equal(buf, "{\"tokens\":-99511000,"
                              "\"at\":253402300799999}");
     assert_int_equal(len, strlen(buf));
 
-    len = tb_client_print_state(buf, TB_CAPACITY_MAX * TB_TOKEN - 1,
-                                TB_CLIENT_AT_MAX, 0, 1);
+    client.tokens = (int64_t) (TB_CAPACITY_MAX * TB_TOKEN - 1);
+
+    len = tb_client_print_state(buf, &client, 1);
     assert_string_equal(buf, "{\"tokens\":999999.999999,"
                              "\"at\":253402300799999}");
     assert_int_equal(len, strlen(buf));
