@@ -182,8 +182,15 @@ subtest 'api-product.conf sells an API in plans' => sub {
     $r = get($g, '/', %key);
     is($policy->($r), '"keys";q=40;w=2, "month";q=1000;w=MONTH, '
        . '"open";q=50;qu="concurrent-requests"', 'for its customers');
-    is($r->{code}, 429, 'but what was left of the month stays');
-    cmp_ok($r->{headers}{'retry-after'}, '<=', 31 * 86400, 'until it is over');
+    is($r->{code}, 200, 'who has more of the month, too');
+    like(get($g->port('admin'), '/month/customer')->{body},
+         qr/"quota":1000,"tokens":896,/, 'but for what has been used');
+
+    is((grep { get($g, '/reports', %key)->{code} == 200 } 1 .. 9), 8,
+       'until that is used up');
+    $r = get($g, '/reports', %key);
+    is($r->{code}, 429, 'and the month is over');
+    cmp_ok($r->{headers}{'retry-after'}, '<=', 31 * 86400, 'which it says');
 
     is($admin->('DELETE', '/plans/rate/team')->{code}, 409,
        'a plan that is in use stays');
