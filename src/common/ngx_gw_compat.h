@@ -156,33 +156,26 @@ ngx_gw_sticky_is_set(void **conf)
 
 
 /*
- * Whether the variable of that index is a header of requests and nothing else,
- * and then the name of it as the variable has it, with "_" for "-".  For
- * init_module, once all variables are known.
+ * Whether nginx has found the variable of that index through a prefix of its
+ * own, and then the rest of the name.  For init_module, once all variables are
+ * known.
  *
- * A variable that nginx has found through the prefix "http_" has its own name
- * for data.  With another prefix that is longer it would be something else,
- * and where headers may have underscores it could be either of two.
+ * Such a variable has its own name for data.  With another prefix that is
+ * longer it would be something else.
  */
 
 static ngx_inline ngx_uint_t
-ngx_gw_variable_is_header(ngx_cycle_t *cycle, ngx_uint_t index,
-    ngx_str_t *name)
+ngx_gw_variable_has_prefix(ngx_http_core_main_conf_t *cmcf, ngx_uint_t index,
+    ngx_str_t *begin, ngx_str_t *name)
 {
-    ngx_uint_t                   n;
-    ngx_http_variable_t         *v, *prefix;
-    ngx_http_core_srv_conf_t   **cscf;
-    ngx_http_core_main_conf_t   *cmcf;
-
-    static ngx_str_t  http = ngx_string("http_");
-
-    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+    ngx_uint_t            n;
+    ngx_http_variable_t  *v, *prefix;
 
     v = cmcf->variables.elts;
     v += index;
 
-    if (v->data != (uintptr_t) &v->name || v->name.len <= http.len
-        || ngx_strncmp(v->name.data, http.data, http.len) != 0)
+    if (v->data != (uintptr_t) &v->name || v->name.len <= begin->len
+        || ngx_strncmp(v->name.data, begin->data, begin->len) != 0)
     {
         return 0;
     }
@@ -190,11 +183,54 @@ ngx_gw_variable_is_header(ngx_cycle_t *cycle, ngx_uint_t index,
     prefix = cmcf->prefix_variables.elts;
 
     for (n = 0; n < cmcf->prefix_variables.nelts; n++) {
-        if (prefix[n].name.len > http.len
-            && ngx_strncmp(prefix[n].name.data, http.data, http.len) == 0)
+        if (prefix[n].name.len > begin->len
+            && ngx_strncmp(prefix[n].name.data, begin->data, begin->len) == 0)
         {
             return 0;
         }
+    }
+
+    name->len = v->name.len - begin->len;
+    name->data = v->name.data + begin->len;
+
+    return 1;
+}
+
+
+/* Whether it is an argument of requests and nothing else. */
+
+static ngx_inline ngx_uint_t
+ngx_gw_variable_is_argument(ngx_cycle_t *cycle, ngx_uint_t index,
+    ngx_str_t *name)
+{
+    static ngx_str_t  arg = ngx_string("arg_");
+
+    return ngx_gw_variable_has_prefix(ngx_http_cycle_get_module_main_conf(
+                                          cycle, ngx_http_core_module),
+                                      index, &arg, name);
+}
+
+
+/*
+ * Whether it is a header of requests and nothing else; the name is as the
+ * variable has it, with "_" for "-".  Where headers may have underscores it
+ * could be either of two.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_gw_variable_is_header(ngx_cycle_t *cycle, ngx_uint_t index,
+    ngx_str_t *name)
+{
+    ngx_uint_t                   n;
+    ngx_http_core_srv_conf_t   **cscf;
+    ngx_http_core_main_conf_t   *cmcf;
+
+    static ngx_str_t  http = ngx_string("http_");
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    if (!ngx_gw_variable_has_prefix(cmcf, index, &http, name)) {
+        return 0;
     }
 
     cscf = cmcf->servers.elts;
@@ -204,9 +240,6 @@ ngx_gw_variable_is_header(ngx_cycle_t *cycle, ngx_uint_t index,
             return 0;
         }
     }
-
-    name->len = v->name.len - http.len;
-    name->data = v->name.data + http.len;
 
     return 1;
 }

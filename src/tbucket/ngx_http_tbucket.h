@@ -142,6 +142,7 @@ typedef struct {
 typedef enum {
     NGX_HTTP_TBUCKET_KEY_ANY = 0,
     NGX_HTTP_TBUCKET_KEY_HEADER,            /* $http_... */
+    NGX_HTTP_TBUCKET_KEY_ARGUMENT,          /* $arg_... */
     NGX_HTTP_TBUCKET_KEY_TBUCKET_ADDR,
     NGX_HTTP_TBUCKET_KEY_REMOTE_ADDR,
     NGX_HTTP_TBUCKET_KEY_BINARY_ADDR        /* $binary_remote_addr */
@@ -154,8 +155,9 @@ typedef struct {
     ngx_http_complex_value_t     value;
     ngx_int_t                    index;     /* of the only variable, or -1 */
     ngx_http_tbucket_key_e       kind;
-    ngx_str_t                    header;    /* its name, in small letters */
-    ngx_uint_t                   hash;      /* of its name, as nginx has it */
+    ngx_str_t                    name;      /* of the header, in small letters,
+                                               or of the argument */
+    ngx_uint_t                   hash;      /* of a header, as nginx has it */
 } ngx_http_tbucket_key_t;
 
 
@@ -248,8 +250,8 @@ typedef struct {
     uint64_t                     penalty;   /* of a refusal, µtok */
     ngx_flag_t                   after;     /* the access modules */
     ngx_flag_t                   dry_run;
-    ngx_flag_t                   plain;     /* a rate, a constant cost, anybody:
-                                               decided inline */
+    ngx_flag_t                   plain;     /* a constant cost, anybody: the
+                                               key is read inline */
 
     u_char                      *file;
     ngx_uint_t                   line;
@@ -330,8 +332,6 @@ typedef struct {
     tb_verdict_t                 verdict;
     tb_result_t                  result;
     uint64_t                     wait;      /* of a refusal; ms, or _NEVER */
-    uint64_t                     ticket;    /* of a loan from a source, which
-                                               has debt in the result */
     ngx_http_tbucket_standing_e  standing;
     struct ngx_http_tbucket_place_s  *place;   /* of a request in flight */
 } ngx_http_tbucket_charge_t;

@@ -299,8 +299,7 @@ ngx_http_tbucket_bind_limit(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
         return NGX_ERROR;
     }
 
-    limit->plain = zone->kind == NGX_HTTP_TBUCKET_RATE && !zone->known
-                   && limit->cost == NULL && limit->utok != 0
+    limit->plain = !zone->known && limit->cost == NULL && limit->utok != 0
                    && limit->plan == NULL;
 
     ngx_http_tbucket_warn_late(cf, limit, "key", &zone->key.value.value);
@@ -432,9 +431,9 @@ ngx_http_tbucket_bind_charges(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
     kind = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? "inflight" : NULL;
 
     if (kind == NULL && limit->wait
-        && zone->kind == NGX_HTTP_TBUCKET_QUOTA)
+        && (zone->kind == NGX_HTTP_TBUCKET_QUOTA || zone->source != NULL))
     {
-        kind = "quota";
+        kind = zone->source != NULL ? "scope=global" : "quota";
         what = "wait";
     }
 

@@ -98,11 +98,13 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
 
     tb_ledger_begin(row, h);
 
-    verdict = locked
-              ? tb_table_insert(t, h, now, dflt, TB_TOKEN, result)
-              : tb_table_take_first(t, h, now, dflt, TB_TOKEN, result);
+    if (locked) {
+        verdict = tb_table_insert(t, h, now, dflt, TB_TOKEN, result);
 
-    if (verdict == TB_ABSENT && !locked) {
+    } else if (tb_table_move_place(t, h, now, dflt, true, result)) {
+        verdict = TB_PASS;
+
+    } else {
         verdict = tb_table_take(t, h, now, dflt, TB_TOKEN, result);
     }
 
@@ -490,7 +492,9 @@ tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_entry_t *e,
 
     atomic_store_explicit(&e->lo, 0, memory_order_release);
 
-    (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
+    if (!tb_table_move_place(t, &h, now, dflt, false, NULL)) {
+        (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
+    }
 
     tb_ledger_end(row);
 }

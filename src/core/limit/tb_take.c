@@ -353,13 +353,26 @@ tb_table_is_registered(const tb_table_t *t, const tb_hash_t *h)
 {
     tb_slot_t    *slot;
     tb_word_t     word;
-    tb_limits_t   limits;
+    tb_limits_t   own;
 
     slot = tb_table_find(t, h);
 
-    return slot != NULL
-           && tb_slot_read(t, slot, h, 0, &word, &limits)
-           && (limits & TB_LIMITS_REGISTERED);
+    if (slot == NULL) {
+        return false;
+    }
+
+    do {
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+        if (!tb_slot_is(slot, word, h)) {
+            return false;
+        }
+
+        own = atomic_load_explicit(&slot->limits, memory_order_acquire);
+
+    } while (atomic_load_explicit(&slot->word, memory_order_relaxed) != word);
+
+    return own & TB_LIMITS_REGISTERED;
 }
 
 

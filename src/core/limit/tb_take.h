@@ -180,7 +180,7 @@ tb_slot_is(const tb_slot_t *slot, tb_word_t word, const tb_hash_t *h)
  * those of a next owner already, unless the word is still the same.
  */
 
-static inline bool
+TB_INLINE bool
 tb_slot_read(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
     tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits)
 {
@@ -215,7 +215,7 @@ tb_slot_read(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
 
 /* The same, for who settles the word: to *now, which may become later. */
 
-static inline bool
+TB_INLINE bool
 tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
     uint64_t *now, tb_limits_t dflt, tb_word_t *word, tb_limits_t *limits)
 {
@@ -252,12 +252,16 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_word_t    word;
     tb_limits_t  own;
 
+    if (dflt & TB_LIMITS_TIMELESS) {
+        return TB_ABSENT;
+    }
+
     group = tb_table_group(t, h->hi);
     slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
 
     word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
-    if (!tb_slot_is(slot, word, h) || (dflt & TB_LIMITS_TIMELESS)) {
+    if (!tb_slot_is(slot, word, h)) {
         return TB_ABSENT;
     }
 
@@ -293,6 +297,66 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->evicted = false;
 
     return TB_PASS;
+}
+
+
+/*
+ * The same of places that are not leased: takes one, which is no more than dflt
+ * allows, or gives one back.  false: something is not like that, and it is for
+ * tb_table_take() or tb_table_give().
+ */
+
+TB_INLINE bool
+tb_table_move_place(tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, bool take, tb_result_t *result)
+{
+    int64_t     tokens;
+    uint32_t    group;
+    uint64_t    epoch;
+    tb_slot_t  *slot;
+    tb_word_t   word;
+
+    if ((dflt & TB_LIMITS_TIMELESS) != TB_LIMITS_PLACES) {
+        return false;
+    }
+
+    group = tb_table_group(t, h->hi);
+    slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
+
+    word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+    if (!tb_slot_is(slot, word, h)
+        || (atomic_load_explicit(&slot->limits, memory_order_acquire)
+            & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN)))
+    {
+        return false;
+    }
+
+    epoch = atomic_load_explicit(&tb_table_epochs(t)[group
+                                                     / TB_CHUNK_GROUPS],
+                                 memory_order_relaxed);
+
+    tokens = tb_word_tokens(word) + (take ? -(int64_t) TB_TOKEN
+                                          : (int64_t) TB_TOKEN);
+
+    if (now - epoch >= TB_EPOCH_SPAN
+        || tb_word_age(word, now) >= TB_AGE_MAX
+        || (take ? tokens < tb_limits_lowest(dflt)
+                 : tokens > (int64_t) TB_COST_MAX)
+        || !tb_slot_swap(slot, word, tb_word(tokens, now)))
+    {
+        return false;
+    }
+
+    if (take) {
+        result->slot = slot;
+        result->word = word;
+        result->limits = dflt;
+        result->left = tokens;
+        result->evicted = false;
+    }
+
+    return true;
 }
 
 

@@ -43,8 +43,6 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         return rc;
     }
 
-    c->place = NULL;
-
     return ngx_http_tbucket_decide_one(r, dry_run, ctx);
 }
 
@@ -58,6 +56,7 @@ ngx_http_tbucket_decide_one(ngx_http_request_t *r, ngx_flag_t dry_run,
 
     c = &ctx->charge;
     c->wait = 0;
+    c->place = NULL;
 
     rc = ngx_http_tbucket_take_one(r, c, ctx);
 

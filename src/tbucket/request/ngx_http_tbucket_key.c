@@ -307,24 +307,32 @@ ngx_http_tbucket_key_finish(ngx_cycle_t *cycle, ngx_http_tbucket_key_t *key)
     size_t     i;
     ngx_str_t  name;
 
-    if (key->index < 0
-        || !ngx_gw_variable_is_header(cycle, (ngx_uint_t) key->index, &name))
-    {
+    if (key->index < 0) {
         return NGX_OK;
     }
 
-    key->header.data = ngx_pnalloc(cycle->pool, name.len);
-    if (key->header.data == NULL) {
+    if (ngx_gw_variable_is_argument(cycle, (ngx_uint_t) key->index, &name)) {
+        key->name = name;
+        key->kind = NGX_HTTP_TBUCKET_KEY_ARGUMENT;
+        return NGX_OK;
+    }
+
+    if (!ngx_gw_variable_is_header(cycle, (ngx_uint_t) key->index, &name)) {
+        return NGX_OK;
+    }
+
+    key->name.data = ngx_pnalloc(cycle->pool, name.len);
+    if (key->name.data == NULL) {
         return NGX_ERROR;
     }
 
-    key->header.len = name.len;
+    key->name.len = name.len;
 
     for (i = 0; i < name.len; i++) {
-        key->header.data[i] = name.data[i] == '_' ? '-' : name.data[i];
+        key->name.data[i] = name.data[i] == '_' ? '-' : name.data[i];
     }
 
-    key->hash = ngx_hash_key(key->header.data, key->header.len);
+    key->hash = ngx_hash_key(key->name.data, key->name.len);
     key->kind = NGX_HTTP_TBUCKET_KEY_HEADER;
 
     return NGX_OK;
@@ -338,6 +346,11 @@ ngx_http_tbucket_key_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t  *v;
 
     switch (key->kind) {
+
+    case NGX_HTTP_TBUCKET_KEY_ARGUMENT:
+        return (ngx_http_arg(r, key->name.data, key->name.len, value)
+                == NGX_OK && value->len)
+               ? NGX_OK : NGX_DECLINED;
 
     case NGX_HTTP_TBUCKET_KEY_TBUCKET_ADDR:
         return ngx_http_tbucket_client_addr(r, value);

@@ -111,9 +111,9 @@ ngx_http_tbucket_key_value(ngx_http_request_t *r,
 
         for (i = part->nelts; i != 0; i--, h++) {
 
-            if (h->hash != key->hash || h->key.len != key->header.len
-                || !ngx_http_tbucket_same(h->lowcase_key, key->header.data,
-                                          key->header.len))
+            if (h->hash != key->hash || h->key.len != key->name.len
+                || !ngx_http_tbucket_same(h->lowcase_key, key->name.data,
+                                          key->name.len))
             {
                 continue;
             }
