@@ -2,7 +2,7 @@
 
 # What one decision costs in instructions: our module against nginx's own
 # limit_req, on the same keys, in one run; by the number of keys, and by what
-# the key is.
+# the key is.  Requests in flight are against limit_conn.
 #
 # How: nginx runs as one process under callgrind, which counts only inside
 # ngx_http_core_run_phases(), from the first phase to the response's header;
@@ -51,6 +51,11 @@ my @kinds = (
       zone => $fallback, registered => 1, most => 0.50 },
     { name => 'made-up', key => '$http_x_api_key', header => $api_key,
       zone => $fallback, address => 1, most => 0.80 },
+    { name => 'in flight', key => '$http_x_api_key', header => $api_key,
+      theirs => 'limit_conn conn 1000;', zones => [qw(open)], most => 0.50 },
+    { name => 'API product', key => '$http_x_api_key', header => $api_key,
+      zone => 'known=required', zones => [qw(bucket month open)],
+      registered => 1, most => 1.30 },
 );
 
 my %wanted = map { $_ => 1 } split /,/, $ENV{KINDS} // '';
@@ -87,8 +92,10 @@ sub by_number {
 sub by_kind {
     printf "### Instructions by what the key is\n\n"
         . "callgrind, %d admitted requests, %d keys; registered and made-up: "
-        . "the key is a header, with %s; ietf and legacy: what "
-        . "tbucket_headers adds\n\n"
+        . "the key is a header, with %s; in flight: of "
+        . "limit_conn; API product: known=required, a rate, a quota a month "
+        . "and requests in flight; ietf and legacy: what tbucket_headers "
+        . "adds\n\n"
         . "| key | limit_req | tbucket | ratio | at most | + ietf | + legacy "
         . "|\n"
         . "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
@@ -143,11 +150,13 @@ sub measure {
 sub configuration {
     my ($kind, $port, $limiter, $n) = @_;
     my $zone = $kind->{zone} // '';
+    my $ours = join ' ', map { "tbucket zone=$_;" }
+                         @{ $kind->{zones} // ['bucket'] };
     my %lines = (
         none      => '',
-        limit_req => 'limit_req zone=req burst=1000000 nodelay;',
-        map { $_ => "tbucket zone=bucket; tbucket_headers $_;" }
-            qw(off ietf legacy),
+        limit_req => $kind->{theirs}
+                     // 'limit_req zone=req burst=1000000 nodelay;',
+        map { $_ => "$ours tbucket_headers $_;" } qw(off ietf legacy),
     );
 
     # both are given the room that all keys need, and no refusals
@@ -159,6 +168,9 @@ sub configuration {
     limit_req_zone $kind->{key} zone=req:${size}m rate=100000r/s;
     tbucket_zone $kind->{key} $zone zone=bucket:${size}m rate=100000r/s
                  capacity=1000000;
+    tbucket_zone $kind->{key} zone=month:${size}m quota=1000000/month;
+    tbucket_zone $kind->{key} zone=open:${size}m inflight=1000;
+    limit_conn_zone $kind->{key} zone=conn:${size}m;
     server {
         listen 127.0.0.1:$port;
         location / {
