@@ -127,12 +127,13 @@ sub node
 
     my $url = ref $o{redis} ? $o{redis}->url : $o{redis};
     my $more = $o{more} // '';
+    my $shards = $ENV{TEST_SHARDS} ? "shards=$ENV{TEST_SHARDS}" : '';
 
     return gateway(<<~END, workers => $o{workers} // 2, log_level => 'notice');
         tbucket_zone \$arg_key zone=g:@{[ $o{size} // '2m' ]}
                      @{[ $o{zone} // 'inflight=20' ]} scope=global;
         tbucket_zone \$arg_key zone=rate:1m rate=1r/h capacity=3;
-        tbucket_store $url node=$name;
+        tbucket_store $url node=$name $shards;
         tbucket_log_level info;
         access_log off;
         server {

@@ -7,7 +7,7 @@
 #include "src/core/lease/tb_lease_places.h"
 
 
-/* with a limit of less than that nothing is leased ahead, for others do without */
+/* with a limit of less than that nothing is leased that others do without */
 #define TB_LEASE_SMALL  16
 
 /* ms by which a call may seem to be of the future, to whoever is late */
