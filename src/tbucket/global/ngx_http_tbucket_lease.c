@@ -559,8 +559,11 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
     l->lease.over += over;
     (void) atomic_fetch_add(&l->lease.refund, over);
 
+    /* until that has been reported, a smaller share does not undo it */
+
+    l->lease.whole = (share == TB_LEASE_ALL
+                      || (l->lease.alone != 0 && l->lease.whole));
     l->lease.alone = (uint32_t) now | 1;
-    l->lease.whole = (share == TB_LEASE_ALL);
     l->lease.credited = tokens;
     l->alone = now;
 

@@ -422,8 +422,8 @@ node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
         atomic_fetch_add(&l->refund, (uint64_t) over);
         s->meters[b].alone = true;
         n->alone[b] = now;
+        l->whole = share == TB_LEASE_ALL || (l->alone != 0 && l->whole);
         l->alone = (uint32_t) now | 1;
-        l->whole = share == TB_LEASE_ALL;
         l->credited = tokens;
         n->tokens[b] = tokens;
     }
