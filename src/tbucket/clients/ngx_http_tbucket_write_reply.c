@@ -69,7 +69,6 @@ ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
 
     r = write->task.request;
     zone = write->zone;
-    client = &write->changes->client;
 
     switch (write->outcome) {
 
@@ -81,6 +80,8 @@ ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     case NGX_HTTP_TBUCKET_TOKENS_RANGE:
+        client = &write->changes->client;
+
         (void) tb_client_check_tokens(client->tokens,
                    tb_limits_capacity(ngx_http_tbucket_given_limits(zone,
                                                                     client)),
