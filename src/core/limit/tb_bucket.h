@@ -433,8 +433,9 @@ tb_word_t tb_word_tick_age(tb_word_t word, tb_limits_t limits, uint64_t now,
 
 /*
  * Takes cost (µtok) from a word, whatever that holds, but no more than down
- * to floor (-TB_DEBT_MAX .. 0) of what is left.  *charged is set to what was taken.  Loses
- * nothing to rounding, unless the debt would be too much for a word.
+ * to floor (-TB_DEBT_MAX .. 0) of what is left.  *charged is set to what was
+ * taken.  Loses nothing to rounding, unless the debt would be too much for a
+ * word.
  */
 
 tb_word_t tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
@@ -448,8 +449,8 @@ tb_word_t tb_word_charge(tb_word_t word, tb_limits_t limits, uint64_t now,
 int64_t tb_limits_floor(tb_limits_t limits, uint64_t ms);
 
 /*
- * Puts tokens (µtok) into a word, up to the capacity.  Loses nothing.  Of leased
- * places so many are not in use any more.
+ * Puts tokens (µtok) into a word, up to the capacity.  Loses nothing.  Of
+ * leased places so many are not in use any more.
  */
 
 tb_word_t tb_word_give(tb_word_t word, tb_limits_t limits, uint64_t now,

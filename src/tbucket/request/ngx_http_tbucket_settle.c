@@ -111,7 +111,8 @@ ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
         c->cost = utok;
     }
 
-    atomic_fetch_add_explicit(&c->zone->counters->settled, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->zone->counters->settled, 1,
+                              memory_order_relaxed);
 }
 
 

@@ -71,7 +71,8 @@ ngx_http_tbucket_count_delay(ngx_http_tbucket_charge_t *c)
         return;
     }
 
-    atomic_fetch_add_explicit(&c->zone->counters->delayed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->zone->counters->delayed, 1,
+                              memory_order_relaxed);
 }
 
 

@@ -77,7 +77,7 @@ tb_slot_is_sound(const tb_table_t *t, uint32_t i, uint64_t now,
     limits = tb_table_limits(t, limits, dflt);
     word = tb_word_settle(word, limits, now);
 
-    return tb_word_tokens(word) <= (int64_t) tb_limits_full(limits);
+    return tb_word_tokens(word) <= (int64_t) tb_limits_room(limits);
 }
 
 
