@@ -247,7 +247,7 @@ lb_pick_take(lb_roster_t *roster, const lb_ask_t *ask, uint32_t index,
         return false;
     }
 
-    status = atomic_load_explicit(&server->status, memory_order_seq_cst);
+    status = gw_load_seq_cst(&server->status);
 
     if ((status & LB_USED) && !(status & against)) {
         atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);

@@ -413,8 +413,7 @@ lb_roster_sweep(lb_roster_t *roster, lb_note_pt note, void *data)
          */
 
         if ((gw_load_acquire(&server->status) & LB_REMOVED)
-            && atomic_load_explicit(&load.active[i],
-                                    memory_order_seq_cst) == 0)
+            && gw_load_seq_cst(&load.active[i]) == 0)
         {
             identity = lb_roster_identity(roster, i);
 

@@ -509,7 +509,7 @@ lb_sync_drop(lb_roster_t *roster, uint32_t index)
     atomic_fetch_or_explicit(&server->status, LB_REMOVED,
                              memory_order_seq_cst);
 
-    if (atomic_load_explicit(&load.active[index], memory_order_seq_cst) == 0) {
+    if (gw_load_seq_cst(&load.active[index]) == 0) {
         atomic_fetch_add_explicit(&server->generation, 1,
                                   memory_order_acq_rel);
         gw_store_release(&server->status, 0);

@@ -59,7 +59,7 @@ tb_lease_is_due(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
 
     age = tb_lease_since(now, l->asked);
     have = tb_lease_have(tokens);
-    owes = tokens < 0 || atomic_load(&l->refund) != 0
+    owes = tokens < 0 || gw_load_seq_cst(&l->refund) != 0
            || (l->left < 0 && have > 0);
 
     if (age < TB_LEASE_PERIOD) {
@@ -112,7 +112,7 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     ask->hold = tokens;
     ask->back = 0;
     ask->want = 0;
-    ask->refund = atomic_load(&l->refund);
+    ask->refund = gw_load_seq_cst(&l->refund);
     ask->heard = l->heard;
     ask->over = l->over;
 
@@ -199,10 +199,11 @@ tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
         }
     }
 
-    (void) atomic_fetch_sub(&l->refund, ask->refund);
+    (void) atomic_fetch_sub_explicit(&l->refund, ask->refund,
+                                     memory_order_seq_cst);
 
     l->over -= ask->over;
-    l->heard = atomic_load(&l->seq);
+    l->heard = gw_load_seq_cst(&l->seq);
     l->held = tb_lease_have(ask->hold + delta);
     l->left = answer->left;
     l->gen = answer->gen;
@@ -219,7 +220,7 @@ bool
 tb_lease_is_over(const tb_lease_t *l, int64_t tokens, uint64_t now)
 {
     return tokens == 0 && l->held == 0 && l->alone == 0
-           && atomic_load(&l->refund) == 0
+           && gw_load_seq_cst(&l->refund) == 0
            && tb_lease_since(now, l->used) >= TB_LEASE_IDLE
            && tb_lease_since(now, l->asked) >= TB_LEASE_PERIOD;
 }
@@ -239,7 +240,7 @@ tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     }
 
     left = (l->rationed && l->left > 0) ? 0 : l->left;
-    left += (int64_t) atomic_load(&l->refund);
+    left += (int64_t) gw_load_seq_cst(&l->refund);
 
     /* until the next call it is as empty as it was, unless that is late */
 
@@ -257,7 +258,7 @@ tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits, int64_t tokens)
     int64_t  full;
 
     full = (int64_t) tb_limits_full(limits);
-    tokens += l->left + (int64_t) atomic_load(&l->refund);
+    tokens += l->left + (int64_t) gw_load_seq_cst(&l->refund);
 
     return tokens < full ? tokens : full;
 }
@@ -482,7 +483,7 @@ tb_lease_estimate(const tb_lease_t *l, tb_limits_t limits, uint64_t now)
     int64_t  full, left;
 
     full = (int64_t) tb_limits_full(limits);
-    left = l->left + (int64_t) atomic_load(&l->refund);
+    left = l->left + (int64_t) gw_load_seq_cst(&l->refund);
 
     return tb_lease_earn(left, limits, full,
                          tb_lease_since(now, l->answered));

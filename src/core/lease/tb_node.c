@@ -13,7 +13,7 @@ void
 tb_node_begin(tb_node_t *h, uint64_t share)
 {
     memset(h, 0, sizeof(tb_node_t));
-    atomic_store(&h->share, share);
+    gw_store_seq_cst(&h->share, share);
 }
 
 
@@ -25,8 +25,10 @@ tb_node_seek(tb_node_t *h, uint64_t now)
     none = 0;
 
     if (atomic_load_explicit(&h->sought, memory_order_relaxed) == 0) {
-        (void) atomic_compare_exchange_strong(&h->sought, &none,
-                                              now ? now : 1);
+        (void) atomic_compare_exchange_strong_explicit(&h->sought, &none,
+                                                       now ? now : 1,
+                                                       memory_order_seq_cst,
+                                                       memory_order_seq_cst);
     }
 }
 
@@ -34,18 +36,18 @@ tb_node_seek(tb_node_t *h, uint64_t now)
 void
 tb_node_reset(tb_node_t *h, const unsigned char *id, uint64_t now)
 {
-    if (atomic_load(&h->contact) != 0) {
+    if (gw_load_seq_cst(&h->contact) != 0) {
         h->known = true;
-        atomic_store(&h->sought, now ? now : 1);
+        gw_store_seq_cst(&h->sought, now ? now : 1);
     }
 
-    atomic_store(&h->contact, 0);
+    gw_store_seq_cst(&h->contact, 0);
 
     memcpy(h->id, id, TB_NODE_ID);
 
     h->ack = 0;
     h->unreported = false;
-    atomic_store(&h->returning, 0);
+    gw_store_seq_cst(&h->returning, 0);
 }
 
 
@@ -56,7 +58,7 @@ tb_node_call(tb_node_t *h, uint64_t seq, bool beat, bool leave,
     uint64_t  share;
     unsigned  flags;
 
-    share = atomic_load(&h->share);
+    share = gw_load_seq_cst(&h->share);
     flags = leave ? TB_LEASE_LEAVES : 0;
 
     if (beat) {
@@ -64,7 +66,7 @@ tb_node_call(tb_node_t *h, uint64_t seq, bool beat, bool leave,
         h->told = h->ack;
         flags |= TB_LEASE_BEATS;
 
-        if (atomic_load(&h->contact) == 0) {
+        if (gw_load_seq_cst(&h->contact) == 0) {
             flags |= TB_LEASE_JOINS | (h->known ? TB_LEASE_RETURNS : 0);
             share = h->known ? share : 0;
         }
@@ -84,18 +86,18 @@ tb_node_replied(tb_node_t *h, uint64_t seq,
         return;
     }
 
-    contact = atomic_load(&h->contact);
+    contact = gw_load_seq_cst(&h->contact);
 
     if (contact != 0 && now >= contact + TB_LEASE_ALONE - TB_LEASE_DOUBT) {
         h->gone = h->unreported ? h->gone : h->ack;
         h->unreported = true;
-        atomic_store(&h->returning, 1);
+        gw_store_seq_cst(&h->returning, 1);
     }
 
     if (!h->unreported) {
 
         if (h->told != h->gone) {
-            atomic_store(&h->returning, 0);
+            gw_store_seq_cst(&h->returning, 0);
         }
 
         h->ack = reply->time;
@@ -107,14 +109,14 @@ tb_node_replied(tb_node_t *h, uint64_t seq,
      */
 
     if (reply->nodes > 1 || (contact == 0 ? reply->time != 0 : !h->lone)) {
-        atomic_store(&h->others, now ? now : 1);
+        gw_store_seq_cst(&h->others, now ? now : 1);
     }
 
     h->lone = (reply->nodes <= 1);
 
-    atomic_store(&h->joining, reply->share == 0 && reply->missing == 0);
-    atomic_store(&h->share, reply->share);
-    atomic_store(&h->contact, now ? now : 1);
+    gw_store_seq_cst(&h->joining, reply->share == 0 && reply->missing == 0);
+    gw_store_seq_cst(&h->share, reply->share);
+    gw_store_seq_cst(&h->contact, now ? now : 1);
 }
 
 
@@ -130,10 +132,10 @@ tb_node_is_alone(const tb_node_t *h, uint64_t now, uint64_t *since)
 {
     uint64_t  last;
 
-    last = atomic_load(&h->contact);
+    last = gw_load_seq_cst(&h->contact);
 
     if (last == 0) {
-        last = atomic_load(&h->sought);
+        last = gw_load_seq_cst(&h->sought);
     }
 
     if (last == 0 || now <= last + TB_LEASE_ALONE) {

@@ -10,8 +10,7 @@
 #define TB_NODE_H
 
 
-#include <stdatomic.h>
-
+#include "src/core/gw_atomic.h"
 #include "src/core/lease/tb_lease_wire.h"
 
 

@@ -587,7 +587,9 @@ ngx_http_lb_check_failed(ngx_http_lb_target_t *target, ngx_str_t *reason,
     lcf = target->conf;
     server = lb_roster_server(lcf->roster, target->index);
 
-    if (target->probed.asked && lb_health_streak(server->health) == 1) {
+    if (target->probed.asked
+        && lb_health_streak(gw_load_relaxed(&server->health)) == 1)
+    {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "lb: check of server %*s in upstream \"%V\" failed: %V, "
                       "sent with Host \"%V\"",

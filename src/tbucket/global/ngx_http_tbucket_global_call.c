@@ -176,8 +176,9 @@ ngx_http_tbucket_global_timer(ngx_event_t *ev)
         ngx_http_tbucket_global_wake(a, UINT32_MAX);
 
         if (a->rz->leader) {
-            (void) atomic_fetch_add(&a->global->degraded,
-                                    ngx_current_msec - a->looked);
+            (void) atomic_fetch_add_explicit(&a->global->degraded,
+                                             ngx_current_msec - a->looked,
+                                             memory_order_relaxed);
         }
     }
 
@@ -222,7 +223,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
     }
 
     if (a->rz->mirror->store != a->rz->redis->identity
-        || atomic_load(&a->rz->first->mirror->agreed)
+        || gw_load_seq_cst(&a->rz->first->mirror->agreed)
            != NGX_HTTP_TBUCKET_AGREED)
     {
         /* a reload has named another Redis: this worker is about to exit; or
@@ -234,13 +235,15 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
     a->n = 0;
     a->beat = 0;
 
-    if (atomic_load(&g->node.contact) == 0 || atomic_load(&g->unknown)) {
+    if (gw_load_seq_cst(&g->node.contact) == 0
+        || gw_load_seq_cst(&g->unknown))
+    {
 
         if (!a->rz->leader) {
             return;
         }
 
-        a->seq = atomic_fetch_add(&g->seq, 1) + 1;
+        a->seq = ngx_http_tbucket_lease_next(g);
 
         ngx_http_tbucket_global_join(a);
 
@@ -258,7 +261,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         return;
     }
 
-    a->seq = atomic_fetch_add(&g->seq, 1) + 1;
+    a->seq = ngx_http_tbucket_lease_next(g);
 
     ngx_http_tbucket_global_askers(a);
 
@@ -309,7 +312,7 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
     }
 
     if (ngx_queue_empty(&a->queue)
-        && (!a->rz->leader || (!a->round && atomic_load(&g->ntold) == 0)))
+        && (!a->rz->leader || (!a->round && gw_load_seq_cst(&g->ntold) == 0)))
     {
         return 1;
     }
@@ -339,6 +342,7 @@ ngx_http_tbucket_global_rests(ngx_http_tbucket_asking_t *a)
 static void
 ngx_http_tbucket_global_tell(ngx_http_tbucket_asking_t *a)
 {
+    uint32_t                    n;
     ngx_uint_t                  budget;
     ngx_queue_t                *q;
     ngx_shmtx_t                *mutex;
@@ -351,8 +355,10 @@ ngx_http_tbucket_global_tell(ngx_http_tbucket_asking_t *a)
 
     ngx_shmtx_lock(mutex);
 
+    n = gw_load_relaxed(&g->ntold);
+
     for (q = ngx_queue_head(&a->queue);
-         q != ngx_queue_sentinel(&a->queue) && g->ntold < TB_LEASE_BATCH
+         q != ngx_queue_sentinel(&a->queue) && n < TB_LEASE_BATCH
          && budget-- > 0;
          q = ngx_queue_next(q))
     {
@@ -362,9 +368,11 @@ ngx_http_tbucket_global_tell(ngx_http_tbucket_asking_t *a)
             >= NGX_HTTP_TBUCKET_GLOBAL_TELL)
         {
             asker->told = ngx_current_msec;
-            g->told[g->ntold++] = (uint32_t) asker->node.key;
+            g->told[n++] = (uint32_t) asker->node.key;
         }
     }
+
+    gw_store_relaxed(&g->ntold, n);
 
     ngx_shmtx_unlock(mutex);
 }
@@ -383,8 +391,9 @@ ngx_http_tbucket_global_send(ngx_http_tbucket_asking_t *a)
     a->calls++;
     a->sent = ngx_gw_usec();
 
-    (void) atomic_fetch_add(&a->global->calls, 1);
-    tb_node_called(&a->global->turn, atomic_load(&a->global->n), a->sent);
+    (void) atomic_fetch_add_explicit(&a->global->calls, 1,
+                                     memory_order_relaxed);
+    tb_node_called(&a->global->turn, gw_load_seq_cst(&a->global->n), a->sent);
 
     if (a->beat) {
         a->beaten = ngx_current_msec;
@@ -463,19 +472,19 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     g = a->global;
 
     if (reply->status == TB_LEASE_UNKNOWN) {
-        atomic_store(&g->unknown, 1);
+        gw_store_seq_cst(&g->unknown, 1);
         ngx_http_tbucket_global_lost(a);
         return;
     }
 
     /* words that have refilled alone are nothing that it knows of */
 
-    if (a->beat && atomic_load(&g->node.contact) == 0
+    if (a->beat && gw_load_seq_cst(&g->node.contact) == 0
         && a->rz->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT)
     {
         ngx_http_tbucket_places_clear(a->rz->zone, a->rz->shard);
 
-    } else if (a->beat && atomic_load(&g->node.contact) == 0
+    } else if (a->beat && gw_load_seq_cst(&g->node.contact) == 0
         && !ngx_http_tbucket_lease_clear(a->rz->zone, a->rz->shard,
                                           NGX_HTTP_TBUCKET_LEASE_CLEAR))
     {
@@ -486,10 +495,10 @@ ngx_http_tbucket_global_replied(ngx_http_tbucket_asking_t *a,
     if (a->beat) {
         tb_node_replied(&g->node, a->seq, reply, ngx_current_msec);
 
-        atomic_store(&g->nodes, reply->nodes);
+        gw_store_seq_cst(&g->nodes, reply->nodes);
 
         if (reply->share > 0) {
-            atomic_store(&g->share, reply->share);
+            gw_store_seq_cst(&g->share, reply->share);
         }
     }
 
@@ -504,7 +513,7 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_entry_t *e, tb_lease_answer_t *answer)
 {
     int64_t                    delta;
-    uint64_t                   seq;
+    uint64_t                   granted, seq;
     ngx_http_tbucket_zone_t   *zone;
     ngx_http_tbucket_lease_t  *l;
 
@@ -514,15 +523,16 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
 
     /* an answer that comes too late is of no use: what it grants is lost */
 
-    if (l == NULL || atomic_load(&l->lease.seq) != a->seq
+    if (l == NULL || gw_load_seq_cst(&l->lease.seq) != a->seq
         || !ngx_http_tbucket_lease_owns(l, &e->hash))
     {
         return;
     }
 
     if (answer->status == TB_LEASE_OK && e->ask.op == TB_LEASE_PLACES) {
-        (void) atomic_fetch_add(&a->global->granted,
-                     ngx_http_tbucket_global_places_answered(a, e, answer));
+        granted = ngx_http_tbucket_global_places_answered(a, e, answer);
+        (void) atomic_fetch_add_explicit(&a->global->granted, granted,
+                                         memory_order_relaxed);
 
     } else if (answer->status == TB_LEASE_OK) {
         delta = tb_lease_answered(&l->lease, &e->ask, answer,
@@ -536,11 +546,15 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
         }
 
         if (delta > 0) {
-            (void) atomic_fetch_add(&a->global->granted, (uint64_t) delta);
+            (void) atomic_fetch_add_explicit(&a->global->granted,
+                                             (uint64_t) delta,
+                                             memory_order_relaxed);
         }
     }
 
-    (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
+    (void) atomic_compare_exchange_strong_explicit(&l->lease.seq, &seq, 0,
+                                                   memory_order_seq_cst,
+                                                   memory_order_seq_cst);
 
     ngx_http_tbucket_global_wake(a, (uint32_t) (l - a->global->leases));
 }
@@ -591,7 +605,9 @@ ngx_http_tbucket_global_lost(ngx_http_tbucket_asking_t *a)
         seq = a->seq;
 
         if (l != NULL) {
-            (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
+            (void) atomic_compare_exchange_strong_explicit(
+                       &l->lease.seq, &seq, 0,
+                       memory_order_seq_cst, memory_order_seq_cst);
             ngx_http_tbucket_global_wake(a,
                                          (uint32_t) (l - a->global->leases));
 

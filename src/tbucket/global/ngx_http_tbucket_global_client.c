@@ -102,7 +102,7 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
     ngx_http_tbucket_rzone_t   *rz;
     ngx_http_tbucket_global_t  *g;
 
-    if (!atomic_load(&zone->shared->global->keyed)) {
+    if (!gw_load_seq_cst(&zone->shared->global->keyed)) {
         return NGX_ERROR;
     }
 
@@ -114,14 +114,13 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
 
     key = ngx_pnalloc(pool, ngx_http_tbucket_global_key_len(rz));
 
-    if (key == NULL || atomic_load(&g->node.contact) == 0) {
+    if (key == NULL || gw_load_seq_cst(&g->node.contact) == 0) {
         return NGX_ERROR;
     }
 
     ngx_http_tbucket_global_key(rz, key, &h);
     tb_lease_put(part, ask);
-    tb_node_call(&g->node, atomic_fetch_add(&g->seq, 1) + 1, false, false,
-                   head);
+    tb_node_call(&g->node, ngx_http_tbucket_lease_next(g), false, false, head);
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_LEASE, "2");
@@ -204,8 +203,8 @@ ngx_http_tbucket_global_void(ngx_http_tbucket_zone_t *zone, ngx_str_t *id)
         l = ngx_http_tbucket_lease_find(zone, slot, &h);
 
         if (l != NULL
-            && l->place < atomic_load(&ngx_http_tbucket_lease_global(zone,
-                                                                     l)->n))
+            && l->place < gw_load_seq_cst(
+                              &ngx_http_tbucket_lease_global(zone, l)->n))
         {
             ngx_http_tbucket_lease_drop(zone, l->shard, l->place, 0);
         }

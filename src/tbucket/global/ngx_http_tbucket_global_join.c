@@ -38,11 +38,11 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
         return;
     }
 
-    if (atomic_load(&g->unknown)) {
+    if (gw_load_seq_cst(&g->unknown)) {
 
         /* what was leased is void; nobody asks for more until it is gone */
 
-        atomic_store(&g->ready, 0);
+        gw_store_seq_cst(&g->ready, 0);
         ngx_http_tbucket_global_reset(a);
 
         if (!ngx_http_tbucket_global_clear(a->rz->zone, a->rz->shard,
@@ -52,17 +52,17 @@ ngx_http_tbucket_global_join(ngx_http_tbucket_asking_t *a)
             return;
         }
 
-        atomic_store(&g->unknown, 0);
+        gw_store_seq_cst(&g->unknown, 0);
     }
 
     /* the first shard has the secret of all */
 
-    if (a->rz->shard == 0 && !atomic_load(&g->ready)) {
+    if (a->rz->shard == 0 && !gw_load_seq_cst(&g->ready)) {
         ngx_http_tbucket_global_ask_secret(a);
         return;
     }
 
-    if (atomic_load(&a->rz->zone->shared->global->keyed)) {
+    if (gw_load_seq_cst(&a->rz->zone->shared->global->keyed)) {
         a->beat = 1;
     }
 }
@@ -121,7 +121,7 @@ ngx_http_tbucket_global_ask_secret(ngx_http_tbucket_asking_t *a)
     ngx_gw_redis_t             *command;
     ngx_http_tbucket_args_t    *args;
 
-    if (atomic_load(&a->global->keyed)) {
+    if (gw_load_seq_cst(&a->global->keyed)) {
         ngx_memcpy(secret, a->global->secret, TB_SECRET_SIZE);
 
     } else if (getrandom(secret, TB_SECRET_SIZE, 0) != TB_SECRET_SIZE) {
@@ -190,7 +190,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
 
     a->joining = 0;
 
-    if (reply == NULL || !a->rz->leader || atomic_load(&a->global->ready)) {
+    if (reply == NULL || !a->rz->leader || gw_load_seq_cst(&a->global->ready)) {
         return;
     }
 
@@ -219,7 +219,7 @@ ngx_http_tbucket_global_on_secret(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
-    atomic_store(&a->global->ready, 1);
+    gw_store_seq_cst(&a->global->ready, 1);
 
     ngx_http_tbucket_global_reset(a);
 
@@ -249,7 +249,7 @@ ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
     g = zone->shared->global;
     mutex = &zone->shpool->mutex;
 
-    if (atomic_load(&g->keyed)
+    if (gw_load_seq_cst(&g->keyed)
         && ngx_memcmp(g->secret, secret, TB_SECRET_SIZE) == 0)
     {
         return NGX_OK;
@@ -266,7 +266,7 @@ ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
     ngx_shmtx_lock(mutex);
 
     ngx_memcpy(g->secret, secret, TB_SECRET_SIZE);
-    atomic_store(&g->keyed, 1);
+    gw_store_seq_cst(&g->keyed, 1);
 
     ngx_shmtx_unlock(mutex);
 
@@ -282,8 +282,8 @@ ngx_http_tbucket_global_new_secret(ngx_http_tbucket_asking_t *a,
 
         /* they join by another id, or for the first time */
 
-        if (i > 0 && atomic_load(&g[i].node.contact) != 0) {
-            atomic_store(&g[i].unknown, 1);
+        if (i > 0 && gw_load_seq_cst(&g[i].node.contact) != 0) {
+            gw_store_seq_cst(&g[i].unknown, 1);
 
         } else if (i > 0) {
             ngx_http_tbucket_global_reset(&a[i]);
@@ -306,9 +306,9 @@ ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
     a = &rz->zone->asking[rz->shard];
     args = &rz->redis->scratch->args;
 
-    if (!atomic_load(&rz->zone->shared->global->keyed)
-        || atomic_load(&a->global->node.contact) == 0
-        || atomic_load(&a->global->unknown))
+    if (!gw_load_seq_cst(&rz->zone->shared->global->keyed)
+        || gw_load_seq_cst(&a->global->node.contact) == 0
+        || gw_load_seq_cst(&a->global->unknown))
     {
         return NGX_OK;
     }
@@ -316,11 +316,11 @@ ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
     a->beat = 0;
 
     do {
-        a->seq = atomic_fetch_add(&a->global->seq, 1) + 1;
+        a->seq = ngx_http_tbucket_lease_next(a->global);
 
         ngx_http_tbucket_global_give_back(a);
 
-        leave = (atomic_load(&a->global->n) == 0);
+        leave = (gw_load_seq_cst(&a->global->n) == 0);
 
         ngx_http_tbucket_global_args(a, leave);
 
@@ -358,7 +358,7 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    while ((left = atomic_load(&g->n)) > 0 && a->n < TB_LEASE_BATCH) {
+    while ((left = gw_load_seq_cst(&g->n)) > 0 && a->n < TB_LEASE_BATCH) {
         l = &g->leases[g->list[left - 1]];
         e = &a->entries[a->n];
 
@@ -374,7 +374,7 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
             e->ask.gen = l->lease.warm ? l->lease.gen : TB_LEASE_ANY_GEN;
             e->ask.hold = ngx_min(tb_word_tokens(word), 0);
             e->ask.back = ngx_max(tb_word_tokens(word), 0);
-            e->ask.refund = atomic_load(&l->lease.refund);
+            e->ask.refund = gw_load_seq_cst(&l->lease.refund);
             e->ask.heard = l->lease.heard;
             e->ask.unit = 1;
             a->n++;
@@ -386,7 +386,9 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
                 ngx_http_tbucket_global_places_none(e, limits);
             }
 
-            (void) atomic_fetch_add(&g->returned, (uint64_t) e->ask.back);
+            (void) atomic_fetch_add_explicit(&g->returned,
+                                             (uint64_t) e->ask.back,
+                                             memory_order_relaxed);
         }
 
         ngx_http_tbucket_lease_drop(zone, a->rz->shard, left - 1, 0);

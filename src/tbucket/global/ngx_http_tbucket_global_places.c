@@ -43,7 +43,7 @@ ngx_http_tbucket_global_places_plan(ngx_http_tbucket_asking_t *a,
     zone = a->rz->zone;
     need /= TB_TOKEN;
 
-    if (atomic_load(&l->wanted) && need == 0) {
+    if (gw_load_seq_cst(&l->wanted) && need == 0) {
         need = 1;
     }
 
@@ -61,7 +61,9 @@ ngx_http_tbucket_global_places_plan(ngx_http_tbucket_asking_t *a,
                                  ngx_http_tbucket_lease_slot(zone, l), &h,
                                  ngx_current_msec, zone->limits, spare);
 
-        (void) atomic_fetch_add(&a->global->returned, spare * TB_TOKEN);
+        (void) atomic_fetch_add_explicit(&a->global->returned,
+                                         spare * TB_TOKEN,
+                                         memory_order_relaxed);
 
         if (!ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)) {
             ngx_http_tbucket_global_places_none(e, zone->limits);

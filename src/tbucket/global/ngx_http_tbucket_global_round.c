@@ -63,7 +63,7 @@ ngx_http_tbucket_global_plan(ngx_http_tbucket_asking_t *a)
 
     a->round = 1;
     a->settled = 1;
-    a->cursor = atomic_load(&a->global->n);
+    a->cursor = gw_load_seq_cst(&a->global->n);
     a->period = NGX_MAX_UINT32_VALUE;
     a->calls = 0;
     a->next = ngx_current_msec + step;
@@ -108,7 +108,7 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
             continue;
 
         } else {
-            unit = atomic_load(&l->unit);
+            unit = gw_load_seq_cst(&l->unit);
             need = ngx_http_tbucket_global_need(asker, &unit);
 
             if (!ngx_http_tbucket_global_claim(a, l, need, unit)) {
@@ -125,6 +125,7 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
 void
 ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a)
 {
+    uint32_t                    n;
     uint64_t                    unit;
     ngx_shmtx_t                *mutex;
     ngx_http_tbucket_lease_t   *l;
@@ -132,7 +133,7 @@ ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a)
 
     g = a->global;
 
-    if (atomic_load(&g->ntold) == 0) {
+    if (gw_load_seq_cst(&g->ntold) == 0) {
         return;
     }
 
@@ -140,13 +141,14 @@ ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a)
 
     ngx_shmtx_lock(mutex);
 
-    while (g->ntold > 0 && a->n < TB_LEASE_BATCH) {
-        l = &g->leases[g->told[--g->ntold]];
-        unit = atomic_load(&l->unit);
+    while ((n = gw_load_relaxed(&g->ntold)) > 0 && a->n < TB_LEASE_BATCH) {
+        gw_store_relaxed(&g->ntold, n - 1);
+        l = &g->leases[g->told[n - 1]];
+        unit = gw_load_seq_cst(&l->unit);
 
         /* each of them wants one unit at least; who has more asks again */
 
-        if (atomic_load(&l->wanted)
+        if (gw_load_seq_cst(&l->wanted)
             && !ngx_http_tbucket_global_busy(a, l)
             && !ngx_http_tbucket_global_early(a, l))
         {
@@ -248,9 +250,9 @@ ngx_http_tbucket_global_proves(ngx_http_tbucket_asking_t *a)
     ngx_http_tbucket_global_t  *g;
 
     g = a->global;
-    n = atomic_load(&g->n);
+    n = gw_load_seq_cst(&g->n);
 
-    if (a->n > 0 || n == 0 || !atomic_load(&g->refused)) {
+    if (a->n > 0 || n == 0 || !gw_load_seq_cst(&g->refused)) {
         return 1;
     }
 
@@ -258,7 +260,8 @@ ngx_http_tbucket_global_proves(ngx_http_tbucket_asking_t *a)
         l = &g->leases[g->list[n - 1 - i]];
 
         if (!ngx_http_tbucket_global_busy(a, l)
-            && ngx_http_tbucket_global_claim(a, l, 0, atomic_load(&l->unit)))
+            && ngx_http_tbucket_global_claim(a, l, 0,
+                                             gw_load_seq_cst(&l->unit)))
         {
             return 1;
         }
@@ -282,7 +285,7 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
     g = a->global;
     zone = a->rz->zone;
 
-    if (place >= atomic_load(&g->n)) {
+    if (place >= gw_load_seq_cst(&g->n)) {
         return;
     }
 
@@ -321,7 +324,8 @@ ngx_http_tbucket_global_visit(ngx_http_tbucket_asking_t *a, uint32_t place)
     }
 
     if (ngx_http_tbucket_global_is_due(l, word, limits, period)) {
-        (void) ngx_http_tbucket_global_claim(a, l, 0, atomic_load(&l->unit));
+        (void) ngx_http_tbucket_global_claim(a, l, 0,
+                                             gw_load_seq_cst(&l->unit));
     }
 }
 
@@ -330,7 +334,7 @@ static ngx_uint_t
 ngx_http_tbucket_global_is_over(ngx_http_tbucket_lease_t *l, tb_word_t word,
     tb_limits_t limits)
 {
-    if (atomic_load(&l->wanted)) {
+    if (gw_load_seq_cst(&l->wanted)) {
         return 0;
     }
 
@@ -348,11 +352,11 @@ ngx_http_tbucket_global_is_due(ngx_http_tbucket_lease_t *l, tb_word_t word,
     uint64_t  unit;
 
     if (tb_limits_are_places(limits)) {
-        return tb_lease_places_due(&l->lease, word, atomic_load(&l->wanted),
+        return tb_lease_places_due(&l->lease, word, gw_load_seq_cst(&l->wanted),
                                    period, ngx_current_msec);
     }
 
-    unit = atomic_load(&l->unit);
+    unit = gw_load_seq_cst(&l->unit);
 
     return tb_lease_is_due(&l->lease, limits, tb_word_tokens(word),
                            unit ? unit : TB_TOKEN, period, ngx_current_msec);
@@ -398,13 +402,13 @@ ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
     uint32_t  age;
     uint64_t  seq;
 
-    seq = atomic_load(&l->lease.seq);
+    seq = gw_load_seq_cst(&l->lease.seq);
 
     if (seq == 0) {
         return 0;
     }
 
-    age = (uint32_t) ngx_current_msec - atomic_load(&l->claimed);
+    age = (uint32_t) ngx_current_msec - gw_load_seq_cst(&l->claimed);
 
     if ((int32_t) age <= (int32_t) a->rz->redis->store->timeout
                          + NGX_HTTP_TBUCKET_GLOBAL_STUCK)
@@ -412,7 +416,9 @@ ngx_http_tbucket_global_busy(ngx_http_tbucket_asking_t *a,
         return 1;
     }
 
-    (void) atomic_compare_exchange_strong(&l->lease.seq, &seq, 0);
+    (void) atomic_compare_exchange_strong_explicit(&l->lease.seq, &seq, 0,
+                                                   memory_order_seq_cst,
+                                                   memory_order_seq_cst);
 
     return 0;
 }
@@ -436,7 +442,7 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a, uint32_t place,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    if (place < atomic_load(&g->n)) {
+    if (place < gw_load_seq_cst(&g->n)) {
         l = &g->leases[g->list[place]];
 
         if (l->place != place || l->shard != a->rz->shard
@@ -446,7 +452,7 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a, uint32_t place,
 
         } else if (h != NULL && owner.lo == h->lo
                    && tb_word_tokens(word) == tb_limits_nothing(limits)
-                   && atomic_load(&l->lease.seq) == 0)
+                   && gw_load_seq_cst(&l->lease.seq) == 0)
         {
             if (!tb_limits_are_places(limits)) {
                 ngx_http_tbucket_lease_note(zone, l, 0);
@@ -483,20 +489,23 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
 
     none = 0;
 
-    atomic_store(&l->claimed, (uint32_t) ngx_current_msec);
+    gw_store_seq_cst(&l->claimed, (uint32_t) ngx_current_msec);
 
     /* what nobody has used alone waits until that has been reported */
 
     if (l->key.lo == 0
-        || (atomic_load(&a->global->node.returning) && l->lease.alone == 0)
-        || atomic_load(&a->global->node.joining)
-        || !atomic_compare_exchange_strong(&l->lease.seq, &none, a->seq))
+        || (gw_load_seq_cst(&a->global->node.returning) && l->lease.alone == 0)
+        || gw_load_seq_cst(&a->global->node.joining)
+        || !atomic_compare_exchange_strong_explicit(&l->lease.seq, &none,
+                                                    a->seq,
+                                                    memory_order_seq_cst,
+                                                    memory_order_seq_cst))
     {
         return 0;
     }
 
     if (!ngx_http_tbucket_lease_read(zone, l, &e->hash, &word, &limits)) {
-        atomic_store(&l->lease.seq, 0);
+        gw_store_seq_cst(&l->lease.seq, 0);
         return 0;
     }
 
@@ -525,12 +534,14 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     e->lease = l;
     a->n++;
 
-    atomic_store(&l->wanted, 0);
+    gw_store_seq_cst(&l->wanted, 0);
 
-    (void) atomic_fetch_add(&a->global->asked, e->ask.want);
+    (void) atomic_fetch_add_explicit(&a->global->asked, e->ask.want,
+                                     memory_order_relaxed);
     if (e->ask.op == TB_LEASE_TAKE) {
-        (void) atomic_fetch_add(&a->global->returned,
-                                (uint64_t) e->ask.back);
+        (void) atomic_fetch_add_explicit(&a->global->returned,
+                                         (uint64_t) e->ask.back,
+                                         memory_order_relaxed);
     }
 
     return 1;

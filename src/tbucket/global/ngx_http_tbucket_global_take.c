@@ -334,7 +334,8 @@ ngx_http_tbucket_global_give(ngx_http_tbucket_charge_t *c, uint64_t utok)
 
     if (ngx_http_tbucket_lease_owns(l, &c->hash)) {
         utok -= ngx_http_tbucket_global_give_alone(zone, l, utok);
-        (void) atomic_fetch_add(&l->lease.refund, utok);
+        (void) atomic_fetch_add_explicit(&l->lease.refund, utok,
+                                         memory_order_seq_cst);
     }
 
     ngx_shmtx_unlock(mutex);
@@ -506,7 +507,7 @@ ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
 
     /* a larger share counts when the time before has been credited */
 
-    share = ngx_min(atomic_load(&zone->shared->global->credited),
+    share = ngx_min(gw_load_seq_cst(&zone->shared->global->credited),
                     ngx_http_tbucket_lease_share(zone));
 
     limits = ngx_http_tbucket_global_part(zone, share);
@@ -542,7 +543,7 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
     g = zone->shared->global;
 
     share = ngx_http_tbucket_lease_share(zone);
-    credited = atomic_load(&g->credited);
+    credited = gw_load_seq_cst(&g->credited);
 
     limits = ngx_http_tbucket_global_part(zone, ngx_min(share, credited));
 
@@ -552,7 +553,7 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
         limits = tb_limits(tb_limits_capacity(zone->limits), 0, 0);
     }
 
-    atomic_store(&g->credited, share);
+    gw_store_seq_cst(&g->credited, share);
 
     if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
         tb_table_tick_overflow(zone->shared->table, ngx_current_msec,

@@ -133,7 +133,7 @@ ngx_http_tbucket_global_resume(ngx_event_t *ev)
 
     /* not before it is known whether the node is on its own */
 
-    contact = atomic_load(&w->asking->global->node.contact);
+    contact = gw_load_seq_cst(&w->asking->global->node.contact);
     waited = ngx_current_msec - w->begin;
 
     if (waited >= w->asking->rz->redis->store->timeout

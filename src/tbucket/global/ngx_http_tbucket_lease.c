@@ -135,15 +135,15 @@ ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard)
 
     /* the nodes that were there are likely to come to the other one */
 
-    share = atomic_load(&g->share);
+    share = gw_load_seq_cst(&g->share);
 
     tb_node_begin(&g->node, share ? share : TB_LEASE_ALL);
-    atomic_store(&g->unknown, 1);
+    gw_store_seq_cst(&g->unknown, 1);
 
     /* and so is what is remembered */
 
     ngx_memzero((void *) g->recall, g->nrecall * sizeof(uint32_t));
-    atomic_store(&g->caution, 0);
+    gw_store_seq_cst(&g->caution, 0);
 }
 
 
@@ -238,7 +238,7 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     g = ngx_http_tbucket_lease_global(zone, l);
     slot = (uint32_t) (l - g->leases);
 
-    if (l->place < atomic_load(&g->n) && g->list[l->place] == slot) {
+    if (l->place < gw_load_seq_cst(&g->n) && g->list[l->place] == slot) {
         ngx_http_tbucket_lease_drop(zone, l->shard, l->place, 1);
     }
 
@@ -247,7 +247,7 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     key.lo = 0;
     key.hi = 0;
 
-    if (atomic_load(&zone->shared->global->keyed)) {
+    if (gw_load_seq_cst(&zone->shared->global->keyed)) {
         key = tb_hash(client->data, client->len,
                       zone->shared->global->secret);
     }
@@ -255,7 +255,7 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     shard = (uint32_t) ((key.lo ? key.lo : h->lo) % zone->shards);
 
     g = &zone->shared->global[shard];
-    n = atomic_load(&g->n);
+    n = gw_load_seq_cst(&g->n);
 
     if (n == g->max) {
         return NGX_DECLINED;
@@ -270,9 +270,9 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
 
     /* what others have called about it is none of this one's */
 
-    l->lease.heard = atomic_load(&g->seq);
+    l->lease.heard = gw_load_seq_cst(&g->seq);
 
-    if (ngx_current_msec < atomic_load(&zone->shared->global->caution)) {
+    if (ngx_current_msec < gw_load_seq_cst(&zone->shared->global->caution)) {
         l->lease.full = tb_recall_full(g->recall, g->nrecall, h);
     }
 
@@ -282,11 +282,11 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
 
     l->place = n;
 
-    atomic_store(&l->wanted, 0);
-    atomic_store(&l->unit, 0);
+    gw_store_seq_cst(&l->wanted, 0);
+    gw_store_seq_cst(&l->unit, 0);
 
     g->list[n] = slot;
-    atomic_store(&g->n, n + 1);
+    gw_store_seq_cst(&g->n, n + 1);
 
     atomic_store_explicit(&l->check, h->hi, memory_order_release);
     atomic_store_explicit(&l->tag, h->lo, memory_order_release);
@@ -368,17 +368,17 @@ ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
         }
 
         atomic_store_explicit(&l->tag, 0, memory_order_release);
-        atomic_store(&l->lease.seq, 0);
+        gw_store_seq_cst(&l->lease.seq, 0);
     }
 
-    last = atomic_load(&g->n) - 1;
+    last = gw_load_seq_cst(&g->n) - 1;
 
     if (place != last) {
         g->list[place] = g->list[last];
         g->leases[g->list[place]].place = place;
     }
 
-    atomic_store(&g->n, last);
+    gw_store_seq_cst(&g->n, last);
 }
 
 
@@ -435,17 +435,17 @@ ngx_http_tbucket_lease_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
     ngx_http_tbucket_global_t  *g;
 
     g = &zone->shared->global[shard];
-    careful = (atomic_load(&g->node.share) == TB_LEASE_ALL);
+    careful = (gw_load_seq_cst(&g->node.share) == TB_LEASE_ALL);
 
     /* nothing of another Redis is remembered */
 
-    note = g->node.known || !atomic_load(&g->unknown);
+    note = g->node.known || !gw_load_seq_cst(&g->unknown);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     g->ndropped = 0;
 
-    while ((left = atomic_load(&g->n)) > 0 && n-- > 0) {
+    while ((left = gw_load_seq_cst(&g->n)) > 0 && n-- > 0) {
         l = &g->leases[g->list[left - 1]];
 
         if (ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)) {
@@ -471,7 +471,7 @@ void
 ngx_http_tbucket_lease_name(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h, ngx_str_t *client)
 {
-    if (!atomic_load(&zone->shared->global->keyed)) {
+    if (!gw_load_seq_cst(&zone->shared->global->keyed)) {
         return;
     }
 
@@ -557,7 +557,8 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
 
     over = tb_lease_taken_over(&l->lease, share);
     l->lease.over += over;
-    (void) atomic_fetch_add(&l->lease.refund, over);
+    (void) atomic_fetch_add_explicit(&l->lease.refund, over,
+                                     memory_order_seq_cst);
 
     /* until that has been reported, a smaller share does not undo it */
 
@@ -598,7 +599,7 @@ ngx_http_tbucket_lease_earned(ngx_http_tbucket_global_t *g,
 
     if (share == TB_LEASE_ALL) {
         return tb_lease_whole(&l->lease, limits, tokens, full,
-                              atomic_load(&g->node.others), spent, now);
+                              gw_load_seq_cst(&g->node.others), spent, now);
     }
 
     over = (int64_t) tb_lease_taken_over(&l->lease, share);
@@ -649,10 +650,10 @@ ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
     /* the shard that it will be in may be another one */
 
     g = zone->shared->global;
-    caution = atomic_load(&g->caution);
+    caution = gw_load_seq_cst(&g->caution);
 
     if ((careful || tb_word_tokens(word) < 0) && full > caution) {
-        atomic_store(&g->caution, full);
+        gw_store_seq_cst(&g->caution, full);
     }
 }
 
@@ -722,7 +723,7 @@ ngx_http_tbucket_lease_sweep_shard(ngx_http_tbucket_zone_t *zone,
     }
 
     g = &zone->shared->global[shard];
-    budget = ngx_min(atomic_load(&g->n),
+    budget = ngx_min(gw_load_seq_cst(&g->n),
                      NGX_HTTP_TBUCKET_LEASE_SWEEP / zone->shards);
 
     while (budget > 0) {
@@ -731,9 +732,9 @@ ngx_http_tbucket_lease_sweep_shard(ngx_http_tbucket_zone_t *zone,
 
         ngx_shmtx_lock(&zone->shpool->mutex);
 
-        for (i = 0; i < n && atomic_load(&g->n) > 0; i++) {
-            if (g->swept == 0 || g->swept > atomic_load(&g->n)) {
-                g->swept = atomic_load(&g->n);
+        for (i = 0; i < n && gw_load_seq_cst(&g->n) > 0; i++) {
+            if (g->swept == 0 || g->swept > gw_load_seq_cst(&g->n)) {
+                g->swept = gw_load_seq_cst(&g->n);
             }
 
             ngx_http_tbucket_lease_sweep_one(zone, shard, --g->swept, share,
@@ -770,7 +771,7 @@ ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
     if (l->lease.alone == 0
         && ((share != TB_LEASE_ALL && tb_word_tokens(word) > 0)
             || tb_word_tokens(word) < 0
-            || atomic_load(&l->lease.refund) != 0))
+            || gw_load_seq_cst(&l->lease.refund) != 0))
     {
         return;
     }

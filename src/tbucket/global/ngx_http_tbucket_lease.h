@@ -144,6 +144,14 @@ void ngx_http_tbucket_lease_anew(ngx_http_tbucket_zone_t *zone,
 #define ngx_http_tbucket_lease_global(zone, l)                               \
     (&(zone)->shared->global[(l)->shard])
 
+/* The number of the next call of a shard. */
+
+static ngx_inline uint64_t
+ngx_http_tbucket_lease_next(struct ngx_http_tbucket_global_s *g)
+{
+    return atomic_fetch_add_explicit(&g->seq, 1, memory_order_seq_cst) + 1;
+}
+
 /* Whether the lease is of that client's bucket. */
 
 static ngx_inline ngx_uint_t

@@ -30,7 +30,7 @@ ngx_http_tbucket_places_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard)
     ngx_http_tbucket_global_t  *g;
 
     g = &zone->shared->global[shard];
-    i = atomic_load(&g->n);
+    i = gw_load_seq_cst(&g->n);
 
     do {
         ngx_shmtx_lock(&zone->shpool->mutex);
@@ -39,7 +39,7 @@ ngx_http_tbucket_places_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard)
 
         for (n = 0; n < NGX_HTTP_TBUCKET_PLACES_SLICE && i > 0; n++) {
 
-            if (--i >= atomic_load(&g->n)
+            if (--i >= gw_load_seq_cst(&g->n)
                 || ngx_http_tbucket_places_release(zone, shard, i, 0))
             {
                 continue;
@@ -47,8 +47,8 @@ ngx_http_tbucket_places_clear(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard)
 
             l = &g->leases[g->list[i]];
 
-            h.lo = atomic_load(&l->tag);
-            h.hi = atomic_load(&l->check);
+            h.lo = gw_load_seq_cst(&l->tag);
+            h.hi = gw_load_seq_cst(&l->check);
 
             (void) tb_table_lease(zone->shared->table,
                                   ngx_http_tbucket_lease_slot(zone, l), &h,
@@ -124,7 +124,7 @@ ngx_http_tbucket_places_unname(ngx_http_tbucket_zone_t *zone,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    for (i = 0; i < atomic_load(&g->n); i++) {
+    for (i = 0; i < gw_load_seq_cst(&g->n); i++) {
         g->leases[g->list[i]].key.lo = 0;
     }
 
@@ -151,7 +151,7 @@ ngx_http_tbucket_places_yield(ngx_http_tbucket_zone_t *zone,
     l = &zone->shared->global->leases[victim - tb_table_slot(table, 0)];
     g = ngx_http_tbucket_lease_global(zone, l);
 
-    if (l->place >= atomic_load(&g->n) || &g->leases[g->list[l->place]] != l
+    if (l->place >= gw_load_seq_cst(&g->n) || &g->leases[g->list[l->place]] != l
         || (l->lease.held != 0 && l->key.lo != 0
             && g->ndropped == NGX_HTTP_TBUCKET_DROPPED))
     {
@@ -213,14 +213,14 @@ ngx_http_tbucket_places_sweep(ngx_http_tbucket_zone_t *zone)
         }
 
         g = &zone->shared->global[shard];
-        i = atomic_load(&g->n);
+        i = gw_load_seq_cst(&g->n);
 
         while (i > 0) {
             ngx_shmtx_lock(&zone->shpool->mutex);
 
             for (n = 0; n < NGX_HTTP_TBUCKET_PLACES_SLICE && i > 0; n++) {
 
-                if (--i < atomic_load(&g->n)) {
+                if (--i < gw_load_seq_cst(&g->n)) {
                     ngx_http_tbucket_places_sweep_one(zone, shard, i);
                 }
             }
@@ -246,7 +246,7 @@ ngx_http_tbucket_places_sweep_one(ngx_http_tbucket_zone_t *zone,
 
     /* what Redis thinks that it has is to be reported first */
 
-    if (l->lease.held == 0 && atomic_load(&l->lease.seq) == 0
+    if (l->lease.held == 0 && gw_load_seq_cst(&l->lease.seq) == 0
         && ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits)
         && tb_places_used(word) == 0)
     {

@@ -770,7 +770,7 @@ ngx_http_tbucket_follow_clock(uint64_t *now)
     do {
         wall = again;
         msec = ngx_current_msec;
-        ngx_memory_barrier();
+        atomic_thread_fence(memory_order_seq_cst);
 
         tp = ngx_timeofday();
         again = (uint64_t) tp->sec * 1000 + tp->msec;
