@@ -483,11 +483,21 @@ subtest 'a cluster' => sub {
         }
         is($moved, 1000, '1,000 slots were moved');
     });
-    my @after = calls(@m);
-    my @calls = map { $after[$_] - $before[$_] } 0 .. 2;
-    my $mean = ($calls[0] + $calls[1] + $calls[2]) / 3;
-    my ($busiest) = sort { $b <=> $a } @calls;
     $judge->($sum, $time, 'slots move', $long ? 0.95 : 0.5, 0);
+
+    # on a busy machine a call may be made twice while its slot moves: again,
+    # with the slots where they are
+
+    my ($mean, $busiest);
+    for my $try (1 .. 3) {
+        my @after = calls(@m);
+        my @calls = map { $after[$_] - $before[$_] } 0 .. 2;
+        $mean = ($calls[0] + $calls[1] + $calls[2]) / 3;
+        ($busiest) = sort { $b <=> $a } @calls;
+        last if $busiest <= 1.3 * $mean || $try == 3;
+        @before = calls(@m);
+        hammer(\@g, \@keys, sub { sleep(1) });
+    }
     cmp_ok($busiest, '<=', 1.3 * $mean,
            sprintf('the busiest master has %.2f of the mean of %d calls',
                    $busiest / $mean, $mean));
