@@ -409,10 +409,14 @@ tb_client_merge(tb_client_t *change, const tb_client_t *old, unsigned limits)
         change->members |= old->members & limits;
     }
 
-    change->blocked = (named & TB_CLIENT_BLOCKED) ? change->blocked
-                                                  : old->blocked;
-    change->unlimited = (named & TB_CLIENT_UNLIMITED) ? change->unlimited
-                                                      : old->unlimited;
+    if (!(named & TB_CLIENT_BLOCKED)) {
+        change->blocked = (old->members & TB_CLIENT_BLOCKED) && old->blocked;
+    }
+
+    if (!(named & TB_CLIENT_UNLIMITED)) {
+        change->unlimited = (old->members & TB_CLIENT_UNLIMITED)
+                            && old->unlimited;
+    }
 
     change->members |= old->members & (TB_CLIENT_BLOCKED
                                        | TB_CLIENT_UNLIMITED);
