@@ -278,6 +278,20 @@ random_part(server_t *s, unsigned h, unsigned b, unsigned char *buf)
     ask.want = pick(s, 0, 2) ? pick(s, 0, full) : 0;
     ask.unit = pick(s, 0, 2) ? TB_TOKEN : pick(s, 1, full);
 
+    if (pick(s, 0, 7) == 0) {
+
+        /* places for requests in flight: whole ones, without a rate */
+
+        ask.op = TB_LEASE_PLACES;
+        ask.limits = tb_limits(tb_limits_capacity(ask.limits), 0, 0);
+        ask.hold = (int64_t) (pick(s, 0, full / TB_TOKEN) * TB_TOKEN);
+        ask.back = pick(s, 0, 2) ? 0 : (int64_t) (pick(s, 0, 5) * TB_TOKEN);
+        ask.want = pick(s, 0, full / TB_TOKEN) * TB_TOKEN;
+        ask.unit = TB_TOKEN;
+        ask.refund = 0;
+        ask.heard = 0;
+    }
+
     tb_lease_put(buf, &ask);
 }
 

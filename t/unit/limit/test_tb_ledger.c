@@ -15,13 +15,15 @@
 #include <cmocka.h>
 
 #include "src/core/limit/tb_ledger.h"
+#include "src/core/limit/tb_places.h"
+#include "src/core/limit/tb_table_lease.h"
 #include "src/core/limit/tb_table_overflow.h"
 #include "t/unit/limit/tb_fixture.h"
 #include "t/unit/stepper.h"
 
 
 #define NOW      UINT64_C(1000000)
-#define DFLT     tb_limits(TB_CAPACITY_MAX, 3, TB_LIMITS_PLACES)
+#define DFLT     dflt
 #define ROWS     4
 #define BLOCKS   4
 
@@ -40,11 +42,14 @@ typedef struct {
 
 static zone_t       zone;
 static tb_result_t  res;
+static tb_limits_t  dflt;
 
 
 static void
 create(void)
 {
+    dflt = tb_limits(TB_CAPACITY_MAX, 3, TB_LIMITS_PLACES);
+
     zone.table_size = (fixture_size(1) + 63) & ~(size_t) 63;
     zone.size = zone.table_size + tb_ledger_size(ROWS, BLOCKS);
 
@@ -238,6 +243,128 @@ test_full_ledger_shares_the_overflow_bucket(void **state)
 }
 
 
+/* A bucket of key 1 that has so many places more, or less. */
+
+static int32_t
+lease(int32_t n)
+{
+    tb_hash_t  h;
+
+    h = fixture_key(1);
+    dflt |= TB_LIMITS_LEASED;
+
+    if (tb_table_find(zone.table, &h) == NULL) {
+        assert_true(tb_table_put(zone.table, &h, NOW, dflt, 0, 0));
+    }
+
+    return tb_table_lease(zone.table, tb_table_find(zone.table, &h), &h, NOW,
+                          dflt, n);
+}
+
+
+static tb_verdict_t
+take_leased(tb_ledger_own_t *own, uint32_t *entry)
+{
+    tb_hash_t  h;
+
+    h = fixture_key(1);
+
+    return tb_ledger_take_leased(own, zone.table, &h, NOW, dflt,
+                                 dflt & ~TB_LIMITS_LEASED, &res, entry);
+}
+
+
+static void
+holds(uint32_t leased, uint32_t used)
+{
+    tb_hash_t  h;
+    tb_word_t  word;
+
+    h = fixture_key(1);
+    word = tb_table_find(zone.table, &h)->word;
+
+    assert_int_equal(tb_places_leased(word), leased);
+    assert_int_equal(tb_places_used(word), used);
+}
+
+
+static void
+test_leased_places_are_taken_as_far_as_there_are_some(void **state)
+{
+    uint32_t   entry[3], none;
+    tb_hash_t  h;
+
+    (void) state;
+
+    create();
+    h = fixture_key(1);
+
+    assert_int_equal(lease(0), 0);
+    assert_true(take_leased(&zone.living, &none) == TB_REFUSE);
+
+    assert_int_equal(lease(2), 2);
+    assert_true(take_leased(&zone.living, &entry[0]) == TB_PASS);
+    assert_int_equal(res.left, TB_TOKEN);
+    assert_true(take_leased(&zone.dying, &entry[1]) == TB_PASS);
+    assert_true(take_leased(&zone.living, &none) == TB_REFUSE);
+    holds(2, 2);
+
+    /* those that are in use go only when they are taken away */
+
+    assert_int_equal(tb_table_unlease(zone.table,
+                                      tb_table_find(zone.table, &h), &h, NOW,
+                                      dflt, 2), 0);
+    assert_int_equal(lease(-1), -1);
+    holds(1, 2);
+
+    give(&zone.living, entry[0]);
+    assert_true(take_leased(&zone.living, &none) == TB_REFUSE);
+
+    give(&zone.dying, entry[1]);
+    holds(1, 0);
+    assert_true(take_leased(&zone.living, &entry[2]) == TB_PASS);
+
+    give(&zone.living, entry[2]);
+    assert_int_equal(tb_table_unlease(zone.table,
+                                      tb_table_find(zone.table, &h), &h, NOW,
+                                      dflt, 2), 1);
+    holds(0, 0);
+
+    /* a word has room for all there may be */
+
+    assert_int_equal(lease(2 * TB_CAPACITY_MAX), TB_CAPACITY_MAX);
+    holds(TB_CAPACITY_MAX, 0);
+    assert_int_equal(tb_places_used(tb_places_word(TB_CAPACITY_MAX,
+                                                   TB_CAPACITY_MAX, 7)),
+                     TB_CAPACITY_MAX);
+    assert_int_equal(tb_places_free(tb_places_word(0, TB_CAPACITY_MAX, 7)),
+                     -TB_CAPACITY_MAX);
+    assert_int_equal(lease(-TB_CAPACITY_MAX), -TB_CAPACITY_MAX);
+
+    /* an empty one is as new, and goes */
+
+    tb_table_forget(zone.table, &h, NOW, dflt, 0);
+    assert_null(tb_table_find(zone.table, &h));
+
+    destroy();
+}
+
+
+static void
+work_leased(void *data)
+{
+    uint32_t  entry[3];
+
+    (void) data;
+
+    (void) take_leased(&zone.dying, &entry[0]);
+    (void) take_leased(&zone.dying, &entry[1]);
+    give(&zone.dying, entry[0]);
+    (void) take_leased(&zone.dying, &entry[2]);
+    give(&zone.dying, entry[1]);
+}
+
+
 /* Of a key that is known, of new ones, and of the overflow bucket. */
 
 static void
@@ -293,20 +420,37 @@ check(void)
 
 
 static void
-test_process_killed_at_any_change_leaves_right_counts(void **state)
+check_leased(void)
+{
+    holds(4, 1);
+    assert_int_equal(tb_ledger_held(zone.ledger), 1);
+}
+
+
+static void
+prepare_leased(void)
+{
+    uint32_t  entry;
+
+    assert_int_equal(lease(4), 4);
+    assert_true(take_leased(&zone.living, &entry) == TB_PASS);
+}
+
+
+static void
+killed_at_any_change(void (*prepared)(void), void (*work)(void *data),
+    void (*checked)(void))
 {
     int             changes, n;
     bool            over;
     pid_t           pid;
     unsigned char  *last;
 
-    (void) state;
-
     over = false;
 
     for (changes = 1; !over; changes++) {
         create();
-        prepare();
+        prepared();
 
         last = malloc(zone.size);
         assert_non_null(last);
@@ -338,12 +482,30 @@ test_process_killed_at_any_change_leaves_right_counts(void **state)
         free(last);
 
         settle(zone.dying.row);
-        check();
+        checked();
 
         destroy();
     }
 
-    assert_true(changes > 40);
+    assert_true(changes > 25);
+}
+
+
+static void
+test_process_killed_at_any_change_leaves_right_counts(void **state)
+{
+    (void) state;
+
+    killed_at_any_change(prepare, work, check);
+}
+
+
+static void
+test_leased_places_of_a_process_killed_at_any_change(void **state)
+{
+    (void) state;
+
+    killed_at_any_change(prepare_leased, work_leased, check_leased);
 }
 
 
@@ -442,6 +604,9 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_places_are_taken_up_to_the_limit_and_come_back),
         cmocka_unit_test(test_full_ledger_shares_the_overflow_bucket),
+        cmocka_unit_test(
+            test_leased_places_are_taken_as_far_as_there_are_some),
+        cmocka_unit_test(test_leased_places_of_a_process_killed_at_any_change),
         cmocka_unit_test(
             test_process_killed_at_any_change_leaves_right_counts),
         cmocka_unit_test(test_who_dies_while_settling_is_settled_for)
