@@ -332,6 +332,8 @@ typedef struct {
     tb_verdict_t                 verdict;
     tb_result_t                  result;
     uint64_t                     wait;      /* of a refusal; ms, or _NEVER */
+    uint64_t                     ticket;    /* of a loan from a source, which
+                                               has debt in the result */
     ngx_http_tbucket_standing_e  standing;
     struct ngx_http_tbucket_place_s  *place;   /* of a request in flight */
 } ngx_http_tbucket_charge_t;

@@ -431,9 +431,9 @@ ngx_http_tbucket_bind_charges(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
     kind = zone->kind == NGX_HTTP_TBUCKET_INFLIGHT ? "inflight" : NULL;
 
     if (kind == NULL && limit->wait
-        && (zone->kind == NGX_HTTP_TBUCKET_QUOTA || zone->source != NULL))
+        && zone->kind == NGX_HTTP_TBUCKET_QUOTA)
     {
-        kind = zone->source != NULL ? "scope=global" : "quota";
+        kind = "quota";
         what = "wait";
     }
 

@@ -70,6 +70,14 @@ struct ngx_http_tbucket_source_s {
                     tb_result_t *result);
     void        (*give)(ngx_http_tbucket_charge_t *charge, uint64_t utok);
 
+    /*
+     * Takes the cost of a request that waits for its turn, into debt: sets
+     * verdict and result, or returns 0.  Later, ms until it is to be looked
+     * at again; 0: its turn has come.
+     */
+    ngx_uint_t  (*lend)(ngx_http_tbucket_charge_t *charge);
+    uint64_t    (*turn)(ngx_http_tbucket_charge_t *charge);
+
     /* what is left in a charge's bucket on all nodes, as last seen; µtok */
     uint64_t    (*left)(ngx_http_tbucket_charge_t *charge);
 

@@ -252,12 +252,6 @@ refused(sprintf($charged, 'inflight=5', '%s'),
     qw(settle=1 settle=$arg_a wait=1s penalty=1)
 );
 
-refused(sprintf('tbucket_store redis://127.0.0.1; ' . $charged,
-                'rate=1r/s scope=global', '%s'),
-    'wait=1s' => '"wait" does not go with "scope=global" of zone "z"',
-    'settle=1 penalty=1 wait=1s' => '"wait" does not go with "scope=global"',
-);
-
 refused(sprintf($charged, 'quota=5/day', '%s'),
     'wait=1s' => '"wait" does not go with "quota" of zone "z"',
     'settle=1 penalty=1 wait=1s' => '"wait" does not go with "quota"',

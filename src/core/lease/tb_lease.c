@@ -115,6 +115,7 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     ask->refund = gw_load_seq_cst(&l->refund);
     ask->heard = l->heard;
     ask->over = l->over;
+    ask->lent = 0;
 
     ahead = (l->warm || need > 0)
             ? tb_lease_ahead(l, limits, have, unit, period, now) : 0;
@@ -205,9 +206,13 @@ tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
     l->over -= ask->over;
     l->heard = gw_load_seq_cst(&l->seq);
     l->held = tb_lease_have(ask->hold + delta);
-    l->left = answer->left;
     l->gen = answer->gen;
     l->answered = (uint32_t) now;
+    l->left = answer->left;
+
+    if (ask->lent != 0) {
+        atomic_store(&l->paid, ask->lent);
+    }
     l->rationed = answer->delta - paid + (int64_t) ask->unit
                   <= (int64_t) ask->want;
     l->warm = true;
@@ -280,6 +285,37 @@ tb_lease_wait(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
          ? tb_limits_time(limits, (uint64_t) ((int64_t) cost - tokens)) : 0;
 
     return ms ? ms : 1;
+}
+
+
+bool
+tb_lease_turn(const tb_lease_t *l, tb_limits_t limits, uint64_t ticket,
+    uint64_t now, uint64_t *ms)
+{
+    int64_t   left;
+    uint32_t  age;
+    uint64_t  paid;
+
+    paid = atomic_load(&l->paid);
+
+    if (paid < ticket) {
+
+        /* the lease is another one by now, which knows nothing of it */
+
+        *ms = 0;
+
+        return atomic_load(&l->lent) < ticket;
+    }
+
+    /* those that came after it are behind it */
+
+    left = l->left + (int64_t) (paid - ticket);
+    age = tb_lease_since(now, l->answered);
+
+    *ms = left < 0 ? tb_limits_time(limits, (uint64_t) -left) : 0;
+    *ms = *ms > age ? *ms - age : 0;
+
+    return true;
 }
 
 

@@ -70,6 +70,10 @@ typedef struct {
     int64_t            left;     /* in Redis as last seen, µtok; < 0: debt */
     _Atomic uint64_t   refund;   /* given back since "heard", µtok; added to by
                                     anybody */
+    _Atomic uint64_t   lent;     /* µtok that requests have taken which wait for
+                                    them: their sum, by anybody */
+    _Atomic uint64_t   paid;     /* of these, what was in the last call that was
+                                    answered; written after "left" */
     uint32_t           asked;    /* when the last call was sent */
     uint32_t           answered; /* when it was answered */
     uint32_t           used;     /* when use was last seen */
@@ -203,7 +207,18 @@ int64_t tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits,
 uint64_t tb_lease_wait(const tb_lease_t *l, tb_limits_t limits,
     int64_t tokens, uint64_t cost, uint64_t now);
 
-/* The same for a node alone, with its share. */
+/*
+ * A request that waits has taken its tokens from the word, into debt, and then
+ * added them to "lent", which is its ticket from then on.  Once Redis has been
+ * told of that debt ("paid"), the answer says what was left with it, and so
+ * when as much has refilled.  Returns false before; *ms: from now.  A lease
+ * that has ended meanwhile knows of no turns: *ms is 0.
+ */
+
+bool tb_lease_turn(const tb_lease_t *l, tb_limits_t limits, uint64_t ticket,
+    uint64_t now, uint64_t *ms);
+
+/* tb_lease_wait() for a node alone, with its share. */
 
 uint64_t tb_lease_wait_alone(tb_limits_t limits, uint64_t share,
     int64_t tokens, uint64_t cost);

@@ -92,6 +92,7 @@ typedef struct {
     uint64_t           heard;    /* seq of the last call whose answer counts in
                                     hold and refund, which are since then */
     uint64_t           over;     /* of refund, what was a debt in Redis */
+    uint64_t           lent;     /* of the lease, before hold was read */
     uint32_t           gen;
     tb_lease_op_e      op;
 } tb_lease_ask_t;

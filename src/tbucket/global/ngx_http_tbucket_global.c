@@ -27,6 +27,8 @@ ngx_http_tbucket_source_t  ngx_http_tbucket_global = {
     ngx_http_tbucket_global_wait,
     ngx_http_tbucket_global_charge,
     ngx_http_tbucket_global_give,
+    ngx_http_tbucket_global_lend,
+    ngx_http_tbucket_global_turn,
     ngx_http_tbucket_global_left,
     ngx_http_tbucket_global_retry,
     ngx_http_tbucket_global_refill,

@@ -478,7 +478,7 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit)
 {
     uint32_t                   period;
-    uint64_t                   none;
+    uint64_t                   lent, none;
     tb_word_t                  word;
     tb_limits_t                limits;
     ngx_http_tbucket_zone_t   *zone;
@@ -504,6 +504,10 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
         return 0;
     }
 
+    /* what is lent by now is in the word that is read after it */
+
+    lent = atomic_load(&l->lease.lent);
+
     if (!ngx_http_tbucket_lease_read(zone, l, &e->hash, &word, &limits)) {
         gw_store_seq_cst(&l->lease.seq, 0);
         return 0;
@@ -518,6 +522,8 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
         tb_lease_plan(&l->lease, limits, tb_word_tokens(word), need,
                       unit ? unit : TB_TOKEN, period, ngx_current_msec,
                       &e->ask);
+
+        e->ask.lent = lent;
 
         /* what requests have taken meanwhile does not go back */
 

@@ -379,6 +379,80 @@ ngx_http_tbucket_global_give_alone(ngx_http_tbucket_zone_t *zone,
 }
 
 
+/*
+ * Takes the cost into debt.  Where others do the same, each has a turn of its
+ * own all the same, as all of it is charged to one bucket.
+ */
+
+ngx_uint_t
+ngx_http_tbucket_global_lend(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                   charged, share, since;
+    tb_result_t                result;
+    ngx_http_tbucket_lease_t  *l;
+
+    l = c->result.slot ? ngx_http_tbucket_lease_of(c) : NULL;
+
+    if (l == NULL
+        || tb_table_charge(c->zone->shared->table, &c->hash, ngx_current_msec,
+                           c->zone->limits, c->cost, -TB_DEBT_MAX, &result,
+                           &charged)
+           != TB_PASS)
+    {
+        return 0;
+    }
+
+    if (charged != c->cost) {
+        ngx_http_tbucket_global_give(c, charged);
+        return 0;
+    }
+
+    c->ticket = 0;
+
+    if (!ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since)) {
+        c->ticket = atomic_fetch_add(&l->lease.lent, c->cost) + c->cost;
+    }
+
+    c->verdict = TB_PASS;
+    c->result = result;
+    c->result.left = ngx_min(result.left, -1);
+
+    return 1;
+}
+
+
+uint64_t
+ngx_http_tbucket_global_turn(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                   ms, share, since;
+    ngx_http_tbucket_lease_t  *l;
+
+    l = c->ticket ? ngx_http_tbucket_lease_of(c) : NULL;
+
+    if (l == NULL) {
+        return 0;
+    }
+
+    if (tb_lease_turn(&l->lease, c->result.limits, c->ticket,
+                      ngx_current_msec, &ms))
+    {
+        c->ticket = 0;
+        return ms;
+    }
+
+    if (ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since)) {
+
+        /* there will be no answer; c->result is as it was when it came */
+
+        c->ticket = 0;
+        return tb_lease_wait_alone(c->result.limits, share, c->result.left,
+                                   0);
+    }
+
+    return TB_LEASE_PERIOD;
+}
+
+
 uint64_t
 ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 {

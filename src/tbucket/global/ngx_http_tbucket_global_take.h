@@ -20,6 +20,8 @@ uint64_t ngx_http_tbucket_global_charge(ngx_http_tbucket_charge_t *c,
     uint64_t utok, tb_result_t *result);
 void ngx_http_tbucket_global_give(ngx_http_tbucket_charge_t *c,
     uint64_t utok);
+ngx_uint_t ngx_http_tbucket_global_lend(ngx_http_tbucket_charge_t *c);
+uint64_t ngx_http_tbucket_global_turn(ngx_http_tbucket_charge_t *c);
 uint64_t ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c);
 uint64_t ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c);
 int64_t ngx_http_tbucket_global_tokens(ngx_http_tbucket_zone_t *zone,

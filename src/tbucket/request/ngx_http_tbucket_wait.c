@@ -10,6 +10,7 @@
 
 #include "src/core/limit/tb_take.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
+#include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/request/ngx_http_tbucket_settle.h"
 
 
@@ -21,6 +22,9 @@ typedef struct {
 } ngx_http_tbucket_hold_t;
 
 
+static ngx_msec_t ngx_http_tbucket_turn(ngx_http_tbucket_ctx_t *ctx);
+static ngx_inline ngx_uint_t ngx_http_tbucket_is_lent(
+    ngx_http_tbucket_charge_t *c);
 static void ngx_http_tbucket_resume(ngx_event_t *ev);
 static void ngx_http_tbucket_gone(void *data);
 
@@ -28,6 +32,11 @@ static void ngx_http_tbucket_gone(void *data);
 ngx_uint_t
 ngx_http_tbucket_may_wait(ngx_http_tbucket_charge_t *c)
 {
+    if (c->zone->source != NULL) {
+        return c->limit->wait != 0
+               && c->zone->source->retry(c) <= c->limit->wait;
+    }
+
     return c->limit->wait != 0
            && c->cost <= tb_limits_full(c->result.limits)
            && c->result.left - (int64_t) c->cost
@@ -45,6 +54,19 @@ ngx_http_tbucket_take_debt(ngx_http_tbucket_charge_t *c)
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
+
+    if (zone->source != NULL) {
+        hold = zone->source->retry(c);
+
+        if (hold > c->limit->wait || !zone->source->lend(c)) {
+            return 0;
+        }
+
+        /* when its turn is, the source tells soon */
+
+        return c->ticket ? 1 : (ngx_msec_t) hold;
+    }
+
     dflt = ngx_http_tbucket_limits(zone, &now);
 
     verdict = tb_table_wait(zone->shared->table, &c->hash, now, dflt, c->cost,
@@ -125,9 +147,47 @@ ngx_http_tbucket_hold(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 }
 
 
+/*
+ * ms until it is the turn of a request that has waited for as long as it was
+ * thought to have to: a bucket that others share may say otherwise.
+ */
+
+static ngx_msec_t
+ngx_http_tbucket_turn(ngx_http_tbucket_ctx_t *ctx)
+{
+    uint64_t    ms, most;
+    ngx_uint_t  i;
+
+    most = 0;
+
+    if (ngx_http_tbucket_is_lent(&ctx->charge)) {
+        most = ctx->charge.zone->source->turn(&ctx->charge);
+    }
+
+    for (i = 0; i < ctx->nothers; i++) {
+        if (ngx_http_tbucket_is_lent(&ctx->others[i])) {
+            ms = ctx->others[i].zone->source->turn(&ctx->others[i]);
+            most = ngx_max(most, ms);
+        }
+    }
+
+    return (ngx_msec_t) most;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_is_lent(ngx_http_tbucket_charge_t *c)
+{
+    return c->zone->source != NULL && c->limit->wait != 0
+           && c->standing == NGX_HTTP_TBUCKET_LIMITED
+           && c->verdict == TB_PASS && c->result.left < 0;
+}
+
+
 static void
 ngx_http_tbucket_resume(ngx_event_t *ev)
 {
+    ngx_msec_t                ms;
     ngx_connection_t         *c;
     ngx_http_request_t       *r;
     ngx_http_tbucket_hold_t  *h;
@@ -135,6 +195,13 @@ ngx_http_tbucket_resume(ngx_event_t *ev)
     h = ev->data;
     r = h->request;
     c = r->connection;
+
+    ms = ngx_http_tbucket_turn(h->ctx);
+
+    if (ms != 0) {
+        ngx_add_timer(ev, ms);
+        return;
+    }
 
     h->ctx->held += ngx_current_msec - h->begin;
 

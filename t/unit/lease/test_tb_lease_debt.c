@@ -69,6 +69,7 @@ call(node_t *n, uint64_t need, bool lost)
 
     tb_lease_plan(&n->lease, TEN, n->tokens, need, TB_TOKEN, 100, NOW, &ask);
     n->tokens -= ask.op == TB_LEASE_TAKE ? ask.back : 0;
+    ask.lent = n->lease.lent;
     ask.want = lost ? 0 : ask.want;
     tb_lease_sent(&n->lease, &ask, NOW);
     tb_lease_put(part, &ask);
@@ -362,6 +363,58 @@ test_debt_alone(void **state)
 }
 
 
+/* Requests that wait have turns of their own, on all nodes. */
+
+static void
+test_turns_are_one_queue(void **state)
+{
+    node_t         a, b;
+    uint64_t       ms;
+    tb_lease_t    *l;
+
+    (void) state;
+
+    two(&a, &b);
+    a.tokens -= T(97);
+    call(&a, 0, false);
+    a.tokens = 0;
+
+    /* three of them wait on one node, and two on the other */
+
+    a.tokens -= T(30);
+    a.lease.lent = T(30);
+    b.tokens -= T(20);
+    b.lease.lent = T(20);
+
+    l = &a.lease;
+    assert_false(tb_lease_turn(l, TEN, T(10), NOW, &ms));
+
+    call(&a, 0, true);
+    assert_false(tb_lease_turn(l, TEN, T(10), NOW, &ms));
+
+    call(&a, 0, false);
+    call(&b, 0, false);
+
+    assert_true(tb_lease_turn(l, TEN, T(10), NOW, &ms));
+    assert_in_range(ms, 800, 1100);
+    assert_true(tb_lease_turn(l, TEN, T(20), NOW, &ms));
+    assert_in_range(ms, 1800, 2100);
+    assert_true(tb_lease_turn(l, TEN, T(30), NOW + 500, &ms));
+    assert_in_range(ms, 2300, 2600);
+
+    l = &b.lease;
+    assert_true(tb_lease_turn(l, TEN, T(10), NOW, &ms));
+    assert_in_range(ms, 3800, 4100);
+    assert_true(tb_lease_turn(l, TEN, T(20), NOW, &ms));
+    assert_in_range(ms, 4800, 5100);
+
+    /* a lease that has begun anew */
+
+    assert_true(tb_lease_turn(l, TEN, T(21), NOW, &ms));
+    assert_int_equal(ms, 0);
+}
+
+
 /* Only the grant is void: the debt has been paid. */
 
 static void
@@ -395,6 +448,7 @@ main(void)
         cmocka_unit_test(test_no_more_debt_than_words_hold),
         cmocka_unit_test(test_debt_outlasts_the_value_of_a_full_bucket),
         cmocka_unit_test(test_debt_alone),
+        cmocka_unit_test(test_turns_are_one_queue),
         cmocka_unit_test(test_payment_stands_after_refill_alone)
     };
 
