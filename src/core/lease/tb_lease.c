@@ -211,7 +211,7 @@ tb_lease_answered(tb_lease_t *l, const tb_lease_ask_t *ask,
     l->left = answer->left;
 
     if (ask->lent != 0) {
-        atomic_store(&l->paid, ask->lent);
+        gw_store_seq_cst(&l->paid, ask->lent);
     }
     l->rationed = answer->delta - paid + (int64_t) ask->unit
                   <= (int64_t) ask->want;
@@ -296,7 +296,7 @@ tb_lease_turn(const tb_lease_t *l, tb_limits_t limits, uint64_t ticket,
     uint32_t  age;
     uint64_t  paid;
 
-    paid = atomic_load(&l->paid);
+    paid = gw_load_seq_cst(&l->paid);
 
     if (paid < ticket) {
 
@@ -304,7 +304,7 @@ tb_lease_turn(const tb_lease_t *l, tb_limits_t limits, uint64_t ticket,
 
         *ms = 0;
 
-        return atomic_load(&l->lent) < ticket;
+        return gw_load_seq_cst(&l->lent) < ticket;
     }
 
     /* those that came after it are behind it */

@@ -506,7 +506,7 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
 
     /* what is lent by now is in the word that is read after it */
 
-    lent = atomic_load(&l->lease.lent);
+    lent = gw_load_seq_cst(&l->lease.lent);
 
     if (!ngx_http_tbucket_lease_read(zone, l, &e->hash, &word, &limits)) {
         gw_store_seq_cst(&l->lease.seq, 0);

@@ -410,7 +410,9 @@ ngx_http_tbucket_global_lend(ngx_http_tbucket_charge_t *c)
     c->ticket = 0;
 
     if (!ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since)) {
-        c->ticket = atomic_fetch_add(&l->lease.lent, c->cost) + c->cost;
+        c->ticket = atomic_fetch_add_explicit(&l->lease.lent, c->cost,
+                                              memory_order_seq_cst)
+                    + c->cost;
     }
 
     c->verdict = TB_PASS;
