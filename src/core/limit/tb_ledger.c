@@ -544,12 +544,16 @@ tb_ledger_recount(tb_ledger_t *l, tb_table_t *t, const tb_hash_t *h,
             continue;
         }
 
+        if (!there) {
+            return true;
+        }
+
         next = tb_limits_are_places(dflt)
                ? tb_places_word(tb_places_leased(word), used, word)
                : tb_word((int64_t) (tb_limits_room(dflt) - used * TB_TOKEN),
                          word);
 
-        if (!there || next == word) {
+        if (next == word) {
             return true;
         }
 

@@ -309,6 +309,7 @@ ngx_http_tbucket_add_lists(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
     ngx_http_tbucket_charge_t   *c;
     ngx_http_tbucket_policy_t  **policies, *only;
 
+    only = NULL;
     policies = ctx->nothers == 0
                ? &only
                : ngx_palloc(r->pool, (ctx->nothers + 1) * sizeof(only));
