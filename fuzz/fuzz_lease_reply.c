@@ -42,7 +42,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     for (i = 0; i < n; i++) {
         fuzz_check(answers[i].status <= TB_LEASE_STALE);
-        fuzz_check(answers[i].left <= TB_COST_MAX);
+        fuzz_check(answers[i].left <= (int64_t) TB_COST_MAX);
+        fuzz_check(answers[i].left >= -TB_DEBT_MAX);
         fuzz_check(answers[i].delta <= (int64_t) TB_COST_MAX
                    && answers[i].delta >= -(int64_t) TB_COST_MAX);
     }

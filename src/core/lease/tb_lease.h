@@ -70,8 +70,8 @@ typedef struct {
     int64_t            left;     /* in Redis as last seen, µtok; < 0: debt */
     _Atomic uint64_t   refund;   /* given back since "heard", µtok; added to
                                     by anybody */
-    _Atomic uint64_t   lent;     /* µtok that requests have taken which wait for
-                                    them: their sum, by anybody */
+    _Atomic uint64_t   lent;     /* µtok that requests have taken which wait
+                                    for them: their sum, by anybody */
     _Atomic uint64_t   paid;     /* of these, what was in the last call that was
                                     answered; written after "left" */
     uint32_t           asked;    /* when the last call was sent */
