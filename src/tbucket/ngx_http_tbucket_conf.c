@@ -344,7 +344,7 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     ngx_shm_zone_t            *shm_zone;
     ngx_http_tbucket_zone_t   *old, *zone, **slot;
 
-    least = (!args->global ? 16 : args->inflight ? 32 : 20) * ngx_pagesize;
+    least = (args->global && args->inflight ? 32 : 16) * ngx_pagesize;
 
     if ((args->global || args->inflight) && args->size < least) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -234,9 +234,15 @@ ngx_http_tbucket_table_size(ngx_slab_pool_t *shpool, size_t beside)
     small = ngx_min(size, NGX_HTTP_TBUCKET_SMALL);
 
     size = small / 4 * 3 + (size - small) / 2;
+
+    /* what is beside the slots begins with pages of its own */
+
+    size -= beside ? ngx_min(size, 2 * ngx_pagesize) : 0;
     size = size / (sizeof(tb_slot_t) + beside) * sizeof(tb_slot_t);
 
-    return size - size % ngx_pagesize;
+    /* the slab pool gives whole pages; of the smallest zones there is one */
+
+    return size > ngx_pagesize ? size - size % ngx_pagesize : size;
 }
 
 

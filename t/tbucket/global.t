@@ -804,7 +804,7 @@ subtest 'made-up keys make no tokens without Redis' => sub {
     plan skip_all => 'a small zone has no room for shards' if $ENV{TEST_SHARDS};
     my $r = redis();
     my ($g) = nodes(1, redis => $r, zone => 'rate=1r/h capacity=3',
-                    size => '80k', workers => 1, key => '$arg_k$each',
+                    size => '64k', workers => 1, key => '$arg_k$each',
                     more => 'map $arg_f $each { 1 $request_id; }');
     $r->pause;
     ok(up(0, $g), 'Redis is away');

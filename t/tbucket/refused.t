@@ -178,7 +178,7 @@ refused('%s tbucket_store redis://127.0.0.1;',
     'tbucket_zone all zone=z:64k inflight=1 scope=global;'
         => 'zone "z" is too small, the minimum for "scope=global" is 131072 ',
     'tbucket_zone all zone=z:32k rate=1r/s scope=global;'
-        => 'zone "z" is too small, the minimum for "scope=global" is 81920 '
+        => 'zone "z" is too small, the minimum for "scope=global" is 65536 '
            . 'bytes',
 );
 
