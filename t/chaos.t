@@ -23,9 +23,8 @@ use lib "$FindBin::Bin/lib";
 use Gateway;
 use Gateway::Cluster;
 use Gateway::Dns;
-use Gateway::Process qw(children fork_child free_port spawn wait_exit);
-use IO::Select;
-use IO::Socket::INET;
+use Gateway::Process qw(children fork_child spawn wait_exit);
+use Gateway::Relay;
 use JSON::PP;
 use List::Util qw(max min shuffle sum);
 use Test::More;
@@ -76,8 +75,7 @@ my %names = (one => { A => ['127.0.0.1'], ttl => 1 },
 my $dns = Gateway::Dns->start('steady.test' => $names{one});
 
 my $redis = redis('maxmemory-policy' => 'allkeys-lru');
-my $relay = { port => free_port() };
-$relay->{pid} = fork_child(\&relay);
+my $relay = Gateway::Relay->start($redis->port);
 
 # Two share Redis and a zone, of which one may lose its way to it.  Clients
 # have a zone for each gateway: when Redis has lost its data, it gets what one
@@ -86,7 +84,7 @@ $relay->{pid} = fork_child(\&relay);
 my @cluster = cluster();
 my @gateways = (
     start('first', 'round_robin', 'pair',
-          "redis://127.0.0.1:$relay->{port} timeout=1s interval=500ms"),
+          $relay->url . ' timeout=1s interval=500ms'),
     start('second', 'p2c', 'pair',
           $redis->url . ' timeout=1s interval=500ms'),
     start('third', 'least_conn', '', 'sqlite:%%DIR%%/store/c.db'),
@@ -247,46 +245,6 @@ END {
     my $status = $?;
     kill('KILL', -$_->{group}) for grep { $_->{group} } @gateways;
     $? = $status;
-}
-
-
-# Passes bytes between the gateway and Redis; stopped, it is a network that
-# swallows everything.
-
-sub relay
-{
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-        LocalPort => $relay->{port}, Listen => 64, ReuseAddr => 1)
-        or die "relay: $!\n";
-    my $select = IO::Select->new($listen);
-    my %peer;
-
-    local $SIG{PIPE} = 'IGNORE';
-
-    while (1) {
-        for my $sock ($select->can_read) {
-            if ($sock == $listen) {
-                my $in = $listen->accept or next;
-                my $out = IO::Socket::INET->new(
-                    '127.0.0.1:' . $redis->port) or next;
-                $select->add($in, $out);
-                @peer{$in, $out} = ($out, $in);
-                next;
-            }
-
-            my $other = $peer{$sock} or next;
-
-            my $bytes;
-
-            if (!sysread($sock, $bytes, 65536)
-                || !defined syswrite($other, $bytes))
-            {
-                $select->remove($sock, $other);
-                delete @peer{$sock, $other};
-                close($_) for $sock, $other;
-            }
-        }
-    }
 }
 
 
@@ -652,9 +610,9 @@ sub pause_redis
 
 sub cut_redis
 {
-    kill('STOP', $relay->{pid});
+    $relay->pause;
     sleep(0.2 + rand 2);
-    kill('CONT', $relay->{pid});
+    $relay->resume;
 }
 
 sub flap

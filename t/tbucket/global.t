@@ -9,9 +9,10 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Clients qw(api);
 use Gateway;
-use IO::Select;
+use Gateway::Relay;
 use IO::Socket::INET;
 use JSON::PP;
+use Nodes;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -58,24 +59,6 @@ END
     return gateway($text, workers => $o{workers} // 2, log_level => 'notice',
                    env => $o{env} // {},
                    main => join("\n", map { "env $_;" } keys %{ $o{env} }));
-}
-
-sub figure
-{
-    my ($g, $name) = @_;
-
-    my $body = get($g, '/metrics')->{body} // '';
-
-    return $body =~ /^tbucket_$name\{zone="g"\} ([\d.]+)$/m ? $1 : -1;
-}
-
-sub joined
-{
-    my ($n, @g) = @_;
-
-    return wait_for(sub {
-        return !grep { figure($_, 'lease_nodes') != $n } @g;
-    }, 20);
 }
 
 sub up
@@ -193,53 +176,6 @@ sub is_strict
                  $r->{admitted}, $r->{asked}, $r->{time},
                  100 * $r->{admitted} / $most));
 }
-
-# What stands between a node and Redis; SIGSTOP cuts it off.
-
-sub wire
-{
-    my ($port) = @_;
-
-    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
-                                       LocalAddr => '127.0.0.1')
-        or die "listen: $!";
-    my $pid = fork() // die "fork: $!";
-
-    if ($pid == 0) {
-        my $select = IO::Select->new($listen);
-        my %peer;
-
-        while (my @ready = $select->can_read) {
-            for my $s (@ready) {
-                if ($s == $listen) {
-                    my $a = $listen->accept or next;
-                    my $b = IO::Socket::INET->new("127.0.0.1:$port");
-                    if (!$b) { close($a); next }
-                    @peer{ $a, $b } = ($b, $a);
-                    $select->add($a, $b);
-                    next;
-                }
-
-                my $other = $peer{$s} or next;
-                my $data;
-                next if sysread($s, $data, 65536)
-                        && syswrite($other, $data);
-                $select->remove($s, $other);
-                delete @peer{ $s, $other };
-                close($s);
-                close($other);
-            }
-        }
-
-        POSIX::_exit(0);
-    }
-
-    return { pid => $pid, url => 'redis://127.0.0.1:' . $listen->sockport,
-             listen => $listen };
-}
-
-sub unwire { CORE::kill('KILL', $_[0]{pid}); waitpid($_[0]{pid}, 0) }
-
 
 subtest 'one bucket for three nodes' => sub {
     my $r = redis();
@@ -842,16 +778,16 @@ subtest 'a zone that comes with a reload while Redis is away' => sub {
 
 subtest 'one node is cut off from Redis alone' => sub {
     my $r = redis();
-    my $wire = wire($r->port);
-    my @g = (node('n1', redis => $wire->{url}),
+    my $relay = Gateway::Relay->start($r->port);
+    my @g = (node('n1', redis => $relay),
              map { node("n$_", redis => $r) } 2 .. 3);
     ok(joined(3, @g), 'three nodes');
 
     my $res = hammer(\@g, 'x', 4, 'even', sub {
         sleep 1;
-        CORE::kill('STOP', $wire->{pid});
+        $relay->pause;
         sleep 1.5;
-        CORE::kill('CONT', $wire->{pid});
+        $relay->resume;
     });
 
     is_strict($res, 100, 100, 0.4, 'cut off');
@@ -860,7 +796,7 @@ subtest 'one node is cut off from Redis alone' => sub {
     cmp_ok(figure($g[1], 'degraded_seconds_total'), '<',
            figure($g[0], 'degraded_seconds_total'), 'the others were not');
 
-    unwire($wire);
+    $relay->kill;
 };
 
 

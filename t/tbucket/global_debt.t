@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Clients qw(api);
 use Gateway;
+use Nodes;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -55,27 +56,12 @@ sub nodes
 END
         1 .. $n;
 
-    ok(wait_for(sub {
-        !grep { get($_, '/metrics')->{body} !~ /^tbucket_lease_nodes\S+ $n$/m }
-        @g;
-    }, 20), "$n nodes know each other");
+    ok(joined($n, @g), "$n nodes know each other");
 
     return @g;
 }
 
 sub code { return get($_[0], $_[1])->{code} }
-
-# What a client has on all nodes, as one of them says.
-
-sub tokens
-{
-    my ($g, $client) = @_;
-
-    my $body = get($g, "/clients/$client")->{body} // '';
-
-    return $body =~ /"tokens":(-?[\d.]+)/ ? $1 : undef;
-}
-
 
 subtest 'a debt is one of the client, on all nodes' => sub {
     my $r = redis();

@@ -10,10 +10,12 @@ use lib "$FindBin::Bin/../lib";
 use Clients qw(api);
 use Gateway;
 use Gateway::Process qw(fork_child finish);
+use Gateway::Relay;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
 use List::Util qw(min);
+use Nodes;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -148,24 +150,6 @@ sub node
             $more
         }
         END
-}
-
-sub figure
-{
-    my ($g, $name) = @_;
-
-    my $body = get($g, '/metrics')->{body} // '';
-
-    return $body =~ /^tbucket_$name\{zone="g"\} ([\d.]+)$/m ? $1 : -1;
-}
-
-sub joined
-{
-    my ($n, @g) = @_;
-
-    return wait_for(sub {
-        return !grep { figure($_, 'lease_nodes') != $n } @g;
-    }, 20);
 }
 
 sub nodes
@@ -396,59 +380,18 @@ subtest 'a full zone gives up no place that is in use' => sub {
 };
 
 
-# What stands between a node and Redis; SIGSTOP cuts it off.
-
-sub wire
-{
-    my ($port) = @_;
-
-    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
-                                       LocalAddr => '127.0.0.1')
-        or die "listen: $!";
-
-    my $pid = fork_child(sub {
-        my $select = IO::Select->new($listen);
-        my %peer;
-
-        while (my @ready = $select->can_read) {
-            for my $s (@ready) {
-                if ($s == $listen) {
-                    my $a = $listen->accept or next;
-                    my $b = IO::Socket::INET->new("127.0.0.1:$port");
-                    if (!$b) { close($a); next }
-                    @peer{ $a, $b } = ($b, $a);
-                    $select->add($a, $b);
-                    next;
-                }
-
-                my $other = $peer{$s} or next;
-                my $data;
-                next if sysread($s, $data, 65536)
-                        && syswrite($other, $data);
-                $select->remove($s, $other);
-                delete @peer{ $s, $other };
-                close($s);
-                close($other);
-            }
-        }
-    });
-
-    return { pid => $pid, url => 'redis://127.0.0.1:' . $listen->sockport };
-}
-
-
 subtest 'a gateway that is cut off has its share' => sub {
     my $r = redis();
     my $b = counter();
-    my $wire = wire($r->port);
-    my @g = (node('n1', $b, redis => $wire->{url}),
+    my $relay = Gateway::Relay->start($r->port);
+    my @g = (node('n1', $b, redis => $relay),
              node('n2', $b, redis => $r));
     ok(joined(2, @g), 'two nodes');
 
     my @pids = (clients($g[0], '/?key=a&ms=50', 30));
     ok(wait_for(sub { stats($b)->{now} == 20 }), 'one node has all places');
 
-    kill('STOP', $wire->{pid});
+    $relay->pause;
     sleep 1.5;
     stats($b, 'reset');
     sleep 1;
@@ -458,7 +401,7 @@ subtest 'a gateway that is cut off has its share' => sub {
     sleep 1;
     is(stats($b)->{max}, 10, 'the other one has nothing of what it had');
 
-    kill('CONT', $wire->{pid});
+    $relay->resume;
     sleep 2;
     stats($b, 'reset');
     sleep 1;
@@ -472,7 +415,8 @@ subtest 'a gateway that is cut off has its share' => sub {
     sleep 1;
     is(stats($b)->{max}, 20, 'without Redis, both have their share');
 
-    finish($_) for @pids, $b->{pid}, $wire->{pid};
+    finish($_) for @pids, $b->{pid};
+    $relay->kill;
 };
 
 

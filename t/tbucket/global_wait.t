@@ -8,7 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Gateway;
 use IO::Socket::INET;
-use POSIX ();
+use Nodes;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -33,10 +33,7 @@ sub nodes
 END
         1 .. $n;
 
-    ok(wait_for(sub {
-        !grep { get($_, '/metrics')->{body} !~ /^tbucket_lease_nodes\S+ $n$/m }
-        @g;
-    }, 20), "$n nodes know each other");
+    ok(joined($n, @g), "$n nodes know each other");
 
     return @g;
 }
@@ -69,16 +66,6 @@ sub send_one
 
     return $s;
 }
-
-sub tokens
-{
-    my ($g, $client) = @_;
-
-    my $body = get($g, "/clients/$client")->{body} // '';
-
-    return $body =~ /"tokens":(-?[\d.]+)/ ? $1 : undef;
-}
-
 
 subtest 'three gateways let wait as many as one would' => sub {
     my $r = redis();
