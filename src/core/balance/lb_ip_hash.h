@@ -17,14 +17,12 @@
 /* What an address is hashed by, for lb_ask_t.key. */
 uint64_t lb_ip_hash_key(const void *address, size_t length);
 
-/* What a ring is made of, as one number. */
-uint64_t lb_ip_hash_members(lb_roster_t *roster);
-
 /*
  * Makes a ring of one point for each server, max at most: the last place of
- * its share.
+ * its share.  spare is room for as many.
  */
-void lb_ip_hash_build(lb_ketama_t *ring, lb_roster_t *roster, uint32_t max);
+void lb_ip_hash_build(lb_ketama_t *ring, lb_roster_t *roster, uint32_t max,
+    lb_point_t *spare);
 
 /*
  * The server of the key in ask->ring; in turns if there is no ring, after

@@ -16,12 +16,9 @@
 
 
 static uint64_t lb_ketama_weights(lb_roster_t *roster);
-static bool lb_ketama_has(lb_roster_t *roster, uint32_t index);
 static uint32_t lb_ketama_add(lb_point_t *points, uint32_t n,
     const lb_identity_t *identity, uint32_t index);
 static uint32_t lb_ketama_base(const lb_identity_t *identity);
-static void lb_ketama_sort(lb_point_t *points, lb_point_t *spare, uint32_t n);
-static uint32_t lb_ketama_find(const lb_ketama_t *ring, uint32_t hash);
 static uint32_t lb_ketama_crc(uint32_t crc, const void *data, size_t length);
 
 
@@ -53,6 +50,7 @@ lb_ketama_members(lb_roster_t *roster)
         hash = (hash ^ i) * 0x100000001b3;
         hash = (hash ^ gw_load_relaxed(&server->weight)) * 0x100000001b3;
         hash = (hash ^ gw_load_relaxed(&server->seed)) * 0x100000001b3;
+        hash = (hash ^ gw_load_relaxed(&server->rank)) * 0x100000001b3;
     }
 
     return hash;
@@ -169,15 +167,6 @@ lb_ketama_weights(lb_roster_t *roster)
 }
 
 
-static bool
-lb_ketama_has(lb_roster_t *roster, uint32_t index)
-{
-    return (lb_roster_status(roster, index)
-            & (LB_USED | LB_REMOVED | LB_BACKUP))
-           == LB_USED;
-}
-
-
 static uint32_t
 lb_ketama_add(lb_point_t *points, uint32_t n, const lb_identity_t *identity,
     uint32_t index)
@@ -244,9 +233,9 @@ lb_ketama_base(const lb_identity_t *identity)
 }
 
 
-/* by digits of the hash; equal ones stay in the order of slots */
+/* by digits of the hash; four passes: it ends in points */
 
-static void
+void
 lb_ketama_sort(lb_point_t *points, lb_point_t *spare, uint32_t n)
 {
     uint32_t     i, shift;
@@ -280,9 +269,7 @@ lb_ketama_sort(lb_point_t *points, lb_point_t *spare, uint32_t n)
 }
 
 
-/* The first point at or after the hash; behind the last one is the first. */
-
-static uint32_t
+uint32_t
 lb_ketama_find(const lb_ketama_t *ring, uint32_t hash)
 {
     uint32_t  low, high, middle;

@@ -37,7 +37,18 @@ struct lb_ketama_s {
 /* CRC-32 of a key, for lb_ask_t.key. */
 uint64_t lb_ketama_key(const void *key, size_t length);
 
-/* What a ring is made of, as one number. */
+/* Whether a ring has the server, here and in lb_ip_hash.h. */
+
+static inline bool
+lb_ketama_has(lb_roster_t *roster, uint32_t index)
+{
+    return (lb_roster_status(roster, index)
+            & (LB_USED | LB_REMOVED | LB_BACKUP))
+           == LB_USED;
+}
+
+
+/* What such a ring is made of, as one number. */
 uint64_t lb_ketama_members(lb_roster_t *roster);
 
 /* The points of a ring, at most. */
@@ -49,6 +60,12 @@ uint32_t lb_ketama_points(lb_roster_t *roster);
  */
 void lb_ketama_build(lb_ketama_t *ring, lb_roster_t *roster, uint32_t max,
     lb_point_t *spare);
+
+/* By their hashes; of equal ones the order stays.  spare: room for n. */
+void lb_ketama_sort(lb_point_t *points, lb_point_t *spare, uint32_t n);
+
+/* The first point at that hash or behind it; ring->number: there is none. */
+uint32_t lb_ketama_find(const lb_ketama_t *ring, uint32_t hash);
 
 /*
  * The server of the key's point in ask->ring, or of one of the next ones; in

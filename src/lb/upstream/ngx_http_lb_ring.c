@@ -26,8 +26,7 @@ ngx_http_lb_ring(ngx_http_lb_srv_conf_t *lcf)
         return;
     }
 
-    members = lcf->ip_hash ? lb_ip_hash_members(lcf->roster)
-                           : lb_ketama_members(lcf->roster);
+    members = lb_ketama_members(lcf->roster);
 
     if (lcf->ring && lcf->ring->members == members) {
         lcf->ringed = generation;
@@ -44,7 +43,7 @@ ngx_http_lb_ring(ngx_http_lb_srv_conf_t *lcf)
     if (ring && spare) {
 
         if (lcf->ip_hash) {
-            lb_ip_hash_build(ring, lcf->roster, n);
+            lb_ip_hash_build(ring, lcf->roster, n, spare);
 
         } else {
             lb_ketama_build(ring, lcf->roster, n, spare);
