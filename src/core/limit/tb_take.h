@@ -235,6 +235,36 @@ tb_slot_read_at(tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
 
 
 /*
+ * The slot that a search would look at first, if it is h's, and its word may be
+ * settled at now without a look at the epoch of all words; else NULL.
+ */
+
+TB_INLINE tb_slot_t *
+tb_table_first(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_word_t *word)
+{
+    uint32_t    group;
+    uint64_t    epoch;
+    tb_slot_t  *slot;
+
+    group = tb_table_group(t, h->hi);
+    slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
+
+    *word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+    if (!tb_slot_is(slot, *word, h)) {
+        return NULL;
+    }
+
+    epoch = atomic_load_explicit(&tb_table_epochs(t)[group
+                                                     / TB_CHUNK_GROUPS],
+                                 memory_order_relaxed);
+
+    return (now - epoch < TB_EPOCH_SPAN) ? slot : NULL;
+}
+
+
+/*
  * The decision as nearly all are made: of a cost that is not 0, where time
  * refills, in the first slot that a search would look at, by limits that the
  * slot has or those of all others.  TB_PASS: cost has been taken.  TB_ABSENT:
@@ -246,8 +276,7 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t cost, tb_result_t *result)
 {
     int64_t      tokens;
-    uint32_t     group;
-    uint64_t     epoch, stamp;
+    uint64_t     stamp;
     tb_slot_t   *slot;
     tb_word_t    word;
     tb_limits_t  own;
@@ -256,12 +285,9 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return TB_ABSENT;
     }
 
-    group = tb_table_group(t, h->hi);
-    slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
+    slot = tb_table_first(t, h, now, &word);
 
-    word = atomic_load_explicit(&slot->word, memory_order_acquire);
-
-    if (!tb_slot_is(slot, word, h)) {
+    if (slot == NULL) {
         return TB_ABSENT;
     }
 
@@ -276,15 +302,11 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         dflt = own;
     }
 
-    epoch = atomic_load_explicit(&tb_table_epochs(t)[group
-                                                     / TB_CHUNK_GROUPS],
-                                 memory_order_relaxed);
-
     tokens = tb_word_refilled(word, tb_limits_rate(dflt),
                               tb_limits_capacity(dflt) * TB_TOKEN, now,
                               &stamp);
 
-    if (now - epoch >= TB_EPOCH_SPAN || tokens < (int64_t) cost
+    if (tokens < (int64_t) cost
         || !tb_slot_swap(slot, word, tb_word(tokens - (int64_t) cost, stamp)))
     {
         return TB_ABSENT;
@@ -311,8 +333,6 @@ tb_table_move_place(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, bool take, tb_result_t *result)
 {
     int64_t     tokens;
-    uint32_t    group;
-    uint64_t    epoch;
     tb_slot_t  *slot;
     tb_word_t   word;
 
@@ -320,27 +340,19 @@ tb_table_move_place(tb_table_t *t, const tb_hash_t *h, uint64_t now,
         return false;
     }
 
-    group = tb_table_group(t, h->hi);
-    slot = tb_group_slot(tb_table_slot(t, group * TB_GROUP_SLOTS), h, 0);
+    slot = tb_table_first(t, h, now, &word);
 
-    word = atomic_load_explicit(&slot->word, memory_order_acquire);
-
-    if (!tb_slot_is(slot, word, h)
+    if (slot == NULL
         || (atomic_load_explicit(&slot->limits, memory_order_acquire)
             & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN)))
     {
         return false;
     }
 
-    epoch = atomic_load_explicit(&tb_table_epochs(t)[group
-                                                     / TB_CHUNK_GROUPS],
-                                 memory_order_relaxed);
-
     tokens = tb_word_tokens(word) + (take ? -(int64_t) TB_TOKEN
                                           : (int64_t) TB_TOKEN);
 
-    if (now - epoch >= TB_EPOCH_SPAN
-        || tb_word_age(word, now) >= TB_AGE_MAX
+    if (tb_word_age(word, now) >= TB_AGE_MAX
         || (take ? tokens < tb_limits_lowest(dflt)
                  : tokens > (int64_t) TB_COST_MAX)
         || !tb_slot_swap(slot, word, tb_word(tokens, now)))
