@@ -705,6 +705,7 @@ ngx_http_tbucket_exit_process(ngx_cycle_t *cycle)
     if (mcf && ngx_gw_is_worker()) {
         ngx_http_tbucket_store_stop(cycle, mcf);
         ngx_http_tbucket_stop_ticker(mcf);
+        ngx_http_tbucket_inflight_hand_over(mcf);
         ngx_http_tbucket_inflight_leave(mcf);
     }
 }

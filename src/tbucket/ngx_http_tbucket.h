@@ -102,6 +102,9 @@ typedef struct {
     /* of requests in flight; else NULL */
     tb_ledger_t                 *ledger;
 
+    /* who counts those of old workers, as guests; under the mutex; 0: nobody */
+    _Atomic uint32_t             follower;
+
     /* who runs the refill ticker; the rest of the group is the holder's */
     _Alignas(64) ngx_gw_leader_t  refill;
     _Atomic uint32_t             cursor;    /* slot the next slice begins at */
@@ -230,6 +233,10 @@ typedef struct {
 
     /* this worker's, of requests in flight; else NULL */
     struct ngx_http_tbucket_places_s  *places;
+
+    /* and of those that old workers have in a zone of another size, which is
+       this one's former memory; NULL: there are none */
+    struct ngx_http_tbucket_former_s  *former;
 } ngx_http_tbucket_zone_t;
 
 
@@ -374,6 +381,7 @@ struct ngx_http_tbucket_ctx_s {
 };
 
 
+typedef struct ngx_http_tbucket_former_s  ngx_http_tbucket_former_t;
 typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
 typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
 typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;

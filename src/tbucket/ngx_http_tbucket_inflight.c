@@ -9,6 +9,7 @@
 #include "src/tbucket/ngx_http_tbucket_inflight.h"
 
 #include "src/common/ngx_gw_clock.h"
+#include "src/tbucket/ngx_http_tbucket_guests.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
@@ -134,7 +135,11 @@ ngx_http_tbucket_inflight_join_zone(ngx_cycle_t *cycle,
                       "processes: this one refuses all of its requests until "
                       "another one exits", &zone->name,
                       zone->shared->ledger->nrows);
+
+        return NGX_OK;
     }
+
+    ngx_http_tbucket_guests_follow(zone, &places->own, 0);
 
     return NGX_OK;
 }
@@ -156,6 +161,22 @@ ngx_http_tbucket_inflight_claim(ngx_http_tbucket_zone_t *zone)
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     return places->joined;
+}
+
+
+void
+ngx_http_tbucket_inflight_hand_over(ngx_http_tbucket_main_conf_t *mcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_tbucket_zone_t  **zones;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        if (zones[i]->former != NULL && zones[i]->places->joined) {
+            ngx_http_tbucket_guests_leave(zones[i], &zones[i]->places->own);
+        }
+    }
 }
 
 
@@ -230,6 +251,20 @@ ngx_http_tbucket_inflight_settle(ngx_http_tbucket_zone_t *zone,
         }
 
     } while (ngx_gw_usec() < until);
+}
+
+
+void
+ngx_http_tbucket_inflight_follow(ngx_http_tbucket_zone_t *zone,
+    uint64_t until)
+{
+    ngx_http_tbucket_places_t  *places;
+
+    places = zone->places;
+
+    if (places != NULL && places->joined) {
+        ngx_http_tbucket_guests_follow(zone, &places->own, until);
+    }
 }
 
 

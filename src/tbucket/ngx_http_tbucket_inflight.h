@@ -22,6 +22,10 @@ ngx_int_t ngx_http_tbucket_inflight_create(ngx_http_tbucket_zone_t *zone,
 ngx_int_t ngx_http_tbucket_inflight_join(ngx_cycle_t *cycle,
     ngx_http_tbucket_main_conf_t *mcf);
 
+/* For a worker that is leaving: other ones count what old workers have. */
+
+void ngx_http_tbucket_inflight_hand_over(ngx_http_tbucket_main_conf_t *mcf);
+
 /* For a worker that exits. */
 
 void ngx_http_tbucket_inflight_leave(ngx_http_tbucket_main_conf_t *mcf);
@@ -32,6 +36,14 @@ void ngx_http_tbucket_inflight_leave(ngx_http_tbucket_main_conf_t *mcf);
  */
 
 void ngx_http_tbucket_inflight_settle(ngx_http_tbucket_zone_t *zone,
+    uint64_t until);
+
+/*
+ * The same for requests of old workers that go on with the zone as it was
+ * before a reload changed its size.  For every worker.
+ */
+
+void ngx_http_tbucket_inflight_follow(ngx_http_tbucket_zone_t *zone,
     uint64_t until);
 
 /*

@@ -65,7 +65,7 @@ ngx_http_tbucket_stop_ticker(ngx_http_tbucket_main_conf_t *mcf)
 static void
 ngx_http_tbucket_tick(ngx_event_t *ev)
 {
-    uint64_t                        now;
+    uint64_t                        now, until;
     ngx_uint_t                      i;
     ngx_http_tbucket_zone_t       **zones;
     ngx_http_tbucket_main_conf_t   *mcf;
@@ -73,6 +73,7 @@ ngx_http_tbucket_tick(ngx_event_t *ev)
     mcf = ev->data;
 
     if (ngx_gw_is_leaving()) {
+        ngx_http_tbucket_inflight_hand_over(mcf);
         ngx_http_tbucket_stop_ticker(mcf);
         return;
     }
@@ -82,12 +83,16 @@ ngx_http_tbucket_tick(ngx_event_t *ev)
 
     for (i = 0; i < mcf->zones.nelts; i++) {
 
+        until = now + NGX_HTTP_TBUCKET_SLICE * (i + 1) / mcf->zones.nelts;
+
+        if (zones[i]->former != NULL) {
+            ngx_http_tbucket_inflight_follow(zones[i], until);
+        }
+
         if (ngx_gw_leader_claim(&zones[i]->shared->refill,
-                              mcf->refill * 2 + NGX_HTTP_TBUCKET_TERM))
+                                mcf->refill * 2 + NGX_HTTP_TBUCKET_TERM))
         {
-            ngx_http_tbucket_tick_zone(zones[i], now
-                                       + NGX_HTTP_TBUCKET_SLICE * (i + 1)
-                                         / mcf->zones.nelts);
+            ngx_http_tbucket_tick_zone(zones[i], until);
         }
     }
 

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "src/core/limit/tb_client_own.h"
+#include "src/tbucket/ngx_http_tbucket_guests.h"
 #include "src/tbucket/ngx_http_tbucket_inflight.h"
 #include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
@@ -256,7 +257,12 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 
     old = ngx_http_tbucket_old_zone(zone);
 
-    if (old == NULL || old->shared == zone->shared) {
+    if (old == NULL) {
+        return;
+    }
+
+    if (old->shared == zone->shared) {
+        ngx_http_tbucket_guests_inherit(cycle, zone, old);
         return;
     }
 
@@ -301,7 +307,7 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
 
     ngx_memzero(&buckets, sizeof(ngx_http_tbucket_copied_t));
 
-    /* places in use are given back to the old zone */
+    /* places in use are given back to the old zone: they become guests */
 
     if (zone->source == NULL && zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
         ngx_http_tbucket_copy_slots(zone, old, &buckets);
@@ -315,6 +321,10 @@ ngx_http_tbucket_inherit_zone(ngx_cycle_t *cycle,
                   "%ui lost", &zone->name,
                   old->shm_zone->shm.size, zone->shm_zone->shm.size,
                   clients.kept, clients.lost, buckets.kept, buckets.lost);
+
+    if (zone->source == NULL && zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_guests_inherit(cycle, zone, old);
+    }
 }
 
 

@@ -195,6 +195,37 @@ used_is(0, 'old workers end');
 ok(wait_for(sub { !$g->old_workers }), 'and exit');
 is(get($g, '/?key=a')->{code}, 200, 'and the client is admitted');
 
+# reloads that change the size: old workers have the old zone
+
+sub sized { my ($size, $n) = @_; return http($n) =~ s/zone=z:1m/zone=z:$size/r }
+
+ok($g->reload(http(2)), 'reloaded with two places');
+@c = map { begin('/long?key=a&action=hang') } 1 .. 2;
+ok($g->reload(sized('2m', 2)), 'reloaded with a larger zone');
+is(get($g, '/?key=a')->{code}, 429, 'places of old workers count there');
+used_is(2, 'and are told');
+push @c, begin('/long?key=b&action=hang');
+used_is(3, 'a new one beside them');
+ok($g->reload(sized('512k', 3)), 'reloaded with a smaller one');
+used_is(3, 'places of all generations count');
+undef $c[0];
+used_is(2, 'the oldest workers give one back');
+$c[0] = begin('/long?key=a&action=hang');
+$r = get($g, '/?key=a');
+is($r->{code}, 200, 'the larger limit is in force');
+is($r->{headers}{ratelimit}, '"z";r=0', 'with one place left');
+ok($g->reload(sized('512k', 2)), 'reloaded with the same size');
+used_is(3, 'nothing is forgotten');
+is(get($g, '/?key=a')->{code}, 429, 'both places are taken');
+kill('KILL', $g->workers);
+$g->wait_workers(2);
+used_is(3, 'nor when those are killed that count for the old ones');
+is(get($g, '/?key=a')->{code}, 429, 'who still has them');
+kill('KILL', $g->old_workers);
+used_is(0, 'the places of old workers that are killed come back');
+is(get($g, '/?key=a')->{code}, 200, 'and the client is admitted');
+undef @c;
+
 ok($g->reload(http(1) =~ s/inflight=1/rate=1r\/h capacity=7/r),
    'the zone limits a rate');
 is(get($g, '/?key=a')->{headers}{ratelimit}, '"z";r=6;t=21600',
