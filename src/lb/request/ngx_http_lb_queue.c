@@ -442,6 +442,10 @@ ngx_http_lb_queue_wake(ngx_event_t *ev)
     roster = gate->conf->roster;
     nowhere = &ngx_http_lb_nowhere.write;
 
+    /* the request whose log nginx has given it may be gone */
+
+    nowhere->log = ev->log;
+
     if (nowhere->timer_set) {
         ngx_del_timer(nowhere);
     }
