@@ -222,6 +222,15 @@ subtest 'a wait ends after the timeout' => sub {
                         . '#temporary-reduced-capacity',
                 title => 'Upstream is overloaded', status => 503 }, 'its body');
 
+    $r = request($g, 'POST', '/x', body => "\0\0\0\0\2ab",
+                 headers => { 'Content-Type' => 'application/grpc+proto' });
+    is($r->{code}, 200, 'a client of gRPC');
+    is($r->{headers}{'grpc-status'}, 14, 'is told in its terms');
+    is($r->{headers}{'grpc-message'}, 'Upstream is overloaded', 'what is wrong');
+    like($r->{headers}{'grpc-retry-pushback-ms'}, qr/^[1-9]\d*000$/, 'and when');
+    is("$r->{headers}{'content-type'} $r->{body}", 'application/grpc ', 'alone');
+    is($r->{headers}{'retry-after'}, undef, 'and nothing of HTTP');
+
     is(request($g, 'HEAD', '/x')->{body}, '', 'no body for HEAD');
     is(request($g, 'POST', '/x', body => 'a' x 100000)->{code}, 503,
        'one with a body');

@@ -6,12 +6,15 @@
 
 #include "src/lb/request/ngx_http_lb_refuse.h"
 
+#include "src/common/ngx_gw_grpc.h"
 #include "src/common/ngx_gw_json.h"
 
 
 #define NGX_HTTP_LB_REFUSED  "Upstream is overloaded"
 
 
+static ngx_int_t ngx_http_lb_refuse_grpc(ngx_http_request_t *r,
+    ngx_uint_t seconds);
 static ngx_int_t ngx_http_lb_refuse_problem(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_lb_refuse_wants_problem(ngx_http_request_t *r);
 
@@ -19,10 +22,20 @@ static ngx_uint_t ngx_http_lb_refuse_wants_problem(ngx_http_request_t *r);
 ngx_int_t
 ngx_http_lb_refuse(ngx_http_request_t *r, ngx_uint_t seconds)
 {
-    u_char     *p;
-    ngx_str_t   value;
+    u_char      *p;
+    ngx_str_t    value;
+    ngx_uint_t   page;
 
     static ngx_str_t  name = ngx_string("Retry-After");
+
+    /* what is part of a response is left to nginx, as other errors are */
+
+    page = (r != r->main
+            || ngx_gw_json_has_page(r, NGX_HTTP_SERVICE_UNAVAILABLE));
+
+    if (!page && ngx_gw_grpc_is_declared(r)) {
+        return ngx_http_lb_refuse_grpc(r, seconds);
+    }
 
     p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
     if (p == NULL) {
@@ -36,11 +49,7 @@ ngx_http_lb_refuse(ngx_http_request_t *r, ngx_uint_t seconds)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* what is part of a response is left to nginx, as other errors are */
-
-    if (r != r->main
-        || ngx_gw_json_has_page(r, NGX_HTTP_SERVICE_UNAVAILABLE))
-    {
+    if (page) {
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
 
@@ -50,6 +59,22 @@ ngx_http_lb_refuse(ngx_http_request_t *r, ngx_uint_t seconds)
 
     return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                              NGX_HTTP_LB_REFUSED);
+}
+
+
+/* as nginx does for its own error pages: no "100 Continue", no body */
+
+static ngx_int_t
+ngx_http_lb_refuse_grpc(ngx_http_request_t *r, ngx_uint_t seconds)
+{
+    r->expect_tested = 1;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    return ngx_gw_grpc_send(r, NGX_GW_GRPC_UNAVAILABLE, NGX_HTTP_LB_REFUSED,
+                            (int64_t) seconds * 1000);
 }
 
 

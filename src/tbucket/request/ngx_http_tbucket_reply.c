@@ -7,14 +7,10 @@
 
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
 
+#include "src/common/ngx_gw_grpc.h"
 #include "src/common/ngx_gw_json.h"
 #include "src/tbucket/request/ngx_http_tbucket_headers.h"
 
-
-/* status codes of gRPC */
-#define NGX_HTTP_TBUCKET_GRPC_DENIED           7
-#define NGX_HTTP_TBUCKET_GRPC_EXHAUSTED        8
-#define NGX_HTTP_TBUCKET_GRPC_UNAUTHENTICATED  16
 
 #define NGX_HTTP_TBUCKET_PROBLEM                                              \
     "{\"type\":\"https://iana.org/assignments/http-problem-types"             \
@@ -34,7 +30,6 @@ typedef struct {
 
 static const ngx_http_tbucket_refusal_t *ngx_http_tbucket_refusal(
     ngx_http_tbucket_ctx_t *ctx);
-static ngx_uint_t ngx_http_tbucket_is_grpc(ngx_http_request_t *r);
 static ngx_int_t ngx_http_tbucket_send_grpc(ngx_http_request_t *r,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_int_t ngx_http_tbucket_send_json(ngx_http_request_t *r,
@@ -47,18 +42,18 @@ static u_char *ngx_http_tbucket_print_problem(u_char *p,
 
 
 static const ngx_http_tbucket_refusal_t  ngx_http_tbucket_exceeded = {
-    0, NGX_HTTP_TBUCKET_GRPC_EXHAUSTED, "Rate limit exceeded", NULL
+    0, NGX_GW_GRPC_EXHAUSTED, "Rate limit exceeded", NULL
 };
 
 
 static const ngx_http_tbucket_refusal_t  ngx_http_tbucket_blocked = {
-    NGX_HTTP_FORBIDDEN, NGX_HTTP_TBUCKET_GRPC_DENIED, "Client is blocked",
+    NGX_HTTP_FORBIDDEN, NGX_GW_GRPC_DENIED, "Client is blocked",
     "blocked"
 };
 
 
 static const ngx_http_tbucket_refusal_t  ngx_http_tbucket_unknown = {
-    NGX_HTTP_UNAUTHORIZED, NGX_HTTP_TBUCKET_GRPC_UNAUTHENTICATED,
+    NGX_HTTP_UNAUTHORIZED, NGX_GW_GRPC_UNAUTHENTICATED,
     "Client is not registered", "not registered"
 };
 
@@ -133,7 +128,7 @@ ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
         r->keepalive = 0;
     }
 
-    ctx->grpc = ngx_http_tbucket_is_grpc(r);
+    ctx->grpc = ngx_gw_grpc_is_declared(r);
 
     rc = ctx->grpc ? ngx_http_tbucket_send_grpc(r, ctx)
                    : ngx_http_tbucket_send_json(r, ctx, status, form);
@@ -142,68 +137,16 @@ ngx_http_tbucket_refuse(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx,
 }
 
 
-/* application/grpc, application/grpc+proto, application/grpc-web, ... */
-
-static ngx_uint_t
-ngx_http_tbucket_is_grpc(ngx_http_request_t *r)
-{
-    ngx_table_elt_t  *type;
-
-    type = r->headers_in.content_type;
-
-    return type != NULL
-           && type->value.len >= sizeof("application/grpc") - 1
-           && ngx_strncasecmp(type->value.data, (u_char *) "application/grpc",
-                              sizeof("application/grpc") - 1)
-              == 0;
-}
-
-
-/*
- * Headers alone, with the status that gRPC has in the trailers of other
- * responses: "Trailers-Only" of the gRPC protocol over HTTP/2.
- */
-
 static ngx_int_t
 ngx_http_tbucket_send_grpc(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
-    u_char                            *message;
-    ngx_table_elt_t                   *h;
     const ngx_http_tbucket_refusal_t  *refusal;
 
-    static u_char     never[] = "-1";   /* taken for "do not retry" */
-    static ngx_str_t  type = ngx_string("application/grpc");
-
     refusal = ngx_http_tbucket_refusal(ctx);
-    message = (u_char *) refusal->message;
 
-    ngx_http_tbucket_reset_headers(r, NGX_HTTP_OK, &type);
-
-    /* a stream of HTTP/2 ends with its headers, a connection is told */
-
-    r->headers_out.content_length_n = r->http_version < NGX_HTTP_VERSION_20
-                                      ? 0 : -1;
-    r->header_only = 1;
-
-    if (ngx_http_tbucket_add_number(r, ngx_http_tbucket_name("grpc-status"),
-                                    refusal->grpc)
-        == NULL
-        || ngx_http_tbucket_add_value(r, ngx_http_tbucket_name("grpc-message"),
-                                      message, message + ngx_strlen(message))
-           == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    h = ctx->charge.wait != NGX_HTTP_TBUCKET_NEVER
-        ? ngx_http_tbucket_add_number(r,
-                              ngx_http_tbucket_name("grpc-retry-pushback-ms"),
-                              ctx->charge.wait)
-        : ngx_http_tbucket_add_value(r,
-                              ngx_http_tbucket_name("grpc-retry-pushback-ms"),
-                              never, never + sizeof(never) - 1);
-
-    return h == NULL ? NGX_ERROR : ngx_http_send_header(r);
+    return ngx_gw_grpc_send(r, refusal->grpc, refusal->message,
+                            ctx->charge.wait == NGX_HTTP_TBUCKET_NEVER
+                            ? -1 : (int64_t) ctx->charge.wait);
 }
 
 
