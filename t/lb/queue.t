@@ -503,6 +503,59 @@ subtest 'who needs no server does not wait' => sub {
 };
 
 
+subtest 'a refusal is answered out of the cache where nginx does that' => sub {
+    my ($b) = slow(0.01, 'a');
+    my $cached = sub {
+        my ($name, $on, $queue) = @_;
+        return "location /$name/ { lb_queue u size=10 timeout=$queue;
+                    proxy_cache c; proxy_cache_valid 1s;
+                    proxy_cache_key \$uri; proxy_cache_use_stale $on;
+                    proxy_pass http://u;
+                    add_header X-Cache \$upstream_cache_status always; }";
+    };
+    my $g = front([$b], http => 'proxy_cache_path %%DIR%%/cache
+                                 keys_zone=c:1m;',
+                  server => 'max_conns=1 max_fails=1 fail_timeout=60s',
+                  servers => join('', $cached->('error', 'error', '100ms'),
+                                      $cached->('http_503', 'http_503', '100ms'),
+                                      $cached->('off', 'off', '100ms'),
+                                      $cached->('long', 'error', '20s'),
+                                      $cached->('tls', 'error', '20s')
+                                          =~ s/http:/https:/r));
+    my @names = qw(error http_503 off long);
+
+    is(get($g, "/$_/x")->{code}, 200, "$_: into the cache") for @names;
+    is(get($g, '/long/y')->{code}, 200, 'and another one');
+    select(undef, undef, undef, 2.1);
+
+    $b->behave(action => 'hang');
+    my $first = asks($g, '/first');
+    wait_for(sub { $b->requests == 6 });
+
+    for my $name (qw(error http_503)) {
+        my $r = get($g, "/$name/x");
+        is("$r->{code} $r->{headers}{'x-cache'}", '200 STALE', $name);
+        like($r->{body}, qr/"backend":"a"/, 'what the server said');
+        cmp_ok($r->{time}, '>=', 0.09, 'when the wait was over');
+    }
+
+    is(get($g, '/off/x')->{code}, 503, 'off');
+    is(get($g, '/error/none')->{code}, 503, 'what is not in the cache');
+
+    my @c = map { asks($g, "/long/$_") } qw(x y none tls/x);
+    waiting($g, 4);
+    $b->kill;
+    my @r = map { $_->response } @c;
+    is("$_->{code} $_->{headers}{'x-cache'}", '200 STALE', 'no server left')
+        for @r[0, 1];
+    is($_->{code}, 502, 'and not in the cache') for @r[2, 3];
+    is(get($g, '/long/x')->{headers}{'x-cache'}, 'STALE', 'still no server');
+    waiting($g, 0);
+    unlike($g->log, qr/Bad file|upstream timed out|\[alert\]/, 'no other error');
+    is($g->quit, 0, 'nginx exits');
+};
+
+
 subtest 'places: inherited, switched off, by a variable, of several' => sub {
     my @b = slow(0.3, 'a', 'b');
     my $g = gateway(<<"END");

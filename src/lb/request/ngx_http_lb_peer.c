@@ -318,6 +318,7 @@ ngx_http_lb_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     }
 
     if (ctx->index == LB_NONE) {
+        ngx_http_lb_queue_leave_nowhere(pc);
         return;
     }
 

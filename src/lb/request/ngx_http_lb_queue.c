@@ -41,6 +41,7 @@ typedef struct {
     ngx_pool_t                    pool;       /* its log only */
     struct sockaddr               address;
     ngx_connection_t              dummy;      /* for timers */
+    ngx_log_t                     silent;
 } ngx_http_lb_nowhere_t;
 
 
@@ -68,6 +69,11 @@ static void ngx_http_lb_queue_connected(ngx_http_request_t *r,
 static void ngx_http_lb_queue_shed(ngx_http_lb_gate_t *gate);
 static void ngx_http_lb_queue_refuse(ngx_http_lb_parked_t *parked);
 static void ngx_http_lb_queue_end(ngx_http_request_t *r, ngx_int_t rc);
+#if (NGX_HTTP_CACHE)
+static ngx_uint_t ngx_http_lb_queue_is_stale(ngx_http_request_t *r,
+    ngx_int_t rc);
+static void ngx_http_lb_queue_send_stale(ngx_http_request_t *r);
+#endif
 
 
 static ngx_http_lb_nowhere_t  ngx_http_lb_nowhere;
@@ -410,6 +416,13 @@ ngx_http_lb_queue_unpark(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
     u->start_time = ngx_current_msec;
     u->peer.start_time += waited;
 
+    ngx_http_lb_queue_leave_nowhere(pc);
+}
+
+
+void
+ngx_http_lb_queue_leave_nowhere(ngx_peer_connection_t *pc)
+{
     if (pc->connection == &ngx_http_lb_nowhere.connection) {
         pc->connection = NULL;
     }
@@ -798,6 +811,15 @@ ngx_http_lb_queue_end(ngx_http_request_t *r, ngx_int_t rc)
     ngx_http_upstream_t     *u;
     ngx_http_lb_srv_conf_t  *lcf;
 
+#if (NGX_HTTP_CACHE)
+
+    if (ngx_http_lb_queue_is_stale(r, rc)) {
+        ngx_http_lb_queue_send_stale(r);
+        return;
+    }
+
+#endif
+
     u = r->upstream;
     lcf = ((ngx_http_lb_ctx_t *) ngx_http_lb_ctx_get(r))->conf;
     seconds = lb_gate_delay(lcf->roster);
@@ -816,3 +838,57 @@ ngx_http_lb_queue_end(ngx_http_request_t *r, ngx_int_t rc)
 
     ngx_http_finalize_request(r, rc);
 }
+
+
+#if (NGX_HTTP_CACHE)
+
+/* a refusal is an answer of 503, and that no server can be selected */
+
+static ngx_uint_t
+ngx_http_lb_queue_is_stale(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_uint_t            on;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u->cache_status != NGX_HTTP_CACHE_EXPIRED || r->connection->error) {
+        return 0;
+    }
+
+    on = (rc == NGX_HTTP_BAD_GATEWAY) ? NGX_HTTP_UPSTREAM_FT_ERROR
+         : (rc == NGX_HTTP_SERVICE_UNAVAILABLE)
+           ? NGX_HTTP_UPSTREAM_FT_NOLIVE|NGX_HTTP_UPSTREAM_FT_HTTP_503 : 0;
+
+    return on && ((u->conf->cache_use_stale & on) || r->cache->stale_error);
+}
+
+
+/*
+ * nginx sends what it has in the cache when a connection cannot be made and
+ * there is no other try.
+ */
+
+static void
+ngx_http_lb_queue_send_stale(ngx_http_request_t *r)
+{
+    ngx_http_lb_ctx_t    *ctx;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+    ctx = ngx_http_lb_ctx_get(r);
+
+    ngx_http_lb_queue_lead_nowhere(ctx, &u->peer);
+
+    ngx_http_lb_nowhere.connection.log = &ngx_http_lb_nowhere.silent;
+
+    r->cache->stale_error = 1;
+
+    u->peer.cached = 0;
+    u->peer.tries = 0;
+    u->request_sent = 0;
+
+    u->read_event_handler(r, u);
+}
+
+#endif

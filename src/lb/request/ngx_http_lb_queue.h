@@ -37,5 +37,8 @@ ngx_uint_t ngx_http_lb_queue_parked(ngx_http_lb_ctx_t *ctx);
 void ngx_http_lb_queue_unpark(ngx_http_lb_ctx_t *ctx,
     ngx_peer_connection_t *pc);
 
+/* Takes the connection that leads nowhere, if that is what pc has. */
+void ngx_http_lb_queue_leave_nowhere(ngx_peer_connection_t *pc);
+
 
 #endif /* NGX_HTTP_LB_QUEUE_H */
