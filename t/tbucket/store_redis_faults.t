@@ -574,6 +574,39 @@ subtest 'clients that Redis removes by itself are given back' => sub {
     is($_->quit, 0, 'a graceful stop ends') for $g, $h;
 };
 
+# Comparisons of $h cannot come to an end, so that it knows of no more clients
+# than were changed while it was there.
+
+subtest 'who knows all clients gives them back' => sub {
+    my $r = redis(plain => 1);
+    my $g = start($r->url);
+    is(put($g, 'before', 5, 1), 201, 'a client');
+    $r->command('ACL', 'SETUSER', 'u', 'on', '>pw', '~*', '+@all', '-hscan');
+    my $h = start($r->url =~ s{//}{//u:pw@}r, store => 'node=h');
+    is(put($g, 'after', 6, 1), 201, 'another one');
+    ok(wait_for(sub { client_of($h, 'after') }), 'which all know');
+    ok(!client_of($h, 'before'), 'unlike the first one');
+
+    my @g = ($g->pid, $g->workers);
+    kill('STOP', @g);
+    $r->command('FLUSHALL');
+    sleep(1.5);
+    ok(!$r->command('EXISTS', key('epoch')),
+       'who does not know all of them does not begin anew at once');
+    kill('CONT', @g);
+    ok(wait_for(sub { $r->command('EXISTS', key('epoch')) }), 'another does');
+    is($r->command('HGET', key('clients'), 'before'), value(5, 1),
+       'with what it alone knew');
+    is($r->command('HGET', key('clients'), 'after'), value(6, 1),
+       'and all the rest');
+
+    $g->kill;
+    $r->command('FLUSHALL');
+    ok(wait_for(sub { $r->command('HGET', key('clients'), 'after') }),
+       'a node that is alone begins anew with what it knows');
+    is($h->quit, 0, 'a graceful stop ends');
+};
+
 # The commands that the documentation lists.
 
 sub documented

@@ -237,6 +237,7 @@ struct ngx_http_tbucket_rzone_s {
     ngx_http_tbucket_reading_t    reading;
     ngx_event_t                   retry;        /* or to look at the stream */
     ngx_msec_t                    asked;        /* for entries, since when */
+    ngx_msec_t                    empty;        /* Redis is, since; 0 */
     ngx_msec_t                    begun;        /* anew in Redis; 0: never */
     ngx_uint_t                    declined;     /* changes, in a row */
     ngx_http_tbucket_gone_e       gone;

@@ -17,6 +17,9 @@
 /* ms until it is looked again whether another node is done */
 #define NGX_HTTP_TBUCKET_REDIS_AGAIN  100
 
+/* ms in which a node that knows all clients goes first */
+#define NGX_HTTP_TBUCKET_REDIS_FIRST  3000
+
 /* ms until the next attempt, if one has come to nothing */
 #define NGX_HTTP_TBUCKET_REDIS_VAIN   100
 
@@ -27,6 +30,8 @@
 #define NGX_HTTP_TBUCKET_REDIS_BEGUN  10000
 
 
+static ngx_msec_t ngx_http_tbucket_redis_seed_after(
+    ngx_http_tbucket_rzone_t *rz);
 static ngx_int_t ngx_http_tbucket_redis_seed_send(
     ngx_http_tbucket_rzone_t *rz);
 static ngx_uint_t ngx_http_tbucket_redis_seed_list(
@@ -95,6 +100,7 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
     }
 
     rest = ngx_http_tbucket_redis_rest(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
+    rest = ngx_max(rest, ngx_http_tbucket_redis_seed_after(rz));
 
     if (rest > 0) {
         ngx_add_timer(&rz->retry, rest);
@@ -109,6 +115,35 @@ ngx_http_tbucket_redis_seed(ngx_http_tbucket_rzone_t *rz)
     if (ngx_http_tbucket_redis_seed_send(rz) != NGX_OK) {
         ngx_http_tbucket_redis_seed_vain(rz);
     }
+}
+
+
+/*
+ * Where the last comparison has not come to its end, others may know clients
+ * that are not known here, and that nobody would miss if these were all.
+ * Clients that have vanished under their epoch are another matter.
+ */
+
+static ngx_msec_t
+ngx_http_tbucket_redis_seed_after(ngx_http_tbucket_rzone_t *rz)
+{
+    ngx_msec_t  waited;
+
+    if (rz->empty == 0) {
+        rz->empty = ngx_max(ngx_current_msec, 1);
+    }
+
+    waited = ngx_current_msec - rz->empty;
+
+    if (rz->reseed || waited >= NGX_HTTP_TBUCKET_REDIS_FIRST
+        || !gw_load_acquire(&rz->mirror->stale)
+        || ngx_http_tbucket_redis_has_none(rz->zone))
+    {
+        return 0;
+    }
+
+    return ngx_min(NGX_HTTP_TBUCKET_REDIS_FIRST - waited,
+                   NGX_HTTP_TBUCKET_REDIS_AGAIN);
 }
 
 

@@ -64,6 +64,7 @@ ngx_http_tbucket_redis_unread(ngx_http_tbucket_rzone_t *rz)
 {
     rz->following = 0;
     rz->seeding = 0;
+    rz->empty = 0;
 
     if (rz->retry.timer_set) {
         ngx_del_timer(&rz->retry);
@@ -137,6 +138,8 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
         ngx_http_tbucket_redis_seed(rz);
         return;
     }
+
+    rz->empty = 0;
 
     ngx_http_tbucket_redis_fine(rz, NGX_HTTP_TBUCKET_TROUBLE_SEED);
     ngx_http_tbucket_redis_set_time(rz, view.time);
