@@ -17,6 +17,9 @@
 /* ms until the stream of a shard is read anew */
 #define NGX_HTTP_TBUCKET_REDIS_ANEW  50
 
+/* ms that a reply of Redis may have waited for this process */
+#define NGX_HTTP_TBUCKET_REDIS_LATE  1000
+
 
 static const ngx_str_t  ngx_http_tbucket_scripts[] = {
     ngx_string(ngx_gw_script_write),
@@ -313,9 +316,25 @@ ngx_http_tbucket_redis_time(ngx_http_tbucket_rzone_t *rz)
 }
 
 
+/*
+ * A reply comes later than the time that it tells, by as much as this process
+ * had to wait, so the latest of these times is the best.  A clock that was
+ * set is followed, and one that is slower than ours.
+ */
+
 void
 ngx_http_tbucket_redis_set_time(ngx_http_tbucket_rzone_t *rz, uint64_t time)
 {
-    atomic_store_explicit(&rz->mirror->clock, time - ngx_current_msec,
-                          memory_order_relaxed);
+    uint64_t  clock, late;
+
+    clock = atomic_load_explicit(&rz->mirror->clock, memory_order_relaxed);
+
+    time -= ngx_current_msec;
+    late = clock - time;
+
+    if (clock && late > 0 && late < NGX_HTTP_TBUCKET_REDIS_LATE) {
+        time = clock - 1;
+    }
+
+    atomic_store_explicit(&rz->mirror->clock, time, memory_order_relaxed);
 }
