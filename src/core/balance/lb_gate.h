@@ -60,6 +60,27 @@ lb_gate_busy(lb_roster_t *roster, uint64_t now)
 }
 
 
+/*
+ * Whether the caller is to look for processes that have died, whose places
+ * nobody frees: one in LB_TURN_LOOK ms, of all processes.
+ */
+
+static inline bool
+lb_gate_search(lb_roster_t *roster, uint64_t now)
+{
+    uint64_t  last;
+
+    last = atomic_load_explicit(&roster->gate.searched,
+                                memory_order_relaxed);
+
+    return now >= last + LB_TURN_LOOK
+           && atomic_compare_exchange_strong_explicit(&roster->gate.searched,
+                                                      &last, now,
+                                                      memory_order_relaxed,
+                                                      memory_order_relaxed);
+}
+
+
 /* Counts one of all requests in flight; limited: not beyond the limit. */
 
 static inline bool

@@ -210,6 +210,7 @@ typedef struct {
 typedef struct {
     alignas(LB_LINE)
     _Atomic uint64_t   looked;       /* ms; when somebody waited last */
+    _Atomic uint64_t   searched;     /* ms; for processes that have died */
     _Atomic uint64_t   service;      /* us of a server a request takes */
     _Atomic uint64_t   refused_at;   /* s; the last line about that */
     _Atomic uint64_t   refused[LB_PRIORITIES];

@@ -9,6 +9,7 @@
 
 #include "src/common/ngx_gw_leader.h"
 #include "src/core/balance/lb_passive.h"
+#include "src/lb/request/ngx_http_lb_dead.h"
 #include "src/lb/request/ngx_http_lb_queue.h"
 #include "src/lb/upstream/ngx_http_lb_build.h"
 #include "src/lb/upstream/ngx_http_lb_check.h"
@@ -34,8 +35,6 @@ static ngx_connection_t  ngx_http_lb_tick_dummy;
 static ngx_int_t ngx_http_lb_process_join(ngx_cycle_t *cycle,
     ngx_http_lb_srv_conf_t *lcf);
 static void ngx_http_lb_process_leave(ngx_http_lb_srv_conf_t *lcf);
-static void ngx_http_lb_process_settle(ngx_http_lb_srv_conf_t *lcf);
-static ngx_uint_t ngx_http_lb_process_dead(lb_row_t *row);
 static void ngx_http_lb_process_tick(ngx_event_t *ev);
 static void ngx_http_lb_process_look(ngx_http_lb_srv_conf_t *lcf);
 
@@ -124,7 +123,7 @@ ngx_http_lb_process_join(ngx_cycle_t *cycle, ngx_http_lb_srv_conf_t *lcf)
 
     ngx_shmtx_lock(&lcf->shpool->mutex);
 
-    ngx_http_lb_process_settle(lcf);
+    ngx_http_lb_dead_settle(lcf);
     ngx_http_lb_zone_apply(lcf);
 
     row = lb_load_claim(&load, ngx_pid, ngx_process_slot);
@@ -178,47 +177,6 @@ ngx_http_lb_process_leave(ngx_http_lb_srv_conf_t *lcf)
 }
 
 
-/* gives back what dead processes held; the mutex is held */
-
-static void
-ngx_http_lb_process_settle(ngx_http_lb_srv_conf_t *lcf)
-{
-    uint32_t   i, used;
-    lb_load_t  load;
-
-    load = lb_roster_load(lcf->roster);
-    used = gw_load_acquire(load.used);
-
-    for (i = 0; i < used; i++) {
-
-        if (ngx_http_lb_process_dead(&load.rows[i])) {
-            (void) lb_load_settle(&load, &load.rows[i]);
-        }
-    }
-}
-
-
-/*
- * A process id may have been used again, but whoever has our process slot
- * has it after that process.
- */
-
-static ngx_uint_t
-ngx_http_lb_process_dead(lb_row_t *row)
-{
-    uint32_t  owner;
-
-    owner = gw_load_acquire(&row->owner);
-
-    if (owner == 0 || owner == (uint32_t) ngx_pid) {
-        return 0;
-    }
-
-    return gw_load_acquire(&row->slot) == (uint32_t) ngx_process_slot
-           || (kill((ngx_pid_t) owner, 0) == -1 && ngx_errno == NGX_ESRCH);
-}
-
-
 static void
 ngx_http_lb_process_tick(ngx_event_t *ev)
 {
@@ -255,13 +213,9 @@ static void
 ngx_http_lb_process_look(ngx_http_lb_srv_conf_t *lcf)
 {
     uint32_t      i, used;
-    lb_load_t     load;
-    ngx_uint_t    dead;
     lb_roster_t  *roster;
 
     roster = lcf->roster;
-    load = lb_roster_load(roster);
-    dead = 0;
 
     lb_passive_schedule(roster);
 
@@ -275,19 +229,11 @@ ngx_http_lb_process_look(ngx_http_lb_srv_conf_t *lcf)
         (void) lb_roster_since(roster, i, ngx_time());
     }
 
-    used = gw_load_acquire(load.used);
+    ngx_http_lb_dead_look(lcf);
 
-    for (i = 0; i < used && !dead; i++) {
-        dead = ngx_http_lb_process_dead(&load.rows[i]);
-    }
-
-    if ((dead || lb_roster_count(roster).leaving != 0)
+    if (lb_roster_count(roster).leaving != 0
         && ngx_shmtx_trylock(&lcf->shpool->mutex))
     {
-        if (dead) {
-            ngx_http_lb_process_settle(lcf);
-        }
-
         lb_roster_sweep(roster, ngx_http_lb_log_gone, lcf);
 
         ngx_shmtx_unlock(&lcf->shpool->mutex);

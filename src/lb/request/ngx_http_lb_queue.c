@@ -9,6 +9,7 @@
 #include "src/lb/request/ngx_http_lb_queue.h"
 
 #include "src/core/balance/lb_gate.h"
+#include "src/lb/request/ngx_http_lb_dead.h"
 #include "src/lb/request/ngx_http_lb_refuse.h"
 #include "src/lb/upstream/ngx_http_lb_log.h"
 
@@ -461,6 +462,10 @@ ngx_http_lb_queue_wake(ngx_event_t *ev)
 
     if (nowhere->timer_set) {
         ngx_del_timer(nowhere);
+    }
+
+    if (gate->waiters.number && lb_gate_search(roster, ngx_current_msec)) {
+        ngx_http_lb_dead_look(gate->conf);
     }
 
     ngx_http_lb_queue_shed(gate);
