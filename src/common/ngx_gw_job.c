@@ -6,6 +6,8 @@
 
 #include "src/common/ngx_gw_job.h"
 
+#include "src/core/gw_atomic.h"
+
 
 /* ms after which a worker that shuts down looks again whether it may exit */
 #define NGX_GW_JOB_GUARD  10000
@@ -47,7 +49,10 @@ ngx_gw_job_start(ngx_gw_job_t *job)
     job->task.event.handler = ngx_gw_job_done;
     job->task.event.log = ngx_cycle->log;
 
+    gw_store_relaxed(&job->runs, 1);
+
     if (ngx_thread_task_post(pool, &job->task) != NGX_OK) {
+        gw_store_relaxed(&job->runs, 0);
         return NGX_ERROR;
     }
 
@@ -73,6 +78,8 @@ ngx_gw_job_thread(void *data, ngx_log_t *log)
     (void) log;
 
     job->run(job->data);
+
+    gw_store_release(&job->runs, 0);
 }
 
 
@@ -96,6 +103,13 @@ ngx_gw_job_guard(ngx_event_t *ev)
     ngx_add_timer(ev, NGX_GW_JOB_GUARD);
 }
 
+
+ngx_uint_t
+ngx_gw_job_runs(ngx_gw_job_t *job)
+{
+    return gw_load_acquire(&job->runs);
+}
+
 #else
 
 ngx_int_t
@@ -114,6 +128,15 @@ ngx_gw_job_start(ngx_gw_job_t *job)
     (void) job;
 
     return NGX_ERROR;
+}
+
+
+ngx_uint_t
+ngx_gw_job_runs(ngx_gw_job_t *job)
+{
+    (void) job;
+
+    return 0;
 }
 
 #endif

@@ -13,6 +13,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <stdatomic.h>
+
 #if (NGX_THREADS)
 #include <ngx_thread_pool.h>
 #endif
@@ -27,6 +29,7 @@ typedef struct {
     unsigned             busy:1;    /* until done() is called */
 
     /* private */
+    _Atomic ngx_uint_t   runs;
     ngx_event_t          guard;
 #if (NGX_THREADS)
     ngx_thread_task_t    task;
@@ -49,6 +52,13 @@ ngx_int_t ngx_gw_job_conf(ngx_conf_t *cf, const char *what);
  */
 
 ngx_int_t ngx_gw_job_start(ngx_gw_job_t *job);
+
+/*
+ * Whether a thread has it: a process that exits has no event loop any more in
+ * which done() could be called.
+ */
+
+ngx_uint_t ngx_gw_job_runs(ngx_gw_job_t *job);
 
 
 #endif /* NGX_GW_JOB_H */

@@ -489,6 +489,30 @@ subtest 'more clients than the zone holds' => sub {
     ok(wait_for(sub { keys %{ registered($g) } == 3000 }), 'has them again');
 };
 
+subtest 'many large changes at once' => sub {
+    my $g = start(size => '64m', workers => 1);
+    my @bodies = map { my $n = $_;
+                       encode_json([map { { client_id => "c$n-$_",
+                                            capacity => 5, rate_per_sec => 1 } }
+                                    1 .. 1000]) } 1 .. 128;
+
+    my %codes;
+    my @c = map { client($g) } @bodies;
+    for (0 .. $#c) {
+        my $len = length($bodies[$_]);
+        $c[$_]->send("POST /clients HTTP/1.1\r\nHost: a\r\n"
+                     . "Content-Type: application/json\r\n"
+                     . "Content-Length: $len\r\n\r\n$bodies[$_]");
+    }
+    $codes{$_->response->{code}}++ for @c;
+
+    is_deeply(\%codes, { 200 => 128 }, 'all are made');
+    is(sql($g, 'SELECT count(*) FROM clients'), 128_000, 'and in the file');
+    unlike($g->log, qr/the disk does not answer/,
+           'and the disk is not thought to hang');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
 subtest 'two nginx on one file' => sub {
     my $g = start(url => 'sqlite:%%DIR%%/store/c.db interval=100ms');
     my $h = start(url => 'sqlite:' . file($g) . ' interval=100ms');

@@ -14,7 +14,9 @@
 #include "src/tbucket/sqlite/ngx_http_tbucket_tokens.h"
 
 
-#define NGX_HTTP_TBUCKET_SQLITE_BATCH  64      /* writes of a transaction */
+/* writes of a transaction, and rows, but for those of its first write */
+#define NGX_HTTP_TBUCKET_SQLITE_BATCH  64
+#define NGX_HTTP_TBUCKET_SQLITE_ROWS   1000
 
 /* reasons for a store to be down, bits of a zone's store.down */
 #define NGX_HTTP_TBUCKET_SQLITE_WRITE  1u

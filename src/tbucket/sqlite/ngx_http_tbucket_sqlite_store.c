@@ -210,11 +210,11 @@ ngx_http_tbucket_sqlite_stop(ngx_http_tbucket_store_t *store,
         ngx_gw_leader_resign(&sq->zones[i].zone->shared->rows->leader);
     }
 
-    if (!sq->sync.busy) {
+    if (!ngx_gw_job_runs(&sq->sync)) {
         ngx_http_tbucket_db_close(&sq->db);
     }
 
-    if (!sq->save.busy) {
+    if (!ngx_gw_job_runs(&sq->save)) {
         ngx_http_tbucket_db_close(&sq->saver);
     }
 }
@@ -308,27 +308,39 @@ ngx_http_tbucket_sqlite_leads(ngx_http_tbucket_sqlite_t *sq)
 }
 
 
-/* All writes that wait, as one transaction; meanwhile the next one gathers. */
+/*
+ * Writes that wait become one transaction; meanwhile the next one gathers.
+ * One of many rows is for itself, so that it takes no longer than the disk may.
+ */
 
 static void
 ngx_http_tbucket_sqlite_next(ngx_http_tbucket_sqlite_t *sq)
 {
-    ngx_queue_t  *q;
+    ngx_uint_t                 rows;
+    ngx_queue_t               *q;
+    ngx_http_tbucket_write_t  *write;
 
     if (sq->sync.busy || (ngx_queue_empty(&sq->waiting) && !sq->follow)) {
         return;
     }
 
     sq->nbatch = 0;
+    rows = 0;
 
     while (sq->nbatch < NGX_HTTP_TBUCKET_SQLITE_BATCH
            && !ngx_queue_empty(&sq->waiting))
     {
         q = ngx_queue_head(&sq->waiting);
-        ngx_queue_remove(q);
+        write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
 
-        sq->batch[sq->nbatch++] = ngx_queue_data(q, ngx_http_tbucket_write_t,
-                                                 queue);
+        rows += write->n;
+
+        if (sq->nbatch > 0 && rows > NGX_HTTP_TBUCKET_SQLITE_ROWS) {
+            break;
+        }
+
+        ngx_queue_remove(q);
+        sq->batch[sq->nbatch++] = write;
     }
 
     if (ngx_gw_job_start(&sq->sync) != NGX_OK) {
