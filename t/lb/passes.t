@@ -16,18 +16,26 @@ my $passes = Gateway::Passes->new
     or plan(skip_all => 'the passes of this nginx cannot be measured');
 
 
-# How long the longest pass was while that many lines came into the log.
+# How long the longest pass was while that many lines came into the log, or
+# until something is so.
 
 sub longest
 {
     my ($g, $what, $number, $change, $title) = @_;
 
     $g->mark;
+    until_so(sub { (() = $g->log =~ m{is $what: }g) >= $number }, $change,
+             "$title: $number are $what");
+}
+
+sub until_so
+{
+    my ($so, $change, $title) = @_;
+
     $passes->read;
     $change->();
 
-    ok(wait_for(sub { (() = $g->log =~ m{is $what: }g) >= $number }, 60),
-       "$title: $number are $what");
+    ok(wait_for($so, 60), $title);
 
     my ($longest, $sum, $n) = $passes->read;
     cmp_ok($longest, '<', $LONGEST, '... and no pass takes long');
@@ -76,6 +84,54 @@ subtest '500 servers' => sub {
         longest($g, 'up', 500, sub { $b->start_again }, $method);
         $g->quit;
         $b->kill;
+    }
+};
+
+subtest '10,000 requests that wait' => sub {
+    my $number = 10_000;
+
+    for my $case (
+        [ 'are served' => 30, sub { close($_[1]) } ],
+        [ 'give up their turns' => 2, sub { } ],
+        [ 'have no server left' => 30, sub { $_[0]->kill } ],
+    ) {
+        my ($name, $timeout, $end) = @$case;
+
+        my $b = backend(answer => sub {
+            return { delay => $_[0]{uri} eq '/held' ? 1e6 : 0 };
+        });
+        my $g = gateway(<<"END", $passes->options, connections => 25_000);
+upstream u { lb least_conn; @{[ $b->server('max_conns=1 max_fails=1') ]} }
+server {
+    listen 127.0.0.1:%%PORT%%;
+    location /metrics { lb_metrics; }
+    location / { lb_queue u size=$number timeout=${timeout}s;
+                 proxy_pass http://u; }
+}
+END
+        my $count = sub {
+            my ($name) = @_;
+            return get($g, '/metrics')->{body}
+                   =~ /^$name\{upstream="u"[^}]*\} (\d+)$/m ? $1 : -1;
+        };
+        my $ask = sub {
+            my ($uri) = @_;
+            my $c = IO::Socket::INET->new('127.0.0.1:' . $g->port)
+                or die "connect: $!\n";
+            syswrite($c, "GET $uri HTTP/1.1\r\nHost: a\r\n\r\n");
+            return $c;
+        };
+
+        my $held = $ask->('/held');
+        wait_for(sub { scalar $b->requests });
+
+        my @c;
+        until_so(sub { $timeout < 10 || $count->('lb_queued') == $number },
+                 sub { @c = map { $ask->('/') } 1 .. $number },
+                 "$number come that $name");
+        until_so(sub { $count->('lb_queued') == 0 },
+                 sub { $end->($b, $held) },
+                 'and all do');
     }
 };
 

@@ -318,6 +318,28 @@ subtest 'a server that fails: retries are before all others, and no 502' => sub 
 };
 
 
+subtest 'a retry waits for another server while its own has a place' => sub {
+    my ($a, $b) = map { backend(name => $_) } qw(a b);
+    my $g = front([$a, $b], server => 'max_conns=1 max_fails=0',
+                  upstream => 'lb_keepalive 0;');
+    $a->behave(action => 'reset');
+    $b->behave(delay => 0.6);
+
+    my @c = asks($g, '/first');
+    wait_for(sub { $b->requests == 1 });
+    push @c, asks($g, '/again');
+    ok(wait_for(sub { $a->requests >= 1 && metric($g, 'lb_queued') == 1 }),
+       'it waits, and the worker does not wait for it');
+
+    # others are not held up, and a new one gets the place that is free
+
+    $a->behave;
+    my $r = get($g, '/other');
+    is("$r->{code} $r->{headers}{'x-backend'}", '200 a', 'others go on');
+    is($_->response->{headers}{'x-backend'}, 'b', 'it gets its turn') for @c;
+};
+
+
 subtest 'when no server is left nobody waits for one' => sub {
     my ($b) = slow(1, 'a');
     my $g = front([$b], queue => 'size=10 timeout=20s',

@@ -71,8 +71,6 @@ static void ngx_http_lb_queue_shed(ngx_http_lb_gate_t *gate);
 static void ngx_http_lb_queue_refuse(ngx_http_lb_parked_t *parked);
 static void ngx_http_lb_queue_end(ngx_http_request_t *r, ngx_int_t rc);
 #if (NGX_HTTP_CACHE)
-static ngx_uint_t ngx_http_lb_queue_is_stale(ngx_http_request_t *r,
-    ngx_int_t rc);
 static void ngx_http_lb_queue_send_stale(ngx_http_request_t *r);
 #endif
 
@@ -228,11 +226,15 @@ ngx_http_lb_queue_park(ngx_http_lb_ctx_t *ctx, ngx_peer_connection_t *pc)
                    "lb queue park: %p, again: %d", parked, parked->waits);
 
     if (parked->waits) {
+
+        /* "wake" has tried it, and would do that again for ever */
+
         parked->listed = 1;
         lb_waiters_put_back(&gate->waiters, &parked->waiter);
 
     } else {
         ngx_http_lb_queue_enter(parked);
+        ngx_post_event(&gate->wake, &ngx_posted_events);
     }
 
     ngx_http_lb_queue_lead_nowhere(ctx, pc);
@@ -321,8 +323,6 @@ ngx_http_lb_queue_give_up(ngx_http_lb_parked_t *parked, const char *why)
 
     parked->why = why;
     ngx_queue_insert_tail(&lcf->gate->refused, &parked->refused);
-
-    ngx_post_event(&lcf->gate->wake, &ngx_posted_events);
 }
 
 
@@ -373,8 +373,6 @@ ngx_http_lb_queue_lead_nowhere(ngx_http_lb_ctx_t *ctx,
     pc->sockaddr = &nowhere->address;
     pc->socklen = sizeof(struct sockaddr);
     pc->name = &ctx->conf->upstream->host;
-
-    ngx_post_event(&ctx->conf->gate->wake, &ngx_posted_events);
 }
 
 
@@ -439,6 +437,8 @@ ngx_http_lb_queue_expired(ngx_event_t *ev)
                  ((u_char *) ev - offsetof(ngx_http_lb_parked_t, timer));
 
     ngx_http_lb_queue_give_up(parked, "no place has become free in time");
+
+    ngx_post_event(&parked->ctx->conf->gate->wake, &ngx_posted_events);
 }
 
 
@@ -733,6 +733,7 @@ ngx_http_lb_queue_shed(ngx_http_lb_gate_t *gate)
 {
     uint32_t      class, lowest;
     uint64_t      age, now, target;
+    ngx_uint_t    n;
     lb_waiter_t  *waiter;
 
     now = ngx_current_msec;
@@ -760,7 +761,13 @@ ngx_http_lb_queue_shed(ngx_http_lb_gate_t *gate)
     lowest = waiter ? waiter->class : 0;
     class = lowest;
 
-    while ((waiter = lb_waiters_from(&gate->waiters, class)) != NULL) {
+    for (n = 0; n < NGX_HTTP_LB_QUEUE_SLICE; n++) {
+        waiter = lb_waiters_from(&gate->waiters, class);
+
+        if (waiter == NULL) {
+            break;
+        }
+
         age = now - waiter->since;
 
         if (age > target + (waiter->class > lowest ? target / 4 : 0)) {
@@ -818,7 +825,7 @@ ngx_http_lb_queue_end(ngx_http_request_t *r, ngx_int_t rc)
 
 #if (NGX_HTTP_CACHE)
 
-    if (ngx_http_lb_queue_is_stale(r, rc)) {
+    if (ngx_http_lb_refuse_is_stale(r, rc)) {
         ngx_http_lb_queue_send_stale(r);
         return;
     }
@@ -846,28 +853,6 @@ ngx_http_lb_queue_end(ngx_http_request_t *r, ngx_int_t rc)
 
 
 #if (NGX_HTTP_CACHE)
-
-/* a refusal is an answer of 503, and that no server can be selected */
-
-static ngx_uint_t
-ngx_http_lb_queue_is_stale(ngx_http_request_t *r, ngx_int_t rc)
-{
-    ngx_uint_t            on;
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-
-    if (u->cache_status != NGX_HTTP_CACHE_EXPIRED || r->connection->error) {
-        return 0;
-    }
-
-    on = (rc == NGX_HTTP_BAD_GATEWAY) ? NGX_HTTP_UPSTREAM_FT_ERROR
-         : (rc == NGX_HTTP_SERVICE_UNAVAILABLE)
-           ? NGX_HTTP_UPSTREAM_FT_NOLIVE|NGX_HTTP_UPSTREAM_FT_HTTP_503 : 0;
-
-    return on && ((u->conf->cache_use_stale & on) || r->cache->stale_error);
-}
-
 
 /*
  * nginx sends what it has in the cache when a connection cannot be made and

@@ -117,3 +117,29 @@ ngx_http_lb_refuse_wants_problem(ngx_http_request_t *r)
     return 0;
 #endif
 }
+
+
+#if (NGX_HTTP_CACHE)
+
+ngx_uint_t
+ngx_http_lb_refuse_is_stale(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_uint_t            on;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u->cache_status != NGX_HTTP_CACHE_EXPIRED || r->connection->error) {
+        return 0;
+    }
+
+    /* a refusal is an answer of 503, and that no server can be selected */
+
+    on = (rc == NGX_HTTP_BAD_GATEWAY) ? NGX_HTTP_UPSTREAM_FT_ERROR
+         : (rc == NGX_HTTP_SERVICE_UNAVAILABLE)
+           ? NGX_HTTP_UPSTREAM_FT_NOLIVE|NGX_HTTP_UPSTREAM_FT_HTTP_503 : 0;
+
+    return on && ((u->conf->cache_use_stale & on) || r->cache->stale_error);
+}
+
+#endif
