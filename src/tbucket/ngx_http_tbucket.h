@@ -161,6 +161,8 @@ typedef struct {
     ngx_str_t                    name;      /* of the header, in small letters,
                                                or of the argument */
     ngx_uint_t                   hash;      /* of a header, as nginx has it */
+    ngx_uint_t                   number;    /* of a zone; where it is the same
+                                               the value is as well */
 } ngx_http_tbucket_key_t;
 
 
@@ -257,8 +259,10 @@ typedef struct {
     uint64_t                     penalty;   /* of a refusal, µtok */
     ngx_flag_t                   after;     /* the access modules */
     ngx_flag_t                   dry_run;
-    ngx_flag_t                   plain;     /* a constant cost, anybody: the
-                                               key is read inline */
+    ngx_flag_t                   constant;  /* the cost, and the plan; tokens
+                                               are this node's */
+    ngx_flag_t                   plain;     /* and a rate for anybody: the key
+                                               is read inline */
 
     u_char                      *file;
     ngx_uint_t                   line;
@@ -342,7 +346,9 @@ typedef struct {
     uint64_t                     ticket;    /* of a loan from a source, which
                                                has debt in the result */
     ngx_http_tbucket_standing_e  standing;
-    struct ngx_http_tbucket_place_s  *place;   /* of a request in flight */
+    uint32_t                     entry;     /* of a zone of requests in flight,
+                                               in the ledger, or
+                                               TB_LEDGER_NONE */
 } ngx_http_tbucket_charge_t;
 
 
@@ -365,6 +371,8 @@ struct ngx_http_tbucket_ctx_s {
     u_char                       added;     /* 2: again, for a filter's error */
     u_char                       grpc;      /* refused in gRPC's terms */
     u_char                       checked;   /* by late limits, too */
+    u_char                       places;    /* charges may have some, of
+                                               requests in flight */
     ngx_uint_t                   untaken;   /* what admitted took nothing, or
                                                has given it back */
     ngx_uint_t                   nothers;
@@ -386,7 +394,6 @@ typedef struct ngx_http_tbucket_global_s  ngx_http_tbucket_global_t;
 typedef struct ngx_http_tbucket_asking_s  ngx_http_tbucket_asking_t;
 typedef struct ngx_http_tbucket_waiter_s  ngx_http_tbucket_waiter_t;
 typedef struct ngx_http_tbucket_ask_s  ngx_http_tbucket_ask_t;
-typedef struct ngx_http_tbucket_place_s  ngx_http_tbucket_place_t;
 typedef struct ngx_http_tbucket_places_s  ngx_http_tbucket_places_t;
 typedef struct ngx_http_tbucket_policy_s  ngx_http_tbucket_policy_t;
 typedef struct ngx_http_tbucket_source_s  ngx_http_tbucket_source_t;

@@ -46,6 +46,8 @@ static ngx_int_t ngx_http_tbucket_zone_quota(ngx_conf_t *cf,
     ngx_http_tbucket_zone_args_t *args, ngx_http_tbucket_zone_t *zone);
 static char *ngx_http_tbucket_add_zone(ngx_conf_t *cf,
     ngx_http_tbucket_main_conf_t *mcf, ngx_http_tbucket_zone_args_t *args);
+static void ngx_http_tbucket_number_key(ngx_http_tbucket_main_conf_t *mcf,
+    ngx_http_tbucket_key_t *key);
 static ngx_int_t ngx_http_tbucket_is_name(ngx_str_t *name);
 static ngx_int_t ngx_http_tbucket_set_shards(ngx_conf_t *cf,
     ngx_http_tbucket_zone_t *zone, ngx_uint_t shards);
@@ -417,6 +419,8 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     shm_zone->data = zone;
     shm_zone->init = ngx_http_tbucket_init_zone;
 
+    ngx_http_tbucket_number_key(mcf, &zone->key);
+
     slot = ngx_array_push(&mcf->zones);
     if (slot == NULL) {
         return NGX_CONF_ERROR;
@@ -425,6 +429,32 @@ ngx_http_tbucket_add_zone(ngx_conf_t *cf, ngx_http_tbucket_main_conf_t *mcf,
     *slot = zone;
 
     return NGX_CONF_OK;
+}
+
+
+/* The number of a new zone's key is that of the first zone with the same. */
+
+static void
+ngx_http_tbucket_number_key(ngx_http_tbucket_main_conf_t *mcf,
+    ngx_http_tbucket_key_t *key)
+{
+    ngx_uint_t                 i;
+    ngx_str_t                 *text;
+    ngx_http_tbucket_zone_t  **zones;
+
+    zones = mcf->zones.elts;
+
+    for (i = 0; i < mcf->zones.nelts; i++) {
+        text = &zones[i]->key.value.value;
+
+        if (text->len == key->value.value.len
+            && ngx_memcmp(text->data, key->value.value.data, text->len) == 0)
+        {
+            break;
+        }
+    }
+
+    key->number = i;
 }
 
 

@@ -341,7 +341,7 @@ ngx_http_tbucket_guests_forget(ngx_http_tbucket_zone_t *zone,
         for (i = 0; former->guests != NULL && i < former->n; i++) {
             if (former->guests[i].entry != TB_LEDGER_NONE) {
                 tb_ledger_return(own, zone->shared->table,
-                                 former->guests[i].entry, now, dflt);
+                                 former->guests[i].entry, NULL, now, dflt);
             }
         }
 

@@ -1,7 +1,7 @@
 
 /*
- * Requests in flight.  A place is given back by a clean-up of the request's
- * pool, whatever ended the request; those of a worker that was killed come
+ * Requests in flight.  A place is given back by the clean-up of the request's
+ * context, whatever ended the request; those of a worker that was killed come
  * back through the ledger.
  */
 
@@ -34,23 +34,13 @@ struct ngx_http_tbucket_places_s {
 };
 
 
-/* The place of a request. */
-
-struct ngx_http_tbucket_place_s {
-    ngx_pool_cleanup_t           cleanup;
-    ngx_http_tbucket_zone_t     *zone;
-    uint32_t                     entry;     /* TB_LEDGER_NONE: none any more */
-};
-
-
 static ngx_int_t ngx_http_tbucket_inflight_join_zone(ngx_cycle_t *cycle,
     ngx_http_tbucket_zone_t *zone);
 static ngx_uint_t ngx_http_tbucket_inflight_claim(
     ngx_http_tbucket_zone_t *zone);
 static uint32_t ngx_http_tbucket_inflight_dead(ngx_http_tbucket_zone_t *zone);
 static tb_verdict_t ngx_http_tbucket_inflight_ask(
-    ngx_http_tbucket_charge_t *c, uint32_t *entry);
-static void ngx_http_tbucket_inflight_over(void *data);
+    ngx_http_tbucket_charge_t *c);
 
 
 ngx_int_t
@@ -303,50 +293,38 @@ ngx_http_tbucket_inflight_dead(ngx_http_tbucket_zone_t *zone)
 
 
 ngx_int_t
-ngx_http_tbucket_inflight_take(ngx_pool_t *pool, ngx_http_tbucket_charge_t *c,
+ngx_http_tbucket_inflight_take(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_http_tbucket_place_t  *place;
-
-    place = ngx_palloc(pool, sizeof(ngx_http_tbucket_place_t));
-    if (place == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_OK;
+    c->entry = TB_LEDGER_NONE;
 
     if (c->zone->source != NULL && c->zone->places->joined) {
-        place->entry = TB_LEDGER_NONE;
-        c->place = place;
         c->verdict = TB_ABSENT;
 
-        rc = c->zone->source->take(c, ctx);
-
-        c->place = NULL;
-
-    } else {
-        c->verdict = ngx_http_tbucket_inflight_ask(c, &place->entry);
+        return c->zone->source->take(c, ctx);
     }
 
-    if (rc != NGX_OK || c->verdict != TB_PASS) {
-        return rc;
-    }
-
-    place->zone = c->zone;
-    place->cleanup.handler = ngx_http_tbucket_inflight_over;
-    place->cleanup.data = place;
-    place->cleanup.next = pool->cleanup;
-    pool->cleanup = &place->cleanup;
-
-    c->place = place;
+    c->verdict = ngx_http_tbucket_inflight_ask(c);
 
     return NGX_OK;
 }
 
 
+ngx_uint_t
+ngx_http_tbucket_inflight_take_seen(ngx_http_tbucket_charge_t *c)
+{
+    ngx_http_tbucket_places_t  *places;
+
+    places = c->zone->places;
+
+    return places->joined
+           && tb_ledger_take_seen(&places->own, &c->hash, ngx_current_msec,
+                                  &c->result, &c->entry);
+}
+
+
 static tb_verdict_t
-ngx_http_tbucket_inflight_ask(ngx_http_tbucket_charge_t *c, uint32_t *entry)
+ngx_http_tbucket_inflight_ask(ngx_http_tbucket_charge_t *c)
 {
     uint64_t                    now;
     tb_limits_t                 dflt;
@@ -368,13 +346,13 @@ ngx_http_tbucket_inflight_ask(ngx_http_tbucket_charge_t *c, uint32_t *entry)
     }
 
     verdict = tb_ledger_take(&places->own, zone->shared->table, &c->hash, now,
-                             dflt, false, &c->result, entry);
+                             dflt, false, &c->result, &c->entry);
 
     if (verdict == TB_ABSENT) {
         ngx_shmtx_lock(&zone->shpool->mutex);
 
         verdict = tb_ledger_take(&places->own, zone->shared->table, &c->hash,
-                                 now, dflt, true, &c->result, entry);
+                                 now, dflt, true, &c->result, &c->entry);
 
         ngx_shmtx_unlock(&zone->shpool->mutex);
     }
@@ -394,7 +372,7 @@ ngx_http_tbucket_inflight_leased(ngx_http_tbucket_charge_t *c,
     c->verdict = tb_ledger_take_leased(&zone->places->own,
                                        zone->shared->table, &c->hash,
                                        ngx_current_msec, zone->limits, part,
-                                       &c->result, &c->place->entry);
+                                       &c->result, &c->entry);
 }
 
 
@@ -408,40 +386,24 @@ ngx_http_tbucket_inflight_share(ngx_http_tbucket_charge_t *c,
 
     c->verdict = tb_ledger_share(&zone->places->own, zone->shared->table,
                                  ngx_current_msec, part, &c->result,
-                                 &c->place->entry);
+                                 &c->entry);
 }
 
 
 void
 ngx_http_tbucket_inflight_return(ngx_http_tbucket_charge_t *c)
 {
-    if (c->place != NULL) {
-        ngx_http_tbucket_inflight_over(c->place);
-        c->place = NULL;
-    }
-}
+    ngx_http_tbucket_zone_t  *zone;
 
-
-/* The request is over, or not admitted after all. */
-
-static void
-ngx_http_tbucket_inflight_over(void *data)
-{
-    ngx_http_tbucket_place_t *place = data;
-
-    uint64_t                    now;
-    tb_limits_t                 dflt;
-    ngx_http_tbucket_places_t  *places;
-
-    if (place->entry == TB_LEDGER_NONE) {
+    if (c->entry == TB_LEDGER_NONE) {
         return;
     }
 
-    places = place->zone->places;
-    dflt = ngx_http_tbucket_limits(place->zone, &now);
+    zone = c->zone;
 
-    tb_ledger_return(&places->own, place->zone->shared->table, place->entry,
-                     now, dflt);
+    tb_ledger_return(&zone->places->own, zone->shared->table, c->entry,
+                     zone->source == NULL ? c->result.slot : NULL,
+                     ngx_current_msec, zone->limits);
 
-    place->entry = TB_LEDGER_NONE;
+    c->entry = TB_LEDGER_NONE;
 }

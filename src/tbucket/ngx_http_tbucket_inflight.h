@@ -47,13 +47,21 @@ void ngx_http_tbucket_inflight_follow(ngx_http_tbucket_zone_t *zone,
     uint64_t until);
 
 /*
- * The decision on a charge: sets its verdict and result.  A place that was
- * taken is given back when the pool is destroyed, or before.  NGX_OK, NGX_ERROR
- * without memory, or NGX_AGAIN: see ngx_http_tbucket_source_t.
+ * The decision on a charge: sets its verdict, result and entry.  Who has taken
+ * a place sets ctx->places, or gives it back.  NGX_OK or NGX_AGAIN: see
+ * ngx_http_tbucket_source_t.
  */
 
-ngx_int_t ngx_http_tbucket_inflight_take(ngx_pool_t *pool,
-    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
+ngx_int_t ngx_http_tbucket_inflight_take(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx);
+
+/*
+ * The same of a charge for which tb_table_look() has found the place free.
+ * Returns 0 if it has not got it after all.
+ */
+
+ngx_uint_t ngx_http_tbucket_inflight_take_seen(
+    ngx_http_tbucket_charge_t *charge);
 
 /*
  * What a source decides by: takes one of the places that are leased, or one

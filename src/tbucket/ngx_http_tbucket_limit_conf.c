@@ -299,8 +299,10 @@ ngx_http_tbucket_bind_limit(ngx_conf_t *cf, ngx_http_tbucket_limit_t *limit)
         return NGX_ERROR;
     }
 
-    limit->plain = !zone->known && limit->cost == NULL && limit->utok != 0
-                   && limit->plan == NULL;
+    limit->constant = (limit->cost == NULL && limit->utok != 0
+                       && limit->plan == NULL && zone->source == NULL);
+    limit->plain = (limit->constant && !zone->known
+                    && zone->kind == NGX_HTTP_TBUCKET_RATE);
 
     ngx_http_tbucket_warn_late(cf, limit, "key", &zone->key.value.value);
 

@@ -169,7 +169,8 @@ tb_limits_are_quota(tb_limits_t limits)
 static inline uint64_t
 tb_limits_room(tb_limits_t limits)
 {
-    return tb_limits_are_quota(limits) ? TB_COST_MAX : tb_limits_full(limits);
+    return ((limits & TB_LIMITS_PLACES) || tb_limits_are_quota(limits))
+           ? TB_COST_MAX : tb_limits_full(limits);
 }
 
 

@@ -62,7 +62,7 @@ tb_guests_follow(tb_guest_t *guests, uint32_t n, uint32_t i, uint32_t end,
         if (tb_guest_is_over(former, g)) {
 
             if (g->entry != TB_LEDGER_NONE) {
-                tb_ledger_return(own, t, g->entry, now, dflt);
+                tb_ledger_return(own, t, g->entry, NULL, now, dflt);
             }
 
             *g = guests[--n];

@@ -20,15 +20,17 @@ static const tb_hash_t  tb_ledger_overflow = { 1, 0 };
 static bool tb_ledger_find(tb_ledger_own_t *own);
 static void tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t,
     tb_ledger_row_t *from, uint32_t n, uint64_t now, tb_limits_t dflt);
-static void tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h);
-static void tb_ledger_end(tb_ledger_row_t *row);
-static void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
-static void tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h,
+TB_INLINE void tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h);
+TB_INLINE void tb_ledger_end(tb_ledger_row_t *row);
+static inline void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
+TB_INLINE void tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h,
     uint32_t *entry);
 static bool tb_ledger_is_overflow(const tb_hash_t *h);
-static void tb_ledger_add(_Atomic uint32_t *number, uint32_t n);
+static inline void tb_ledger_add(_Atomic uint32_t *number, uint32_t n);
 static void tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t,
-    tb_ledger_entry_t *e, uint64_t now, tb_limits_t dflt);
+    tb_ledger_entry_t *e, tb_slot_t *slot, uint64_t now, tb_limits_t dflt);
+static TB_NOINLINE void tb_ledger_give_any(tb_table_t *t, tb_hash_t h,
+    uint64_t now, tb_limits_t dflt);
 static bool tb_ledger_recount(tb_ledger_t *l, tb_table_t *t,
     const tb_hash_t *h, uint64_t now, tb_limits_t dflt);
 static bool tb_ledger_changes(tb_ledger_t *l, uint32_t *sum);
@@ -98,15 +100,9 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
 
     tb_ledger_begin(row, h);
 
-    if (locked) {
-        verdict = tb_table_insert(t, h, now, dflt, TB_TOKEN, result);
-
-    } else if (tb_table_move_place(t, h, now, dflt, true, result)) {
-        verdict = TB_PASS;
-
-    } else {
-        verdict = tb_table_take(t, h, now, dflt, TB_TOKEN, result);
-    }
+    verdict = locked
+              ? tb_table_insert(t, h, now, dflt, TB_TOKEN, result)
+              : tb_table_take(t, h, now, dflt, TB_TOKEN, result);
 
     if (verdict == TB_PASS && result->slot == NULL) {
         *entry = TB_LEDGER_SHARED;
@@ -120,6 +116,33 @@ tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
     tb_ledger_end(row);
 
     return verdict;
+}
+
+
+bool
+tb_ledger_take_seen(tb_ledger_own_t *own, const tb_hash_t *h, uint64_t now,
+    const tb_result_t *seen, uint32_t *entry)
+{
+    bool              taken;
+    tb_ledger_row_t  *row;
+
+    if (own->free == TB_LEDGER_NONE && !tb_ledger_find(own)) {
+        return false;
+    }
+
+    row = tb_ledger_row(own->ledger, own->row);
+
+    tb_ledger_begin(row, h);
+
+    taken = tb_result_take(seen, now);
+
+    if (taken) {
+        tb_ledger_admit(own, h, entry);
+    }
+
+    tb_ledger_end(row);
+
+    return taken;
 }
 
 
@@ -155,7 +178,7 @@ tb_ledger_take_leased(tb_ledger_own_t *own, tb_table_t *t, const tb_hash_t *h,
 
 void
 tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
-    uint64_t now, tb_limits_t dflt)
+    tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
 {
     tb_ledger_row_t  *row;
 
@@ -168,7 +191,8 @@ tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
         return;
     }
 
-    tb_ledger_give(own, t, tb_ledger_entry(own->ledger, entry), now, dflt);
+    tb_ledger_give(own, t, tb_ledger_entry(own->ledger, entry), slot, now,
+                   dflt);
 
     own->next[entry] = own->free;
     own->free = entry;
@@ -230,7 +254,7 @@ tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
             e = tb_ledger_entry(l, *at * TB_LEDGER_BLOCK + i);
 
             if (atomic_load_explicit(&e->lo, memory_order_relaxed) != 0) {
-                tb_ledger_give(own, t, e, now, dflt);
+                tb_ledger_give(own, t, e, NULL, now, dflt);
             }
         }
     }
@@ -363,7 +387,7 @@ tb_ledger_find(tb_ledger_own_t *own)
  * release, also sees change odd or moved on.
  */
 
-static void
+TB_INLINE void
 tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h)
 {
     uint32_t  change;
@@ -376,7 +400,7 @@ tb_ledger_begin(tb_ledger_row_t *row, const tb_hash_t *h)
 }
 
 
-static void
+TB_INLINE void
 tb_ledger_end(tb_ledger_row_t *row)
 {
     uint32_t  change;
@@ -389,7 +413,7 @@ tb_ledger_end(tb_ledger_row_t *row)
 
 /* Enters a request that has got its place, in the first free entry. */
 
-static void
+TB_INLINE void
 tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h, uint32_t *entry)
 {
     *entry = own->free;
@@ -400,7 +424,7 @@ tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h, uint32_t *entry)
 }
 
 
-static void
+static inline void
 tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h)
 {
     atomic_store_explicit(&e->hi, h->hi, memory_order_release);
@@ -417,7 +441,7 @@ tb_ledger_is_overflow(const tb_hash_t *h)
 
 /* A number of a row, by its only writer. */
 
-static void
+static inline void
 tb_ledger_add(_Atomic uint32_t *number, uint32_t n)
 {
     n += atomic_load_explicit(number, memory_order_relaxed);
@@ -478,7 +502,7 @@ tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_row_t *from,
 
 static void
 tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_entry_t *e,
-    uint64_t now, tb_limits_t dflt)
+    tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
 {
     tb_hash_t         h;
     tb_ledger_row_t  *row;
@@ -492,11 +516,23 @@ tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_entry_t *e,
 
     atomic_store_explicit(&e->lo, 0, memory_order_release);
 
-    if (!tb_table_move_place(t, &h, now, dflt, false, NULL)) {
-        (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
+    if (slot == NULL
+        || !tb_slot_adjust(t, slot, &h, now, dflt, TB_LIMITS_PLACES,
+                           (int64_t) TB_TOKEN))
+    {
+        tb_ledger_give_any(t, h, now, dflt);
     }
 
     tb_ledger_end(row);
+}
+
+
+/* A function of its own, since it needs the hash to be in memory. */
+
+static void
+tb_ledger_give_any(tb_table_t *t, tb_hash_t h, uint64_t now, tb_limits_t dflt)
+{
+    (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
 }
 
 

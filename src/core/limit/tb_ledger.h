@@ -99,9 +99,17 @@ tb_verdict_t tb_ledger_take(tb_ledger_own_t *own, tb_table_t *t,
     tb_result_t *result, uint32_t *entry);
 
 /*
- * The same where places are leased (tb_places.h), of a bucket that is in the
- * table, or else TB_ABSENT.  part: limits of the overflow bucket, for a request
- * that has no entry.  Lock-free.
+ * The same where tb_table_look() has found the place free, at the same now.
+ * false: somebody else has changed the bucket since, or there is no entry.
+ */
+
+bool tb_ledger_take_seen(tb_ledger_own_t *own, const tb_hash_t *h,
+    uint64_t now, const tb_result_t *seen, uint32_t *entry);
+
+/*
+ * The same as tb_ledger_take() where places are leased (tb_places.h), of a
+ * bucket that is in the table, or else TB_ABSENT.  part: limits of the overflow
+ * bucket, for a request that has no entry.  Lock-free.
  */
 
 tb_verdict_t tb_ledger_take_leased(tb_ledger_own_t *own, tb_table_t *t,
@@ -116,10 +124,13 @@ tb_verdict_t tb_ledger_take_leased(tb_ledger_own_t *own, tb_table_t *t,
 tb_verdict_t tb_ledger_share(tb_ledger_own_t *own, tb_table_t *t,
     uint64_t now, tb_limits_t limits, tb_result_t *result, uint32_t *entry);
 
-/* The request is over.  Lock-free. */
+/*
+ * The request is over.  slot: where the bucket was, or NULL where that is not
+ * known, or places are leased.  Lock-free.
+ */
 
 void tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
-    uint64_t now, tb_limits_t dflt);
+    tb_slot_t *slot, uint64_t now, tb_limits_t dflt);
 
 /*
  * A process that goes gives its row up, when none of its requests is left.

@@ -17,9 +17,11 @@
 /* The decision is inlined however often it is, and whatever its size. */
 
 #if defined(__GNUC__)
-#define TB_INLINE  static inline __attribute__((always_inline))
+#define TB_INLINE    static inline __attribute__((always_inline))
+#define TB_NOINLINE  __attribute__((noinline))
 #else
-#define TB_INLINE  static inline
+#define TB_INLINE    static inline
+#define TB_NOINLINE
 #endif
 
 
@@ -281,10 +283,6 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_word_t    word;
     tb_limits_t  own;
 
-    if (dflt & TB_LIMITS_TIMELESS) {
-        return TB_ABSENT;
-    }
-
     slot = tb_table_first(t, h, now, &word);
 
     if (slot == NULL) {
@@ -323,52 +321,130 @@ tb_table_take_first(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 
 
 /*
- * The same of places that are not leased: takes one, which is no more than dflt
- * allows, or gives one back.  false: something is not like that, and it is for
- * tb_table_take() or tb_table_give().
+ * A bucket's word and the limits in force, if the slot is h's, and the word may
+ * be settled at now without a look at the epoch of all words.  For who goes on
+ * to a compare-and-swap on the word: while that has not changed, the limits are
+ * those of its owner.  kind: the flags of dflt that are TB_LIMITS_TIMELESS, a
+ * constant, so that nothing is left of what is for others; not leased.
  */
 
 TB_INLINE bool
-tb_table_move_place(tb_table_t *t, const tb_hash_t *h, uint64_t now,
-    tb_limits_t dflt, bool take, tb_result_t *result)
+tb_slot_see(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t kind, tb_word_t *word,
+    tb_limits_t *limits)
 {
-    int64_t     tokens;
-    tb_slot_t  *slot;
-    tb_word_t   word;
+    tb_limits_t  own;
 
-    if ((dflt & TB_LIMITS_TIMELESS) != TB_LIMITS_PLACES) {
-        return false;
-    }
+    *word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
-    slot = tb_table_first(t, h, now, &word);
-
-    if (slot == NULL
-        || (atomic_load_explicit(&slot->limits, memory_order_acquire)
-            & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN)))
+    if (!tb_slot_is(slot, *word, h)
+        || now - atomic_load_explicit(&tb_table_epochs(t)
+                                          [tb_table_chunk(t, slot)],
+                                      memory_order_relaxed)
+           >= TB_EPOCH_SPAN)
     {
         return false;
     }
 
-    tokens = tb_word_tokens(word) + (take ? -(int64_t) TB_TOKEN
-                                          : (int64_t) TB_TOKEN);
+    own = atomic_load_explicit(&slot->limits, memory_order_acquire);
 
-    if (tb_word_age(word, now) >= TB_AGE_MAX
-        || (take ? tokens < tb_limits_lowest(dflt)
-                 : tokens > (int64_t) TB_COST_MAX)
-        || !tb_slot_swap(slot, word, tb_word(tokens, now)))
-    {
-        return false;
+    if (own & (TB_LIMITS_REGISTERED | TB_LIMITS_PLAN)) {
+
+        /* a client may be registered without limits of its own */
+
+        dflt = (kind == 0 && !(own & TB_LIMITS_PLAN) && own >> 4 != 0)
+               ? own : tb_limits_in_force(own, tb_table_plans(t), dflt);
     }
 
-    if (take) {
-        result->slot = slot;
-        result->word = word;
-        result->limits = dflt;
-        result->left = tokens;
-        result->evicted = false;
-    }
+    *limits = (dflt & ~TB_LIMITS_TIMELESS) | kind;
 
     return true;
+}
+
+
+/*
+ * The first half of a decision, which changes nothing: whether the bucket is in
+ * the first slot that a search would look at, and holds cost.  *result is what
+ * tb_result_take() leaves.  false: something is not like that, and it is for
+ * tb_table_take() to decide.  kind: as above.
+ */
+
+TB_INLINE bool
+tb_table_look(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
+    tb_limits_t dflt, uint64_t kind, uint64_t cost, tb_result_t *result)
+{
+    int64_t      left;
+    uint64_t     stamp;
+    tb_slot_t   *slot;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
+
+    if (!tb_slot_see(t, slot, h, now, dflt, kind, &word, &limits)) {
+        return false;
+    }
+
+    left = tb_word_tokens_at(word, limits, now, &stamp) - (int64_t) cost;
+
+    result->slot = slot;
+    result->limits = limits;
+    result->word = word;
+    result->left = left;
+    result->evicted = false;
+
+    return left >= tb_limits_lowest(limits) && stamp == now;
+}
+
+
+/* The second half, at the same now: one compare-and-swap, which may fail. */
+
+static inline bool
+tb_result_take(const tb_result_t *seen, uint64_t now)
+{
+    return tb_slot_swap(seen->slot, seen->word, tb_word(seen->left, now));
+}
+
+
+/*
+ * Changes the tokens (µtok) of a bucket that was in that slot when something
+ * was taken from it: gives them back, up to the capacity, or takes more (< 0),
+ * into debt; loses nothing to rounding.  false: the bucket is not there, or
+ * something else is not as it mostly is; nothing has been changed, and it is
+ * for tb_table_give() or tb_table_charge().  kind: as above.  Lock-free.
+ */
+
+TB_INLINE bool
+tb_slot_adjust(const tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
+    uint64_t now, tb_limits_t dflt, uint64_t kind, int64_t tokens)
+{
+    int64_t      full, settled, sum;
+    uint64_t     stamp;
+    tb_word_t    word;
+    tb_limits_t  limits;
+
+    if (!tb_slot_see(t, slot, h, now, dflt, kind, &word, &limits)) {
+        return false;
+    }
+
+    full = (int64_t) tb_limits_room(limits);
+    settled = tb_word_tokens_at(word, limits, now, &stamp);
+    sum = settled + tokens;
+
+    if (tokens < 0 && sum < tb_limits_lowest(limits) - TB_DEBT_MAX) {
+        return false;
+    }
+
+    if (kind == 0 && settled < full && sum < full
+        && tb_word_tokens(word) + tokens >= -TB_DEBT_MAX)
+    {
+        /* the refill is left to come */
+
+        return tb_slot_swap(slot, word,
+                            word + ((uint64_t) tokens << TB_STAMP_BITS));
+    }
+
+    return tb_slot_swap(slot, word, tb_word(sum < full ? sum : full, stamp));
 }
 
 

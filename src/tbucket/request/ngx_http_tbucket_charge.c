@@ -64,7 +64,7 @@ ngx_http_tbucket_charge(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_tbucket_charge_key(r, limit, limit->zone, charge);
+    rc = ngx_http_tbucket_charge_key(r, limit, limit->zone, charge, NULL);
 
     charge->cost = limit->cost ? ngx_http_tbucket_cost(r, limit)
                                : limit->utok;
@@ -232,8 +232,8 @@ ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *c,
 
 
 ngx_int_t
-ngx_http_tbucket_take_one(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *c, ngx_http_tbucket_ctx_t *ctx)
+ngx_http_tbucket_take_one(ngx_http_tbucket_charge_t *c,
+    ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
@@ -246,7 +246,7 @@ ngx_http_tbucket_take_one(ngx_http_request_t *r,
         rc = NGX_OK;
 
         if (c->zone->source == NULL || !ngx_http_tbucket_stands_apart(c)) {
-            rc = ngx_http_tbucket_inflight_take(r->pool, c, ctx);
+            rc = ngx_http_tbucket_inflight_take(c, ctx);
         }
 
         if (rc != NGX_OK) {

@@ -46,8 +46,8 @@ ngx_int_t ngx_http_tbucket_peek(ngx_http_tbucket_charge_t *charge,
  * NGX_OK, NGX_BUSY, NGX_AGAIN (only with a ctx) or NGX_ERROR.
  */
 
-ngx_int_t ngx_http_tbucket_take_one(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_ctx_t *ctx);
+ngx_int_t ngx_http_tbucket_take_one(ngx_http_tbucket_charge_t *charge,
+    ngx_http_tbucket_ctx_t *ctx);
 
 /*
  * Whether the limits of the result are those that stand for being blocked or
@@ -66,12 +66,15 @@ void ngx_http_tbucket_refusal(ngx_http_tbucket_charge_t *charge,
     ngx_flag_t dry_run);
 
 
-/* Fills in whose bucket it is; NGX_DECLINED: nobody's. */
+/*
+ * Fills in whose bucket it is; NGX_DECLINED: nobody's.  before: another charge
+ * of the request, or NULL: what has been read for that is not read again.
+ */
 
 static ngx_gw_inline ngx_int_t
 ngx_http_tbucket_charge_key(ngx_http_request_t *r,
     ngx_http_tbucket_limit_t *limit, ngx_http_tbucket_zone_t *zone,
-    ngx_http_tbucket_charge_t *charge)
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_charge_t *before)
 {
     ngx_int_t  rc;
 
@@ -79,7 +82,15 @@ ngx_http_tbucket_charge_key(ngx_http_request_t *r,
     charge->zone = zone;
     charge->standing = NGX_HTTP_TBUCKET_LIMITED;
 
-    rc = ngx_http_tbucket_key_value(r, &zone->key, &charge->client);
+    if (before != NULL && before->zone->key.number == zone->key.number
+        && !before->zone->has_fallback)
+    {
+        charge->client = before->client;
+        rc = NGX_OK;
+
+    } else {
+        rc = ngx_http_tbucket_key_value(r, &zone->key, &charge->client);
+    }
 
     if (rc == NGX_OK) {
         charge->hash = tb_hash(charge->client.data, charge->client.len,

@@ -9,8 +9,14 @@
 
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 
+#include "src/tbucket/ngx_http_tbucket_inflight.h"
+
 
 static void ngx_http_tbucket_cleanup(void *data);
+static ngx_gw_noinline void ngx_http_tbucket_return_places(
+    ngx_http_tbucket_ctx_t *ctx);
+static ngx_inline void ngx_http_tbucket_return_place(
+    ngx_http_tbucket_charge_t *charge);
 
 
 ngx_http_tbucket_ctx_t  *ngx_http_tbucket_idle_ctx;
@@ -43,6 +49,34 @@ ngx_http_tbucket_cleanup(void *data)
 
     ctx->idle = ngx_http_tbucket_idle_ctx;
     ngx_http_tbucket_idle_ctx = ctx;
+
+    if (ctx->places) {
+        ngx_http_tbucket_return_places(ctx);
+    }
+}
+
+
+/* The request is over. */
+
+static void
+ngx_http_tbucket_return_places(ngx_http_tbucket_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    ngx_http_tbucket_return_place(&ctx->charge);
+
+    for (i = 0; i < ctx->nothers; i++) {
+        ngx_http_tbucket_return_place(&ctx->others[i]);
+    }
+}
+
+
+static ngx_inline void
+ngx_http_tbucket_return_place(ngx_http_tbucket_charge_t *c)
+{
+    if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
+        ngx_http_tbucket_inflight_return(c);
+    }
 }
 
 

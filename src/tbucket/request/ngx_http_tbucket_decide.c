@@ -9,6 +9,7 @@
 
 #include "src/tbucket/ngx_http_tbucket_source.h"
 #include "src/tbucket/request/ngx_http_tbucket_charge.h"
+#include "src/tbucket/request/ngx_http_tbucket_fast.h"
 #include "src/tbucket/request/ngx_http_tbucket_settle.h"
 #include "src/tbucket/request/ngx_http_tbucket_several.h"
 #include "src/tbucket/request/ngx_http_tbucket_wait.h"
@@ -29,6 +30,12 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         /* nginx's own time stands still meanwhile */
 
         ngx_time_update();
+    }
+
+    rc = ngx_http_tbucket_decide_fast(r, limits, ctx);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     if (limits->nelts > 1 || limit[0]->zone->known) {
@@ -56,9 +63,11 @@ ngx_http_tbucket_decide_one(ngx_http_request_t *r, ngx_flag_t dry_run,
 
     c = &ctx->charge;
     c->wait = 0;
-    c->place = NULL;
+    c->entry = TB_LEDGER_NONE;
 
-    rc = ngx_http_tbucket_take_one(r, c, ctx);
+    rc = ngx_http_tbucket_take_one(c, ctx);
+
+    ctx->places = (c->entry != TB_LEDGER_NONE);
 
     if (rc == NGX_OK) {
         ctx->hold = (dry_run || c->limit->dry_run) ? 0 : c->wait;

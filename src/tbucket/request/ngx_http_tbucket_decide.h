@@ -59,7 +59,7 @@ ngx_http_tbucket_decide_plain(ngx_http_request_t *r,
     c = &ctx->charge;
     zone = lcf->only->zone;
 
-    rc = ngx_http_tbucket_charge_key(r, lcf->only, zone, c);
+    rc = ngx_http_tbucket_charge_key(r, lcf->only, zone, c, NULL);
 
     if (rc != NGX_OK) {
         return rc;

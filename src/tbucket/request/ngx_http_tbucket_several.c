@@ -26,12 +26,12 @@ static ngx_http_tbucket_standing_e ngx_http_tbucket_known(
     ngx_http_tbucket_charge_t *charge, ngx_int_t rc);
 static void ngx_http_tbucket_refuse_unknown(
     ngx_http_tbucket_charge_t *charge);
-static ngx_int_t ngx_http_tbucket_ask_all(ngx_http_request_t *r,
+static ngx_int_t ngx_http_tbucket_ask_all(
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx);
 static void ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges,
     ngx_uint_t n);
-static ngx_int_t ngx_http_tbucket_take_all(ngx_http_request_t *r,
+static ngx_int_t ngx_http_tbucket_take_all(
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_uint_t ngx_http_tbucket_tightest(
@@ -61,7 +61,7 @@ ngx_http_tbucket_decide_all(ngx_http_request_t *r, ngx_array_t *limits,
     unknown = ngx_http_tbucket_only_unknown(charges, n);
     n = unknown ? unknown : n;
 
-    rc = ngx_http_tbucket_ask_all(r, charges, n, ctx);
+    rc = ngx_http_tbucket_ask_all(charges, n, ctx);
 
     if (rc != NGX_OK && rc != NGX_BUSY && rc != NGX_ABORT) {
         return rc;
@@ -137,15 +137,8 @@ void
 ngx_http_tbucket_set_charges(ngx_http_tbucket_ctx_t *ctx,
     ngx_http_tbucket_charge_t *charges, ngx_uint_t n, ngx_int_t rc)
 {
-    ngx_uint_t  i;
-
-    i = ngx_http_tbucket_tightest(charges, n, rc);
-
-    ctx->charge = charges[i];
-    charges[i] = charges[0];
-
-    ctx->others = charges + 1;
-    ctx->nothers = n - 1;
+    ngx_http_tbucket_put_charges(ctx, charges, n,
+                                 ngx_http_tbucket_tightest(charges, n, rc));
 }
 
 
@@ -165,7 +158,7 @@ ngx_http_tbucket_charge_all(ngx_http_request_t *r, ngx_array_t *limits,
 
     for (i = 0; i < limits->nelts; i++) {
         c = &charges[*n];
-        c->place = NULL;
+        c->entry = TB_LEDGER_NONE;
         c->wait = 0;
         c->verdict = TB_PASS;
 
@@ -274,8 +267,7 @@ ngx_http_tbucket_refuse_unknown(ngx_http_tbucket_charge_t *c)
  */
 
 static ngx_int_t
-ngx_http_tbucket_ask_all(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+ngx_http_tbucket_ask_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t                   rc;
@@ -283,7 +275,7 @@ ngx_http_tbucket_ask_all(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t  *c;
 
     if (n == 1) {
-        return ngx_http_tbucket_take_all(r, charges, n, ctx);
+        return ngx_http_tbucket_take_all(charges, n, ctx);
     }
 
     rc = NGX_OK;
@@ -311,7 +303,7 @@ ngx_http_tbucket_ask_all(ngx_http_request_t *r,
     }
 
     if (rc == NGX_OK) {
-        return ngx_http_tbucket_take_all(r, charges, n, NULL);
+        return ngx_http_tbucket_take_all(charges, n, NULL);
     }
 
     ngx_http_tbucket_untaken(charges, n);
@@ -342,8 +334,7 @@ ngx_http_tbucket_untaken(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
  */
 
 static ngx_int_t
-ngx_http_tbucket_take_all(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
+ngx_http_tbucket_take_all(ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
     ngx_http_tbucket_ctx_t *ctx)
 {
     ngx_int_t                   all, rc;
@@ -356,7 +347,7 @@ ngx_http_tbucket_take_all(ngx_http_request_t *r,
     for (i = 0; i < n; i++) {
         c = &charges[i];
 
-        rc = c->verdict == TB_PASS ? ngx_http_tbucket_take_one(r, c, ctx)
+        rc = c->verdict == TB_PASS ? ngx_http_tbucket_take_one(c, ctx)
                                    : NGX_BUSY;
 
         if (rc == NGX_AGAIN) {
@@ -426,9 +417,7 @@ ngx_http_tbucket_tightest(ngx_http_tbucket_charge_t *charges, ngx_uint_t n,
         } else if (!refused) {
             more = (charges[i].standing == NGX_HTTP_TBUCKET_UNLIMITED
                     || charges[i].standing == NGX_HTTP_TBUCKET_NOBODY)
-                   ? UINT64_MAX
-                   : ngx_http_tbucket_left(&charges[i])
-                     / ngx_max(charges[i].cost, 1);
+                   ? UINT64_MAX : ngx_http_tbucket_more(&charges[i]);
 
             if (i == 0 || more < least) {
                 tightest = i;

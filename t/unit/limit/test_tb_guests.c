@@ -143,8 +143,8 @@ test_guests_have_places(void **state)
 
     assert_int_equal(follow(n), 3);
 
-    tb_ledger_return(&before.own, before.table, a, NOW, dflt);
-    tb_ledger_return(&before.own, before.table, b, NOW, dflt);
+    tb_ledger_return(&before.own, before.table, a, NULL, NOW, dflt);
+    tb_ledger_return(&before.own, before.table, b, NULL, NOW, dflt);
 
     n = follow(n);
     assert_int_equal(n, 1);
@@ -174,12 +174,12 @@ test_a_guest_waits_for_its_place(void **state)
 
     /* one that goes without having had one gives none back */
 
-    tb_ledger_return(&before.own, before.table, a, NOW, dflt);
+    tb_ledger_return(&before.own, before.table, a, NULL, NOW, dflt);
     n = follow(n);
     assert_int_equal(n, 1);
     assert_int_equal(used(&after, 1), 3);
 
-    tb_ledger_return(&after.own, after.table, 0, NOW, dflt);
+    tb_ledger_return(&after.own, after.table, 0, NULL, NOW, dflt);
     assert_int_equal(follow(n), 1);
     assert_int_equal(used(&after, 1), 3);
 }
@@ -217,7 +217,7 @@ test_an_entry_of_another_client_is_not_the_guest(void **state)
     n = tb_guests_list(before.ledger, guests, MANY);
     n = follow(n);
 
-    tb_ledger_return(&before.own, before.table, a, NOW, dflt);
+    tb_ledger_return(&before.own, before.table, a, NULL, NOW, dflt);
     assert_int_equal(take(&before, 2), a);
 
     assert_int_equal(follow(n), 0);

@@ -44,6 +44,9 @@ static zone_t       zone;
 static tb_result_t  res;
 static tb_limits_t  dflt;
 
+/* buckets are looked at first, and given back to where they are */
+static bool         seen;
+
 
 static void
 create(void)
@@ -81,6 +84,15 @@ take(tb_ledger_own_t *own, uint64_t key, uint32_t *entry)
     tb_verdict_t  verdict;
 
     h = fixture_key(key);
+
+    if (seen
+        && tb_table_look(zone.table, &h, NOW, DFLT, TB_LIMITS_PLACES,
+                         TB_TOKEN, &res)
+        && tb_ledger_take_seen(own, &h, NOW, &res, entry))
+    {
+        return TB_PASS;
+    }
+
     verdict = tb_ledger_take(own, zone.table, &h, NOW, DFLT, false, &res,
                              entry);
 
@@ -96,7 +108,20 @@ take(tb_ledger_own_t *own, uint64_t key, uint32_t *entry)
 static void
 give(tb_ledger_own_t *own, uint32_t entry)
 {
-    tb_ledger_return(own, zone.table, entry, NOW, DFLT);
+    tb_hash_t           h;
+    tb_slot_t          *slot;
+    tb_ledger_entry_t  *e;
+
+    slot = NULL;
+
+    if (seen && entry != TB_LEDGER_SHARED) {
+        e = tb_ledger_entry(own->ledger, entry);
+        h.lo = e->lo;
+        h.hi = e->hi;
+        slot = tb_table_find(zone.table, &h);
+    }
+
+    tb_ledger_return(own, zone.table, entry, slot, NOW, DFLT);
 }
 
 
@@ -501,6 +526,18 @@ test_process_killed_at_any_change_leaves_right_counts(void **state)
 
 
 static void
+test_process_killed_at_any_change_of_what_was_seen(void **state)
+{
+    (void) state;
+
+    seen = true;
+    test_places_are_taken_up_to_the_limit_and_come_back(NULL);
+    killed_at_any_change(prepare, work, check);
+    seen = false;
+}
+
+
+static void
 test_leased_places_of_a_process_killed_at_any_change(void **state)
 {
     (void) state;
@@ -606,6 +643,7 @@ main(void)
         cmocka_unit_test(test_full_ledger_shares_the_overflow_bucket),
         cmocka_unit_test(
             test_leased_places_are_taken_as_far_as_there_are_some),
+        cmocka_unit_test(test_process_killed_at_any_change_of_what_was_seen),
         cmocka_unit_test(test_leased_places_of_a_process_killed_at_any_change),
         cmocka_unit_test(
             test_process_killed_at_any_change_leaves_right_counts),
