@@ -122,20 +122,13 @@ tb_text_capacity(const char *text, size_t len, uint32_t unit,
 tb_text_status_t
 tb_text_cost(const char *text, size_t len, uint32_t unit, uint64_t *cost)
 {
-    size_t        i;
     uint64_t      scale, utok;
     tb_decimal_t  d;
 
-    /* most are whole numbers that have few digits */
+    utok = tb_text_short_cost(text, len, unit);
 
-    for (i = 0, utok = 0; i < len && i < 6 && text[i] >= '0'
-         && text[i] <= '9'; i++)
-    {
-        utok = utok * 10 + (uint64_t) (text[i] - '0');
-    }
-
-    if (i == len && len != 0) {
-        *cost = (utok * TB_TOKEN + unit - 1) / unit;
+    if (utok != UINT64_MAX) {
+        *cost = utok;
         return TB_TEXT_OK;
     }
 

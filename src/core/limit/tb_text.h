@@ -56,6 +56,29 @@ tb_text_status_t tb_text_capacity(const char *text, size_t len,
 tb_text_status_t tb_text_cost(const char *text, size_t len, uint32_t unit,
     uint64_t *cost);
 
+
+/*
+ * The same of a whole number of up to six digits, as most are, and UINT64_MAX
+ * of all others.
+ */
+
+static inline uint64_t
+tb_text_short_cost(const char *text, size_t len, uint32_t unit)
+{
+    size_t    i;
+    uint64_t  number;
+
+    for (i = 0, number = 0; i < len && i < 6 && text[i] >= '0'
+         && text[i] <= '9'; i++)
+    {
+        number = number * 10 + (uint64_t) (text[i] - '0');
+    }
+
+    return (i == len && len != 0) ? (number * TB_TOKEN + unit - 1) / unit
+                                  : UINT64_MAX;
+}
+
+
 /*
  * What a table's capacity, rate (steps) and tokens (µtok) are in single
  * units, to be shown, and back; exact but for what is less than 1 µtok, which

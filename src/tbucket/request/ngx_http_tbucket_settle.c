@@ -15,12 +15,24 @@
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 
 
-static ngx_inline void ngx_http_tbucket_settle_ctx(
+/* a true cost that is not known, so that the cost stays as it was */
+#define NGX_HTTP_TBUCKET_UNSETTLED  UINT64_MAX
+
+
+static ngx_inline ngx_uint_t ngx_http_tbucket_is_admitted(
     ngx_http_tbucket_ctx_t *ctx);
-static void ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
+static ngx_gw_noinline void ngx_http_tbucket_settle_all(
+    ngx_http_request_t *r);
+static ngx_gw_noinline void ngx_http_tbucket_settle_charges(
+    ngx_http_request_t *r, ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
+static ngx_inline void ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c);
-static ngx_int_t ngx_http_tbucket_true_cost(ngx_http_request_t *r,
-    ngx_http_tbucket_limit_t *limit, uint64_t *utok);
+static ngx_inline uint64_t ngx_http_tbucket_true_cost(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit);
+static ngx_gw_noinline uint64_t ngx_http_tbucket_read_cost(
+    ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit);
+static ngx_gw_noinline void ngx_http_tbucket_change_cost(
+    ngx_http_tbucket_charge_t *c, uint64_t utok);
 static uint64_t ngx_http_tbucket_charge_more(ngx_http_tbucket_charge_t *c,
     uint64_t utok);
 static void ngx_http_tbucket_give_tokens(ngx_http_tbucket_charge_t *c,
@@ -32,7 +44,6 @@ static ngx_inline ngx_uint_t ngx_http_tbucket_is_overflow(
 ngx_int_t
 ngx_http_tbucket_settle(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t            *cln;
     ngx_http_tbucket_ctx_t        *ctx;
     ngx_http_tbucket_main_conf_t  *mcf;
 
@@ -42,109 +53,164 @@ ngx_http_tbucket_settle(ngx_http_request_t *r)
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_tbucket_module);
 
-    if (!mcf->has_subrequests) {
-        ctx = ngx_http_tbucket_get_ctx(r);
-
-        if (ctx != NULL) {
-            ngx_http_tbucket_settle_ctx(ctx);
-        }
-
+    if (mcf->has_subrequests) {
+        ngx_http_tbucket_settle_all(r);
         return NGX_OK;
     }
 
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        ctx = ngx_http_tbucket_cleanup_ctx(cln);
+    ctx = ngx_http_tbucket_get_ctx(r);
 
-        if (ctx != NULL) {
-            ngx_http_tbucket_settle_ctx(ctx);
+    if (ctx != NULL && ngx_http_tbucket_is_admitted(ctx)) {
+
+        if (ctx->nothers != 0) {
+            ngx_http_tbucket_settle_charges(r, ctx->others, ctx->nothers);
         }
+
+        ngx_http_tbucket_settle_charge(r, &ctx->charge);
     }
 
     return NGX_OK;
 }
 
 
-static ngx_inline void
-ngx_http_tbucket_settle_ctx(ngx_http_tbucket_ctx_t *ctx)
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_is_admitted(ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_uint_t  i;
+    return !ctx->untaken
+           && (ctx->status == NGX_HTTP_TBUCKET_PASSED
+               || ctx->status == NGX_HTTP_TBUCKET_REJECTED_DRY_RUN);
+}
 
-    if (ctx->untaken
-        || (ctx->status != NGX_HTTP_TBUCKET_PASSED
-            && ctx->status != NGX_HTTP_TBUCKET_REJECTED_DRY_RUN))
-    {
-        return;
-    }
 
-    if (ctx->charge.limit->settle != NULL) {
-        ngx_http_tbucket_settle_charge(ctx->request, &ctx->charge);
-    }
+/* Those of subrequests, too. */
 
-    for (i = 0; i < ctx->nothers; i++) {
-        if (ctx->others[i].limit->settle != NULL) {
-            ngx_http_tbucket_settle_charge(ctx->request, &ctx->others[i]);
+static void
+ngx_http_tbucket_settle_all(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_tbucket_ctx_t  *ctx;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        ctx = ngx_http_tbucket_cleanup_ctx(cln);
+
+        if (ctx != NULL && ngx_http_tbucket_is_admitted(ctx)) {
+            ngx_http_tbucket_settle_charges(ctx->request, &ctx->charge, 1);
+            ngx_http_tbucket_settle_charges(ctx->request, ctx->others,
+                                            ctx->nothers);
         }
     }
 }
 
 
 static void
+ngx_http_tbucket_settle_charges(ngx_http_request_t *r,
+    ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+        ngx_http_tbucket_settle_charge(r, &charges[i]);
+    }
+}
+
+
+static ngx_inline void
 ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c)
 {
-    uint64_t  utok;
+    uint64_t                  utok;
+    ngx_http_tbucket_zone_t  *zone;
 
-    utok = c->limit->settled;
-
-    if (c->verdict != TB_PASS || c->standing != NGX_HTTP_TBUCKET_LIMITED
-        || (c->limit->settle->lengths != NULL
-            && ngx_http_tbucket_true_cost(r, c->limit, &utok) != NGX_OK))
+    if (c->limit->settle == NULL || c->verdict != TB_PASS
+        || c->standing != NGX_HTTP_TBUCKET_LIMITED)
     {
         return;
     }
 
-    if (utok > c->cost) {
-        c->cost += ngx_http_tbucket_charge_more(c, utok - c->cost);
+    utok = ngx_http_tbucket_true_cost(r, c->limit);
 
-    } else if (utok < c->cost) {
-        ngx_http_tbucket_give_tokens(c, c->cost - utok);
-        c->cost = utok;
+    if (utok == NGX_HTTP_TBUCKET_UNSETTLED) {
+        return;
     }
 
-    atomic_fetch_add_explicit(&c->zone->counters->settled, 1,
+    zone = c->zone;
+
+    if (utok == c->cost
+        || (zone->kind == NGX_HTTP_TBUCKET_RATE && c->result.slot != NULL
+            && zone->source == NULL
+            && tb_slot_adjust(zone->shared->table, c->result.slot, &c->hash,
+                              ngx_current_msec, zone->limits, 0,
+                              (int64_t) (c->cost - utok))))
+    {
+        c->cost = utok;
+
+    } else {
+        ngx_http_tbucket_change_cost(c, utok);
+    }
+
+    atomic_fetch_add_explicit(&zone->counters->settled, 1,
                               memory_order_relaxed);
 }
 
 
-/* NGX_DECLINED if it is not known. */
+/* A short whole number is read in place, and a constant has been read. */
 
-static ngx_int_t
+static ngx_inline uint64_t
 ngx_http_tbucket_true_cost(ngx_http_request_t *r,
-    ngx_http_tbucket_limit_t *limit, uint64_t *utok)
+    ngx_http_tbucket_limit_t *limit)
 {
-    ngx_str_t                   value;
-    tb_text_status_t            status;
+    uint64_t                    utok;
     ngx_http_variable_value_t  *v;
 
-    if (limit->measure != -1) {
-        v = ngx_http_get_flushed_variable(r, limit->measure);
+    if (limit->measure == -1) {
+        return limit->settle->lengths == NULL
+               ? limit->settled : ngx_http_tbucket_read_cost(r, limit);
+    }
 
-        if (v == NULL || v->not_found) {
-            return NGX_DECLINED;
-        }
+    v = ngx_http_get_flushed_variable(r, limit->measure);
 
-        value.len = v->len;
-        value.data = v->data;
+    if (v == NULL || v->not_found) {
+        return NGX_HTTP_TBUCKET_UNSETTLED;
+    }
 
-    } else if (ngx_http_complex_value(r, limit->settle, &value) != NGX_OK) {
-        return NGX_DECLINED;
+    utok = tb_text_short_cost((char *) v->data, v->len, limit->zone->unit);
+
+    return utok != UINT64_MAX ? utok : ngx_http_tbucket_read_cost(r, limit);
+}
+
+
+static uint64_t
+ngx_http_tbucket_read_cost(ngx_http_request_t *r,
+    ngx_http_tbucket_limit_t *limit)
+{
+    uint64_t          utok;
+    ngx_str_t         value;
+    tb_text_status_t  status;
+
+    if (ngx_http_complex_value(r, limit->settle, &value) != NGX_OK) {
+        return NGX_HTTP_TBUCKET_UNSETTLED;
     }
 
     status = tb_text_cost((char *) value.data, value.len, limit->zone->unit,
-                          utok);
+                          &utok);
 
-    return (status == TB_TEXT_OK || status == TB_TEXT_LARGE) ? NGX_OK
-                                                             : NGX_DECLINED;
+    return (status == TB_TEXT_OK || status == TB_TEXT_LARGE)
+           ? utok : NGX_HTTP_TBUCKET_UNSETTLED;
+}
+
+
+/* Charges or gives back the difference. */
+
+static void
+ngx_http_tbucket_change_cost(ngx_http_tbucket_charge_t *c, uint64_t utok)
+{
+    if (utok > c->cost) {
+        c->cost += ngx_http_tbucket_charge_more(c, utok - c->cost);
+
+    } else {
+        ngx_http_tbucket_give_tokens(c, c->cost - utok);
+        c->cost = utok;
+    }
 }
 
 
