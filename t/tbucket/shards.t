@@ -254,6 +254,41 @@ subtest 'another number of shards' => sub {
 };
 
 
+subtest 'as many shards as there may be' => sub {
+    my $r = redis();
+    my %o = (shards => 256, zone => 'rate=10r/d capacity=20 scope=global');
+    my ($g, $h) = map { start($r, %o, store => "node=$_") } qw(g h);
+
+    wait_for(sub { get($_, '/metrics')->{body} =~ /^tbucket_lease_nodes\S* 2$/m })
+        for $g, $h;
+
+    is(array($g, map { "c$_" } 1 .. 600)->{code}, 200, 'an array');
+    is(scalar(grep { there($r, "c$_", 256) } 1 .. 600), 600,
+       'of which each is where its id says');
+    my @tags = grep { $r->command('EXISTS', key($_, 'clients')) } 0 .. 255;
+    cmp_ok(scalar(@tags), '>', 200, 'in most shards');
+    ok(wait_for(sub { keys %{ registered($h) } == 600 }), 'all are known');
+
+    my %sum;
+    for my $g ($g, $h) {
+        $sum{$_} += admitted($g, $_, 15) for map { "k$_" } 1 .. 8;
+        sleep(0.7);
+    }
+    is_deeply(\%sum, { map { ("k$_" => 20) } 1 .. 8 },
+              'and limited by both gateways as by one');
+
+    ok(!$h->reload(text($r, %o, shards => 128, store => 'node=h')),
+       'a reload with fewer is refused');
+    like($h->log, qr/\[emerg\].*"shards=128" .* the place of "shards=256"/,
+         'with the reason');
+    is($h->quit, 0, 'a graceful stop ends');
+    $h = start($r, %o, store => 'node=h');
+    is(keys %{ registered($h) }, 600, 'a start reads them all');
+    is($_->quit, 0, 'a graceful stop ends') for $g, $h;
+    unlike($g->log . $h->log, qr/alert|exited on signal/, 'cleanly');
+};
+
+
 subtest 'an array is tried before it is done' => sub {
     my $r = redis();
     my $g = start($r, shards => 8, store => 'timeout=1s');

@@ -24,7 +24,8 @@ Gateway::Redis - a real redis-server, or a sentinel
 TEST_REDIS in the environment says how the C<url> of a server that is no
 replica leads there: C<tls>, C<unix>, C<sentinel>, or C<cluster> (of one
 node).  Where a test wants what that way cannot do, it is TCP as ever; so it is
-with the option C<plain>.
+with the option C<plain>.  TEST_REDIS_SERVER is another program than
+redis-server.
 
 C<command> dies with Redis' text when Redis answers with an error.  Other
 options are settings of redis.conf: C<redis(maxmemory =E<gt> '1mb')>.
@@ -165,7 +166,8 @@ sub start_again
     my $out = "$self->{dir}/redis.log";
 
     delete $self->{sock};
-    $self->{pid} = spawn($out, '/usr/bin/env', 'redis-server',
+    my $server = $ENV{TEST_REDIS_SERVER} // 'redis-server';
+    $self->{pid} = spawn($out, '/usr/bin/env', $server,
                          "$self->{dir}/redis.conf",
                          $self->{sentinel} ? '--sentinel' : ());
 
