@@ -47,7 +47,8 @@ DEPS_SUITE =	iproute2 perl libtest-base-perl libjson-validator-perl libyaml-pp-p
 		libfaketime openssl prometheus redis-server redis-sentinel \
 		sqlite3 curl chromium fonts-dejavu-core \
 		$(if $(shell command -v npm),,nodejs npm)
-DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox python3-minimal \
+DEPS_BENCH =	perl valgrind wrk apache2-utils gnuplot-nox openssl \
+		python3-minimal redis-server \
 		libpython3-stdlib
 DEPS_PACKAGE =	build-essential debhelper nginx-dev lintian fakeroot make
 DEPS_LINT =	clang clang-format clang-tidy cppcheck shellcheck binutils \

@@ -31,7 +31,7 @@ use constant LEAST => 95;
 my $secs = $ENV{SECS} || 30;
 my @cases = map { [split /,/] }
     split ' ', $ENV{CASES} || '100,10 100,1000 1000,1000 10000,5000 100,5000';
-my $redis = redis();
+my ($redis) = redis();
 my $missed = 0;
 
 $| = 1;

@@ -26,7 +26,7 @@ use constant {
 
 my $clients = $ENV{CLIENTS} || 100_000;
 my $changes = $ENV{CHANGES} || 100;
-my $redis = redis();
+my ($redis) = redis();
 my $backend = backend();
 
 fill();

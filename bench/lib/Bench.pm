@@ -86,14 +86,26 @@ sub child {
 }
 
 
-# A redis-server that keeps nothing.
+# A redis-server that keeps nothing.  Returns its port and what a store is given
+# to reach it over TLS.
 
 sub redis {
     my $port = free_port();
+    my $tls = free_port();
+    my $dir = tempdir(CLEANUP => 1);
 
-    return child($port, 'redis-server', '--port', $port, '--bind',
-                 '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir',
-                 tempdir(CLEANUP => 1));
+    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+           . "-nodes -days 2 -subj /CN=redis -addext "
+           . "subjectAltName=IP:127.0.0.1 -keyout $dir/key -out $dir/cert "
+           . '2>/dev/null') == 0 or die "openssl makes no certificate\n";
+
+    child($port, 'redis-server', '--port', $port, '--bind', '127.0.0.1',
+          '--save', '', '--appendonly', 'no', '--dir', $dir,
+          '--tls-port', $tls, '--tls-cert-file', "$dir/cert",
+          '--tls-key-file', "$dir/key", '--tls-ca-cert-file', "$dir/cert",
+          '--tls-auth-clients', 'no');
+
+    return ($port, "rediss://127.0.0.1:$tls tls_ca=$dir/cert");
 }
 
 
@@ -111,16 +123,17 @@ EOF
 }
 
 
-# Starts an nginx as one process under callgrind with these options; http is
-# what stands in http {}, port where it listens.  Returns what it is known by.
+# Starts an nginx as one process, under callgrind with these options if there
+# are any; http is what stands in http {}, port where it listens.  Returns what
+# it is known by.
 
 sub profiled {
     my (%with) = @_;
     my $main = join "\n", (map { "load_module $_;" } @{ $with{modules} }),
         'events { worker_connections 19000; }';
 
-    return start(callgrind(@{ $with{options} }), $main, $with{http},
-                 $with{port});
+    return start($with{options} ? callgrind(@{ $with{options} }) : [], $main,
+                 $with{http}, $with{port});
 }
 
 
