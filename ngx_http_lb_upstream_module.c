@@ -10,6 +10,7 @@
 
 #include "src/common/ngx_gw_compat.h"
 #include "src/common/ngx_gw_cycle.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/lb/api/ngx_http_lb_api.h"
 #include "src/lb/api/ngx_http_lb_metrics.h"
 #include "src/lb/request/ngx_http_lb_keepalive.h"
@@ -126,7 +127,7 @@ static ngx_command_t  ngx_http_lb_commands[] = {
 
     { ngx_string("lb_proxy_status"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_gw_param_word_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_lb_loc_conf_t, proxy_status),
       &ngx_http_lb_proxy_status_words },

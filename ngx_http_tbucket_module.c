@@ -7,6 +7,7 @@
 
 
 #include "src/common/ngx_gw_cycle.h"
+#include "src/common/ngx_gw_param.h"
 #include "src/tbucket/clients/ngx_http_tbucket_api.h"
 #include "src/tbucket/clients/ngx_http_tbucket_store.h"
 #include "src/tbucket/global/ngx_http_tbucket_global.h"
@@ -127,21 +128,21 @@ static ngx_command_t  ngx_http_tbucket_commands[] = {
 
     { ngx_string("tbucket_body"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_gw_param_word_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, body),
       &ngx_http_tbucket_bodies },
 
     { ngx_string("tbucket_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_gw_param_word_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, headers),
       &ngx_http_tbucket_headers },
 
     { ngx_string("tbucket_log_level"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_gw_param_word_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tbucket_loc_conf_t, log_level),
       &ngx_http_tbucket_log_levels },

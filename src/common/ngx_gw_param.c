@@ -457,6 +457,27 @@ ngx_gw_param_time(u_char *p, u_char *last, ngx_int_t ms)
 }
 
 
+char *
+ngx_gw_param_word_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_uint_t      *field;
+    ngx_gw_param_t   param;
+
+    field = (ngx_uint_t *) ((u_char *) conf + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    param = (ngx_gw_param_t) {
+        .name = ngx_string("value"), .kind = NGX_GW_PARAM_WORD,
+        .offset = cmd->offset, .size = sizeof(ngx_uint_t), .words = cmd->post
+    };
+
+    return ngx_gw_param_argument(cf, 1, &param, conf);
+}
+
+
 ngx_int_t
 ngx_gw_param_value(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_complex_value_t *value)

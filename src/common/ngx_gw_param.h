@@ -82,6 +82,13 @@ char *ngx_gw_params(ngx_conf_t *cf, ngx_uint_t from,
 char *ngx_gw_param_argument(ngx_conf_t *cf, ngx_uint_t number,
     const ngx_gw_param_t *param, void *conf);
 
+/*
+ * As ngx_conf_set_enum_slot(), whose message says neither the directive nor
+ * what it may be; cmd->post is the words.
+ */
+
+char *ngx_gw_param_word_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
 /* Makes a value of a text that may have variables.  NGX_OK or NGX_ERROR. */
 
 ngx_int_t ngx_gw_param_value(ngx_conf_t *cf, ngx_str_t *text,

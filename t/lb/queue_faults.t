@@ -30,7 +30,7 @@ my @ports = map { free_port() } 1 .. SERVERS;
 my (%out, @lives, $g);
 
 
-sub slurp { open(my $in, '<', $_[0]) or return ''; local $/; return <$in> }
+sub slurp { open(my $in, '<', $_[0]) or return ''; local $/; return <$in> // '' }
 sub touch { open(my $out, '>', "$dir/$_[0]") or die "$_[0]: $!\n" }
 
 

@@ -74,6 +74,7 @@ refused($named,
     map({ ("lb_resolve $_;" => qr/" in "lb_resolve", it must be a host /) }
         '127.0.0.1', '127.0.0.1:80', '[::1]:80', 'unix:/x', 'a.test:0',
         'a.test:65536', 'a.test:x', 'a.test:80/x', ':80', '""', 'a' x 254,
+        '$x', '"a b"', '*.a.test',
         'a.test:80 service=http'),
     'lb_resolve;' => 'invalid number of arguments in "lb_resolve"',
     'lb_resolve a b;' => 'invalid parameter "b" in "lb_resolve", it must be '
@@ -309,6 +310,11 @@ refused($queue,
     map({ ("lb_queue $_ size=1 timeout=1s;" => '"lb_queue" needs an upstream '
            . qq(with "lb", "$_" is none)) } qw(other nobody)),
 );
+
+refused('server { %s }',
+    map({ ("lb_proxy_status $_;" => qq(invalid value "$_" in "lb_proxy_status")
+           . ', it must be "off", "on" or "next_hop"') } qw(x On)),
+    'lb_proxy_status on; lb_proxy_status on;' => 'directive is duplicate');
 
 refused('upstream u { lb_queue u size=1 timeout=1s; }',
     '' => '"lb_queue" directive is not allowed here');

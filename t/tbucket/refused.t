@@ -298,6 +298,8 @@ refused($server,
                             . 'directive, it must be "on" or "off"',
     'tbucket_dry_run yes;' => 'invalid value "yes" in "tbucket_dry_run" '
                               . 'directive, it must be "on" or "off"',
+    'tbucket_body xml;' => 'invalid value "xml" in "tbucket_body", it must be '
+                           . '"json" or "problem"',
     map({ ("tbucket_ipv6_prefix $_;" => 'value must be between 1 and 128') }
         0, 129),
     'tbucket_ipv6_prefix x;' => 'invalid number',

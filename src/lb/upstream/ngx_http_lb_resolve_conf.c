@@ -21,6 +21,7 @@
 
 static ngx_int_t ngx_http_lb_resolve_url(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_lb_name_t *name);
+static ngx_uint_t ngx_http_lb_resolve_is_host(ngx_str_t *host);
 static ngx_int_t ngx_http_lb_resolve_text(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_lb_name_t *name);
 static ngx_int_t ngx_http_lb_resolve_place(ngx_conf_t *cf,
@@ -141,6 +142,9 @@ ngx_http_lb_resolve_url(ngx_conf_t *cf, ngx_str_t *text,
     } else if (u.host.len > NGX_HTTP_LB_RESOLVE_NAME_MAX) {
         wrong = "it is longer than 253 characters";
 
+    } else if (!ngx_http_lb_resolve_is_host(&u.host)) {
+        wrong = "it has what no host name has";
+
     } else if (name->service.len && !u.no_port) {
         wrong = "the port is that of the records with \"service\"";
     }
@@ -157,6 +161,28 @@ ngx_http_lb_resolve_url(ngx_conf_t *cf, ngx_str_t *text,
     name->port = u.port;
 
     return NGX_OK;
+}
+
+
+/* a variable, above all, would be looked up as it is for ever */
+
+static ngx_uint_t
+ngx_http_lb_resolve_is_host(ngx_str_t *host)
+{
+    u_char      c;
+    ngx_uint_t  i;
+
+    for (i = 0; i < host->len; i++) {
+        c = ngx_tolower(host->data[i]);
+
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c < 0x80
+            && c != '-' && c != '_' && c != '.')
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
