@@ -8,8 +8,8 @@
 --
 -- Values, little endian; "f8" is a double:
 --
---     nodes    last f8, age f8, clock f8, base f8, lag f8, then for each
---              node  id 6, tag 4, seen f8, share f8, seq f8, absent f8
+--     nodes    last f8, age f8, clock f8, base f8, lag f8, lost f8, then for
+--              each node  id 6, tag 4, seen f8, share f8, seq f8, absent f8
 --     bucket   gen u4, left f8, since f8, then for each node
 --              id 6, held f8, seq f8, want f8, time f8, owed f8
 --
@@ -24,6 +24,8 @@
 -- "base", or if there is no base (-1).  Values expire after twice the time in
 -- which the bucket fills and a minute more.  "lag" finds out when the clock
 -- went so slowly that a value may have expired too early; base is moved then.
+-- "lost" is 1 if Redis had lost its data when age began: nothing is left of a
+-- quota without a value then, unless its window began later.
 --
 -- A bucket of places for requests in flight has no rate: what is held and not
 -- reported any more is free again, and left and since say nothing.  Its values
@@ -33,11 +35,18 @@
 -- counts from now on: tokens spent lately leave no room for refill of the
 -- time before.
 --
+-- A bucket of a quota has no rate either, and is one of a window of the
+-- calendar: "past" us ago that has begun, and it ends "ahead" us from now.  Its
+-- "left" is stored less the capacity, so that what has been used stays the same
+-- when the quota changes.  While nodes are missing, each has its share of what
+-- was left when that was first seen ("since"; -1: none is missing).
+--
 -- Less than nothing is left of a bucket in debt, and nobody is granted any
 -- before that has refilled.  A node says what its word owes, less what has
 -- been given back to it, since the last answer that it has got ("heard");
 -- "owed" is how much of that has been charged already, in a call of which it
--- knows nothing, so that no debt is charged twice.
+-- knows nothing, so that no debt is charged twice.  What a node has taken of a
+-- quota while it was alone is a debt of that kind.
 
 if redis.replicate_commands then redis.replicate_commands() end
 
@@ -49,6 +58,9 @@ local MISSING = 300000
 
 -- us after which a Redis that lost its data has heard of all places in use
 local FOUND = 1500000
+
+-- us by which clocks of nodes may differ where it matters when a window began
+local APART = 5000000
 
 -- all of the shares, in parts per million
 local ALL = 1000000
@@ -63,7 +75,9 @@ local ANY = 4294967295
 local time = redis.call('TIME')
 local wall = time[1] * 1000000 + time[2]
 
-local id, tag, flags, seq, ack, belief = get('<c6c4Bddd', ARGV[1])
+local id, tag, flags, seq, ack, belief, past, ahead =
+  get('<c6c4Bddddd', ARGV[1])
+local quota = ahead > 0
 local beats, joins = flags % 2 >= 1, flags % 4 >= 2
 local returns, leaves = flags % 8 >= 4, flags % 16 >= 8
 
@@ -76,18 +90,18 @@ local values = redis.call('MGET', unpack(KEYS))
 -- those which have not come back yet.
 
 local text = values[1]
-local last, age, clock, base, lag = wall, 0, 0, -1, 0
+local last, age, clock, base, lag, lost = wall, 0, 0, -1, 0, 0
 local nodes, nobody = {}, string.rep('\0', 6)
 
-if text and #text % 42 == 40 then
-  last, age, clock, base, lag = get('<ddddd', text)
-  for p = 41, #text, 42 do
+if text and #text % 42 == 6 then
+  last, age, clock, base, lag, lost = get('<dddddd', text)
+  for p = 49, #text, 42 do
     local n = {}
     n.id, n.tag, n.seen, n.share, n.seq, n.absent = get('<c6c4dddd', text, p)
     nodes[#nodes + 1] = n
   end
 elseif returns and belief < ALL then
-  base = 0
+  base, lost = 0, 1
   nodes[1] = {id = nobody, tag = '0000', seen = -MISSING - 1, share = ALL,
               seq = 0, absent = 0}
 end
@@ -215,6 +229,7 @@ local capacity, rate, full, fresh
 -- is missing, though it waits for a while with what it has not got yet.
 
 local function possible(n, held, whole)
+  if quota then return held end
   if n.id == nobody then
     return floor(full * min(ALL, n.share * 1.125) / ALL)
   end
@@ -248,13 +263,14 @@ for k = 1, #parts / 65 do
   -- of it is held by those who are missing, and "idle" by those who want none.
 
   local value = values[k + 1]
-  local current, left, since = 0, full, clock
+  local current, left, since = 0, full, quota and -1 or clock
   local rest, held, mine, done, paid = '', 0, 0, 0, 0
   local rivals, wanted = 1, 0
   local holders, gone, idle = 1, 0, 0
 
   if value and #value % 46 == 20 then
     current, left, since = get('<I4dd', value)
+    if quota then left = left + full end
     for p = 21, #value, 46 do
       local who, has, s, w, t, owed = get('<c6ddddd', value, p)
       local n = known[who]
@@ -277,17 +293,33 @@ for k = 1, #parts / 65 do
         if has > 0 and not n.away then holders = holders + 1 end
       end
     end
+  elseif quota then
+    if lost > 0 and now < past + APART then left = 0 end
   elseif base >= 0 then
     left, since = 0, base
   end
 
   local limit = me.away and possible(me, mine, me.whole and op >= 3) or mine
+  local kept, missing = 0, 0
 
   for i = 1, #away do
     local n = away[i]
-    if n ~= me and n.met ~= k then
-      local has = possible(n, 0, n.whole)
-      held, gone = held + has, gone + has
+    if n ~= me then
+      missing = missing + (n.whole and ALL or n.share)
+      if n.met ~= k then
+        local has = possible(n, 0, n.whole)
+        held, gone = held + has, gone + has
+      end
+    end
+  end
+
+  if quota then
+    limit = limit - min(refund, 0)
+    if missing == 0 then
+      since = -1
+    else
+      if since < 0 then since = max(left, 0) end
+      kept = math.ceil(since * min(missing, ALL) / ALL)
     end
   end
 
@@ -296,14 +328,14 @@ for k = 1, #parts / 65 do
 
   local free = left
 
-  if clock > since then
+  if not quota and clock > since then
     local earned = rate * (clock - since)
     free = free + floor(earned / 864000)
     if earned > EXACT then free = free - 1 end
   end
 
   local room = full - held - limit
-  local settled = free >= room
+  local settled = free >= room and not quota
   if settled then free = max(room, min(free, 0)) end
 
   -- The operation: 0 TAKE, 1 SET, 2 PEEK, 3 CAP, 4 PLACES.
@@ -363,7 +395,7 @@ for k = 1, #parts / 65 do
 
     -- what it owes waits until there is somebody to pay
 
-    if hold < 0 or refund > 0 and hold == 0 then state = 1 end
+    if hold < 0 or refund < 0 or refund > 0 and hold == 0 then state = 1 end
     delta, free = 0 - hold, min(free, 0)
   else
     local grant, owed = 0, 0
@@ -392,7 +424,8 @@ for k = 1, #parts / 65 do
       if paid > owed then
         free = max(free, min(free + paid - owed, full - held - hold - back))
       else
-        free = max(free + paid - owed, -DEBT)
+        free = free + paid - owed
+        if not quota then free = max(free, -DEBT) end
       end
 
       if back > 0 then
@@ -403,12 +436,13 @@ for k = 1, #parts / 65 do
       -- a fair part, in whole units; or one unit, if that is there
 
       if want > 0 then
-        local most = hold + floor(min(want, max(free / rivals,
-                                                free - wanted)))
+        local spare = free - kept
+        local most = hold + floor(min(want, max(spare / rivals,
+                                                spare - wanted)))
         grant = most - most % unit - hold
         if grant <= 0 then
           grant = unit - hold % unit
-          if grant > free or grant > want then grant = 0 end
+          if grant > spare or grant > want then grant = 0 end
         end
       end
 
@@ -416,7 +450,8 @@ for k = 1, #parts / 65 do
     end
 
     if settled or grant > 0 or back > 0 or paid ~= owed then
-      left, since = free, clock
+      left = free
+      if not quota then since = clock end
     end
 
     delta = delta + grant
@@ -424,19 +459,22 @@ for k = 1, #parts / 65 do
     if settled or want > 0 or back > 0 or paid ~= 0 or owed ~= 0
        or mine ~= hold + grant
     then
-      local ttl = floor((full - min(left, 0)) * 1728 / rate) + 60001
+      local ttl = floor(ahead / 1000) + 3600000
+      if not quota then
+        ttl = floor((full - min(left, 0)) * 1728 / rate) + 60001
+      end
       call('SET', keys[k + 1],
-           put('<I4dd', current, left, since) .. rest
+           put('<I4dd', current, quota and left - full or left, since) .. rest
            .. put('<c6ddddd', id, hold + grant, seq, want, now, owed),
            'PX', string.format('%.0f', ttl))
     end
   end
 
-  out[k] = put('<BI4dd', state, current, delta, free)
+  out[k] = put('<BI4dd', state, current, delta, max(free, -DEBT))
 end
 
 
-local save = {put('<ddddd', wall, now, clock, base, lag)}
+local save = {put('<dddddd', wall, now, clock, base, lag, lost)}
 
 for _, n in ipairs(all) do
   if n ~= me or not leaves then

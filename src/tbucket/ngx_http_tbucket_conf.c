@@ -255,10 +255,6 @@ ngx_http_tbucket_zone_goes(ngx_conf_t *cf, ngx_http_tbucket_zone_args_t *args)
     } else if (args->unit && args->inflight) {
         name = "unit";
         with = "\"rate\" or \"quota\"";
-
-    } else if (args->global && args->quota.len) {
-        name = "scope=global";
-        with = "\"rate\" or \"inflight\"";
     }
 
     if (name == NULL) {
@@ -333,6 +329,8 @@ ngx_http_tbucket_zone_quota(ngx_conf_t *cf,
                            unit > 1 ? ", a multiple of \"unit\"" : "");
         return NGX_ERROR;
     }
+
+    zone->limits |= args->global ? TB_LIMITS_LEASED : 0;
 
     return ngx_http_tbucket_quota_tz(cf, zone, &args->tz);
 }

@@ -197,7 +197,23 @@ ngx_http_tbucket_quota_limits(ngx_http_tbucket_zone_t *zone, uint64_t *now)
 {
     return tb_window_limits(&zone->shared->window,
                             ngx_http_tbucket_quota_begin(zone),
-                            tb_limits_capacity(zone->limits), 0, now);
+                            tb_limits_capacity(zone->limits),
+                            zone->limits & TB_LIMITS_LEASED, now);
+}
+
+
+uint64_t
+ngx_http_tbucket_quota_word(ngx_http_tbucket_zone_t *zone)
+{
+    uint64_t  now;
+
+    if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
+        return 0;
+    }
+
+    (void) ngx_http_tbucket_limits(zone, &now);
+
+    return atomic_load_explicit(&zone->shared->window, memory_order_acquire);
 }
 
 

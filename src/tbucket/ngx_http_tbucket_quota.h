@@ -34,6 +34,10 @@ ngx_int_t ngx_http_tbucket_quota_tz(ngx_conf_t *cf,
 tb_limits_t ngx_http_tbucket_quota_limits(ngx_http_tbucket_zone_t *zone,
     uint64_t *now);
 
+/* The word of the window in force (tb_window.h); 0: the zone has no quota. */
+
+uint64_t ngx_http_tbucket_quota_word(ngx_http_tbucket_zone_t *zone);
+
 /* The window in force; not for threads, as the next function. */
 
 void ngx_http_tbucket_quota_window(ngx_http_tbucket_zone_t *zone,

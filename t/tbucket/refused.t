@@ -113,8 +113,8 @@ refused('tbucket_zone all zone=z:1m quota=%s;',
            5r/d 5/day/day 99999999999999999999999/day)),
     ''                => 'invalid value "" of "quota"',
     '5/day capacity=5' => '"capacity" in "tbucket_zone" goes with "rate" only',
-    '5/day scope=global' => '"scope=global" in "tbucket_zone" goes with '
-                            . '"rate" or "inflight" only',
+    '5/day scope=global' => '"scope=global" of zone "z" needs a '
+                            . '"tbucket_store" of Redis',
     '5/day unit=10'   => 'it must be a number from 10 to 10000000, a multiple '
                          . 'of "unit", followed by /hour',
     '5/day quota=5/day' => 'has duplicate "quota" parameter',

@@ -7,6 +7,7 @@
 
 #include "src/core/lease/tb_lease.h"
 #include "src/core/limit/tb_recall.h"
+#include "src/core/limit/tb_window.h"
 
 
 /* ms by which a call may seem to be of the future, to whoever is late */
@@ -99,7 +100,7 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     uint64_t need, uint64_t unit, uint32_t period, uint64_t now,
     tb_lease_ask_t *ask)
 {
-    uint64_t  ahead, full, have, want;
+    uint64_t  ahead, full, have, since, want;
 
     full = tb_limits_full(limits);
     unit = (unit == 0) ? 1 : (unit < full ? unit : full);
@@ -107,12 +108,13 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
 
     ask->op = TB_LEASE_TAKE;
     ask->limits = limits;
-    ask->gen = (l->warm || tokens > 0) ? l->gen : TB_LEASE_ANY_GEN;
     ask->unit = unit;
     ask->hold = tokens;
     ask->back = 0;
     ask->want = 0;
     ask->refund = gw_load_seq_cst(&l->refund);
+    ask->gen = (l->warm || (tokens > 0 && ask->refund >= 0))
+               ? l->gen : TB_LEASE_ANY_GEN;
     ask->heard = l->heard;
     ask->over = l->over;
     ask->lent = 0;
@@ -134,6 +136,10 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
             ask->want = unit - have % unit;
         }
 
+    } else if (l->alone != 0 && l->window != 0) {
+
+        /* what it took alone does not come again, if the call is lost */
+
     } else if (want == 0) {
         ask->back = (int64_t) have;
 
@@ -149,9 +155,12 @@ tb_lease_plan(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
 
     ask->hold -= ask->back;
 
-    if (!l->warm && l->full > now) {
+    since = tb_recall_window(tb_window_minute(l->window));
+
+    if (!l->warm && l->full > (since ? since : now)) {
         ask->op = TB_LEASE_CAP;
-        ask->back = tb_recall_tokens(limits, l->full, now);
+        ask->back = since ? tb_recall_left(limits, since, l->full)
+                          : tb_recall_tokens(limits, l->full, now);
     }
 }
 
@@ -245,7 +254,7 @@ tb_lease_waits(const tb_lease_t *l, tb_limits_t limits, int64_t tokens,
     }
 
     left = (l->rationed && l->left > 0) ? 0 : l->left;
-    left += (int64_t) gw_load_seq_cst(&l->refund);
+    left += gw_load_seq_cst(&l->refund);
 
     /* until the next call it is as empty as it was, unless that is late */
 
@@ -263,7 +272,7 @@ tb_lease_remainder(const tb_lease_t *l, tb_limits_t limits, int64_t tokens)
     int64_t  full;
 
     full = (int64_t) tb_limits_full(limits);
-    tokens += l->left + (int64_t) gw_load_seq_cst(&l->refund);
+    tokens += l->left + gw_load_seq_cst(&l->refund);
 
     return tokens < full ? tokens : full;
 }
@@ -519,7 +528,7 @@ tb_lease_estimate(const tb_lease_t *l, tb_limits_t limits, uint64_t now)
     int64_t  full, left;
 
     full = (int64_t) tb_limits_full(limits);
-    left = l->left + (int64_t) gw_load_seq_cst(&l->refund);
+    left = l->left + gw_load_seq_cst(&l->refund);
 
     return tb_lease_earn(left, limits, full,
                          tb_lease_since(now, l->answered));

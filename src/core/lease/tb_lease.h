@@ -40,6 +40,12 @@
  *     What it does not know of may have been used up by others who have
  *     been there ("others"), or by itself long ago (tb_recall.h).
  *
+ *     A quota is not refilled, but is another bucket with each window of the
+ *     calendar, whose leases end with it.  Limits have a rate of 0 then.  A
+ *     node on its own takes its share of what was left in Redis, as last seen,
+ *     once; Redis is charged with it by the next call ("refund" is less by it),
+ *     and keeps as much from others as long as the node is missing.
+ *
  * All times are in ms of the machine's monotonic clock but for Redis' own,
  * in us, which a node only passes back ("ack").
  */
@@ -68,8 +74,9 @@ typedef struct {
                                     or that there was when this began */
     uint64_t           held;     /* recorded in Redis, µtok, or less */
     int64_t            left;     /* in Redis as last seen, µtok; < 0: debt */
-    _Atomic uint64_t   refund;   /* given back since "heard", µtok; added to
-                                    by anybody */
+    _Atomic int64_t    refund;   /* given back since "heard", less what was
+                                    taken of a quota alone, µtok; added to by
+                                    anybody */
     _Atomic uint64_t   lent;     /* µtok that requests have taken which wait
                                     for them: their sum, by anybody */
     _Atomic uint64_t   paid;     /* of these, what was in the last call that was
@@ -85,8 +92,9 @@ typedef struct {
     uint64_t           over;     /* of "refund", what the word has taken over of
                                     a debt; likewise */
     uint64_t           full;     /* ms, when the bucket will be full at the
-                                    latest, unless Redis knows better: for
-                                    the first ask; 0: it does */
+                                    latest (tb_recall.h), unless Redis knows
+                                    better: for the first ask; 0: it does */
+    uint64_t           window;   /* of a quota, a word of tb_window.h; or 0 */
     uint32_t           pace;     /* use, µtok a ms, average */
     uint32_t           gen;
     bool               whole;    /* "alone" was with all of the limit: what

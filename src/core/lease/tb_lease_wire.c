@@ -10,6 +10,10 @@
 #include "src/core/lease/tb_lease_wire.h"
 
 
+/* where it is in a head */
+#define TB_LEASE_WINDOW  35
+
+
 static unsigned char *tb_lease_put_u32(unsigned char *p, uint32_t n);
 static unsigned char *tb_lease_put_f64(unsigned char *p, int64_t n);
 static const unsigned char *tb_lease_get_u32(const unsigned char *p,
@@ -32,7 +36,7 @@ tb_lease_put(unsigned char *buf, const tb_lease_ask_t *ask)
     p = tb_lease_put_f64(p, ask->back);
     p = tb_lease_put_f64(p, (int64_t) ask->want);
     p = tb_lease_put_f64(p, (int64_t) ask->unit);
-    p = tb_lease_put_f64(p, (int64_t) ask->refund);
+    p = tb_lease_put_f64(p, ask->refund);
     p = tb_lease_put_f64(p, (int64_t) ask->heard);
     p = tb_lease_put_u32(p, tb_limits_capacity(ask->limits));
 
@@ -56,6 +60,19 @@ tb_lease_put_head(unsigned char *buf, const unsigned char *id,
     p = tb_lease_put_f64(p, (int64_t) ack);
 
     (void) tb_lease_put_f64(p, (int64_t) share);
+
+    tb_lease_put_window(buf, 0, 0);
+}
+
+
+void
+tb_lease_put_window(unsigned char *head, uint64_t past, uint64_t ahead)
+{
+    unsigned char  *p;
+
+    p = tb_lease_put_f64(head + TB_LEASE_WINDOW, (int64_t) past);
+
+    (void) tb_lease_put_f64(p, (int64_t) ahead);
 }
 
 

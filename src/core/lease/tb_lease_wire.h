@@ -26,9 +26,14 @@
  * ARGV[2]: one part for each bucket.  All numbers are little endian; "f8" is
  * an IEEE double that holds a whole number below 2^53.
  *
- *     head     id 6, tag 4, flags u1, seq f8, ack f8, share f8
+ *     head     id 6, tag 4, flags u1, seq f8, ack f8, share f8,
+ *              past f8, ahead f8
  *     bucket   op u1, gen u4, hold f8, back f8, want f8, unit f8,
  *              refund f8, heard f8, capacity u4, rate f8
+ *
+ * past and ahead are us since the calendar's window has begun that the buckets
+ * are of, and until it ends; 0: they are of none.  A bucket of a window has a
+ * key of its own, and a rate of 0.
  *
  * The reply is a string, or an error of Redis':
  *
@@ -36,7 +41,7 @@
  *     bucket   status u1, gen u4, delta f8, left f8
  */
 
-#define TB_LEASE_HEAD      35
+#define TB_LEASE_HEAD      51
 #define TB_LEASE_PART      65
 #define TB_LEASE_CALL_MAX  (TB_LEASE_BATCH * TB_LEASE_PART)
 
@@ -88,7 +93,8 @@ typedef struct {
     uint64_t           want;     /* on top of hold; 0: none */
     uint64_t           unit;     /* less than this at once is of no use;
                                     at least 1 */
-    uint64_t           refund;   /* given back by who had taken too much */
+    int64_t            refund;   /* given back by who had taken too much; less
+                                    what was taken of a quota alone */
     uint64_t           heard;    /* seq of the last call whose answer counts in
                                     hold and refund, which are since then */
     uint64_t           over;     /* of refund, what was a debt in Redis */
@@ -121,6 +127,10 @@ typedef struct {
 void tb_lease_put_head(unsigned char *buf, const unsigned char *id,
     const unsigned char *tag, unsigned flags, uint64_t seq, uint64_t ack,
     uint64_t share);
+
+/* Puts the window into a head that has none, us. */
+
+void tb_lease_put_window(unsigned char *head, uint64_t past, uint64_t ahead);
 
 /* Writes TB_LEASE_PART bytes. */
 

@@ -8,6 +8,12 @@
 #include "src/core/limit/tb_recall.h"
 
 
+/* ms for all of a quota; windows last longer, also where clocks change */
+#define TB_RECALL_SPAN  UINT64_C(1000000)
+
+#define TB_RECALL_MINUTES  ((UINT64_C(1) << 20) - 1)
+
+
 static inline uint32_t tb_recall_cell(uint64_t half, uint32_t n);
 
 
@@ -76,6 +82,48 @@ tb_recall_tokens(tb_limits_t limits, uint64_t full, uint64_t now)
     missing = (rate * (full - now) + TB_STEPS_A_UTOK - 1) / TB_STEPS_A_UTOK;
 
     return (int64_t) tokens - (int64_t) (missing < most ? missing : most);
+}
+
+
+uint64_t
+tb_recall_window(uint64_t minute)
+{
+    /* cells have room for two years, and those before are forgotten by then */
+
+    return minute ? (minute & TB_RECALL_MINUTES) * 60000 + 1 : 0;
+}
+
+
+uint64_t
+tb_recall_spent(tb_limits_t limits, uint64_t since, int64_t left)
+{
+    int64_t   full;
+    uint64_t  spent;
+
+    full = (int64_t) tb_limits_full(limits);
+    left = left > 0 ? left : 0;
+
+    if (left >= full) {
+        return 0;
+    }
+
+    spent = (uint64_t) (full - left);
+
+    return since + (spent * TB_RECALL_SPAN + (uint64_t) full - 1)
+                   / (uint64_t) full;
+}
+
+
+int64_t
+tb_recall_left(tb_limits_t limits, uint64_t since, uint64_t full)
+{
+    uint64_t  spent;
+
+    spent = full > since ? full - since : 0;
+    spent = spent < TB_RECALL_SPAN ? spent : TB_RECALL_SPAN;
+
+    return (int64_t) (tb_limits_full(limits)
+                      * (TB_RECALL_SPAN - spent) / TB_RECALL_SPAN);
 }
 
 

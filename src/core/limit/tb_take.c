@@ -7,6 +7,7 @@
 #include "src/core/limit/tb_take.h"
 #include "src/core/limit/tb_table_overflow.h"
 #include "src/core/limit/tb_table_survey.h"
+#include "src/core/limit/tb_window.h"
 
 
 static tb_verdict_t tb_places_take(tb_word_t *word, tb_limits_t limits,
@@ -226,13 +227,26 @@ int64_t
 tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
     uint64_t now, tb_limits_t dflt, int64_t tokens)
 {
-    int64_t       least, sum;
+    int64_t       before, least, sum;
     tb_word_t     word, next;
     tb_limits_t   limits;
 
     while (tb_slot_read_at(t, slot, h, &now, dflt, &word, &limits)) {
         next = tb_word_settle(word, limits, now);
         sum = tb_word_tokens(next) + tokens;
+        before = tb_word_tokens(word);
+
+        if (limits & TB_LIMITS_WINDOW) {
+            before = tb_word_tokens(next);
+
+            if (((word - now) & TB_STAMP_MASK) - TB_WINDOW_MARGIN / 2
+                < TB_AGE_MAX - TB_WINDOW_MARGIN / 2)
+            {
+                /* the word is of the next window already */
+
+                return 0;
+            }
+        }
 
         /* debt stays, and what is taken out adds nothing to it */
 
@@ -247,7 +261,7 @@ tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,
         }
 
         if (tb_slot_swap(slot, word, tb_word(sum, next))) {
-            return sum - tb_word_tokens(word);
+            return sum - before;
         }
     }
 

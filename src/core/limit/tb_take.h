@@ -105,7 +105,7 @@ bool tb_table_give(tb_table_t *t, const tb_hash_t *h, uint64_t now,
 /*
  * Adds tokens to a leased bucket in that slot if it is that owner's, or takes
  * out (tokens < 0) what is there of them.  Returns the change, 0 where the
- * owner is another.  Lock-free.
+ * owner is another, or the window of dflt is over.  Lock-free.
  */
 
 int64_t tb_table_add(tb_table_t *t, tb_slot_t *slot, const tb_hash_t *h,

@@ -10,9 +10,6 @@
 #define TB_WINDOW_DAY   86400
 #define TB_WINDOW_HOUR  3600
 
-#define TB_WINDOW_BITS  37
-#define TB_WINDOW_MASK  ((UINT64_C(1) << TB_WINDOW_BITS) - 1)
-
 
 static void tb_window_hour(const tb_tz_t *tz, int64_t t, tb_window_t *w);
 static int64_t tb_window_day(tb_period_t period, int64_t day);

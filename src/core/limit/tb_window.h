@@ -28,6 +28,10 @@
 #include "src/core/limit/tb_tz.h"
 
 
+/* of a word that says which window is in force: see tb_window_limits() */
+#define TB_WINDOW_BITS    37
+#define TB_WINDOW_MASK    ((UINT64_C(1) << TB_WINDOW_BITS) - 1)
+
 /* ms after its announcement that a new window is in force */
 #define TB_WINDOW_MARGIN  1000
 
@@ -66,6 +70,23 @@ void tb_window(const tb_tz_t *tz, tb_period_t period, int64_t t,
 
 tb_limits_t tb_window_limits(_Atomic uint64_t *current, int64_t begin,
     uint32_t quota, uint64_t flags, uint64_t *now);
+
+/* Whether limits in force are those of the window of that word. */
+
+static inline bool
+tb_window_is(uint64_t window, tb_limits_t limits)
+{
+    return ((window ^ tb_limits_rate(limits)) & TB_WINDOW_MASK) == 0;
+}
+
+
+/* The minute (since 1970) in which the window of a word begins. */
+
+static inline uint64_t
+tb_window_minute(uint64_t window)
+{
+    return window >> TB_WINDOW_BITS;
+}
 
 /*
  * An instant (s since 1970) of the window in force, in its first minute; of a

@@ -6,6 +6,7 @@
  *
  *     _lease          leases in shared memory, beside the table
  *     _lease_places   those of places for requests in flight
+ *     _lease_quota    those of quotas, while there are none
  *     _global_places  and what is said of them in calls
  *     _global_take    requests that find too few tokens
  *     _global_wait    those that wait for a lease
@@ -44,6 +45,7 @@
 typedef struct {
     ngx_http_tbucket_lease_t     *lease;     /* NULL: a dropped one */
     tb_hash_t                     hash;      /* a dropped one's: its key */
+    uint64_t                      window;    /* of a quota, as of the lease */
     tb_lease_ask_t                ask;
     unsigned                      alone:1;   /* of a dropped one */
 } ngx_http_tbucket_entry_t;

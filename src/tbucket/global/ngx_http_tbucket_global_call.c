@@ -513,7 +513,8 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_entry_t *e, tb_lease_answer_t *answer)
 {
     int64_t                    delta;
-    uint64_t                   granted, seq;
+    uint64_t                   granted, now, seq;
+    tb_limits_t                dflt;
     ngx_http_tbucket_zone_t   *zone;
     ngx_http_tbucket_lease_t  *l;
 
@@ -529,7 +530,13 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
         return;
     }
 
-    if (answer->status == TB_LEASE_OK && e->ask.op == TB_LEASE_PLACES) {
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (ngx_http_tbucket_lease_ended(l, dflt)) {
+
+        /* void: the window is over */
+
+    } else if (answer->status == TB_LEASE_OK && e->ask.op == TB_LEASE_PLACES) {
         granted = ngx_http_tbucket_global_places_answered(a, e, answer);
         (void) atomic_fetch_add_explicit(&a->global->granted, granted,
                                          memory_order_relaxed);
@@ -541,8 +548,7 @@ ngx_http_tbucket_global_answered(ngx_http_tbucket_asking_t *a,
         if (delta != 0) {
             (void) tb_table_add(zone->shared->table,
                                 ngx_http_tbucket_lease_slot(zone, l),
-                                &e->hash, ngx_current_msec, zone->limits,
-                                delta);
+                                &e->hash, now, dflt, delta);
         }
 
         if (delta > 0) {
@@ -581,6 +587,8 @@ ngx_http_tbucket_global_dropped_again(ngx_http_tbucket_asking_t *a,
         dropped->key = e->hash;
         dropped->limits = e->ask.limits;
         dropped->debt = (uint64_t) -e->ask.hold;
+        dropped->refund = e->ask.refund;
+        dropped->window = e->window;
         dropped->heard = e->ask.heard;
         dropped->gen = e->ask.gen;
         dropped->alone = e->alone;

@@ -45,6 +45,11 @@ ngx_http_tbucket_global_write(ngx_http_tbucket_write_t *write)
     ask.op = TB_LEASE_SET;
     ask.limits = ngx_http_tbucket_given_limits(write->zone, &change->client)
                  & ~TB_LIMITS_FLAGS;
+
+    if (write->zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+        ask.limits = tb_limits(tb_limits_capacity(ask.limits), 0, 0);
+    }
+
     ask.want = (uint64_t) change->client.tokens;
     ask.unit = 1;
 
@@ -74,7 +79,8 @@ ngx_http_tbucket_global_ask(ngx_http_tbucket_zone_t *zone,
     ngx_memzero(&ask, sizeof(tb_lease_ask_t));
 
     ask.op = TB_LEASE_PEEK;
-    ask.limits = limits;
+    ask.limits = zone->kind == NGX_HTTP_TBUCKET_QUOTA
+                 ? tb_limits(tb_limits_capacity(limits), 0, 0) : limits;
     ask.unit = 1;
 
     return ngx_http_tbucket_global_one(zone, pool, id, &ask,
@@ -118,9 +124,11 @@ ngx_http_tbucket_global_one(ngx_http_tbucket_zone_t *zone, ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    ngx_http_tbucket_global_key(rz, key, &h);
+    ngx_http_tbucket_global_key(rz, key, &h,
+                                ngx_http_tbucket_quota_word(zone));
     tb_lease_put(part, ask);
     tb_node_call(&g->node, ngx_http_tbucket_lease_next(g), false, false, head);
+    ngx_http_tbucket_global_window(zone, head);
 
     ngx_http_tbucket_redis_begin(rz->redis, args,
                                  NGX_HTTP_TBUCKET_SCRIPT_LEASE, "2");

@@ -370,6 +370,7 @@ ngx_http_tbucket_global_give_back(ngx_http_tbucket_asking_t *a)
 
             e->lease = NULL;
             e->hash = l->key;
+            e->window = l->lease.window;
             e->ask.limits = limits;
             e->ask.gen = l->lease.warm ? l->lease.gen : TB_LEASE_ANY_GEN;
             e->ask.hold = ngx_min(tb_word_tokens(word), 0);

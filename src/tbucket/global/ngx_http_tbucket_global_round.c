@@ -81,10 +81,13 @@ ngx_http_tbucket_global_plan(ngx_http_tbucket_asking_t *a)
 void
 ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
 {
-    uint64_t                    need, unit;
+    uint64_t                    need, now, unit;
     ngx_queue_t                *q, *next;
+    tb_limits_t                 dflt;
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_asker_t   *asker;
+
+    dflt = ngx_http_tbucket_limits(a->rz->zone, &now);
 
     for (q = ngx_queue_head(&a->queue);
          q != ngx_queue_sentinel(&a->queue) && a->n < TB_LEASE_BATCH;
@@ -96,7 +99,8 @@ ngx_http_tbucket_global_askers(ngx_http_tbucket_asking_t *a)
         l = &a->global->leases[asker->node.key];
 
         if (l->lease.answered != asker->answered
-            || !ngx_http_tbucket_lease_owns(l, &asker->hash))
+            || !ngx_http_tbucket_lease_owns(l, &asker->hash)
+            || ngx_http_tbucket_lease_ended(l, dflt))
         {
             /* another worker's call was about it, or it has gone */
 
@@ -163,6 +167,7 @@ ngx_http_tbucket_global_told(ngx_http_tbucket_asking_t *a)
 void
 ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a)
 {
+    uint64_t                     window;
     ngx_shmtx_t                 *mutex;
     ngx_http_tbucket_entry_t    *e;
     ngx_http_tbucket_global_t   *g;
@@ -178,20 +183,29 @@ ngx_http_tbucket_global_dropped(ngx_http_tbucket_asking_t *a)
 
     ngx_shmtx_lock(mutex);
 
+    window = ngx_http_tbucket_quota_word(a->rz->zone);
+
     while (g->ndropped > 0 && a->n < TB_LEASE_BATCH) {
         dropped = &g->dropped[--g->ndropped];
+
+        if (dropped->window != window) {
+            continue;
+        }
+
         e = &a->entries[a->n++];
 
         ngx_memzero(e, sizeof(ngx_http_tbucket_entry_t));
 
         e->hash = dropped->key;
+        e->window = dropped->window;
+        e->ask.refund = dropped->refund;
         e->ask.limits = dropped->limits;
         e->ask.hold = -(int64_t) dropped->debt;
         e->ask.heard = dropped->heard;
         e->ask.gen = dropped->gen;
         e->ask.unit = TB_TOKEN;
-        e->ask.op = (dropped->alone && dropped->whole) ? TB_LEASE_CAP
-                                                       : TB_LEASE_TAKE;
+        e->ask.op = (dropped->alone && dropped->whole && window == 0)
+                    ? TB_LEASE_CAP : TB_LEASE_TAKE;
 
         if (a->rz->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
             ngx_http_tbucket_global_places_none(e, dropped->limits);
@@ -430,15 +444,17 @@ static void
 ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a, uint32_t place,
     tb_hash_t *h)
 {
+    uint64_t                    now;
     tb_hash_t                   owner;
     tb_word_t                   word;
-    tb_limits_t                 limits;
+    tb_limits_t                 dflt, limits;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
 
     g = a->global;
     zone = a->rz->zone;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
@@ -459,8 +475,7 @@ ngx_http_tbucket_global_over(ngx_http_tbucket_asking_t *a, uint32_t place,
             }
 
             ngx_http_tbucket_lease_drop(zone, a->rz->shard, place, 0);
-            tb_table_forget(zone->shared->table, h, ngx_current_msec,
-                            zone->limits, 0);
+            tb_table_forget(zone->shared->table, h, now, dflt, 0);
         }
     }
 
@@ -478,9 +493,9 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
     ngx_http_tbucket_lease_t *l, uint64_t need, uint64_t unit)
 {
     uint32_t                   period;
-    uint64_t                   lent, none;
+    uint64_t                   lent, none, now;
     tb_word_t                  word;
-    tb_limits_t                limits;
+    tb_limits_t                dflt, limits;
     ngx_http_tbucket_zone_t   *zone;
     ngx_http_tbucket_entry_t  *e;
 
@@ -528,16 +543,18 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
         /* what requests have taken meanwhile does not go back */
 
         if (e->ask.back != 0 && e->ask.op == TB_LEASE_TAKE) {
+            dflt = ngx_http_tbucket_limits(zone, &now);
+
             e->ask.back = -tb_table_add(zone->shared->table,
                                         ngx_http_tbucket_lease_slot(zone, l),
-                                        &e->hash, ngx_current_msec,
-                                        zone->limits, -e->ask.back);
+                                        &e->hash, now, dflt, -e->ask.back);
         }
 
         tb_lease_sent(&l->lease, &e->ask, ngx_current_msec);
     }
 
     e->lease = l;
+    e->window = l->lease.window;
     a->n++;
 
     gw_store_seq_cst(&l->wanted, 0);
@@ -556,9 +573,39 @@ ngx_http_tbucket_global_claim(ngx_http_tbucket_asking_t *a,
 
 void
 ngx_http_tbucket_global_key(ngx_http_tbucket_rzone_t *rz, u_char *key,
-    const tb_hash_t *h)
+    const tb_hash_t *h, uint64_t window)
 {
-    (void) ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+    key = ngx_sprintf(key, "%V:%016xL%016xL", &rz->bucket, h->hi, h->lo);
+
+    if (rz->zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+        (void) ngx_sprintf(key, ":%012uL", tb_window_minute(window) * 60);
+    }
+}
+
+
+void
+ngx_http_tbucket_global_window(ngx_http_tbucket_zone_t *zone,
+    unsigned char *head)
+{
+    int64_t       ahead, now, past;
+    ngx_time_t   *tp;
+    tb_window_t   window;
+
+    if (zone->kind != NGX_HTTP_TBUCKET_QUOTA) {
+        return;
+    }
+
+    ngx_http_tbucket_quota_window(zone, &window);
+
+    /* a clock that is set, or behind another worker's, is outside of it */
+
+    tp = ngx_timeofday();
+    now = tp->sec * (int64_t) 1000000 + tp->msec * 1000;
+    past = now - window.begin * 1000000;
+    ahead = window.end * 1000000 - now;
+
+    tb_lease_put_window(head, (uint64_t) ngx_max(past, 0),
+                        (uint64_t) ngx_max(ahead, 1));
 }
 
 
@@ -586,7 +633,7 @@ ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
         h = a->entries[i].lease ? &a->entries[i].lease->key
                                 : &a->entries[i].hash;
 
-        ngx_http_tbucket_global_key(rz, key, h);
+        ngx_http_tbucket_global_key(rz, key, h, a->entries[i].window);
         ngx_http_tbucket_redis_put(args, key, a->key_len);
         key += a->key_len;
 
@@ -594,6 +641,7 @@ ngx_http_tbucket_global_args(ngx_http_tbucket_asking_t *a, ngx_uint_t leave)
     }
 
     tb_node_call(&a->global->node, a->seq, a->beat, leave, a->head);
+    ngx_http_tbucket_global_window(rz->zone, a->head);
 
     ngx_http_tbucket_redis_put(args, a->head, TB_LEASE_HEAD);
     ngx_http_tbucket_redis_put(args, a->parts, a->n * TB_LEASE_PART);

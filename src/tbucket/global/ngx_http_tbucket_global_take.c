@@ -25,6 +25,10 @@ static ngx_http_tbucket_lease_t *ngx_http_tbucket_global_enter(
     ngx_http_tbucket_charge_t *c);
 static ngx_uint_t ngx_http_tbucket_global_waits(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_lease_t *l);
+static uint64_t ngx_http_tbucket_global_retry_quota(
+    ngx_http_tbucket_charge_t *c);
+static tb_limits_t ngx_http_tbucket_lease_limits(
+    ngx_http_tbucket_charge_t *c);
 static ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_of(
     ngx_http_tbucket_charge_t *c);
 static uint64_t ngx_http_tbucket_global_give_alone(
@@ -33,7 +37,7 @@ static uint64_t ngx_http_tbucket_global_give_alone(
 static void ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
     ngx_uint_t take);
 static ngx_inline tb_limits_t ngx_http_tbucket_global_part(
-    ngx_http_tbucket_zone_t *zone, uint64_t share);
+    ngx_http_tbucket_zone_t *zone, tb_limits_t dflt, uint64_t share);
 
 
 ngx_int_t
@@ -53,13 +57,15 @@ ngx_int_t
 ngx_http_tbucket_global_peek(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx)
 {
+    uint64_t                  now;
+    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
-    c->verdict = tb_table_peek_known(zone->shared->table, &c->hash,
-                                     ngx_current_msec, zone->limits, c->cost,
-                                     &c->result);
+    c->verdict = tb_table_peek_known(zone->shared->table, &c->hash, now, dflt,
+                                     c->cost, &c->result);
 
     return c->verdict == TB_PASS ? NGX_OK
                                  : ngx_http_tbucket_global_decide(c, ctx, 0);
@@ -76,7 +82,7 @@ static ngx_int_t
 ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_ctx_t *ctx, ngx_uint_t take)
 {
-    uint64_t                    share, since;
+    uint64_t                    now, share, since;
     ngx_http_tbucket_zone_t    *zone;
     ngx_http_tbucket_lease_t   *l;
     ngx_http_tbucket_global_t  *g;
@@ -86,7 +92,7 @@ ngx_http_tbucket_global_decide(ngx_http_tbucket_charge_t *c,
     if (c->verdict == TB_ABSENT && c->cost == 0) {
         c->verdict = TB_PASS;
         c->result.slot = tb_table_slot(zone->shared->table, 0);
-        c->result.limits = zone->limits;
+        c->result.limits = ngx_http_tbucket_limits(zone, &now);
         c->result.left = tb_limits_full(zone->limits);
         return NGX_OK;
     }
@@ -192,32 +198,35 @@ static ngx_uint_t
 ngx_http_tbucket_global_waits(ngx_http_tbucket_charge_t *c,
     ngx_http_tbucket_lease_t *l)
 {
-    uint32_t  period;
+    uint32_t     period;
+    tb_limits_t  limits;
 
-    period = tb_lease_period(c->result.limits, c->zone->refill, 0);
+    limits = ngx_http_tbucket_lease_limits(c);
+    period = tb_lease_period(limits, c->zone->refill, 0);
 
     return c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT
            ? tb_lease_places_waits(&l->lease, period, ngx_current_msec)
-           : tb_lease_waits(&l->lease, c->result.limits, c->result.left,
-                            c->cost, period, ngx_current_msec);
+           : tb_lease_waits(&l->lease, limits, c->result.left, c->cost,
+                            period, ngx_current_msec);
 }
 
 
 static void
 ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
 {
+    uint64_t      now;
     tb_table_t   *table;
     tb_limits_t   limits;
 
     table = c->zone->shared->table;
-    limits = c->zone->limits;
+    limits = ngx_http_tbucket_limits(c->zone, &now);
 
     if (take) {
         ngx_http_tbucket_global_take_known(c);
 
     } else {
-        c->verdict = tb_table_peek_known(table, &c->hash, ngx_current_msec,
-                                         limits, c->cost, &c->result);
+        c->verdict = tb_table_peek_known(table, &c->hash, now, limits, c->cost,
+                                         &c->result);
     }
 
     if (c->verdict == TB_ABSENT) {
@@ -229,19 +238,22 @@ ngx_http_tbucket_global_try(ngx_http_tbucket_charge_t *c, ngx_uint_t take)
 static void
 ngx_http_tbucket_global_take_known(ngx_http_tbucket_charge_t *c)
 {
+    uint64_t                  now;
+    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
 
     if (zone->kind != NGX_HTTP_TBUCKET_INFLIGHT) {
-        c->verdict = tb_table_take_known(zone->shared->table, &c->hash,
-                                         ngx_current_msec, zone->limits,
-                                         c->cost, &c->result);
+        dflt = ngx_http_tbucket_limits(zone, &now);
+        c->verdict = tb_table_take_known(zone->shared->table, &c->hash, now,
+                                         dflt, c->cost, &c->result);
         return;
     }
 
-    ngx_http_tbucket_inflight_leased(c, ngx_http_tbucket_global_part(zone,
-                                        ngx_http_tbucket_lease_share(zone)));
+    ngx_http_tbucket_inflight_leased(c,
+        ngx_http_tbucket_global_part(zone, zone->limits,
+                                     ngx_http_tbucket_lease_share(zone)));
 
     if (c->result.slot == NULL) {
         c->result.slot = tb_table_slot(zone->shared->table, 0);
@@ -260,13 +272,14 @@ ngx_http_tbucket_global_charge(ngx_http_tbucket_charge_t *c, uint64_t utok,
 {
     uint64_t                  charged, now;
     tb_table_t               *table;
+    tb_limits_t               dflt;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
     table = zone->shared->table;
-    now = ngx_current_msec;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
-    if (tb_table_charge(table, &c->hash, now, zone->limits, utok,
+    if (tb_table_charge(table, &c->hash, now, dflt, utok,
                         -TB_DEBT_MAX, result, &charged)
         == TB_PASS)
     {
@@ -280,12 +293,12 @@ ngx_http_tbucket_global_charge(ngx_http_tbucket_charge_t *c, uint64_t utok,
     }
 
     if (ngx_http_tbucket_lease_enter(zone, &c->hash, &c->client) == NULL
-        || tb_table_charge(table, &c->hash, now, zone->limits, utok,
+        || tb_table_charge(table, &c->hash, now, dflt, utok,
                            -TB_DEBT_MAX, result, &charged)
            != TB_PASS)
     {
         tb_table_charge_overflow(table, now,
-                                 ngx_http_tbucket_global_part(zone,
+                                 ngx_http_tbucket_global_part(zone, dflt,
                                          ngx_http_tbucket_lease_share(zone)),
                                  utok, -TB_DEBT_MAX, result, &charged);
     }
@@ -334,7 +347,7 @@ ngx_http_tbucket_global_give(ngx_http_tbucket_charge_t *c, uint64_t utok)
 
     if (ngx_http_tbucket_lease_owns(l, &c->hash)) {
         utok -= ngx_http_tbucket_global_give_alone(zone, l, utok);
-        (void) atomic_fetch_add_explicit(&l->lease.refund, utok,
+        (void) atomic_fetch_add_explicit(&l->lease.refund, (int64_t) utok,
                                          memory_order_seq_cst);
     }
 
@@ -349,10 +362,10 @@ ngx_http_tbucket_global_give_alone(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, uint64_t utok)
 {
     int64_t      room;
-    uint64_t     share, since;
+    uint64_t     now, share, since;
     tb_hash_t    h;
     tb_word_t    word;
-    tb_limits_t  limits;
+    tb_limits_t  dflt, limits;
 
     if (!ngx_http_tbucket_lease_alone(zone, l->shard, &share, &since)) {
         return 0;
@@ -372,10 +385,11 @@ ngx_http_tbucket_global_give_alone(ngx_http_tbucket_zone_t *zone,
     /* a call that is under way does not know of it */
 
     l->lease.alone = (uint32_t) ngx_current_msec | 1;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     return (uint64_t) tb_table_add(zone->shared->table,
                                    ngx_http_tbucket_lease_slot(zone, l), &h,
-                                   ngx_current_msec, zone->limits, room);
+                                   now, dflt, room);
 }
 
 
@@ -481,7 +495,7 @@ ngx_http_tbucket_global_left(ngx_http_tbucket_charge_t *c)
 
     left = l ? tb_lease_remainder(&l->lease, c->result.limits,
                                   c->result.left)
-             : c->result.left;
+             : c->result.left - tb_limits_lowest(c->result.limits);
 
     return left > 0 ? (uint64_t) left : 0;
 }
@@ -497,6 +511,10 @@ ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
 
     if (c->zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
         return NGX_HTTP_TBUCKET_INFLIGHT_WAIT;
+    }
+
+    if (c->zone->kind == NGX_HTTP_TBUCKET_QUOTA) {
+        return ngx_http_tbucket_global_retry_quota(c);
     }
 
     limits = c->result.limits;
@@ -527,6 +545,50 @@ ngx_http_tbucket_global_retry(ngx_http_tbucket_charge_t *c)
     }
 
     return tb_word_wait(word, limits, ngx_current_msec, c->cost);
+}
+
+
+/*
+ * A quota is full again with the next window; of who has not been told what is
+ * left, nobody knows, and what others have may come back.
+ */
+
+static uint64_t
+ngx_http_tbucket_global_retry_quota(ngx_http_tbucket_charge_t *c)
+{
+    uint64_t                   share, since;
+    tb_limits_t                limits;
+    ngx_http_tbucket_lease_t  *l;
+
+    limits = ngx_http_tbucket_lease_limits(c);
+
+    if (c->cost > tb_limits_full(limits)) {
+        return NGX_HTTP_TBUCKET_NEVER;
+    }
+
+    l = ngx_http_tbucket_lease_of(c);
+
+    if (l != NULL
+        && !ngx_http_tbucket_lease_alone(c->zone, l->shard, &share, &since)
+        && (!l->lease.warm
+            || tb_lease_wait(&l->lease, limits, c->result.left, c->cost,
+                             ngx_current_msec) != UINT64_MAX))
+    {
+        return 1;
+    }
+
+    return ngx_http_tbucket_quota_left(c->zone);
+}
+
+
+/* The limits in force as those of a lease. */
+
+static tb_limits_t
+ngx_http_tbucket_lease_limits(ngx_http_tbucket_charge_t *c)
+{
+    return c->zone->kind == NGX_HTTP_TBUCKET_QUOTA
+           ? tb_limits(tb_limits_capacity(c->result.limits), 0, 0)
+           : c->result.limits;
 }
 
 
@@ -575,25 +637,25 @@ ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
     ngx_uint_t take)
 {
     uint64_t                  now, share;
-    tb_limits_t               limits;
+    tb_limits_t               dflt, limits;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = c->zone;
-    now = ngx_current_msec;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     /* a larger share counts when the time before has been credited */
 
     share = ngx_min(gw_load_seq_cst(&zone->shared->global->credited),
                     ngx_http_tbucket_lease_share(zone));
 
-    limits = ngx_http_tbucket_global_part(zone, share);
+    limits = ngx_http_tbucket_global_part(zone, dflt, share);
 
     c->result.slot = tb_table_slot(zone->shared->table, 0);
 
     if (tb_limits_capacity(limits) == 0 || tb_limits_rate(limits) == 0) {
         c->verdict = TB_REFUSE;
         c->result.word = tb_word(0, now);
-        c->result.limits = zone->limits;
+        c->result.limits = dflt;
         c->result.left = 0;
         return;
     }
@@ -612,8 +674,8 @@ ngx_http_tbucket_global_overflow(ngx_http_tbucket_charge_t *c,
 void
 ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
 {
-    uint64_t                    credited, share;
-    tb_limits_t                 limits;
+    uint64_t                    credited, now, share;
+    tb_limits_t                 dflt, limits;
     ngx_http_tbucket_global_t  *g;
 
     g = zone->shared->global;
@@ -621,11 +683,15 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
     share = ngx_http_tbucket_lease_share(zone);
     credited = gw_load_seq_cst(&g->credited);
 
-    limits = ngx_http_tbucket_global_part(zone, ngx_min(share, credited));
+    dflt = ngx_http_tbucket_limits(zone, &now);
+    limits = ngx_http_tbucket_global_part(zone, dflt,
+                                          ngx_min(share, credited));
 
     /* no share for now: what it holds stays, and time earns nothing */
 
-    if (tb_limits_capacity(limits) == 0) {
+    if (tb_limits_capacity(limits) == 0
+        && zone->kind == NGX_HTTP_TBUCKET_RATE)
+    {
         limits = tb_limits(tb_limits_capacity(zone->limits), 0, 0);
     }
 
@@ -638,7 +704,7 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
         return;
     }
 
-    tb_table_tick_overflow(zone->shared->table, ngx_current_msec, limits, true);
+    tb_table_tick_overflow(zone->shared->table, now, limits, true);
     ngx_http_tbucket_lease_sweep(zone);
 }
 
@@ -646,15 +712,23 @@ ngx_http_tbucket_global_refill(ngx_http_tbucket_zone_t *zone)
 /* Rounded down: parts of all nodes are no more than the whole. */
 
 static ngx_inline tb_limits_t
-ngx_http_tbucket_global_part(ngx_http_tbucket_zone_t *zone, uint64_t share)
+ngx_http_tbucket_global_part(ngx_http_tbucket_zone_t *zone, tb_limits_t dflt,
+    uint64_t share)
 {
+    uint32_t  capacity;
+
+    capacity = (uint32_t) (tb_limits_capacity(dflt) * share / TB_LEASE_ALL);
+
+    if (dflt & TB_LIMITS_WINDOW) {
+        return tb_limits(capacity, tb_limits_rate(dflt), TB_LIMITS_WINDOW);
+    }
+
     if (zone->kind == NGX_HTTP_TBUCKET_INFLIGHT) {
         return tb_limits(TB_CAPACITY_MAX,
                          tb_limits_rate(zone->limits) * share / TB_LEASE_ALL,
                          TB_LIMITS_PLACES);
     }
 
-    return tb_limits((uint32_t) (tb_limits_capacity(zone->limits) * share
-                                 / TB_LEASE_ALL),
-                     tb_limits_rate(zone->limits) * share / TB_LEASE_ALL, 0);
+    return tb_limits(capacity, tb_limits_rate(dflt) * share / TB_LEASE_ALL,
+                     0);
 }

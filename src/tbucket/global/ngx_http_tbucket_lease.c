@@ -14,6 +14,7 @@
 #include "src/tbucket/global/ngx_http_tbucket_lease.h"
 #include "src/core/limit/tb_table_edit.h"
 #include "src/core/limit/tb_take.h"
+#include "src/tbucket/global/ngx_http_tbucket_lease_quota.h"
 
 
 /* leases that one tick looks at, and with the mutex held once */
@@ -151,12 +152,16 @@ ngx_http_tbucket_lease_t *
 ngx_http_tbucket_lease_find(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
     const tb_hash_t *h)
 {
+    uint64_t                   now;
     ngx_http_tbucket_lease_t  *l;
 
     l = zone->shared->global->leases
         + (slot - tb_table_slot(zone->shared->table, 0));
 
-    return ngx_http_tbucket_lease_owns(l, h) ? l : NULL;
+    return (ngx_http_tbucket_lease_owns(l, h)
+            && !ngx_http_tbucket_lease_ended(l, ngx_http_tbucket_limits(zone,
+                                                                      &now)))
+           ? l : NULL;
 }
 
 
@@ -164,12 +169,14 @@ ngx_http_tbucket_lease_t *
 ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
     const tb_hash_t *h, ngx_str_t *client)
 {
-    uint64_t                   most;
+    uint64_t                   most, now;
     tb_slot_t                 *slot, *victim;
     tb_table_t                *table;
+    tb_limits_t                dflt;
     ngx_http_tbucket_lease_t  *l;
 
     table = zone->shared->table;
+    dflt = ngx_http_tbucket_limits(zone, &now);
     most = UINT64_MAX;
     victim = NULL;
 
@@ -178,7 +185,7 @@ ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
     slot = tb_table_find(table, h);
 
     if (slot == NULL) {
-        victim = tb_table_victim(table, h, ngx_current_msec, zone->limits);
+        victim = tb_table_victim(table, h, now, dflt);
 
         if (victim != NULL
             && (tb_limits_are_places(zone->limits)
@@ -188,7 +195,7 @@ ngx_http_tbucket_lease_enter(ngx_http_tbucket_zone_t *zone,
             return NULL;
         }
 
-        (void) tb_table_put(table, h, ngx_current_msec, zone->limits, 0, 0);
+        (void) tb_table_put(table, h, now, dflt, 0, 0);
         slot = tb_table_find(table, h);
 
         if (victim != NULL && slot != victim) {
@@ -264,6 +271,7 @@ ngx_http_tbucket_lease_begin(ngx_http_tbucket_zone_t *zone,
     ngx_memzero(&l->lease, sizeof(tb_lease_t));
 
     l->key = key;
+    l->lease.window = ngx_http_tbucket_quota_word(zone);
     l->shard = shard;
     l->alone = 0;
     l->debt = 0;
@@ -302,7 +310,8 @@ ngx_http_tbucket_lease_again(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, const tb_hash_t *h)
 {
     uint32_t                     i;
-    uint64_t                     charged;
+    uint64_t                     charged, now;
+    tb_limits_t                  dflt;
     tb_result_t                  result;
     ngx_http_tbucket_global_t   *g;
     ngx_http_tbucket_dropped_t  *dropped;
@@ -312,7 +321,9 @@ ngx_http_tbucket_lease_again(ngx_http_tbucket_zone_t *zone,
     for (i = 0; i < g->ndropped; i++) {
         dropped = &g->dropped[i];
 
-        if (dropped->key.lo != l->key.lo || dropped->key.hi != l->key.hi) {
+        if (dropped->key.lo != l->key.lo || dropped->key.hi != l->key.hi
+            || dropped->window != l->lease.window)
+        {
             continue;
         }
 
@@ -322,11 +333,18 @@ ngx_http_tbucket_lease_again(ngx_http_tbucket_zone_t *zone,
             l->lease.whole = dropped->whole;
         }
 
+        if (dropped->refund != 0) {
+            l->lease.heard = dropped->heard;
+            gw_store_seq_cst(&l->lease.refund, dropped->refund);
+        }
+
         if (dropped->debt != 0) {
             l->lease.heard = dropped->heard;
-            (void) tb_table_charge(zone->shared->table, h, ngx_current_msec,
-                                   zone->limits, dropped->debt, -TB_DEBT_MAX,
-                                   &result, &charged);
+            dflt = ngx_http_tbucket_limits(zone, &now);
+
+            (void) tb_table_charge(zone->shared->table, h, now, dflt,
+                                   dropped->debt, -TB_DEBT_MAX, &result,
+                                   &charged);
         }
 
         *dropped = g->dropped[--g->ndropped];
@@ -341,6 +359,8 @@ ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
     uint32_t place, ngx_uint_t keep)
 {
     uint32_t                     last, slot;
+    uint64_t                     now;
+    tb_limits_t                  dflt;
     ngx_http_tbucket_lease_t    *l;
     ngx_http_tbucket_global_t   *g;
     ngx_http_tbucket_dropped_t  *dropped;
@@ -348,18 +368,23 @@ ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone, ngx_uint_t shard,
     g = &zone->shared->global[shard];
     slot = g->list[place];
     l = &g->leases[slot];
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
     /* an entry that is there twice was left by a death in between */
 
     if (l->place == place && l->shard == shard) {
 
         if (keep && l->tag != 0 && l->key.lo != 0
+            && !ngx_http_tbucket_lease_ended(l, dflt)
             && g->ndropped < NGX_HTTP_TBUCKET_DROPPED)
         {
             dropped = &g->dropped[g->ndropped];
             dropped->key = l->key;
             dropped->limits = zone->limits;
             dropped->debt = l->debt;
+            dropped->window = l->lease.window;
+            dropped->refund = l->lease.window
+                              ? gw_load_seq_cst(&l->lease.refund) : 0;
             dropped->heard = l->lease.heard;
             dropped->gen = l->lease.warm ? l->lease.gen : TB_LEASE_ANY_GEN;
             dropped->alone = (l->lease.alone != 0);
@@ -387,13 +412,18 @@ ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, tb_hash_t *h, tb_word_t *word,
     tb_limits_t *limits)
 {
+    uint64_t     now;
+    tb_limits_t  dflt;
+
     h->lo = atomic_load_explicit(&l->tag, memory_order_acquire);
     h->hi = atomic_load_explicit(&l->check, memory_order_relaxed);
 
-    if (h->lo == 0
+    dflt = ngx_http_tbucket_limits(zone, &now);
+
+    if (h->lo == 0 || ngx_http_tbucket_lease_ended(l, dflt)
         || !tb_slot_read(zone->shared->table,
-                         ngx_http_tbucket_lease_slot(zone, l), h,
-                         zone->limits, word, limits))
+                         ngx_http_tbucket_lease_slot(zone, l), h, dflt, word,
+                         limits))
     {
         return 0;
     }
@@ -405,6 +435,11 @@ ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
         *limits = zone->limits;
     }
 
+    if (dflt & TB_LIMITS_WINDOW) {
+        *word = tb_word_settle(*word, dflt, now);
+        *limits = tb_limits(tb_limits_capacity(*limits), 0, 0);
+    }
+
     return 1;
 }
 
@@ -413,12 +448,15 @@ void
 ngx_http_tbucket_lease_empty(ngx_http_tbucket_zone_t *zone, tb_slot_t *slot,
     const tb_hash_t *h)
 {
-    tb_table_t  *table;
+    uint64_t      now;
+    tb_table_t   *table;
+    tb_limits_t   dflt;
 
     table = zone->shared->table;
+    dflt = ngx_http_tbucket_limits(zone, &now);
 
-    (void) tb_table_set_tokens(table, h, ngx_current_msec, zone->limits, 0);
-    tb_table_forget(table, h, ngx_current_msec, zone->limits, 0);
+    (void) tb_table_set_tokens(table, h, now, dflt, 0);
+    tb_table_forget(table, h, now, dflt, 0);
 }
 
 
@@ -539,6 +577,12 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
         return;
     }
 
+    if (l->lease.window != 0) {
+        ngx_http_tbucket_lease_quota_credit(zone, l, &h, word, limits, share,
+                                            most);
+        return;
+    }
+
     now = ngx_current_msec;
 
     tokens = ngx_http_tbucket_lease_earned(ngx_http_tbucket_lease_global(zone,
@@ -557,7 +601,7 @@ ngx_http_tbucket_lease_credit(ngx_http_tbucket_zone_t *zone,
 
     over = tb_lease_taken_over(&l->lease, share);
     l->lease.over += over;
-    (void) atomic_fetch_add_explicit(&l->lease.refund, over,
+    (void) atomic_fetch_add_explicit(&l->lease.refund, (int64_t) over,
                                      memory_order_seq_cst);
 
     /* until that has been reported, a smaller share does not undo it */
@@ -638,6 +682,11 @@ ngx_http_tbucket_lease_note(ngx_http_tbucket_zone_t *zone,
         return;
     }
 
+    if (l->lease.window != 0) {
+        ngx_http_tbucket_lease_quota_note(zone, l, &h, word, limits, careful);
+        return;
+    }
+
     full = tb_lease_full(&l->lease, limits, tb_word_tokens(word),
                          ngx_current_msec);
 
@@ -693,7 +742,8 @@ ngx_http_tbucket_lease_yield(ngx_http_tbucket_zone_t *zone,
     *tokens = left > 0 ? (uint64_t) left : 0;
     l->debt = left < 0 ? (uint64_t) -left : 0;
 
-    ngx_http_tbucket_lease_note(zone, l, l->lease.alone != 0);
+    ngx_http_tbucket_lease_note(zone, l, l->lease.alone != 0
+                                         && l->lease.window == 0);
 
     return 1;
 }
@@ -765,6 +815,13 @@ ngx_http_tbucket_lease_sweep_one(ngx_http_tbucket_zone_t *zone,
         || !ngx_http_tbucket_lease_read(zone, l, &h, &word, &limits))
     {
         ngx_http_tbucket_lease_drop(zone, shard, place, 1);
+        return;
+    }
+
+    if (l->lease.window != 0) {
+
+        /* it is not as good as a new one before the window ends */
+
         return;
     }
 

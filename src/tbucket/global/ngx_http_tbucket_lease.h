@@ -16,6 +16,7 @@
 #include "src/core/limit/tb_recall.h"
 #include "src/core/limit/tb_take.h"
 #include "src/tbucket/ngx_http_tbucket.h"
+#include "src/tbucket/ngx_http_tbucket_quota.h"
 
 
 /* leases that were displaced and are to be reported, of a zone */
@@ -59,6 +60,8 @@ typedef struct {
     tb_hash_t                     key;
     tb_limits_t                   limits;
     uint64_t                      debt;      /* µtok */
+    int64_t                       refund;    /* of a quota, as of the lease */
+    uint64_t                      window;    /* as of the lease */
     uint64_t                      heard;     /* see tb_lease_ask_t */
     uint32_t                      gen;
     unsigned                      alone:1;   /* it has refilled alone, */
@@ -161,6 +164,14 @@ ngx_http_tbucket_lease_owns(ngx_http_tbucket_lease_t *l, const tb_hash_t *h)
            && atomic_load_explicit(&l->check, memory_order_relaxed) == h->hi;
 }
 
+/* Whether the lease has ended with its window; dflt: in force. */
+
+static ngx_inline ngx_uint_t
+ngx_http_tbucket_lease_ended(ngx_http_tbucket_lease_t *l, tb_limits_t dflt)
+{
+    return (dflt & TB_LIMITS_WINDOW) && !tb_window_is(l->lease.window, dflt);
+}
+
 /* The lease of a bucket, if it has one. */
 
 ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_find(
@@ -182,7 +193,10 @@ ngx_http_tbucket_lease_t *ngx_http_tbucket_lease_enter(
 void ngx_http_tbucket_lease_drop(ngx_http_tbucket_zone_t *zone,
     ngx_uint_t shard, uint32_t place, ngx_uint_t keep);
 
-/* The bucket of a lease, and the limits in force; 0: it has another owner. */
+/*
+ * The bucket of a lease, and the limits in force, which have a rate of 0 where
+ * they are a quota; 0: it has another owner, or the lease has ended.
+ */
 
 ngx_uint_t ngx_http_tbucket_lease_read(ngx_http_tbucket_zone_t *zone,
     ngx_http_tbucket_lease_t *l, tb_hash_t *h, tb_word_t *word,

@@ -263,13 +263,22 @@ ngx_http_tbucket_give_tokens(ngx_http_tbucket_charge_t *c, uint64_t utok)
     tb_table_t   *table;
     tb_limits_t   dflt;
 
+    dflt = ngx_http_tbucket_limits(c->zone, &now);
+
+    if ((dflt & TB_LIMITS_WINDOW)
+        && tb_limits_rate(dflt) != tb_limits_rate(c->result.limits))
+    {
+        /* it was taken out of a window that is over */
+
+        return;
+    }
+
     if (c->zone->source != NULL) {
         c->zone->source->give(c, utok);
         return;
     }
 
     table = c->zone->shared->table;
-    dflt = ngx_http_tbucket_limits(c->zone, &now);
 
     if (ngx_http_tbucket_is_overflow(c)) {
         tb_table_give_overflow(table, now, dflt, utok);

@@ -23,7 +23,7 @@
 
 
 /* key "0" is the nodes', "1" and so on are buckets' */
-#define REDIS_KEYS   8
+#define REDIS_KEYS   20
 #define REDIS_VALUE  2048
 
 

@@ -7,6 +7,10 @@
  * nodes and Redis have on their books, and by no more.  What is given back it
  * gets when some node may use it: with the call that brings it to Redis.
  *
+ * Where there are quotas, each window has a meter of its own, which is full at
+ * first; what nodes have taken alone, and Redis has not been charged with yet,
+ * is on their books as well.  Nodes' clocks differ by up to 1 s.
+ *
  * Here: the state of a run, its events, and what a node does.
  */
 
@@ -15,13 +19,16 @@
 #define TB_LEASE_SIM_H
 
 
+#include "src/core/lease/tb_lease_quota.h"
 #include "src/core/limit/tb_recall.h"
+#include "src/core/limit/tb_window.h"
 #include "t/unit/lease/tb_lease_redis.h"
 #include "t/unit/tb_random.h"
 
 
 #define NODES     4
 #define BUCKETS   2
+#define WINDOWS   8                /* of a run, at most */
 #define CALLS     512
 #define EVENTS    32768
 
@@ -57,6 +64,7 @@ typedef struct {
     uint64_t           life;
     int64_t            utok;       /* of SETTLE: too little was taken, or
                                       too much (< 0) */
+    uint64_t           window;     /* in which that was */
 } event_t;
 
 
@@ -64,7 +72,7 @@ typedef struct {
     bool               used, given_up, beat, leaves;
     unsigned           pending;    /* events that name it */
     unsigned           node, n;
-    uint64_t           life, seq;
+    uint64_t           life, seq, window;
     unsigned char      head[TB_LEASE_HEAD];
     unsigned char      parts[BUCKETS * TB_LEASE_PART];
     unsigned           which[BUCKETS];
@@ -82,6 +90,8 @@ typedef struct {
     uint64_t           seq, beat;
     uint64_t           offset;     /* ms */
     int64_t            drift;      /* ppm */
+    uint64_t           skew;       /* us, of the clock that windows go by */
+    uint64_t           window;     /* that it is in, from 0 on */
     uint64_t           cut;        /* us, until when it has no network */
     tb_node_t        node;
     tb_lease_t         leases[BUCKETS];
@@ -111,6 +121,10 @@ typedef struct {
     uint64_t           now, end, order, ids;
     redis_t           *redis;
     bool               forgetful;  /* nobody caps what he has used alone */
+    bool               keeps;      /* leases outlast their window */
+    bool               unpaid;     /* what is taken alone is not reported */
+    bool               refunds;    /* also what an earlier window has paid */
+    uint64_t           length;     /* us, of a window; 0: there are none */
     int64_t            step;       /* of Redis' clock, us */
     uint64_t           paused;     /* us, until when */
     unsigned           nnodes;
@@ -120,7 +134,8 @@ typedef struct {
     uint64_t           gap[BUCKETS];     /* us between requests */
     unsigned           mix[BUCKETS];
     bool               settles[BUCKETS];
-    meter_t            meters[BUCKETS];
+    meter_t            meters[WINDOWS][BUCKETS];
+    int64_t            alone[WINDOWS][BUCKETS];  /* taken by who knew nothing */
     call_t             calls[CALLS];
     unsigned           nevents;
     event_t            events[EVENTS];
@@ -154,6 +169,7 @@ event_put(sim_t *s, uint64_t delay, kind_t kind, unsigned node, unsigned what,
     e.what = what;
     e.life = s->nodes[node].life;
     e.utok = utok;
+    e.window = s->nodes[node].window;
 
     for (i = s->nevents++; i > 0 && event_before(&e, &s->events[(i - 1) / 2]);
          i = (i - 1) / 2)
@@ -235,12 +251,12 @@ redis_wall(const sim_t *s)
 /* The level of a bucket's meter at this time. */
 
 static inline void
-meter_settle(sim_t *s, unsigned b)
+meter_settle(sim_t *s, uint64_t w, unsigned b)
 {
     meter_t   *m;
     __int128   top;
 
-    m = &s->meters[b];
+    m = &s->meters[w][b];
     top = (__int128) tb_limits_full(s->limits[b]) * 864000;
 
     m->level += (__int128) tb_limits_rate(s->limits[b]) * (s->now - m->at);
@@ -252,28 +268,42 @@ meter_settle(sim_t *s, unsigned b)
 /* Puts tokens into the meter, up to the capacity; or takes some out. */
 
 static inline void
-meter_add(sim_t *s, unsigned b, int64_t utok)
+meter_add(sim_t *s, uint64_t w, unsigned b, int64_t utok)
 {
-    __int128  top;
+    meter_t   *m;
+    __int128   top;
 
-    meter_settle(s, b);
+    meter_settle(s, w, b);
 
+    m = &s->meters[w][b];
     top = (__int128) tb_limits_full(s->limits[b]) * 864000;
 
-    s->meters[b].level += (__int128) utok * 864000;
-    s->meters[b].level = s->meters[b].level < top ? s->meters[b].level : top;
+    m->level += (__int128) utok * 864000;
+
+    /* what nobody will be charged with is more than there was */
+
+    m->level = m->level < top || s->length != 0 ? m->level : top;
+}
+
+
+/* Where Redis has a bucket of that window. */
+
+static inline unsigned
+redis_index(uint64_t w, unsigned b)
+{
+    return b + BUCKETS * (unsigned) (w % WINDOWS);
 }
 
 
 /* What a bucket is in debt with in Redis, µtok. */
 
 static inline int64_t
-redis_debt(const sim_t *s, unsigned b)
+redis_debt(const sim_t *s, uint64_t w, unsigned b)
 {
     double              left;
     const redis_key_t  *key;
 
-    key = &s->redis->keys[1 + b];
+    key = &s->redis->keys[1 + redis_index(w, b)];
 
     if (key->len == 0) {
         return 0;
@@ -281,7 +311,21 @@ redis_debt(const sim_t *s, unsigned b)
 
     memcpy(&left, key->value + 4, sizeof(left));
 
+    if (s->length != 0) {
+        left += (double) tb_limits_full(s->limits[b]);
+    }
+
     return left < 0 ? (int64_t) -left : 0;
+}
+
+
+/* What the node has taken of a quota alone, and Redis has not heard of. */
+
+static inline int64_t
+node_unpaid(const node_t *n, unsigned b)
+{
+    return (int64_t) n->given[b] - atomic_load(&n->leases[b].refund)
+           + (int64_t) n->leases[b].over;
 }
 
 
@@ -293,11 +337,56 @@ node_forgives(sim_t *s, node_t *n, uint64_t seq)
     unsigned  b;
 
     for (b = 0; b < BUCKETS; b++) {
-        if (n->tokens[b] < 0 && (seq == 0 || n->leases[b].seq != seq)) {
-            meter_add(s, b, -n->tokens[b]);
+        if (seq != 0 && n->leases[b].seq == seq) {
+            continue;
+        }
+
+        if (n->tokens[b] < 0) {
+            meter_add(s, n->window, b, -n->tokens[b]);
             n->tokens[b] = 0;
         }
+
+        if (s->length != 0 && node_unpaid(n, b) > 0) {
+            meter_add(s, n->window, b, node_unpaid(n, b));
+            atomic_store(&n->leases[b].refund, (int64_t) n->given[b]);
+        }
     }
+}
+
+
+/* As if each window lasted for an hour. */
+
+static inline uint64_t
+node_word(const node_t *n)
+{
+    return (n->window + 1) * 60 << TB_WINDOW_BITS;
+}
+
+
+static inline uint64_t
+node_since(const node_t *n)
+{
+    return tb_recall_window((n->window + 1) * 60);
+}
+
+
+/* What is remembered of a quota that loses its lease. */
+
+static inline uint64_t
+node_spent(const sim_t *s, const node_t *n, unsigned b)
+{
+    int64_t            left;
+    const tb_lease_t  *l;
+
+    l = &n->leases[b];
+
+    if (l->alone == 0 && !l->warm) {
+        return 0;
+    }
+
+    left = l->alone ? 0 : tb_lease_remainder(l, s->limits[b], n->tokens[b]);
+
+    return tb_recall_spent(s->limits[b], node_since(n), left);
 }
 
 
@@ -308,7 +397,9 @@ node_drop(sim_t *s, node_t *n, unsigned b, uint64_t now)
 {
     uint64_t  full;
 
-    full = tb_lease_full(&n->leases[b], s->limits[b], n->tokens[b], now);
+    full = s->length == 0
+           ? tb_lease_full(&n->leases[b], s->limits[b], n->tokens[b], now)
+           : node_spent(s, n, b);
 
     if (full > n->recall[b]) {
         n->recall[b] = full;
@@ -318,17 +409,61 @@ node_drop(sim_t *s, node_t *n, unsigned b, uint64_t now)
 
     if (n->tokens[b] < 0) {
         n->caution = UINT64_MAX;
-        meter_add(s, b, -n->tokens[b]);
+        meter_add(s, n->window, b, -n->tokens[b]);
+    }
+
+    if (s->length != 0 && node_unpaid(n, b) > 0) {
+        n->caution = UINT64_MAX;
+        meter_add(s, n->window, b, node_unpaid(n, b));
     }
 
     memset(&n->leases[b], 0, sizeof(tb_lease_t));
     n->leases[b].heard = n->seq;
+    n->leases[b].window = s->length ? node_word(n) : 0;
     n->given[b] = 0;
     n->tokens[b] = 0;
     n->alone[b] = 0;
 
     if (now < n->caution && !s->forgetful) {
         n->leases[b].full = n->recall[b];
+    }
+}
+
+
+/* All that is leased ends with the window. */
+
+static inline void
+node_turn(sim_t *s, node_t *n)
+{
+    unsigned  b;
+    uint64_t  window;
+
+    if (s->length == 0) {
+        return;
+    }
+
+    window = (s->now - START + n->skew) / s->length;
+
+    if (window <= n->window) {
+        return;
+    }
+
+    /* what has not been reported by then is reported to nobody any more */
+
+    if (!s->keeps) {
+        node_forgives(s, n, 0);
+    }
+
+    n->window = window;
+
+    for (b = 0; b < BUCKETS && !s->keeps; b++) {
+        memset(&n->leases[b], 0, sizeof(tb_lease_t));
+        n->leases[b].heard = n->seq;
+        n->leases[b].window = node_word(n);
+        n->given[b] = 0;
+        n->tokens[b] = 0;
+        n->alone[b] = 0;
+        n->waiting[b] = 0;
     }
 }
 
@@ -359,16 +494,20 @@ static inline void
 node_start(sim_t *s, unsigned i)
 {
     node_t    *n;
-    uint64_t   life, offset;
+    uint64_t   life, offset, skew, window;
 
     n = &s->nodes[i];
     life = n->life;
     offset = n->offset;
+    skew = n->skew;
+    window = n->window;
 
     memset(n, 0, sizeof(node_t));
 
     n->life = life + 1;
     n->offset = offset;
+    n->skew = skew;
+    n->window = window;
     n->drift = (int64_t) tb_random_in(&s->rnd, 0, 100) - 50;
     n->up = true;
 
@@ -387,6 +526,39 @@ node_start(sim_t *s, unsigned i)
 }
 
 
+/* What it takes of a quota when it begins to be alone. */
+
+static inline void
+node_part(sim_t *s, node_t *n, unsigned b, uint64_t now)
+{
+    int64_t      known, part;
+    tb_lease_t  *l;
+
+    l = &n->leases[b];
+
+    if (l->alone != 0) {
+        return;
+    }
+
+    known = tb_recall_left(s->limits[b], node_since(n), n->recall[b]);
+    part = (int64_t) tb_lease_part(l, known, atomic_load(&n->node.share));
+
+    if (!l->warm && n->recall[b] <= node_since(n)) {
+        s->alone[n->window][b] += part;
+    }
+
+    if (!s->unpaid) {
+        atomic_fetch_sub(&l->refund, part);
+    }
+
+    l->alone = (uint32_t) now | 1;
+    l->credited = n->tokens[b] + part;
+    n->alone[b] = now;
+    n->tokens[b] += part;
+    s->meters[n->window][b].alone = true;
+}
+
+
 /* What a decision of this node sees in the word. */
 
 static inline void
@@ -397,6 +569,11 @@ node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
     tb_lease_t  *l;
 
     if (!tb_node_is_alone(&n->node, now, &since)) {
+        return;
+    }
+
+    if (s->length != 0) {
+        node_part(s, n, b, now);
         return;
     }
 
@@ -419,8 +596,8 @@ node_refill(sim_t *s, node_t *n, unsigned b, uint64_t now)
 
     if (tokens > n->tokens[b]) {
         l->over += (uint64_t) over;
-        atomic_fetch_add(&l->refund, (uint64_t) over);
-        s->meters[b].alone = true;
+        atomic_fetch_add(&l->refund, over);
+        s->meters[0][b].alone = true;
         n->alone[b] = now;
         l->whole = share == TB_LEASE_ALL || (l->alone != 0 && l->whole);
         l->alone = (uint32_t) now | 1;
@@ -517,9 +694,10 @@ node_call(sim_t *s, unsigned i, unsigned mask, bool beat)
     node_t    *n;
     call_t    *c;
     unsigned   b;
-    uint64_t   now;
+    uint64_t   begun, now;
 
     n = &s->nodes[i];
+    node_turn(s, n);
 
     for (c = s->calls; c < s->calls + CALLS && c->used; c++) {
         /* void */
@@ -537,8 +715,17 @@ node_call(sim_t *s, unsigned i, unsigned mask, bool beat)
     c->life = n->life;
     c->seq = ++n->seq;
     c->leaves = n->leaving;
+    c->window = n->window;
 
     tb_node_call(&n->node, c->seq, beat, n->leaving, c->head);
+
+    if (s->length != 0) {
+        begun = n->window * s->length;
+        begun = s->now - START + n->skew > begun
+                ? s->now - START + n->skew - begun : 0;
+        tb_lease_put_window(c->head, begun,
+                            begun < s->length ? s->length - begun : 1);
+    }
 
     for (b = 0; b < BUCKETS; b++) {
         if (mask & 1u << b) {
@@ -567,6 +754,7 @@ node_tick(sim_t *s, unsigned i)
     uint64_t   now, since;
 
     n = &s->nodes[i];
+    node_turn(s, n);
     now = node_ms(s, n);
     beat = !n->beating && now >= n->beat + TB_LEASE_BEAT;
     mask = 0;
@@ -618,18 +806,24 @@ node_take(sim_t *s, node_t *n, unsigned b, uint64_t now)
     n->tokens[b] -= (int64_t) s->cost[b];
     n->spent[b] = now;
 
-    meter_settle(s, b);
+    meter_settle(s, n->window, b);
 
-    m = &s->meters[b];
+    m = &s->meters[n->window][b];
     cost = (__int128) s->cost[b] * 864000;
 
     slack = m->alone ? (__int128) tb_limits_rate(s->limits[b]) * CLOCK * MS
             : 0;
 
-    debt = redis_debt(s, b);
+    debt = redis_debt(s, n->window, b);
 
     for (i = 0; i < s->nnodes; i++) {
+        if (s->nodes[i].window != n->window) {
+            continue;
+        }
+
         debt -= s->nodes[i].tokens[b] < 0 ? s->nodes[i].tokens[b] : 0;
+        debt += s->length && node_unpaid(&s->nodes[i], b) > 0
+                ? node_unpaid(&s->nodes[i], b) : 0;
     }
 
     slack += (__int128) debt * 864000;
@@ -656,7 +850,7 @@ node_take(sim_t *s, node_t *n, unsigned b, uint64_t now)
 /* What was too little is charged, and what was too much is given back. */
 
 static inline void
-node_settle(sim_t *s, unsigned i, unsigned b, int64_t utok)
+node_settle(sim_t *s, unsigned i, unsigned b, int64_t utok, uint64_t window)
 {
     node_t      *n;
     int64_t      room;
@@ -665,7 +859,12 @@ node_settle(sim_t *s, unsigned i, unsigned b, int64_t utok)
 
     n = &s->nodes[i];
     l = &n->leases[b];
+    node_turn(s, n);
     now = node_ms(s, n);
+
+    if (utok < 0 && window != n->window && !s->refunds) {
+        return;
+    }
 
     utok = utok < -(int64_t) s->cost[b] ? -(int64_t) s->cost[b] : utok;
 
@@ -675,7 +874,7 @@ node_settle(sim_t *s, unsigned i, unsigned b, int64_t utok)
 
         n->tokens[b] -= utok;
         n->spent[b] = now;
-        meter_add(s, b, -utok);
+        meter_add(s, n->window, b, -utok);
         return;
     }
 
@@ -692,11 +891,11 @@ node_settle(sim_t *s, unsigned i, unsigned b, int64_t utok)
         l->alone = (uint32_t) now | 1;
         n->tokens[b] += room;
         utok -= room;
-        meter_add(s, b, room);
+        meter_add(s, n->window, b, room);
     }
 
-    n->given[b] += (uint64_t) utok;
-    atomic_fetch_add(&l->refund, (uint64_t) utok);
+    n->given[b] += window == n->window ? (uint64_t) utok : 0;
+    atomic_fetch_add(&l->refund, utok);
 }
 
 
@@ -712,8 +911,9 @@ node_request(sim_t *s, unsigned i, unsigned b)
         return;
     }
 
+    node_turn(s, n);
     now = node_ms(s, n);
-    s->meters[b].asked += s->cost[b];
+    s->meters[n->window][b].asked += s->cost[b];
 
     /* words are only added to where a request finds too few */
 

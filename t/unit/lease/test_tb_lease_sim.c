@@ -23,6 +23,9 @@
 typedef struct {
     redis_edit_t  script;
     bool          forgetful;       /* see sim_t */
+    bool          keeps;
+    bool          unpaid;
+    bool          refunds;
 } broken_t;
 
 
@@ -83,7 +86,8 @@ call_gives(sim_t *s, node_t *n, const call_t *c)
         }
 
         if (c->given[k] > n->seen[b]) {
-            meter_add(s, b, (int64_t) (c->given[k] - n->seen[b]));
+            meter_add(s, c->window, b,
+                      (int64_t) (c->given[k] - n->seen[b]));
             n->seen[b] = c->given[k];
         }
     }
@@ -95,6 +99,7 @@ call_execute(sim_t *s, unsigned which)
 {
     call_t    *c;
     node_t    *n;
+    unsigned   index[BUCKETS], k;
     uint64_t   wait;
 
     c = &s->calls[which];
@@ -131,7 +136,11 @@ call_execute(sim_t *s, unsigned which)
         return;
     }
 
-    c->len = redis_call(s->redis, c->head, c->parts, c->n, c->which,
+    for (k = 0; k < c->n; k++) {
+        index[k] = redis_index(c->window, c->which[k]);
+    }
+
+    c->len = redis_call(s->redis, c->head, c->parts, c->n, index,
                         redis_wall(s), c->reply, sizeof(c->reply));
     call_gives(s, n, c);
 
@@ -164,6 +173,7 @@ call_reply(sim_t *s, unsigned which)
         return;
     }
 
+    node_turn(s, n);
     now = node_ms(s, n);
     c->given_up = true;
 
@@ -342,8 +352,9 @@ fault(sim_t *s)
         /* what a sole node knows of a lost Redis others are not told */
 
         if (chance(s, 1, 3) && (s->nnodes == 1 || !sole(s))) {
-            for (i = 0; i < BUCKETS; i++) {
-                meter_add(s, i, redis_debt(s, i));
+            for (i = 0; i < BUCKETS * WINDOWS; i++) {
+                meter_add(s, i / BUCKETS, i % BUCKETS,
+                          redis_debt(s, i / BUCKETS, i % BUCKETS));
             }
 
             redis_flush(s->redis);
@@ -377,11 +388,25 @@ fault(sim_t *s)
 
 
 static void
-sim_start(sim_t *s, uint64_t seed, redis_t *redis, bool forgetful)
+meters_fill(sim_t *s, unsigned b)
 {
-    bool      late;
-    unsigned  b, i;
-    uint64_t  gap, rate;
+    unsigned  w;
+
+    for (w = 0; w < WINDOWS; w++) {
+        s->meters[w][b].level = (__int128) 864000
+                                * tb_limits_full(s->limits[b]);
+        s->meters[w][b].at = s->now;
+    }
+}
+
+
+static void
+sim_start(sim_t *s, uint64_t seed, redis_t *redis, const broken_t *broken)
+{
+    bool         late;
+    unsigned     b, i;
+    uint64_t     gap, rate;
+    tb_random_t  w;
 
     memset(s, 0, sizeof(sim_t));
 
@@ -389,17 +414,27 @@ sim_start(sim_t *s, uint64_t seed, redis_t *redis, bool forgetful)
 
     s->rnd.state = seed;
     s->redis = redis;
-    s->forgetful = forgetful;
+    s->forgetful = broken->forgetful;
+    s->keeps = broken->keeps;
+    s->unpaid = broken->unpaid;
+    s->refunds = broken->refunds;
     s->now = START;
     s->end = START + 20 * SECOND;
     s->nnodes = (unsigned) tb_random_in(&s->rnd, 1, NODES);
     s->loss = chance(s, 1, 4) ? 20 : 0;
     s->faults = (unsigned) tb_random_in(&s->rnd, 0, 10);
 
+    w.state = ~seed;
+
+    if (tb_random_in(&w, 1, 3) == 1) {
+        s->length = tb_random_in(&w, 3 * SECOND, 10 * SECOND);
+    }
+
     late = chance(s, 1, 2);
 
     for (i = 0; i < s->nnodes; i++) {
         s->nodes[i].offset = tb_random(&s->rnd) % UINT32_MAX;
+        s->nodes[i].skew = tb_random_in(&w, 0, SECOND);
 
         if (i == 0 || !late) {
             node_start(s, i);
@@ -414,6 +449,11 @@ sim_start(sim_t *s, uint64_t seed, redis_t *redis, bool forgetful)
                                  rate * TB_STEPS_A_SECOND, 0);
         s->cost[b] = TB_TOKEN;
 
+        if (s->length != 0) {
+            rate = tb_limits_capacity(s->limits[b]) * SECOND / s->length + 1;
+            s->limits[b] = tb_limits(tb_limits_capacity(s->limits[b]), 0, 0);
+        }
+
         if (chance(s, 1, 4)) {
             s->cost[b] = tb_random_in(&s->rnd, TB_COST_MIN, 3 * TB_TOKEN);
         }
@@ -424,9 +464,7 @@ sim_start(sim_t *s, uint64_t seed, redis_t *redis, bool forgetful)
         s->gap[b] = gap < 700 ? 700 : gap;
         s->mix[b] = (unsigned) tb_random_in(&s->rnd, 0, 2);
 
-        s->meters[b].level = (__int128) 864000
-                             * tb_limits_full(s->limits[b]);
-        s->meters[b].at = s->now;
+        meters_fill(s, b);
 
         event_add(s, tb_random_in(&s->rnd, 0, SECOND), REQUEST, 0, b);
     }
@@ -487,7 +525,7 @@ sim_run(sim_t *s)
             if (e.life == s->nodes[e.node].life && s->nodes[e.node].up
                 && !s->nodes[e.node].leaving)
             {
-                node_settle(s, e.node, e.what, e.utok);
+                node_settle(s, e.node, e.what, e.utok, e.window);
             }
 
             break;
@@ -524,7 +562,7 @@ violations(unsigned from, unsigned n, broken_t broken)
     found = 0;
 
     for (i = from; i < from + n; i++) {
-        sim_start(s, i * UINT64_C(0x9e3779b9), redis, broken.forgetful);
+        sim_start(s, i * UINT64_C(0x9e3779b9), redis, &broken);
         sim_run(s);
 
         if (s->violated) {
@@ -575,9 +613,7 @@ used(sim_t *s, redis_t *redis, uint32_t capacity, uint64_t rate, unsigned mix)
         /* also what the bucket holds at first */
 
         s->gap[b] = SECOND / (2 * (rate + capacity / 6));
-        s->meters[b].level = (__int128) 864000
-                             * tb_limits_full(s->limits[b]);
-        s->meters[b].at = s->now;
+        meters_fill(s, b);
     }
 
     /* when all of them have joined */
@@ -589,9 +625,9 @@ used(sim_t *s, redis_t *redis, uint32_t capacity, uint64_t rate, unsigned mix)
               * TB_TOKEN;
 
     assert_false(s->violated);
-    assert_true(s->meters[0].asked > allowed);
+    assert_true(s->meters[0][0].asked > allowed);
 
-    return s->meters[0].admitted * 1000 / allowed;
+    return s->meters[0][0].admitted * 1000 / allowed;
 }
 
 
@@ -634,6 +670,97 @@ test_little_is_unused(void **state)
 }
 
 
+/* Windows of 4 s on three nodes whose clocks differ; twice is asked for. */
+
+static void
+quotas(sim_t *s, redis_t *redis, uint32_t quota, unsigned mix, bool away)
+{
+    unsigned  b, i;
+    uint64_t  part;
+
+    memset(s, 0, sizeof(sim_t));
+    redis_flush(redis);
+
+    s->rnd.state = 1;
+    s->calm = true;
+    s->redis = redis;
+    s->now = START;
+    s->end = START + 2 * SECOND;
+    s->length = 4 * SECOND;
+    s->nnodes = 3;
+
+    for (i = 0; i < s->nnodes; i++) {
+        s->nodes[i].skew = i * SECOND / 2;
+        node_start(s, i);
+    }
+
+    for (b = 0; b < BUCKETS; b++) {
+        s->limits[b] = tb_limits(quota, 0, 0);
+        s->cost[b] = TB_TOKEN;
+        s->mix[b] = mix;
+        s->gap[b] = s->length / (2 * quota);
+        meters_fill(s, b);
+    }
+
+    event_add(s, 500 * MS, REQUEST, 0, 0);
+    sim_run(s);
+
+    s->paused = away ? START + 60 * SECOND : 0;
+    s->end = START + 15 * SECOND;
+    sim_run(s);
+
+    assert_false(s->violated);
+
+    for (i = 1; i < 3; i++) {
+        assert_true(s->meters[i][0].asked > quota * TB_TOKEN);
+        part = s->meters[i][0].admitted * 1000 / (quota * TB_TOKEN);
+
+        print_message("quota %u, mix %u%s: %.1f %%\n", quota, mix,
+                      away ? ", without Redis" : "", (double) part / 10);
+
+        /* a share is a little less than a third */
+
+        assert_true(part >= LEAST - (away ? 3000 / quota : 0)
+                    && part <= 1000);
+    }
+}
+
+
+static void
+test_quotas_are_used(void **state)
+{
+    sim_t     *s;
+    redis_t   *redis;
+    broken_t   none = { 0 };
+    unsigned   i, mix;
+
+    static const uint32_t  amounts[] = { 20, 100, 1000, 5000 };
+
+    (void) state;
+
+    s = malloc(sizeof(sim_t));
+    redis = malloc(sizeof(redis_t));
+    assert_true(s != NULL && redis != NULL);
+
+    redis_open(redis, none.script);
+
+    for (i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++) {
+
+        for (mix = 0; mix < 3; mix++) {
+            quotas(s, redis, amounts[i], mix, false);
+        }
+
+        /* each has a third, and is asked for more than that */
+
+        quotas(s, redis, amounts[i], 0, true);
+    }
+
+    redis_close(redis);
+    free(redis);
+    free(s);
+}
+
+
 static void
 test_never_too_much(void **state)
 {
@@ -655,31 +782,33 @@ test_finds_what_is_broken(void **state)
 
     static const struct {
         const char  *what;
-        broken_t     broken;
         unsigned     seed;
+        broken_t     broken;
     } rules[] = {
-        { "the cap",
-          { { "local settled = free >= room", "local settled = false" },
-            false }, 2 },
-        { "the reservation of shares",
-          { { "reserved = min(step, math.ceil(reserved / ALL))",
-              "reserved = 0" }, false }, 14 },
-        { "the start of an empty Redis",
-          { { "elseif returns and belief < ALL then", "elseif false then" },
-            false }, 1456 },
-        { "what the only node may use alone",
-          { { "n.share >= ALL", "false" }, false }, 385 },
-        { "what the only node remembers",
-          { { NULL, NULL }, true }, 42 },
-        { "debts that nodes report",
-          { { "delta, owed, hold = -hold, -hold - refund, 0",
-              "delta, owed, hold = -hold, -refund, 0" }, false }, 2 },
-        { "the room for what is given back",
-          { { "min(free + paid - owed, full - held - hold - back)",
-              "free + paid - owed" }, false }, 182 },
-        { "what has been charged since",
-          { { "if s > heard then paid = owed end", "paid = owed" }, false },
-          2 }
+        { "the cap", 2,
+          { .script = { "settled = free >= room and", "settled = false and" }
+          } },
+        { "the reservation of shares", 14,
+          { .script = { "reserved = min(step, math.ceil(reserved / ALL))",
+                        "reserved = 0" } } },
+        { "the start of an empty Redis", 1456,
+          { .script = { "elseif returns and belief < ALL then",
+                        "elseif false then" } } },
+        { "what the only node may use alone", 385,
+          { .script = { "n.share >= ALL", "false" } } },
+        { "what the only node remembers", 42, { .forgetful = true } },
+        { "debts that nodes report", 2,
+          { .script = { "delta, owed, hold = -hold, -hold - refund, 0",
+                        "delta, owed, hold = -hold, -refund, 0" } } },
+        { "the room for what is given back", 182,
+          { .script = { "min(free + paid - owed, full - held - hold - back)",
+                        "free + paid - owed" } } },
+        { "what has been charged since", 2,
+          { .script = { "if s > heard then paid = owed end",
+                        "paid = owed" } } },
+        { "the end of leases with their window", 10, { .keeps = true } },
+        { "what is taken of a quota alone", 23, { .unpaid = true } },
+        { "the window of what is given back", 93, { .refunds = true } }
     };
 
     (void) state;
@@ -698,6 +827,7 @@ main(int argc, char **argv)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_little_is_unused),
+        cmocka_unit_test(test_quotas_are_used),
         cmocka_unit_test(test_never_too_much),
         cmocka_unit_test(test_finds_what_is_broken)
     };
