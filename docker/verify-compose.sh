@@ -225,9 +225,14 @@ while read -r expression; do
 done <"$dir/expressions"
 echo "    $(wc -l <"$dir/expressions") of the dashboard's queries have an answer"
 
-[ "$(curl -s http://127.0.0.1:9090/api/v1/rules | grep -o '"health":"ok"' \
-     | wc -l)" = "$(grep -c 'alert:' docker/prometheus/alerts.yml)" ] \
-    || die 'an alert cannot be evaluated'
+# once a minute
+
+alerts_evaluated()
+{
+    [ "$(curl -s http://127.0.0.1:9090/api/v1/rules | grep -o '"health":"ok"' \
+         | wc -l)" = "$(grep -c 'alert:' docker/prometheus/alerts.yml)" ]
+}
+wait_for 90 'an alert cannot be evaluated' alerts_evaluated
 echo '    every alert is evaluated'
 
 echo 'stopping it'
