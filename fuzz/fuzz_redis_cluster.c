@@ -1,7 +1,7 @@
 
 /*
  * What a cluster and Sentinels tell: the first two bytes are a slot, the rest
- * is a reply as it comes from the network, or the text of a redirection.
+ * are replies as they come from the network, or the text of a redirection.
  */
 
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
+#include "src/core/text/gw_redis_bound.h"
 #include "src/core/text/gw_redis_cluster.h"
 
 
@@ -43,12 +44,57 @@ fuzz_reply(const redisReply *reply, unsigned slot)
 }
 
 
+/* As from a connection that gives two halves, until there is an error. */
+
+static void
+fuzz_read(const uint8_t *data, size_t size, unsigned slot)
+{
+    int                rc;
+    void              *reply;
+    size_t             part, end;
+    redisReader       *reader;
+    gw_redis_bound_t   bound = { .awaited = true };
+
+    reader = redisReaderCreate();
+    fuzz_check(reader != NULL);
+
+    gw_redis_bound(&bound, reader);
+
+    rc = REDIS_OK;
+
+    for (part = 0; part < 2 && rc == REDIS_OK; part++) {
+        end = (part == 0) ? size / 2 : size - size / 2;
+
+        rc = redisReaderFeed(reader, (const char *) data, end);
+        data += end;
+
+        while (rc == REDIS_OK) {
+            reply = NULL;
+            rc = redisReaderGetReply(reader, &reply);
+
+            fuzz_check(bound.size <= bound.most);
+            fuzz_check(rc == REDIS_OK || bound.error != NULL
+                       || reader->errstr[0] != '\0');
+
+            if (reply == NULL) {
+                rc = (rc == REDIS_OK && gw_redis_bound_check(&bound, reader))
+                     ? REDIS_OK : REDIS_ERR;
+                break;
+            }
+
+            fuzz_reply(reply, slot);
+            freeReplyObject(reply);
+        }
+    }
+
+    redisReaderFree(reader);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    void             *reply;
     unsigned          slot, moved;
-    redisReader      *reader;
     gw_redis_node_t   node;
 
     if (size < 2) {
@@ -68,25 +114,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_check(gw_redis_slot((const char *) data, size) < GW_REDIS_SLOTS);
 
-    /* arrays of millions are kept away from here by their bounds */
-
-    if (size > 4096 || memchr(data, '*', size) == NULL) {
-        return 0;
+    if (size <= 4096) {
+        fuzz_read(data, size, slot);
     }
-
-    reader = redisReaderCreate();
-    fuzz_check(reader != NULL);
-
-    reply = NULL;
-
-    if (redisReaderFeed(reader, (const char *) data, size) == REDIS_OK
-        && redisReaderGetReply(reader, &reply) == REDIS_OK && reply != NULL)
-    {
-        fuzz_reply(reply, slot);
-        freeReplyObject(reply);
-    }
-
-    redisReaderFree(reader);
 
     return 0;
 }

@@ -776,7 +776,7 @@ ngx_int_t
 ngx_gw_redis_command(ngx_gw_redis_t *redis, ngx_gw_redis_reply_pt callback,
     void *data, ngx_uint_t argc, const char **argv, const size_t *argvlen)
 {
-    return ngx_gw_redis_query(redis, callback, data, NGX_GW_REDIS_REPLY, argc,
+    return ngx_gw_redis_query(redis, callback, data, GW_REDIS_REPLY, argc,
                               argv, argvlen);
 }
 

@@ -106,7 +106,7 @@ void ngx_gw_redis_reconnect(ngx_gw_redis_t *redis, const char *reason);
  * Sends a command of argc binary arguments.  NGX_OK: callback (may be NULL)
  * is called once, later, within conf->timeout.  NGX_ERROR: nothing was sent,
  * redis->reason says why, and callback is not called.  A worker that exits
- * gracefully waits for the reply.  One of more than NGX_GW_REDIS_REPLY bytes
+ * gracefully waits for the reply.  One of more than GW_REDIS_REPLY bytes
  * is none, and ends the connection; so does that of a demoted master.
  */
 

@@ -216,7 +216,7 @@ ngx_gw_redis_command_aside(ngx_gw_redis_command_t *command, int argc,
     }
 
     aside->server = command->server;
-    aside->call.most = NGX_GW_REDIS_REPLY;
+    aside->call.most = GW_REDIS_REPLY;
     aside->call.deadline = command->call.deadline;
     aside->call.background = 1;
 

@@ -13,7 +13,7 @@
 #include <ngx_core.h>
 
 #include "src/core/text/gw_redis_url.h"
-#include "src/redis/ngx_gw_redis_bound.h"
+#include "src/core/text/gw_redis_bound.h"
 #include "src/redis/ngx_gw_redis_tls.h"
 
 

@@ -279,7 +279,7 @@ ngx_gw_redis_link_replies(ngx_gw_redis_link_t *link)
 
     while (!link->closing) {
         link->wire.bound.awaited = !ngx_queue_empty(&link->calls);
-        link->wire.bound.most = NGX_GW_REDIS_REPLY;
+        link->wire.bound.most = GW_REDIS_REPLY;
 
         if (link->wire.bound.awaited) {
             call = ngx_queue_data(ngx_queue_head(&link->calls),

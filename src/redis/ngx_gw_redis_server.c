@@ -147,7 +147,7 @@ ngx_gw_redis_server_greet(ngx_gw_redis_server_t *server)
 
         call = &server->calls[i];
         call->answer = ngx_gw_redis_server_greeted;
-        call->most = NGX_GW_REDIS_REPLY;
+        call->most = GW_REDIS_REPLY;
         call->deadline = ngx_current_msec + conf->timeout;
         call->background = 1;
         call->data = server;

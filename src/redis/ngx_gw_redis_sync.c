@@ -164,7 +164,7 @@ ngx_gw_redis_sync_asking(ngx_gw_redis_sync_t *sync)
     argv = "ASKING";
     len = 6;
 
-    reply = ngx_gw_redis_sync_exchange(sync, NGX_GW_REDIS_REPLY, 1, &argv,
+    reply = ngx_gw_redis_sync_exchange(sync, GW_REDIS_REPLY, 1, &argv,
                                        &len);
     if (reply == NULL) {
         return NGX_ERROR;
@@ -272,7 +272,7 @@ ngx_gw_redis_sync_greet(ngx_gw_redis_sync_t *sync, ngx_gw_redis_greet_e kind)
         }
 
         ngx_gw_redis_sync_begin(sync);
-        sync->wire.bound.most = NGX_GW_REDIS_REPLY;
+        sync->wire.bound.most = GW_REDIS_REPLY;
 
         rc = ngx_gw_redis_sync_send(sync, bytes, len);
 
@@ -317,7 +317,7 @@ ngx_gw_redis_sync_master(ngx_gw_redis_sync_t *sync)
     argv[2] = (char *) sync->conf->master.data;
     len[2] = sync->conf->master.len;
 
-    reply = ngx_gw_redis_sync_exchange(sync, NGX_GW_REDIS_REPLY, 3, argv,
+    reply = ngx_gw_redis_sync_exchange(sync, GW_REDIS_REPLY, 3, argv,
                                        len);
     if (reply == NULL) {
         return NGX_ERROR;

@@ -74,7 +74,7 @@ ngx_gw_redis_wire_socket(ngx_gw_redis_wire_t *wire, int family)
     }
 
     wire->fd = fd;
-    ngx_gw_redis_bound(&wire->bound, wire->reader);
+    gw_redis_bound(&wire->bound, wire->reader);
 
     /* without the second, one that is cut off is seen by timeouts only */
 
@@ -282,7 +282,7 @@ ngx_gw_redis_wire_reply(ngx_gw_redis_wire_t *wire, redisReply **reply)
     *reply = object;
 
     if (object == NULL
-        && ngx_gw_redis_bound_check(&wire->bound, wire->reader) != NGX_OK)
+        && !gw_redis_bound_check(&wire->bound, wire->reader))
     {
         return ngx_gw_redis_wire_failed(wire, wire->bound.error);
     }

@@ -23,7 +23,7 @@ typedef struct {
 #if (NGX_SSL)
     SSL                   *ssl;
 #endif
-    ngx_gw_redis_bound_t   bound;       /* most, awaited: the caller's */
+    gw_redis_bound_t   bound;       /* most, awaited: the caller's */
 
     ngx_uint_t             writing;     /* waits until it may write, too */
     unsigned               connected:1;

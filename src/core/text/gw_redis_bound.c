@@ -7,69 +7,63 @@
  */
 
 
-#include "src/redis/ngx_gw_redis_bound.h"
+#include "src/core/text/gw_redis_bound.h"
 
 
-#define NGX_GW_REDIS_DEPTH  7       /* arrays in arrays */
+#define GW_REDIS_DEPTH  7       /* arrays in arrays */
 
 #if (HIREDIS_MAJOR >= 1)
-typedef size_t  ngx_gw_redis_count_t;
+typedef size_t  gw_redis_count_t;
 #else
-typedef int     ngx_gw_redis_count_t;
+typedef int     gw_redis_count_t;
 #endif
 
 
-static ngx_int_t ngx_gw_redis_bound_add(const redisReadTask *task,
+static redisReplyObjectFunctions *gw_redis_bound_theirs(
+    const redisReadTask *task);
+static bool gw_redis_bound_add(const redisReadTask *task,
     size_t size);
-static void *ngx_gw_redis_bound_string(const redisReadTask *task, char *str,
+static void *gw_redis_bound_string(const redisReadTask *task, char *str,
     size_t len);
-static void *ngx_gw_redis_bound_array(const redisReadTask *task,
-    ngx_gw_redis_count_t elements);
-static void *ngx_gw_redis_bound_integer(const redisReadTask *task,
+static void *gw_redis_bound_array(const redisReadTask *task,
+    gw_redis_count_t elements);
+static void *gw_redis_bound_integer(const redisReadTask *task,
     long long value);
-static void *ngx_gw_redis_bound_nil(const redisReadTask *task);
+static void *gw_redis_bound_nil(const redisReadTask *task);
 #if (HIREDIS_MAJOR >= 1)
-static void *ngx_gw_redis_bound_double(const redisReadTask *task,
+static void *gw_redis_bound_double(const redisReadTask *task,
     double value, char *str, size_t len);
-static void *ngx_gw_redis_bound_bool(const redisReadTask *task, int value);
+static void *gw_redis_bound_bool(const redisReadTask *task, int value);
 #endif
-
-
-/* hiredis' own functions, the same for all connections, and ours */
-
-static redisReplyObjectFunctions  ngx_gw_redis_bound_theirs;
-static redisReplyObjectFunctions  ngx_gw_redis_bound_ours;
 
 
 void
-ngx_gw_redis_bound(ngx_gw_redis_bound_t *bound, redisReader *reader)
+gw_redis_bound(gw_redis_bound_t *bound, redisReader *reader)
 {
-    if (ngx_gw_redis_bound_theirs.createString == NULL) {
-        ngx_gw_redis_bound_theirs = *reader->fn;
-        ngx_gw_redis_bound_ours = *reader->fn;
+    bound->theirs = reader->fn;
+    bound->ours = *reader->fn;
 
-        ngx_gw_redis_bound_ours.createString = ngx_gw_redis_bound_string;
-        ngx_gw_redis_bound_ours.createArray = ngx_gw_redis_bound_array;
-        ngx_gw_redis_bound_ours.createInteger = ngx_gw_redis_bound_integer;
-        ngx_gw_redis_bound_ours.createNil = ngx_gw_redis_bound_nil;
+    bound->ours.createString = gw_redis_bound_string;
+    bound->ours.createArray = gw_redis_bound_array;
+    bound->ours.createInteger = gw_redis_bound_integer;
+    bound->ours.createNil = gw_redis_bound_nil;
 
 #if (HIREDIS_MAJOR >= 1)
-        ngx_gw_redis_bound_ours.createDouble = ngx_gw_redis_bound_double;
-        ngx_gw_redis_bound_ours.createBool = ngx_gw_redis_bound_bool;
+    bound->ours.createDouble = gw_redis_bound_double;
+    bound->ours.createBool = gw_redis_bound_bool;
 #endif
-    }
 
-    bound->most = NGX_GW_REDIS_REPLY;
+    bound->most = GW_REDIS_REPLY;
     bound->size = 0;
     bound->error = NULL;
 
-    reader->fn = &ngx_gw_redis_bound_ours;
+    reader->fn = &bound->ours;
     reader->privdata = bound;
 }
 
 
-ngx_int_t
-ngx_gw_redis_bound_check(ngx_gw_redis_bound_t *bound, redisReader *reader)
+bool
+gw_redis_bound_check(gw_redis_bound_t *bound, const redisReader *reader)
 {
     size_t  left, size;
 
@@ -86,7 +80,16 @@ ngx_gw_redis_bound_check(ngx_gw_redis_bound_t *bound, redisReader *reader)
         bound->error = "reply is too long";
     }
 
-    return bound->error ? NGX_ERROR : NGX_OK;
+    return bound->error == NULL;
+}
+
+
+static redisReplyObjectFunctions *
+gw_redis_bound_theirs(const redisReadTask *task)
+{
+    gw_redis_bound_t  *bound = task->privdata;
+
+    return bound->theirs;
 }
 
 
@@ -95,11 +98,11 @@ ngx_gw_redis_bound_check(ngx_gw_redis_bound_t *bound, redisReader *reader)
  * reply, but the reason why the server is about to close.
  */
 
-static ngx_int_t
-ngx_gw_redis_bound_add(const redisReadTask *task, size_t size)
+static bool
+gw_redis_bound_add(const redisReadTask *task, size_t size)
 {
-    ngx_uint_t             depth;
-    ngx_gw_redis_bound_t  *bound;
+    unsigned           depth;
+    gw_redis_bound_t  *bound;
 
     bound = task->privdata;
 
@@ -108,7 +111,7 @@ ngx_gw_redis_bound_add(const redisReadTask *task, size_t size)
 
         if (!bound->awaited && task->type != REDIS_REPLY_ERROR) {
             bound->error = "reply to no command";
-            return NGX_ERROR;
+            return false;
         }
     }
 
@@ -116,76 +119,78 @@ ngx_gw_redis_bound_add(const redisReadTask *task, size_t size)
         depth++;
     }
 
-    if (depth > NGX_GW_REDIS_DEPTH) {
+    if (depth > GW_REDIS_DEPTH) {
         bound->error = "reply is nested too deep";
-        return NGX_ERROR;
+        return false;
     }
 
     size += sizeof(redisReply);
 
     if (size > bound->most || bound->size > bound->most - size) {
         bound->error = "reply is too long";
-        return NGX_ERROR;
+        return false;
     }
 
     bound->size += size;
 
-    return NGX_OK;
+    return true;
 }
 
 
 static void *
-ngx_gw_redis_bound_string(const redisReadTask *task, char *str, size_t len)
+gw_redis_bound_string(const redisReadTask *task, char *str, size_t len)
 {
-    if (ngx_gw_redis_bound_add(task, len) != NGX_OK) {
+    if (!gw_redis_bound_add(task, len)) {
         return NULL;
     }
 
-    return ngx_gw_redis_bound_theirs.createString(task, str, len);
+    return gw_redis_bound_theirs(task)->createString(task, str, len);
 }
 
 
 static void *
-ngx_gw_redis_bound_array(const redisReadTask *task,
-    ngx_gw_redis_count_t elements)
+gw_redis_bound_array(const redisReadTask *task,
+    gw_redis_count_t elements)
 {
-    size_t                 n;
-    ngx_gw_redis_bound_t  *bound;
+    size_t             n;
+    gw_redis_bound_t  *bound;
 
     n = (size_t) elements;
     bound = task->privdata;
 
     /* more would not be counted right */
 
-    n = ngx_min(n, bound->most / sizeof(redisReply *) + 1);
+    if (n > bound->most / sizeof(redisReply *)) {
+        n = bound->most / sizeof(redisReply *) + 1;
+    }
 
-    if (ngx_gw_redis_bound_add(task, n * sizeof(redisReply *)) != NGX_OK) {
+    if (!gw_redis_bound_add(task, n * sizeof(redisReply *))) {
         return NULL;
     }
 
-    return ngx_gw_redis_bound_theirs.createArray(task, elements);
+    return gw_redis_bound_theirs(task)->createArray(task, elements);
 }
 
 
 static void *
-ngx_gw_redis_bound_integer(const redisReadTask *task, long long value)
+gw_redis_bound_integer(const redisReadTask *task, long long value)
 {
-    if (ngx_gw_redis_bound_add(task, 0) != NGX_OK) {
+    if (!gw_redis_bound_add(task, 0)) {
         return NULL;
     }
 
-    return ngx_gw_redis_bound_theirs.createInteger(task, value);
+    return gw_redis_bound_theirs(task)->createInteger(task, value);
 }
 
 
 static void *
-ngx_gw_redis_bound_nil(const redisReadTask *task)
+gw_redis_bound_nil(const redisReadTask *task)
 {
-    if (ngx_gw_redis_bound_add(task, 0) != NGX_OK) {
+    if (!gw_redis_bound_add(task, 0)) {
         return NULL;
     }
 
-    return ngx_gw_redis_bound_theirs.createNil(task);
+    return gw_redis_bound_theirs(task)->createNil(task);
 }
 
 
@@ -194,7 +199,7 @@ ngx_gw_redis_bound_nil(const redisReadTask *task)
 /* Types of RESP3, which is never asked for. */
 
 static void *
-ngx_gw_redis_bound_double(const redisReadTask *task, double value, char *str,
+gw_redis_bound_double(const redisReadTask *task, double value, char *str,
     size_t len)
 {
     (void) task;
@@ -207,7 +212,7 @@ ngx_gw_redis_bound_double(const redisReadTask *task, double value, char *str,
 
 
 static void *
-ngx_gw_redis_bound_bool(const redisReadTask *task, int value)
+gw_redis_bound_bool(const redisReadTask *task, int value)
 {
     (void) task;
     (void) value;

@@ -6,25 +6,29 @@
  */
 
 
-#ifndef NGX_GW_REDIS_BOUND_H
-#define NGX_GW_REDIS_BOUND_H
+#ifndef GW_REDIS_BOUND_H
+#define GW_REDIS_BOUND_H
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include <hiredis/hiredis.h>
 
 
 /* bytes of a reply to what is answered in a few words, or a few pages */
-#define NGX_GW_REDIS_REPLY  65536
+#define GW_REDIS_REPLY  65536
 
 typedef struct {
-    size_t       most;          /* bytes of the reply to come */
-    size_t       size;          /* that it takes so far */
-    const char  *error;         /* why no more is read, or NULL */
-    unsigned     awaited:1;     /* a reply is */
-} ngx_gw_redis_bound_t;
+    size_t                      most;       /* bytes of the reply to come */
+    size_t                      size;       /* that it takes so far */
+    const char                 *error;      /* why no more is read, or NULL */
+    bool                        awaited;    /* a reply is */
+
+    /* private: hiredis' own functions, and ours */
+    redisReplyObjectFunctions  *theirs;
+    redisReplyObjectFunctions   ours;
+} gw_redis_bound_t;
 
 
 /*
@@ -32,15 +36,14 @@ typedef struct {
  * Reading fails where they are not kept, with "error" set.
  */
 
-void ngx_gw_redis_bound(ngx_gw_redis_bound_t *bound, redisReader *reader);
+void gw_redis_bound(gw_redis_bound_t *bound, redisReader *reader);
 
 /*
- * To be asked whenever something was read: NGX_ERROR, with "error" set, if
- * what is not a whole item yet is too long already, or was not asked for.
+ * To be asked whenever something was read: false, with "error" set, if what
+ * is not a whole item yet is too long already, or was not asked for.
  */
 
-ngx_int_t ngx_gw_redis_bound_check(ngx_gw_redis_bound_t *bound,
-    redisReader *reader);
+bool gw_redis_bound_check(gw_redis_bound_t *bound, const redisReader *reader);
 
 
-#endif /* NGX_GW_REDIS_BOUND_H */
+#endif /* GW_REDIS_BOUND_H */

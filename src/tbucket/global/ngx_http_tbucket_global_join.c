@@ -324,7 +324,7 @@ ngx_http_tbucket_global_finish(ngx_gw_redis_sync_t *sync,
 
         ngx_http_tbucket_global_args(a, leave);
 
-        reply = ngx_gw_redis_sync_command(sync, NGX_GW_REDIS_REPLY, args->n,
+        reply = ngx_gw_redis_sync_command(sync, GW_REDIS_REPLY, args->n,
                                           args->value, args->len);
         ngx_time_update();
 

@@ -374,7 +374,7 @@ ngx_http_tbucket_redis_load_number(ngx_http_tbucket_rload_t *l)
     ngx_http_tbucket_redis_put(args, number, ngx_strlen(number));
     ngx_http_tbucket_redis_literal(args, "NX");
 
-    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+    reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
     if (reply != NULL) {
         freeReplyObject(reply);
@@ -387,7 +387,7 @@ ngx_http_tbucket_redis_load_number(ngx_http_tbucket_rload_t *l)
     ngx_http_tbucket_redis_literal(args, "GET");
     ngx_http_tbucket_redis_str(args, &first->shards);
 
-    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+    reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
     if (reply == NULL && !ngx_gw_redis_sync_is_open(l->sync)) {
         return NGX_ERROR;
@@ -485,7 +485,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
     for (i = 0; i < 3; i++) {
         ngx_http_tbucket_redis_read(rz, args, &rz->clients, "get");
 
-        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+        reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -515,7 +515,7 @@ ngx_http_tbucket_redis_load_epoch(ngx_http_tbucket_rload_t *l)
         ngx_http_tbucket_redis_new_epoch(epoch, 1);
         ngx_http_tbucket_redis_seed_args(rz, args, &rz->clients, epoch);
 
-        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+        reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -555,7 +555,7 @@ ngx_http_tbucket_redis_load_secret(ngx_http_tbucket_rload_t *l)
     ngx_http_tbucket_redis_literal(args, "GET");
     ngx_http_tbucket_redis_str(args, &l->rz->secret);
 
-    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+    reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
     if (reply == NULL) {
         return NGX_ERROR;
@@ -854,7 +854,7 @@ ngx_http_tbucket_redis_finish_shard(ngx_http_tbucket_rload_t *l)
     ngx_http_tbucket_redis_str(args, &rz->staged);
 
     do {
-        reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+        reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
         if (reply == NULL) {
             return NGX_ERROR;
@@ -866,7 +866,7 @@ ngx_http_tbucket_redis_finish_shard(ngx_http_tbucket_rload_t *l)
 
     ngx_http_tbucket_redis_save_args(rz, args, "leave");
 
-    reply = ngx_http_tbucket_redis_ask(l, NGX_GW_REDIS_REPLY);
+    reply = ngx_http_tbucket_redis_ask(l, GW_REDIS_REPLY);
 
     if (reply == NULL) {
         return NGX_ERROR;
