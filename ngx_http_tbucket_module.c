@@ -20,6 +20,7 @@
 #include "src/tbucket/ngx_http_tbucket_zone.h"
 #include "src/tbucket/request/ngx_http_tbucket_ctx.h"
 #include "src/tbucket/request/ngx_http_tbucket_decide.h"
+#include "src/tbucket/request/ngx_http_tbucket_fast.h"
 #include "src/tbucket/request/ngx_http_tbucket_headers.h"
 #include "src/tbucket/request/ngx_http_tbucket_key.h"
 #include "src/tbucket/request/ngx_http_tbucket_reply.h"
@@ -341,9 +342,16 @@ ngx_http_tbucket_check(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    rc = (lcf->only != NULL && lcf->only->plain)
-         ? ngx_http_tbucket_decide_plain(r, lcf, ctx)
-         : ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, ctx);
+    if (lcf->only != NULL && lcf->only->plain) {
+        rc = ngx_http_tbucket_decide_plain(r, lcf, ctx);
+
+    } else {
+        rc = ngx_http_tbucket_decide_fast(r, lcf->limits, ctx);
+
+        if (rc == NGX_DECLINED) {
+            rc = ngx_http_tbucket_decide(r, lcf->limits, lcf->dry_run, ctx);
+        }
+    }
 
     if (rc != NGX_OK || ctx->hold) {
         return ngx_http_tbucket_decided(r, lcf, ctx, rc);
@@ -655,7 +663,8 @@ ngx_http_tbucket_init_module(ngx_cycle_t *cycle)
     limits = mcf->limits.elts;
 
     for (i = 0; i < mcf->limits.nelts; i++) {
-        limits[i]->plain &= !limits[i]->zone->coarse_time;
+        limits[i]->constant &= !limits[i]->zone->coarse_time;
+        limits[i]->plain &= limits[i]->constant;
     }
 
     for (i = 0; i < mcf->zones.nelts; i++) {

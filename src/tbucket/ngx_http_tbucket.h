@@ -260,7 +260,8 @@ typedef struct {
     ngx_flag_t                   after;     /* the access modules */
     ngx_flag_t                   dry_run;
     ngx_flag_t                   constant;  /* the cost, and the plan; tokens
-                                               are this node's */
+                                               are this node's, and the time is
+                                               now */
     ngx_flag_t                   plain;     /* and a rate for anybody: the key
                                                is read inline */
 

@@ -67,6 +67,30 @@ uint64_t ngx_http_tbucket_quota_left(ngx_http_tbucket_zone_t *zone);
 
 
 /*
+ * ngx_http_tbucket_quota_limits() where this worker's clock is in a window that
+ * is in force already, as nearly always; else 0.
+ */
+
+static ngx_inline tb_limits_t
+ngx_http_tbucket_quota_present(ngx_http_tbucket_zone_t *zone)
+{
+    time_t   t;
+    int64_t  begin;
+
+    t = ngx_time();
+    begin = atomic_load_explicit(&zone->quota.begin, memory_order_relaxed);
+
+    return (t >= begin
+            && t < atomic_load_explicit(&zone->quota.end,
+                                        memory_order_relaxed))
+           ? tb_window_present(&zone->shared->window, begin,
+                               tb_limits_capacity(zone->limits),
+                               ngx_current_msec)
+           : 0;
+}
+
+
+/*
  * The limits in force now of clients without own ones, for all functions of
  * the zone's table; *now is set to the time to use with them.
  */

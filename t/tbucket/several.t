@@ -4,7 +4,7 @@ use Test::Nginx::Socket;
 
 repeat_each(1);
 
-plan tests => 92;
+plan tests => 104;
 
 no_long_string();
 log_level('info');
@@ -178,3 +178,33 @@ __DATA__
 --- response_headers eval
 ["X-Status: PASSED", "X-Status: REJECTED_DRY_RUN",
  "X-Status: REJECTED_DRY_RUN", "! X-Status", "! X-Status", "! X-Status"]
+
+
+
+=== TEST 10: of zones with one key, one charges it and the other its fallback
+--- http_config
+    tbucket_zone $arg_k fallback=$arg_f zone=f:1m rate=1r/h capacity=2;
+    tbucket_zone $arg_k zone=k:1m rate=1r/h capacity=5;
+--- config
+    location /f/ {
+        tbucket zone=f;
+        tbucket zone=k;
+        alias html/;
+    }
+    location /k/ {
+        tbucket zone=k;
+        tbucket zone=f;
+        alias html/;
+    }
+--- request eval
+["GET /f/?k=1&f=x", "GET /k/?k=2&f=x", "GET /f/?k=3&f=x", "GET /k/?k=1&f=y",
+ "GET /f/?k=1&f=y", "GET /k/?k=3&f=z"]
+--- error_code eval
+[200, 200, 429, 200, 200, 200]
+--- response_headers eval
+["RateLimit: \"f\";r=1;t=3600, \"k\";r=4;t=14400",
+ "RateLimit: \"f\";r=0;t=1, \"k\";r=4;t=14400",
+ "Retry-After: 3600",
+ "RateLimit: \"f\";r=1;t=3600, \"k\";r=3;t=10800",
+ "RateLimit: \"f\";r=0;t=1, \"k\";r=2;t=7200",
+ "RateLimit: \"f\";r=1;t=3600, \"k\";r=4;t=14400"]

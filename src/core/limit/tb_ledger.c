@@ -27,7 +27,7 @@ TB_INLINE void tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h,
     uint32_t *entry);
 static bool tb_ledger_is_overflow(const tb_hash_t *h);
 static inline void tb_ledger_add(_Atomic uint32_t *number, uint32_t n);
-static void tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t,
+TB_INLINE void tb_ledger_give(tb_ledger_row_t *row, tb_table_t *t,
     tb_ledger_entry_t *e, tb_slot_t *slot, uint64_t now, tb_limits_t dflt);
 static TB_NOINLINE void tb_ledger_give_any(tb_table_t *t, tb_hash_t h,
     uint64_t now, tb_limits_t dflt);
@@ -191,7 +191,7 @@ tb_ledger_return(tb_ledger_own_t *own, tb_table_t *t, uint32_t entry,
         return;
     }
 
-    tb_ledger_give(own, t, tb_ledger_entry(own->ledger, entry), slot, now,
+    tb_ledger_give(row, t, tb_ledger_entry(own->ledger, entry), slot, now,
                    dflt);
 
     own->next[entry] = own->free;
@@ -254,7 +254,8 @@ tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
             e = tb_ledger_entry(l, *at * TB_LEDGER_BLOCK + i);
 
             if (atomic_load_explicit(&e->lo, memory_order_relaxed) != 0) {
-                tb_ledger_give(own, t, e, NULL, now, dflt);
+                tb_ledger_give(tb_ledger_row(l, own->row), t, e, NULL, now,
+                               dflt);
             }
         }
     }
@@ -498,16 +499,13 @@ tb_ledger_unshare(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_row_t *from,
 }
 
 
-/* Frees the entry and gives its place back, as a change of the caller's. */
+/* Frees the entry and gives its place back, as a change of that row's. */
 
-static void
-tb_ledger_give(tb_ledger_own_t *own, tb_table_t *t, tb_ledger_entry_t *e,
+TB_INLINE void
+tb_ledger_give(tb_ledger_row_t *row, tb_table_t *t, tb_ledger_entry_t *e,
     tb_slot_t *slot, uint64_t now, tb_limits_t dflt)
 {
-    tb_hash_t         h;
-    tb_ledger_row_t  *row;
-
-    row = tb_ledger_row(own->ledger, own->row);
+    tb_hash_t  h;
 
     h.lo = atomic_load_explicit(&e->lo, memory_order_relaxed);
     h.hi = atomic_load_explicit(&e->hi, memory_order_relaxed);

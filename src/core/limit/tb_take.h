@@ -363,13 +363,14 @@ tb_slot_see(const tb_table_t *t, const tb_slot_t *slot, const tb_hash_t *h,
 
 
 /*
- * The first half of a decision, which changes nothing: whether the bucket is in
- * the first slot that a search would look at, and holds cost.  *result is what
- * tb_result_take() leaves.  false: something is not like that, and it is for
- * tb_table_take() to decide.  kind: as above.
+ * The first half of a decision, which changes nothing: if the bucket is in the
+ * first slot that a search would look at, and holds cost, *result is what
+ * tb_result_take() leaves, and the tokens that remain (µtok) are returned.
+ * -1: something is not like that, and it is for tb_table_take() to decide.
+ * kind: as above.
  */
 
-TB_INLINE bool
+TB_INLINE int64_t
 tb_table_look(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
     tb_limits_t dflt, uint64_t kind, uint64_t cost, tb_result_t *result)
 {
@@ -382,7 +383,7 @@ tb_table_look(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
     slot = tb_group_slot(tb_table_group_slots(t, h, 0), h, 0);
 
     if (!tb_slot_see(t, slot, h, now, dflt, kind, &word, &limits)) {
-        return false;
+        return -1;
     }
 
     left = tb_word_tokens_at(word, limits, now, &stamp) - (int64_t) cost;
@@ -393,7 +394,9 @@ tb_table_look(const tb_table_t *t, const tb_hash_t *h, uint64_t now,
     result->left = left;
     result->evicted = false;
 
-    return left >= tb_limits_lowest(limits) && stamp == now;
+    left -= tb_limits_lowest(limits);
+
+    return (stamp == now && left >= 0) ? left : -1;
 }
 
 

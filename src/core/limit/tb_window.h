@@ -35,6 +35,10 @@
 /* ms after its announcement that a new window is in force */
 #define TB_WINDOW_MARGIN  1000
 
+/* of the word in shared memory that says which window is in force, below */
+#define TB_WINDOW_BITS    37
+#define TB_WINDOW_MASK    ((UINT64_C(1) << TB_WINDOW_BITS) - 1)
+
 
 typedef enum {
     TB_HOUR = 0,
@@ -87,6 +91,27 @@ tb_window_minute(uint64_t window)
 {
     return window >> TB_WINDOW_BITS;
 }
+
+/*
+ * The same without time passing, where the window that begins there is in force
+ * already; else 0.
+ */
+
+static inline tb_limits_t
+tb_window_present(const _Atomic uint64_t *current, int64_t begin,
+    uint32_t quota, uint64_t now)
+{
+    uint64_t  since, word;
+
+    word = atomic_load_explicit(current, memory_order_acquire);
+    since = (now - word) & TB_WINDOW_MASK;
+
+    return (word >> TB_WINDOW_BITS >= (uint64_t) begin / 60
+            && since <= TB_WINDOW_MASK / 2)
+           ? tb_limits(quota, (now - since) & TB_RATE_MASK, TB_LIMITS_WINDOW)
+           : 0;
+}
+
 
 /*
  * An instant (s since 1970) of the window in force, in its first minute; of a

@@ -32,12 +32,6 @@ ngx_http_tbucket_decide(ngx_http_request_t *r, ngx_array_t *limits,
         ngx_time_update();
     }
 
-    rc = ngx_http_tbucket_decide_fast(r, limits, ctx);
-
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
     if (limits->nelts > 1 || limit[0]->zone->known) {
         return ngx_http_tbucket_decide_all(r, limits, dry_run, ctx);
     }
@@ -123,7 +117,11 @@ ngx_http_tbucket_decide_late(ngx_http_request_t *r, ngx_array_t *limits,
     late = *ctx;
     late.nothers = 0;
 
-    rc = ngx_http_tbucket_decide(r, limits, dry_run, &late);
+    rc = ngx_http_tbucket_decide_fast(r, limits, &late);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_tbucket_decide(r, limits, dry_run, &late);
+    }
 
     if (rc == NGX_AGAIN) {
         first = ctx->charge;

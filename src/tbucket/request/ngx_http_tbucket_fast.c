@@ -14,15 +14,12 @@
 #include "src/tbucket/request/ngx_http_tbucket_several.h"
 
 
-static ngx_inline ngx_uint_t ngx_http_tbucket_least(
-    ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
-static ngx_gw_noinline ngx_uint_t ngx_http_tbucket_look(
+static ngx_gw_noinline int64_t ngx_http_tbucket_look(
     ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit,
     ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_charge_t *before);
-static ngx_inline ngx_uint_t ngx_http_tbucket_see(
-    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_zone_t *zone);
-static ngx_gw_noinline ngx_uint_t ngx_http_tbucket_see_quota(
-    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_zone_t *zone);
+static ngx_inline int64_t ngx_http_tbucket_see(
+    ngx_http_tbucket_charge_t *charge, ngx_http_tbucket_zone_t *zone,
+    uint64_t cost);
 static ngx_inline ngx_uint_t ngx_http_tbucket_take_seen(
     ngx_http_tbucket_charge_t *charge);
 
@@ -31,7 +28,8 @@ ngx_int_t
 ngx_http_tbucket_decide_fast(ngx_http_request_t *r, ngx_array_t *limits,
     ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_uint_t                   i, n;
+    int64_t                      least, left;
+    ngx_uint_t                   i, n, tightest;
     ngx_http_tbucket_limit_t   **limit;
     ngx_http_tbucket_charge_t   *charges;
 
@@ -46,11 +44,19 @@ ngx_http_tbucket_decide_fast(ngx_http_request_t *r, ngx_array_t *limits,
         }
     }
 
+    least = INT64_MAX;
+    tightest = 0;
+
     for (i = 0; i < n; i++) {
-        if (!ngx_http_tbucket_look(r, limit[i], &charges[i],
-                                   i ? &charges[i - 1] : NULL))
-        {
+        left = ngx_http_tbucket_look(r, limit[i], &charges[i],
+                                     i ? &charges[i - 1] : NULL);
+        if (left < 0) {
             return NGX_DECLINED;
+        }
+
+        if (left < least) {
+            least = left;
+            tightest = i;
         }
     }
 
@@ -74,117 +80,89 @@ ngx_http_tbucket_decide_fast(ngx_http_request_t *r, ngx_array_t *limits,
     ctx->places = 1;
 
     if (n > 1) {
-        ngx_http_tbucket_put_charges(ctx, charges, n,
-                                     ngx_http_tbucket_least(charges, n));
+        ngx_http_tbucket_put_charges(ctx, charges, n, tightest);
     }
 
     return NGX_OK;
 }
 
 
-/* The charge that leaves the fewest requests like this. */
-
-static ngx_inline ngx_uint_t
-ngx_http_tbucket_least(ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
-{
-    uint64_t    least, more;
-    ngx_uint_t  i, tightest;
-
-    least = UINT64_MAX;
-    tightest = 0;
-
-    for (i = 0; i < n; i++) {
-        more = ngx_http_tbucket_more(&charges[i]);
-
-        if (more < least) {
-            least = more;
-            tightest = i;
-        }
-    }
-
-    return tightest;
-}
-
-
 /*
- * Whether the charge may be taken as it is seen.  before: the one before it, or
- * NULL, whose key may be the same.
+ * If the charge may be taken as it is seen, how many further requests like this
+ * that leaves, else -1.  before: the one before it, or NULL, whose key may be
+ * the same.
  */
 
-static ngx_uint_t
+static int64_t
 ngx_http_tbucket_look(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit,
     ngx_http_tbucket_charge_t *c, ngx_http_tbucket_charge_t *before)
 {
+    int64_t                   left;
     ngx_http_tbucket_zone_t  *zone;
 
     zone = limit->zone;
 
     if (!limit->constant
-        || ngx_http_tbucket_charge_key(r, limit, zone, c, before) != NGX_OK
-        || !ngx_http_tbucket_see(c, zone))
+        || ngx_http_tbucket_charge_key(r, limit, zone, c, before) != NGX_OK)
     {
-        return 0;
+        return -1;
+    }
+
+    left = ngx_http_tbucket_see(c, zone, limit->utok);
+
+    if (left < 0) {
+        return -1;
     }
 
     if (!(c->result.limits & TB_LIMITS_REGISTERED)) {
 
         if (zone->known) {
-            return 0;
+            return -1;
         }
 
     } else if (tb_limits_are_blocked(c->result.limits)
                || tb_limits_are_unlimited(c->result.limits))
     {
-        return 0;
+        return -1;
     }
 
     c->cost = limit->utok;
     c->verdict = TB_PASS;
     c->wait = 0;
 
-    return 1;
+    return left / (int64_t) limit->utok;
 }
 
 
-static ngx_inline ngx_uint_t
+static ngx_inline int64_t
 ngx_http_tbucket_see(ngx_http_tbucket_charge_t *c,
-    ngx_http_tbucket_zone_t *zone)
+    ngx_http_tbucket_zone_t *zone, uint64_t cost)
 {
-    tb_table_t  *table;
+    uint64_t      now;
+    tb_table_t   *table;
+    tb_limits_t   dflt;
 
+    now = ngx_current_msec;
     table = zone->shared->table;
 
     switch (zone->kind) {
 
     case NGX_HTTP_TBUCKET_RATE:
-        return tb_table_look(table, &c->hash, ngx_current_msec, zone->limits,
-                             0, c->limit->utok, &c->result);
+        return tb_table_look(table, &c->hash, now, zone->limits, 0, cost,
+                             &c->result);
 
     case NGX_HTTP_TBUCKET_INFLIGHT:
-        return tb_table_look(table, &c->hash, ngx_current_msec, zone->limits,
-                             TB_LIMITS_PLACES, c->limit->utok, &c->result);
+        return tb_table_look(table, &c->hash, now, zone->limits,
+                             TB_LIMITS_PLACES, cost, &c->result);
 
     default:
-        return ngx_http_tbucket_see_quota(c, zone);
+        dflt = ngx_http_tbucket_quota_present(zone);
+
+        return dflt != 0
+               ? tb_table_look(table, &c->hash, now, dflt, TB_LIMITS_WINDOW,
+                               cost, &c->result)
+               : -1;
     }
-}
-
-
-static ngx_uint_t
-ngx_http_tbucket_see_quota(ngx_http_tbucket_charge_t *c,
-    ngx_http_tbucket_zone_t *zone)
-{
-    uint64_t     now;
-    tb_limits_t  dflt;
-
-    now = ngx_current_msec;
-    dflt = ngx_http_tbucket_quota_limits(zone, &now);
-
-    /* the first moments of a window have a time of their own */
-
-    return now == ngx_current_msec
-           && tb_table_look(zone->shared->table, &c->hash, now, dflt,
-                            TB_LIMITS_WINDOW, c->limit->utok, &c->result);
 }
 
 

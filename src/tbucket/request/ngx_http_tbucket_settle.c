@@ -23,8 +23,8 @@ static ngx_inline ngx_uint_t ngx_http_tbucket_is_admitted(
     ngx_http_tbucket_ctx_t *ctx);
 static ngx_gw_noinline void ngx_http_tbucket_settle_all(
     ngx_http_request_t *r);
-static ngx_gw_noinline void ngx_http_tbucket_settle_charges(
-    ngx_http_request_t *r, ngx_http_tbucket_charge_t *charges, ngx_uint_t n);
+static ngx_gw_noinline void ngx_http_tbucket_settle_ctx(
+    ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx);
 static ngx_inline void ngx_http_tbucket_settle_charge(ngx_http_request_t *r,
     ngx_http_tbucket_charge_t *c);
 static ngx_inline uint64_t ngx_http_tbucket_true_cost(ngx_http_request_t *r,
@@ -61,12 +61,7 @@ ngx_http_tbucket_settle(ngx_http_request_t *r)
     ctx = ngx_http_tbucket_get_ctx(r);
 
     if (ctx != NULL && ngx_http_tbucket_is_admitted(ctx)) {
-
-        if (ctx->nothers != 0) {
-            ngx_http_tbucket_settle_charges(r, ctx->others, ctx->nothers);
-        }
-
-        ngx_http_tbucket_settle_charge(r, &ctx->charge);
+        ngx_http_tbucket_settle_ctx(r, ctx);
     }
 
     return NGX_OK;
@@ -94,22 +89,28 @@ ngx_http_tbucket_settle_all(ngx_http_request_t *r)
         ctx = ngx_http_tbucket_cleanup_ctx(cln);
 
         if (ctx != NULL && ngx_http_tbucket_is_admitted(ctx)) {
-            ngx_http_tbucket_settle_charges(ctx->request, &ctx->charge, 1);
-            ngx_http_tbucket_settle_charges(ctx->request, ctx->others,
-                                            ctx->nothers);
+            ngx_http_tbucket_settle_ctx(ctx->request, ctx);
         }
     }
 }
 
 
 static void
-ngx_http_tbucket_settle_charges(ngx_http_request_t *r,
-    ngx_http_tbucket_charge_t *charges, ngx_uint_t n)
+ngx_http_tbucket_settle_ctx(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                  i;
+    ngx_http_tbucket_charge_t  *c;
 
-    for (i = 0; i < n; i++) {
-        ngx_http_tbucket_settle_charge(r, &charges[i]);
+    c = &ctx->charge;
+
+    for (i = 0; /* void */ ; i++) {
+        ngx_http_tbucket_settle_charge(r, c);
+
+        if (i == ctx->nothers) {
+            return;
+        }
+
+        c = &ctx->others[i];
     }
 }
 

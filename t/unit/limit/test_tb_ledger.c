@@ -88,6 +88,7 @@ take(tb_ledger_own_t *own, uint64_t key, uint32_t *entry)
     if (seen
         && tb_table_look(zone.table, &h, NOW, DFLT, TB_LIMITS_PLACES,
                          TB_TOKEN, &res)
+           >= 0
         && tb_ledger_take_seen(own, &h, NOW, &res, entry))
     {
         return TB_PASS;

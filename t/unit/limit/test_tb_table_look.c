@@ -128,7 +128,7 @@ each_kind(void (*trial)(tb_limits_t dflt, uint64_t kind))
 }
 
 
-static bool
+static int64_t
 look(tb_limits_t dflt, uint64_t kind, uint64_t cost, tb_result_t *res)
 {
     switch (kind) {
@@ -148,6 +148,7 @@ look(tb_limits_t dflt, uint64_t kind, uint64_t cost, tb_result_t *res)
 static void
 look_and_take(tb_limits_t dflt, uint64_t kind)
 {
+    int64_t       remain;
     uint64_t      cost;
     tb_result_t   res, same;
     tb_verdict_t  verdict;
@@ -157,7 +158,9 @@ look_and_take(tb_limits_t dflt, uint64_t kind)
 
     verdict = tb_table_take(other, &h, NOW, dflt, cost, &same);
 
-    if (!look(dflt, kind, cost, &res)) {
+    remain = look(dflt, kind, cost, &res);
+
+    if (remain < 0) {
 
         /* refused, or the bucket has a later time */
 
@@ -170,6 +173,7 @@ look_and_take(tb_limits_t dflt, uint64_t kind)
     assert_true(res.limits == same.limits);
     assert_true(res.word == same.word);
     assert_int_equal(res.left, same.left);
+    assert_int_equal(remain, res.left - tb_limits_lowest(res.limits));
     assert_ptr_equal(res.slot, tb_table_find(one, &h));
 
     /* it has changed nothing, and does so once */
@@ -279,12 +283,12 @@ test_what_has_changed_is_not_taken_from(void **state)
     h = fixture_key(1);
     dflt = tb_limits(10, TB_STEPS_A_SECOND, 0);
 
-    assert_false(look(dflt, 0, TB_TOKEN, &seen));
+    assert_int_equal(look(dflt, 0, TB_TOKEN, &seen), -1);
     assert_true(fixture_ask(one, &h, NOW, dflt, 8 * TB_TOKEN, &res)
                 == TB_PASS);
 
-    assert_true(look(dflt, 0, 2 * TB_TOKEN, &seen));
-    assert_false(look(dflt, 0, 2 * TB_TOKEN + 1, &res));
+    assert_int_equal(look(dflt, 0, 2 * TB_TOKEN, &seen), 0);
+    assert_int_equal(look(dflt, 0, 2 * TB_TOKEN + 1, &res), -1);
 
     /* another request takes the last ones */
 

@@ -325,6 +325,57 @@ test_bucket_is_full_once_a_window(void **state)
 }
 
 
+static void
+present_is(const _Atomic uint64_t *shared, int64_t begin, uint64_t now)
+{
+    uint64_t     same;
+    tb_limits_t  limits;
+
+    _Atomic uint64_t  other;
+
+    atomic_init(&other, atomic_load(shared));
+    same = now;
+    limits = tb_window_limits(&other, begin, 10, 0, &same);
+
+    assert_true(same == now);
+    assert_true(atomic_load(&other) == atomic_load(shared));
+    assert_true(tb_window_present(shared, begin, 10, now) == limits);
+}
+
+
+static void
+test_present_window_is_the_one_in_force(void **state)
+{
+    uint64_t  now;
+
+    _Atomic uint64_t  shared;
+
+    (void) state;
+
+    atomic_init(&shared, 0);
+    assert_true(tb_window_present(&shared, 60000, 10, NOW) == 0);
+
+    now = NOW;
+    (void) tb_window_limits(&shared, 60000, 10, 0, &now);
+    present_is(&shared, 60000, NOW);
+    present_is(&shared, 60000, NOW + 9 * TB_AGE_MAX);
+
+    /* a new one is announced, and not in force at once */
+
+    now = NOW + 5000;
+    assert_true(tb_window_present(&shared, 63600, 10, now) == 0);
+    (void) tb_window_limits(&shared, 63600, 10, 0, &now);
+    assert_true(now == NOW + 5000 + TB_WINDOW_MARGIN);
+    assert_true(tb_window_present(&shared, 63600, 10, now - 1) == 0);
+    assert_true(tb_window_present(&shared, 60000, 10, now - 1) == 0);
+    present_is(&shared, 63600, now);
+
+    /* for one whose clock is behind it is the new one */
+
+    present_is(&shared, 60000, now + 1);
+}
+
+
 /* What has been used of a quota stays when that changes, to more or less. */
 
 static void
@@ -491,6 +542,7 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_present_window_is_the_one_in_force),
         cmocka_unit_test(test_windows_are_those_of_another_calculation),
         cmocka_unit_test(test_windows_follow_each_other),
         cmocka_unit_test(test_dates_count_days_as_the_calendar_does),
