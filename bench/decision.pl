@@ -2,7 +2,8 @@
 
 # What one decision costs in instructions: our module against nginx's own
 # limit_req, on the same keys, in one run; by the number of keys, and by what
-# the key is.  Requests in flight are against limit_conn.
+# the key is.  Requests in flight are against limit_conn.  And what "settle"
+# adds, where a variable has the true cost already: "set" has evaluated it.
 #
 # How: nginx runs as one process under callgrind, which counts only inside
 # ngx_http_core_run_phases(), from the first phase to the response's header;
@@ -58,6 +59,17 @@ my @kinds = (
       registered => 1, most => 1.30 },
 );
 
+# What the requests say that they cost, and the line that settles that.
+
+use constant SETTLE => 150;     # at most
+
+my @settled = (
+    { name => 'as much', costs => 2, line => 'cost=2 settle=$true' },
+    { name => 'more', costs => 3, line => 'cost=2 settle=$true' },
+    { name => 'less', costs => 1, line => 'cost=2 settle=$true' },
+    { name => 'a constant, less', costs => 1, line => 'cost=2 settle=1' },
+);
+
 my %wanted = map { $_ => 1 } split /,/, $ENV{KINDS} // '';
 my $missed = 0;
 
@@ -65,6 +77,7 @@ $| = 1;
 
 by_number();
 by_kind();
+by_settlement();
 
 print "missed: more than the ratio allowed\n" if $missed;
 
@@ -117,6 +130,30 @@ sub by_kind {
 }
 
 
+sub by_settlement {
+    return if %wanted && !$wanted{settle};
+
+    printf "### Instructions that settle adds\n\n"
+        . "callgrind, %d admitted requests, %d keys in a header; at most %d"
+        . "\n\n| the true cost is | without | with settle | + |\n"
+        . "| --- | ---: | ---: | ---: |\n", REQUESTS, KNOWN, SETTLE;
+
+    for my $settled (@settled) {
+        my $kind = { %{ $kinds[0] }, settle => $settled->{line},
+                     argument => sub { "?c=$settled->{costs}" } };
+        my ($without, $with) =
+            map { measure($kind, $_, KNOWN) } qw(unsettled settled);
+
+        printf "| %s | %.0f | %.0f | %.0f |\n", $settled->{name}, $without,
+            $with, $with - $without;
+
+        $missed ||= $with - $without > SETTLE;
+    }
+
+    print "\n";
+}
+
+
 sub row {
     my ($kind, $name, $theirs, $ours, @more) = @_;
 
@@ -158,6 +195,11 @@ sub configuration {
                      // 'limit_req zone=req burst=1000000 nodelay;',
         map { $_ => "$ours tbucket_headers $_;" } qw(off ietf legacy),
     );
+    my $settle = $kind->{settle} // '';
+    my $true = 'tbucket_headers off; set $true $arg_c; tbucket zone=bucket';
+
+    $lines{settled} = "$true $settle;";
+    $lines{unsettled} = "$true " . $settle =~ s/settle=\S+//r . ';';
 
     # both are given the room that all keys need, and no refusals
 
