@@ -355,6 +355,24 @@ subtest 'when no server is left nobody waits for one' => sub {
 };
 
 
+subtest 'the only server fails once, and those who wait get their turn' => sub {
+    my ($b) = slow(0.02, 'a');
+    my $g = front([$b], server => 'max_conns=1 max_fails=1 fail_timeout=60s',
+                  upstream => 'lb_keepalive 0;');
+    $b->behave(delay => 0.5, action => 'reset');
+    my $first = asks($g, '/first');
+    wait_for(sub { $b->requests == 1 });
+    my @c = map { asks($g, "/$_") } 1 .. 10;
+    waiting($g, 10);
+    $b->behave(delay => 0.02);
+
+    is($first->response->{code}, 502, 'the one that has met it');
+    is($_->response->{code}, 200, 'the others are answered') for @c;
+    is(decode_json(get($g, '/upstreams/u')->{body})->{queue}{limit}, 1,
+       'its places are those that there are');
+};
+
+
 subtest 'a server that is drained takes its places away, and back' => sub {
     my @b = slow(0.05, 'a', 'b');
     my $g = front(\@b);

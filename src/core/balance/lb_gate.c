@@ -11,13 +11,43 @@
 #define LB_GATE_SAMPLES  32
 
 
+static uint32_t lb_gate_against(lb_roster_t *roster);
+
+
+/*
+ * The status that stands against a server.  While no server is usable those
+ * that have failed are tried all the same, so their places are the ones to
+ * wait for.
+ */
+
+static uint32_t
+lb_gate_against(lb_roster_t *roster)
+{
+    uint32_t   i, used;
+    lb_view_t  view;
+
+    used = lb_roster_used(roster);
+    (void) lb_roster_view(roster, 0, &view);
+
+    for (i = 0; i < used; i++) {
+
+        if ((lb_roster_status(roster, i) & (LB_USED | view.against))
+            == LB_USED)
+        {
+            return view.against;
+        }
+    }
+
+    return LB_UNUSABLE & ~LB_FAILED;
+}
+
+
 uint32_t
 lb_gate_room(lb_roster_t *roster, bool automatic, uint32_t wanted)
 {
     bool          usable;
-    uint32_t      i, active, limit, max, room, used;
+    uint32_t      i, active, against, limit, max, room, used;
     lb_load_t     load;
-    lb_view_t     view;
     lb_server_t  *server;
 
     if (automatic) {
@@ -31,13 +61,12 @@ lb_gate_room(lb_roster_t *roster, bool automatic, uint32_t wanted)
     usable = false;
     load = lb_roster_load(roster);
     used = lb_roster_used(roster);
-    (void) lb_roster_view(roster, 0, &view);
+    against = lb_gate_against(roster);
 
     for (i = 0; i < used && room < wanted; i++) {
         server = lb_roster_server(roster, i);
 
-        if ((lb_roster_status(roster, i) & (LB_USED | view.against))
-            != LB_USED)
+        if ((lb_roster_status(roster, i) & (LB_USED | against)) != LB_USED)
         {
             continue;
         }
@@ -60,19 +89,17 @@ lb_gate_room(lb_roster_t *roster, bool automatic, uint32_t wanted)
 uint64_t
 lb_gate_places(lb_roster_t *roster, bool automatic)
 {
-    uint32_t   i, limit, max, used;
-    uint64_t   places;
-    lb_view_t  view;
+    uint32_t  i, against, limit, max, used;
+    uint64_t  places;
 
     places = 0;
     limit = automatic ? lb_limit_read(&roster->gate.limit) : 0;
     used = lb_roster_used(roster);
-    (void) lb_roster_view(roster, 0, &view);
+    against = lb_gate_against(roster);
 
     for (i = 0; i < used; i++) {
 
-        if ((lb_roster_status(roster, i) & (LB_USED | view.against))
-            != LB_USED)
+        if ((lb_roster_status(roster, i) & (LB_USED | against)) != LB_USED)
         {
             continue;
         }

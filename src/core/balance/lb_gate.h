@@ -20,9 +20,10 @@
 
 /*
  * How many places are free, counted no further than to the number that is
- * wanted.  automatic: of the limit, too.  Without any usable server there is
- * nothing to wait for, as with servers that take any number.  Looks at servers
- * until that is known.  Lock-free.
+ * wanted.  automatic: of the limit, too.  Without any usable server they are
+ * those of failed ones; without these there is nothing to wait for, as with
+ * servers that take any number.  Looks at servers until that is known.
+ * Lock-free.
  */
 uint32_t lb_gate_room(lb_roster_t *roster, bool automatic, uint32_t wanted);
 

@@ -13,6 +13,8 @@
 #define LB_PICK_RACES  64
 
 
+static bool lb_pick_is_full(lb_roster_t *roster, const lb_ask_t *ask,
+    uint32_t against);
 static uint32_t lb_pick_usual(lb_roster_t *roster, uint32_t tier,
     lb_method_pt method, const lb_ask_t *ask);
 static uint32_t lb_pick_any(lb_roster_t *roster, const lb_ask_t *ask,
@@ -68,6 +70,15 @@ lb_pick(lb_roster_t *roster, lb_method_pt method, lb_ask_t *ask, lb_how_t *how)
             *how = LB_LAST;
             return index;
         }
+    }
+
+    /* failed ones are worth a wait if there is nothing else to wait for */
+
+    if (ask->waits && ask->last < LB_LAST_MAX
+        && lb_roster_count(roster).usable == 0
+        && lb_pick_is_full(roster, ask, LB_UNUSABLE & ~LB_FAILED))
+    {
+        *how = LB_FULL;
     }
 
     return LB_NONE;
@@ -142,10 +153,16 @@ lb_pick_left(lb_roster_t *roster, const lb_ask_t *ask, bool last)
 bool
 lb_pick_full(lb_roster_t *roster, const lb_ask_t *ask)
 {
-    uint32_t   i, used, against;
+    return lb_pick_is_full(roster, ask, lb_roster_against(roster));
+}
+
+
+static bool
+lb_pick_is_full(lb_roster_t *roster, const lb_ask_t *ask, uint32_t against)
+{
+    uint32_t  i, used;
 
     used = lb_roster_used(roster);
-    against = lb_roster_against(roster);
 
     for (i = 0; i < used; i++) {
 

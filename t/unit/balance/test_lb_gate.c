@@ -55,9 +55,48 @@ places_are_those_of_usable_servers(void **state)
     lb_fixture_fail(f, 0);
     lb_fixture_fail(f, 2);
 
+    /* when all have failed they are tried all the same */
+
+    assert_int_equal(lb_gate_places(f->roster, false), 6);
+    assert_int_equal(lb_gate_room(f->roster, false, 10), 5);
+
     /* of servers that are not there nobody has to wait */
 
+    atomic_fetch_or(&lb_roster_server(f->roster, 0)->status, LB_UNHEALTHY);
+    atomic_fetch_or(&lb_roster_server(f->roster, 1)->status, LB_DISABLED);
+    atomic_fetch_or(&lb_roster_server(f->roster, 2)->status, LB_EJECTED);
+
     assert_int_equal(lb_gate_room(f->roster, false, 10), 10);
+
+    lb_fixture_stop(f);
+}
+
+
+static void
+a_pick_waits_for_a_failed_server_if_no_other_is_left(void **state)
+{
+    lb_how_t       how;
+    lb_fixture_t  *f = fixture(1, 1);
+
+    (void) state;
+
+    lb_fixture_fail(f, 0);
+    assert_int_equal(lb_fixture_try(f, &how), 0);
+    assert_int_equal(how, LB_LAST);
+
+    /* of another request */
+
+    f->ask.tried.number = 0;
+    f->ask.waits = true;
+    assert_int_equal(lb_fixture_try(f, &how), LB_NONE);
+    assert_int_equal(how, LB_FULL);
+
+    /* one that has been tried is none to wait for */
+
+    f->tried[f->ask.tried.number++] = 0;
+    how = LB_USUAL;
+    assert_int_equal(lb_fixture_try(f, &how), LB_NONE);
+    assert_int_not_equal(how, LB_FULL);
 
     lb_fixture_stop(f);
 }
@@ -223,6 +262,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(places_are_those_of_usable_servers),
+        cmocka_unit_test(a_pick_waits_for_a_failed_server_if_no_other_is_left),
         cmocka_unit_test(without_max_conns_there_is_room_but_for_the_limit),
         cmocka_unit_test(
             a_pick_waits_for_full_servers_before_it_tries_failed_ones),
