@@ -299,6 +299,11 @@ ngx_http_tbucket_late_handler(ngx_http_request_t *r)
         }
     }
 
+    if (ctx->overdue) {
+        ngx_http_tbucket_decide_overdue(ctx);
+        return ngx_http_tbucket_decided(r, lcf, ctx, NGX_BUSY);
+    }
+
     if (ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED
         && (ctx->checked || ctx->untaken || ctx->late != lcf->late))
     {
@@ -334,6 +339,10 @@ ngx_http_tbucket_check(ngx_http_request_t *r,
         if (ctx == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
+
+    } else if (ctx->overdue) {
+        ngx_http_tbucket_decide_overdue(ctx);
+        return ngx_http_tbucket_decided(r, lcf, ctx, NGX_BUSY);
 
     } else if (ctx->status != NGX_HTTP_TBUCKET_NOT_LIMITED) {
 

@@ -374,6 +374,8 @@ struct ngx_http_tbucket_ctx_s {
     u_char                       checked;   /* by late limits, too */
     u_char                       places;    /* charges may have some, of
                                                requests in flight */
+    u_char                       overdue;   /* waits in vain: for the charge,
+                                               or the other of that number */
     ngx_uint_t                   untaken;   /* what admitted took nothing, or
                                                has given it back */
     ngx_uint_t                   nothers;

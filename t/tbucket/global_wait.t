@@ -93,6 +93,22 @@ subtest 'three gateways let wait as many as one would' => sub {
     is($early, 0, 'nobody has come before his turn')
         or diag(join "\n", map { sprintf '%.3f', $_->[0] - $begin } @ok);
 
+    my ($longest) = sort { $b <=> $a } map { $_->[4] } @ok;
+    cmp_ok($longest, '<=', 2060, 'or has waited for longer than is allowed');
+
+    my %n = (passed => 0, rejected => 0);
+    for my $g (@g) {
+        my $body = get($g, '/metrics')->{body};
+        for my $result (keys %n) {
+            $n{$result} += $body =~ /requests_total\{zone="g",result="$result"\} (\d+)/
+                           ? $1 : 0;
+        }
+    }
+    is_deeply(\%n, { passed => scalar @ok, rejected => 54 - @ok },
+              'each is counted once');
+
+    my @late = grep { $_->[3] == 429 && $_->[4] > 0 } @all;
+    note(scalar(@late) . ' learnt later that theirs was too far away');
     note(scalar(@ok) . ' of 54, the last after '
          . sprintf('%.2f s', $ok[-1][0] - $begin));
 };

@@ -162,3 +162,38 @@ ngx_http_tbucket_decide_late(ngx_http_request_t *r, ngx_array_t *limits,
 
     return rc;
 }
+
+
+void
+ngx_http_tbucket_decide_overdue(ngx_http_tbucket_ctx_t *ctx)
+{
+    uint64_t                    cost;
+    ngx_http_tbucket_charge_t   c, *late;
+
+    late = ctx->overdue == 1 ? &ctx->charge : &ctx->others[ctx->overdue - 2];
+    ctx->overdue = 0;
+
+    cost = late->cost;
+
+    ngx_http_tbucket_give_all(ctx);
+
+    /* what its word owed, Redis has been told */
+
+    late->verdict = TB_REFUSE;
+    late->result.left = 0;
+    late->cost = cost;
+
+    /* it was counted when it came */
+
+    atomic_fetch_sub_explicit(&late->zone->counters->passed, 1,
+                              memory_order_relaxed);
+
+    ngx_http_tbucket_refusal(late, 0);
+
+    c = ctx->charge;
+    ctx->charge = *late;
+
+    if (late != &ctx->charge) {
+        *late = c;
+    }
+}

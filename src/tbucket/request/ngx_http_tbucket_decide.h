@@ -80,4 +80,12 @@ ngx_http_tbucket_decide_plain(ngx_http_request_t *r,
 }
 
 
+/*
+ * A request that waits has learnt that its turn is too far away: it is refused,
+ * and what it took goes back.
+ */
+
+void ngx_http_tbucket_decide_overdue(ngx_http_tbucket_ctx_t *ctx);
+
+
 #endif /* NGX_HTTP_TBUCKET_DECIDE_H */

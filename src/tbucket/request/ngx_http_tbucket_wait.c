@@ -22,7 +22,9 @@ typedef struct {
 } ngx_http_tbucket_hold_t;
 
 
-static ngx_msec_t ngx_http_tbucket_turn(ngx_http_tbucket_ctx_t *ctx);
+static ngx_msec_t ngx_http_tbucket_turn(ngx_http_tbucket_hold_t *h);
+static uint64_t ngx_http_tbucket_turn_of(ngx_http_tbucket_hold_t *h,
+    ngx_http_tbucket_charge_t *c, ngx_uint_t number);
 static ngx_inline ngx_uint_t ngx_http_tbucket_is_lent(
     ngx_http_tbucket_charge_t *c);
 static void ngx_http_tbucket_resume(ngx_event_t *ev);
@@ -153,25 +155,50 @@ ngx_http_tbucket_hold(ngx_http_request_t *r, ngx_http_tbucket_ctx_t *ctx)
  */
 
 static ngx_msec_t
-ngx_http_tbucket_turn(ngx_http_tbucket_ctx_t *ctx)
+ngx_http_tbucket_turn(ngx_http_tbucket_hold_t *h)
 {
-    uint64_t    ms, most;
-    ngx_uint_t  i;
+    uint64_t                 ms, most;
+    ngx_uint_t               i;
+    ngx_http_tbucket_ctx_t  *ctx;
 
-    most = 0;
-
-    if (ngx_http_tbucket_is_lent(&ctx->charge)) {
-        most = ctx->charge.zone->source->turn(&ctx->charge);
-    }
+    ctx = h->ctx;
+    most = ngx_http_tbucket_turn_of(h, &ctx->charge, 1);
 
     for (i = 0; i < ctx->nothers; i++) {
-        if (ngx_http_tbucket_is_lent(&ctx->others[i])) {
-            ms = ctx->others[i].zone->source->turn(&ctx->others[i]);
-            most = ngx_max(most, ms);
-        }
+        ms = ngx_http_tbucket_turn_of(h, &ctx->others[i], 2 + i);
+        most = ngx_max(most, ms);
     }
 
-    return (ngx_msec_t) most;
+    return ctx->overdue ? 0 : (ngx_msec_t) most;
+}
+
+
+/*
+ * What several nodes lend in the same moment counts for none of them when they
+ * judge whether a turn is near enough; so it may turn out to be further away.
+ */
+
+static uint64_t
+ngx_http_tbucket_turn_of(ngx_http_tbucket_hold_t *h,
+    ngx_http_tbucket_charge_t *c, ngx_uint_t number)
+{
+    uint64_t    ms;
+    ngx_uint_t  asked;
+
+    if (!ngx_http_tbucket_is_lent(c)) {
+        return 0;
+    }
+
+    asked = (c->ticket != 0);
+    ms = c->zone->source->turn(c);
+
+    if (asked && c->ticket == 0
+        && ngx_current_msec - h->begin + ms > c->limit->wait)
+    {
+        h->ctx->overdue = (u_char) ngx_min(number, 255);
+    }
+
+    return ms;
 }
 
 
@@ -196,7 +223,7 @@ ngx_http_tbucket_resume(ngx_event_t *ev)
     r = h->request;
     c = r->connection;
 
-    ms = ngx_http_tbucket_turn(h->ctx);
+    ms = ngx_http_tbucket_turn(h);
 
     if (ms != 0) {
         ngx_add_timer(ev, ms);
