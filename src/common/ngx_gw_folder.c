@@ -262,3 +262,19 @@ ngx_gw_folder_file(const char *path, int flags, struct stat *st)
 
     return NGX_INVALID_FILE;
 }
+
+
+int
+ngx_gw_folder_lock(ngx_fd_t fd, short type, uint64_t at)
+{
+    struct flock  range;
+
+    ngx_memzero(&range, sizeof(struct flock));
+
+    range.l_type = type;
+    range.l_whence = SEEK_SET;
+    range.l_start = (off_t) at;
+    range.l_len = 1;
+
+    return fcntl(fd, F_OFD_SETLK, &range);
+}

@@ -35,5 +35,12 @@ ngx_fd_t ngx_gw_folder_open(ngx_cycle_t *cycle, const char *name,
 
 ngx_fd_t ngx_gw_folder_file(const char *path, int flags, struct stat *st);
 
+/*
+ * F_WRLCK or F_UNLCK of one byte, for the open file and all who have inherited
+ * it; never waits.  0, or -1 with errno set.
+ */
+
+int ngx_gw_folder_lock(ngx_fd_t fd, short type, uint64_t at);
+
 
 #endif /* NGX_GW_FOLDER_H */

@@ -34,7 +34,6 @@ static ngx_http_lb_owner_e ngx_http_lb_lock_owner(ngx_http_lb_state_t *state,
 static void ngx_http_lb_lock_look(void *data);
 static void ngx_http_lb_lock_looked(void *data);
 static ngx_int_t ngx_http_lb_lock_wait(ngx_fd_t fd, ngx_msec_t max);
-static int ngx_http_lb_lock_set(ngx_fd_t fd, short type, uint64_t at);
 static ngx_uint_t ngx_http_lb_lock_held(ngx_fd_t fd, uint64_t number);
 static uint64_t ngx_http_lb_lock_read(ngx_fd_t fd);
 static ngx_int_t ngx_http_lb_lock_write(ngx_fd_t fd, uint64_t number);
@@ -272,7 +271,7 @@ ngx_http_lb_lock_wait(ngx_fd_t fd, ngx_msec_t max)
 
     for (waited = 0; /* void */ ; waited += NGX_HTTP_LB_LOCK_DELAY) {
 
-        if (ngx_http_lb_lock_set(fd, F_WRLCK, 0) == 0) {
+        if (ngx_gw_folder_lock(fd, F_WRLCK, 0) == 0) {
             return NGX_OK;
         }
 
@@ -282,22 +281,6 @@ ngx_http_lb_lock_wait(ngx_fd_t fd, ngx_msec_t max)
 
         ngx_msleep(NGX_HTTP_LB_LOCK_DELAY);
     }
-}
-
-
-static int
-ngx_http_lb_lock_set(ngx_fd_t fd, short type, uint64_t at)
-{
-    struct flock  range;
-
-    ngx_memzero(&range, sizeof(struct flock));
-
-    range.l_type = type;
-    range.l_whence = SEEK_SET;
-    range.l_start = (off_t) at;
-    range.l_len = 1;
-
-    return fcntl(fd, F_OFD_SETLK, &range);
 }
 
 
@@ -380,9 +363,9 @@ ngx_http_lb_lock_take(ngx_http_lb_state_t *state, ngx_fd_t fd,
 
     number = number % NGX_HTTP_LB_OWNER_MAX + 1;
 
-    if (ngx_http_lb_lock_set(fd, F_WRLCK, number) == -1
+    if (ngx_gw_folder_lock(fd, F_WRLCK, number) == -1
         || ngx_http_lb_lock_write(fd, number) != NGX_OK
-        || ngx_http_lb_lock_set(fd, F_UNLCK, 0) == -1)
+        || ngx_gw_folder_lock(fd, F_UNLCK, 0) == -1)
     {
         return NGX_ERROR;
     }

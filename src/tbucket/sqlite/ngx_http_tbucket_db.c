@@ -7,6 +7,7 @@
 #include "src/tbucket/sqlite/ngx_http_tbucket_db.h"
 
 #include "src/common/ngx_gw_clock.h"
+#include "src/common/ngx_gw_folder.h"
 #include <time.h>
 
 
@@ -662,16 +663,7 @@ ngx_int_t
 ngx_http_tbucket_db_lock(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_db_lock_e which, ngx_uint_t wait)
 {
-    struct flock  fl;
-
-    ngx_memzero(&fl, sizeof(fl));
-
-    fl.l_type = F_WRLCK;
-    fl.l_whence = SEEK_SET;
-    fl.l_start = which;
-    fl.l_len = 1;
-
-    while (fcntl(db->lock, F_OFD_SETLK, &fl) == -1) {
+    while (ngx_gw_folder_lock(db->lock, F_WRLCK, which) == -1) {
 
         if (ngx_errno != NGX_EAGAIN && ngx_errno != NGX_EACCES
             && ngx_errno != NGX_EINTR)
@@ -701,16 +693,7 @@ void
 ngx_http_tbucket_db_unlock(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_db_lock_e which)
 {
-    struct flock  fl;
-
-    ngx_memzero(&fl, sizeof(fl));
-
-    fl.l_type = F_UNLCK;
-    fl.l_whence = SEEK_SET;
-    fl.l_start = which;
-    fl.l_len = 1;
-
-    (void) fcntl(db->lock, F_OFD_SETLK, &fl);
+    (void) ngx_gw_folder_lock(db->lock, F_UNLCK, which);
 }
 
 
