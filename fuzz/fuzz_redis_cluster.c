@@ -50,8 +50,8 @@ static void
 fuzz_read(const uint8_t *data, size_t size, unsigned slot)
 {
     int                rc;
-    void              *reply;
     size_t             part, end;
+    redisReply        *reply;
     redisReader       *reader;
     gw_redis_bound_t   bound = { .awaited = true };
 
@@ -69,16 +69,14 @@ fuzz_read(const uint8_t *data, size_t size, unsigned slot)
         data += end;
 
         while (rc == REDIS_OK) {
-            reply = NULL;
-            rc = redisReaderGetReply(reader, &reply);
+            if (!gw_redis_bound_reply(&bound, reader, &reply)) {
+                fuzz_check(bound.error != NULL && bound.error[0] != '\0');
+                rc = REDIS_ERR;
+            }
 
             fuzz_check(bound.size <= bound.most);
-            fuzz_check(rc == REDIS_OK || bound.error != NULL
-                       || reader->errstr[0] != '\0');
 
             if (reply == NULL) {
-                rc = (rc == REDIS_OK && gw_redis_bound_check(&bound, reader))
-                     ? REDIS_OK : REDIS_ERR;
                 break;
             }
 

@@ -269,21 +269,7 @@ ngx_gw_redis_wire_receive(ngx_gw_redis_wire_t *wire)
 ngx_int_t
 ngx_gw_redis_wire_reply(ngx_gw_redis_wire_t *wire, redisReply **reply)
 {
-    void  *object;
-
-    object = NULL;
-
-    if (redisReaderGetReply(wire->reader, &object) != REDIS_OK) {
-        return ngx_gw_redis_wire_failed(wire, wire->bound.error
-                                              ? wire->bound.error
-                                              : wire->reader->errstr);
-    }
-
-    *reply = object;
-
-    if (object == NULL
-        && !gw_redis_bound_check(&wire->bound, wire->reader))
-    {
+    if (!gw_redis_bound_reply(&wire->bound, wire->reader, reply)) {
         return ngx_gw_redis_wire_failed(wire, wire->bound.error);
     }
 

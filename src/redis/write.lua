@@ -4,15 +4,16 @@
 --
 -- KEYS: clients (or plans), changes, epoch, tokens, tokens set by the API.
 -- ARGV: kind, field of the stream ("id" or "plan"), id, value, the value that a
--- change was made of, state of tokens (none: they are leased, or stay).
+-- change was made of, state of tokens (none: they are leased, or stay), the
+-- most that there may be.
 --
--- Returns EPOCH (the store is not whole), EXISTS, MISSING, or AGAIN with the
--- value that a change has to be made of; else OLD or NEW and the entry of the
+-- Returns EPOCH (the store is not whole), EXISTS, MISSING, FULL, or AGAIN with
+-- the value that a change has to be made of; else OLD or NEW and the entry of the
 -- stream.  What is longer than any value may be is cut, and wrong all the same.
 
 if redis.replicate_commands then redis.replicate_commands() end
 
-local kind, field, id, value, known, state = unpack(ARGV, 1, 6)
+local kind, field, id, value, known, state, most = unpack(ARGV, 1, 7)
 
 if redis.call('EXISTS', KEYS[3]) == 0 then return {'EPOCH'} end
 
@@ -23,6 +24,8 @@ if old then
   if kind == 'create' then return {'EXISTS'} end
 elseif kind == 'change' or kind == 'remove' then
   return {'MISSING'}
+elseif most ~= '' and redis.call('HLEN', KEYS[1]) >= tonumber(most) then
+  return {'FULL'}
 end
 
 if kind == 'change' and old:sub(1, 1024) ~= known then

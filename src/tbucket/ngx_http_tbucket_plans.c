@@ -90,6 +90,13 @@ ngx_http_tbucket_plan_has_room(ngx_http_tbucket_zone_t *zone,
 }
 
 
+ngx_uint_t
+ngx_http_tbucket_plans_most(ngx_http_tbucket_zone_t *zone)
+{
+    return zone->shared->plans->n - TB_PLAN_FIRST;
+}
+
+
 tb_limits_t
 ngx_http_tbucket_plan_limits(ngx_http_tbucket_zone_t *zone, uint32_t n)
 {

@@ -48,6 +48,10 @@ uint32_t ngx_http_tbucket_plan_reserve(ngx_http_tbucket_zone_t *zone,
 ngx_uint_t ngx_http_tbucket_plan_has_room(ngx_http_tbucket_zone_t *zone,
     const char *name, size_t len);
 
+/* How many plans there may be. */
+
+ngx_uint_t ngx_http_tbucket_plans_most(ngx_http_tbucket_zone_t *zone);
+
 /* The limits of a plan, without flags; 0: there is none of that number. */
 
 tb_limits_t ngx_http_tbucket_plan_limits(ngx_http_tbucket_zone_t *zone,

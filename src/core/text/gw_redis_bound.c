@@ -63,20 +63,39 @@ gw_redis_bound(gw_redis_bound_t *bound, redisReader *reader)
 
 
 bool
-gw_redis_bound_check(gw_redis_bound_t *bound, const redisReader *reader)
+gw_redis_bound_reply(gw_redis_bound_t *bound, redisReader *reader,
+    redisReply **reply)
 {
-    size_t  left, size;
+    void    *object;
+    size_t   left;
+
+    object = NULL;
+    *reply = NULL;
+
+    if (redisReaderGetReply(reader, &object) != REDIS_OK) {
+        if (bound->error == NULL) {
+            bound->error = reader->errstr;
+        }
+
+        return false;
+    }
+
+    if (object != NULL) {
+
+        /* it does not count for the next one, of which there may be nothing */
+
+        bound->size = 0;
+        *reply = object;
+
+        return true;
+    }
 
     left = reader->len - reader->pos;
-
-    /* between two replies nothing is there that counts */
-
-    size = (reader->ridx >= 0) ? bound->size : 0;
 
     if (left > 0 && !bound->awaited) {
         bound->error = "reply to no command";
 
-    } else if (left > bound->most || size > bound->most - left) {
+    } else if (left > bound->most || bound->size > bound->most - left) {
         bound->error = "reply is too long";
     }
 

@@ -33,17 +33,18 @@ typedef struct {
 
 /*
  * Has the reader heed the bounds, which have to live as long as it does.
- * Reading fails where they are not kept, with "error" set.
  */
 
 void gw_redis_bound(gw_redis_bound_t *bound, redisReader *reader);
 
 /*
- * To be asked whenever something was read: false, with "error" set, if what
- * is not a whole item yet is too long already, or was not asked for.
+ * The next reply of what the reader was fed with; NULL: there is no whole one
+ * yet.  Returns false, with "error" set, if the bounds are not kept, also by
+ * what is not a whole one yet, or if it makes no sense.
  */
 
-bool gw_redis_bound_check(gw_redis_bound_t *bound, const redisReader *reader);
+bool gw_redis_bound_reply(gw_redis_bound_t *bound, redisReader *reader,
+    redisReply **reply);
 
 
 #endif /* GW_REDIS_BOUND_H */

@@ -24,6 +24,7 @@ typedef enum {
     NGX_HTTP_TBUCKET_EXISTS,          /* not created: it is there already */
     NGX_HTTP_TBUCKET_MISSING,         /* not changed: there is no such one */
     NGX_HTTP_TBUCKET_NO_ROOM,         /* nothing changed: the zone is full */
+    NGX_HTTP_TBUCKET_NO_PLAN,         /* the same of plans */
     NGX_HTTP_TBUCKET_IN_USE,          /* not removed: clients have the plan */
     NGX_HTTP_TBUCKET_PARTIAL,         /* not changed: it has no limits of its
                                          own that the rest could be of */

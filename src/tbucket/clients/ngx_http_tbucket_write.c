@@ -555,7 +555,7 @@ ngx_http_tbucket_write_room(ngx_http_tbucket_write_t *write,
                                               change->id.len)
                ? NGX_OK
                : ngx_http_tbucket_write_refuse(write,
-                                               NGX_HTTP_TBUCKET_NO_ROOM);
+                                               NGX_HTTP_TBUCKET_NO_PLAN);
     }
 
     dflt = ngx_http_tbucket_limits(zone, &now);
@@ -606,7 +606,7 @@ ngx_http_tbucket_write_named(ngx_http_tbucket_write_t *write,
            || ngx_http_tbucket_plan_has_room(write->zone, client->plan,
                                              client->plan_len)
            ? NGX_OK
-           : ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_ROOM);
+           : ngx_http_tbucket_write_refuse(write, NGX_HTTP_TBUCKET_NO_PLAN);
 }
 
 

@@ -96,9 +96,9 @@ ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
                                  gw_member_names(text, zone->forms.members,
                                                  write->lacking));
 
-    case NGX_HTTP_TBUCKET_NO_ROOM:
+    case NGX_HTTP_TBUCKET_NO_PLAN:
 
-        if (write->plans && zone->shared->plans->n == TB_PLANS) {
+        if (zone->shared->plans->n == TB_PLANS) {
             return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                      "zone \"%V\" has no room for more plans, "
                                      "nothing was changed: there are %d, as "
@@ -107,10 +107,15 @@ ngx_http_tbucket_write_failed(ngx_http_tbucket_write_t *write)
         }
 
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                 "zone \"%V\" has no room for more %s, "
+                                 "zone \"%V\" has no room for more plans, "
                                  "nothing was changed: enlarge the zone",
-                                 &zone->name, write->plans
-                                              ? "plans" : "clients");
+                                 &zone->name);
+
+    case NGX_HTTP_TBUCKET_NO_ROOM:
+        return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 "zone \"%V\" has no room for more clients, "
+                                 "nothing was changed: enlarge the zone",
+                                 &zone->name);
 
     case NGX_HTTP_TBUCKET_SUPERSEDED:
         return ngx_gw_json_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,

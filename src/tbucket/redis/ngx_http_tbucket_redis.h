@@ -286,9 +286,13 @@ struct ngx_http_tbucket_redis_s {
     ngx_http_tbucket_scratch_t   *scratch;
     ngx_gw_redis_t               *command;
     ngx_queue_t                   pending;      /* writes */
+    ngx_queue_t                   changing;     /* PATCHes that are sent */
+    ngx_event_t                   next;         /* for those that wait for
+                                                   them */
     ngx_event_t                   ticker;
     ngx_msec_t                    tick;         /* of a leader */
     uint32_t                      demotions;    /* that were seen to */
+    unsigned                      sending:1;    /* pending writes, just now */
 
     /* of the first zone's leader, as of the last INFO */
     unsigned                      informed:1;   /* of this connection */

@@ -34,6 +34,7 @@ static void ngx_http_tbucket_redis_stop(ngx_http_tbucket_store_t *store,
     ngx_cycle_t *cycle);
 
 static void ngx_http_tbucket_redis_tick(ngx_event_t *ev);
+static void ngx_http_tbucket_redis_next(ngx_event_t *ev);
 static void ngx_http_tbucket_redis_tick_zone(ngx_http_tbucket_rzone_t *rz);
 static void ngx_http_tbucket_redis_hold(ngx_http_tbucket_rzone_t *rz,
     ngx_uint_t hold);
@@ -218,6 +219,11 @@ ngx_http_tbucket_redis_start(ngx_http_tbucket_store_t *store,
     }
 
     ngx_queue_init(&redis->pending);
+    ngx_queue_init(&redis->changing);
+
+    redis->next.handler = ngx_http_tbucket_redis_next;
+    redis->next.data = redis;
+    redis->next.log = cycle->log;
 
     redis->demotions = atomic_load_explicit(&redis->zones[0].mirror->demotions,
                                             memory_order_relaxed);
@@ -406,6 +412,13 @@ ngx_http_tbucket_redis_drop(ngx_http_tbucket_rzone_t *rz)
     rz->gone = NGX_HTTP_TBUCKET_GONE_NOT;
     rz->scan.full = 0;
     rz->walk.full = 0;
+}
+
+
+static void
+ngx_http_tbucket_redis_next(ngx_event_t *ev)
+{
+    ngx_http_tbucket_redis_pending(ev->data);
 }
 
 

@@ -10,6 +10,7 @@
 
 #include "src/tbucket/redis/ngx_http_tbucket_redis_write.h"
 
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/ngx_http_tbucket_quota.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_shards.h"
 #include "src/tbucket/redis/ngx_http_tbucket_redis_trouble.h"
@@ -41,6 +42,7 @@ struct ngx_http_tbucket_rwrite_s {
     char                        reason[NGX_GW_REDIS_FATE];
 
     /* of a CHANGE */
+    ngx_queue_t                 queue;     /* of those under way */
     tb_client_t                 change;    /* as it was asked for */
     char                       *known;     /* what it was made of, a value */
     size_t                      len;
@@ -51,11 +53,13 @@ struct ngx_http_tbucket_rwrite_s {
 /* bytes of a value that the script returns at most */
 #define NGX_HTTP_TBUCKET_REDIS_KNOWN  1024
 
-/* times that a change may find the value changed by others */
-#define NGX_HTTP_TBUCKET_REDIS_TRIES  10
+/* times that a change may find the value changed by other processes */
+#define NGX_HTTP_TBUCKET_REDIS_TRIES  100
 
 
 static ngx_int_t ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw);
+static ngx_uint_t ngx_http_tbucket_redis_is_changing(
+    ngx_http_tbucket_redis_t *redis, ngx_http_tbucket_write_t *write);
 static void ngx_http_tbucket_redis_send(ngx_http_tbucket_rwrite_t *rw,
     ngx_uint_t trying);
 static void ngx_http_tbucket_redis_state(ngx_http_tbucket_rzone_t *rz,
@@ -157,28 +161,46 @@ ngx_http_tbucket_redis_split(ngx_http_tbucket_rwrite_t *rw)
 }
 
 
-/* Writes wait for a connection that is being made, but for no other. */
+/*
+ * Writes wait for a connection that is being made, but for no other; and a
+ * change waits for the one before of the same client, of which it is made.
+ */
 
 void
 ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
 {
     char                        reason[NGX_GW_REDIS_REASON];
-    ngx_queue_t                *q;
+    ngx_queue_t                *q, *next;
     ngx_http_tbucket_write_t   *write;
     ngx_http_tbucket_rwrite_t  *rw;
 
-    if (redis->command->state == NGX_GW_REDIS_ASKING
+    /* a connection that is lost in here has it called once more */
+
+    if (redis->sending
+        || redis->command->state == NGX_GW_REDIS_ASKING
         || redis->command->state == NGX_GW_REDIS_GREETING)
     {
         return;
     }
 
-    while (!ngx_queue_empty(&redis->pending)) {
-        q = ngx_queue_head(&redis->pending);
-        ngx_queue_remove(q);
+    redis->sending = 1;
+
+    for (q = ngx_queue_head(&redis->pending);
+         q != ngx_queue_sentinel(&redis->pending);
+         q = next)
+    {
+        next = ngx_queue_next(q);
 
         write = ngx_queue_data(q, ngx_http_tbucket_write_t, queue);
         rw = write->data;
+
+        if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE
+            && ngx_http_tbucket_redis_is_changing(redis, write))
+        {
+            continue;
+        }
+
+        ngx_queue_remove(q);
 
         if (!ngx_gw_redis_is_up(redis->command)) {
             ngx_http_tbucket_written(write, NGX_ERROR,
@@ -188,9 +210,45 @@ ngx_http_tbucket_redis_pending(ngx_http_tbucket_redis_t *redis)
             ngx_http_tbucket_written(write, NGX_ERROR, reason);
 
         } else {
+
+            if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE) {
+                ngx_queue_insert_tail(&redis->changing, &rw->queue);
+            }
+
             ngx_http_tbucket_redis_send(rw, rw->nparts > 1);
         }
     }
+
+    redis->sending = 0;
+}
+
+
+static ngx_uint_t
+ngx_http_tbucket_redis_is_changing(ngx_http_tbucket_redis_t *redis,
+    ngx_http_tbucket_write_t *write)
+{
+    ngx_queue_t                *q;
+    ngx_http_tbucket_write_t   *other;
+    ngx_http_tbucket_rwrite_t  *rw;
+
+    for (q = ngx_queue_head(&redis->changing);
+         q != ngx_queue_sentinel(&redis->changing);
+         q = ngx_queue_next(q))
+    {
+        rw = ngx_queue_data(q, ngx_http_tbucket_rwrite_t, queue);
+        other = rw->write;
+
+        if (other->zone == write->zone && other->plans == write->plans
+            && other->changes->id.len == write->changes->id.len
+            && ngx_memcmp(other->changes->id.data, write->changes->id.data,
+                          write->changes->id.len)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -258,6 +316,14 @@ ngx_http_tbucket_redis_ended(ngx_http_tbucket_rwrite_t *rw)
 
     write = rw->write;
 
+    if (write->kind == NGX_HTTP_TBUCKET_WRITE_CHANGE) {
+        ngx_queue_remove(&rw->queue);
+
+        if (!ngx_queue_empty(&rw->first->redis->pending)) {
+            ngx_post_event(&rw->first->redis->next, &ngx_posted_events);
+        }
+    }
+
     if (rw->trying) {
 
         if (rw->rc == NGX_OK) {
@@ -316,6 +382,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
 {
     char                        value[TB_CLIENT_VALUE_SIZE];
     char                        state[TB_CLIENT_VALUE_SIZE];
+    char                        most[NGX_INT_T_LEN + 1];
     uint32_t                    unit;
     tb_client_t                *client;
     ngx_http_tbucket_args_t    *args;
@@ -362,8 +429,12 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
     ngx_http_tbucket_redis_str(args,
                                &ngx_http_tbucket_redis_kinds[write->kind]);
 
+    most[0] = '\0';
+
     if (write->plans) {
         ngx_http_tbucket_redis_literal(args, "plan");
+        ngx_sprintf((u_char *) most, "%ui%Z",
+                    ngx_http_tbucket_plans_most(rz->zone));
 
     } else {
         ngx_http_tbucket_redis_literal(args, "id");
@@ -373,6 +444,7 @@ ngx_http_tbucket_redis_send_one(ngx_http_tbucket_rpart_t *part)
     ngx_http_tbucket_redis_put(args, value, ngx_strlen(value));
     ngx_http_tbucket_redis_put(args, rw->known, rw->len);
     ngx_http_tbucket_redis_put(args, state, ngx_strlen(state));
+    ngx_http_tbucket_redis_put(args, most, ngx_strlen(most));
 
     return ngx_http_tbucket_redis_sent(part);
 }
@@ -673,6 +745,11 @@ ngx_http_tbucket_redis_outcome(ngx_http_tbucket_rpart_t *part,
 
     if (ngx_http_tbucket_redis_is(word, "MISSING")) {
         write->outcome = NGX_HTTP_TBUCKET_MISSING;
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_tbucket_redis_is(word, "FULL")) {
+        write->outcome = NGX_HTTP_TBUCKET_NO_PLAN;
         return NGX_DECLINED;
     }
 

@@ -11,6 +11,7 @@
 
 #include "src/tbucket/sqlite/ngx_http_tbucket_commit.h"
 #include "src/core/limit/tb_text.h"
+#include "src/tbucket/ngx_http_tbucket_plans.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_columns.h"
 #include "src/tbucket/sqlite/ngx_http_tbucket_follow.h"
 
@@ -25,6 +26,8 @@ static ngx_int_t ngx_http_tbucket_commit_write(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write);
 static ngx_int_t ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
+static ngx_int_t ngx_http_tbucket_commit_count(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write);
 static ngx_int_t ngx_http_tbucket_commit_change(ngx_http_tbucket_db_t *db,
     ngx_http_tbucket_write_t *write, ngx_http_tbucket_change_t *change);
 
@@ -210,7 +213,41 @@ ngx_http_tbucket_commit_check(ngx_http_tbucket_db_t *db,
 
     ngx_shmtx_unlock(mutex);
 
-    return rc;
+    return (rc == NGX_OK && write->plans && !exists)
+           ? ngx_http_tbucket_commit_count(db, write) : rc;
+}
+
+
+/* Whether another plan is not too many, with those of this transaction. */
+
+static ngx_int_t
+ngx_http_tbucket_commit_count(ngx_http_tbucket_db_t *db,
+    ngx_http_tbucket_write_t *write)
+{
+    ngx_int_t      rc;
+    sqlite3_stmt  *stmt;
+    sqlite3_int64  n;
+
+    stmt = ngx_http_tbucket_db_statement(db, NGX_HTTP_TBUCKET_DB_COUNT_PLANS);
+
+    ngx_http_tbucket_db_bind_text(stmt, 1, &write->zone->name);
+
+    rc = ngx_http_tbucket_db_next(db, stmt);
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    n = sqlite3_column_int64(stmt, 0);
+    (void) sqlite3_reset(stmt);
+
+    if (n < (sqlite3_int64) ngx_http_tbucket_plans_most(write->zone)) {
+        return NGX_OK;
+    }
+
+    write->outcome = NGX_HTTP_TBUCKET_NO_PLAN;
+
+    return NGX_DECLINED;
 }
 
 

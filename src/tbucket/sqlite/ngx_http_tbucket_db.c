@@ -267,6 +267,7 @@ static const char  *ngx_http_tbucket_db_texts[NGX_HTTP_TBUCKET_DB_STATEMENTS]
 
     "SELECT " NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS("")
     " FROM plans WHERE zone = ?1 AND plan = ?2",
+    "SELECT count(*) FROM plans WHERE zone = ?1",
 
     "INSERT INTO plans"
     " (zone, plan, " NGX_HTTP_TBUCKET_DB_LIMIT_COLUMNS("") ")"

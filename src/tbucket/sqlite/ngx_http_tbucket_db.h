@@ -53,6 +53,7 @@ typedef enum {
     NGX_HTTP_TBUCKET_DB_REMOVE,       /* zone, id */
     NGX_HTTP_TBUCKET_DB_PLANS,        /* zone -> plan, 4 columns */
     NGX_HTTP_TBUCKET_DB_PLAN,         /* zone, plan -> 4 columns */
+    NGX_HTTP_TBUCKET_DB_COUNT_PLANS,  /* zone -> how many */
     NGX_HTTP_TBUCKET_DB_SET_PLAN,     /* zone, plan, 4 columns */
     NGX_HTTP_TBUCKET_DB_REMOVE_PLAN,  /* zone, plan */
     NGX_HTTP_TBUCKET_DB_SET_TOKENS,   /* zone, id, tokens, at */

@@ -73,12 +73,48 @@ what_does_not_is_told_and_costs_nothing(void **state)
 }
 
 
+static void
+a_long_one_does_not_count_for_the_next(void **state)
+{
+    char               longer[GW_REDIS_REPLY / 2];
+    redisReply        *reply;
+    redisReader       *reader;
+    gw_redis_bound_t   bound;
+
+    (void) state;
+
+    memset(&bound, 0, sizeof(bound));
+    reader = redisReaderCreate();
+    gw_redis_bound(&bound, reader);
+    bound.awaited = true;
+
+    memset(longer, 'x', sizeof(longer));
+    longer[0] = '+';
+    longer[sizeof(longer) - 2] = '\r';
+    longer[sizeof(longer) - 1] = '\n';
+
+    assert_int_equal(redisReaderFeed(reader, longer, sizeof(longer)),
+                     REDIS_OK);
+    assert_true(gw_redis_bound_reply(&bound, reader, &reply));
+    assert_non_null(reply);
+    freeReplyObject(reply);
+
+    /* nothing of the next one is there, which may be shorter only */
+
+    bound.most = 1024;
+    assert_true(gw_redis_bound_reply(&bound, reader, &reply));
+    assert_null(reply);
+
+    redisReaderFree(reader);
+}
+
+
 /* What is read of these bytes, and what there is to say against it. */
 
 static void
 check(const char *bytes, bool awaited, const char *error)
 {
-    void              *reply = NULL;
+    redisReply        *reply;
     redisReader       *reader;
     gw_redis_bound_t   bound;
 
@@ -92,10 +128,8 @@ check(const char *bytes, bool awaited, const char *error)
     assert_int_equal(redisReaderFeed(reader, bytes, strlen(bytes)),
                      REDIS_OK);
 
-    if (redisReaderGetReply(reader, &reply) == REDIS_OK && reply == NULL) {
-        assert_int_equal(gw_redis_bound_check(&bound, reader),
-                         error == NULL);
-    }
+    assert_int_equal(gw_redis_bound_reply(&bound, reader, &reply),
+                     error == NULL);
 
     if (error == NULL) {
         assert_null(bound.error);
@@ -121,6 +155,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(what_keeps_its_bounds_is_read),
         cmocka_unit_test(what_does_not_is_told_and_costs_nothing),
+        cmocka_unit_test(a_long_one_does_not_count_for_the_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
