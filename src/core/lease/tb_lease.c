@@ -182,7 +182,9 @@ tb_lease_sent(tb_lease_t *l, const tb_lease_ask_t *ask, uint64_t now)
         l->pace = pace > l->pace ? pace : l->pace - (l->pace - pace) / 4;
     }
 
-    if (use > 0 || !l->warm) {
+    /* who waits learns from this lease when the turn is */
+
+    if (use > 0 || !l->warm || ask->hold < 0) {
         l->used = (uint32_t) now;
     }
 

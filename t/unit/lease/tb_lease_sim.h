@@ -31,6 +31,7 @@
 #define WINDOWS   8                /* of a run, at most */
 #define CALLS     512
 #define EVENTS    32768
+#define TURNS     4096
 
 /* admitted of what is allowed, in 1/1000 */
 #define LEAST     950
@@ -116,6 +117,16 @@ typedef struct {
 } meter_t;
 
 
+/* A request that has waited for its turn, or does. */
+
+typedef struct {
+    bool               waits, admitted;
+    unsigned           node;
+    uint64_t           begin, end;     /* us */
+    uint64_t           ticket;         /* 0: it knows when its turn is: "end" */
+} turn_t;
+
+
 typedef struct {
     tb_random_t        rnd;
     uint64_t           now, end, order, ids;
@@ -125,6 +136,12 @@ typedef struct {
     bool               unpaid;     /* what is taken alone is not reported */
     bool               refunds;    /* also what an earlier window has paid */
     uint64_t           length;     /* us, of a window; 0: there are none */
+    uint64_t           wait;       /* us, that requests wait; 0: they do not */
+    bool               stays;      /* also those whose turn is too far away */
+    bool               hasty;      /* before their debt has been told */
+    bool               unfair;     /* a node's come later than their turns */
+    unsigned           nturns;
+    turn_t             turns[TURNS];
     int64_t            step;       /* of Redis' clock, us */
     uint64_t           paused;     /* us, until when */
     unsigned           nnodes;
@@ -676,6 +693,7 @@ node_add(sim_t *s, node_t *n, call_t *c, unsigned b, uint64_t now)
         n->tokens[b] -= ask->back;
     }
 
+    ask->lent = atomic_load(&l->lent);
     c->given[c->n] = n->given[b];
     l->seq = c->seq;
     tb_lease_sent(l, ask, now);
@@ -745,6 +763,83 @@ node_call(sim_t *s, unsigned i, unsigned mask, bool beat)
 }
 
 
+/* Takes the tokens of a request that waits, into debt. */
+
+static inline void
+node_lend(sim_t *s, unsigned i, uint64_t now)
+{
+    node_t  *n;
+    turn_t  *t;
+
+    n = &s->nodes[i];
+
+    if (s->nturns == TURNS
+        || tb_lease_wait(&n->leases[0], s->limits[0], n->tokens[0],
+                         s->cost[0], now) * MS > s->wait)
+    {
+        return;
+    }
+
+    t = &s->turns[s->nturns++];
+    t->waits = true;
+    t->admitted = false;
+    t->node = i;
+    t->begin = s->now;
+
+    n->tokens[0] -= (int64_t) s->cost[0];
+    n->spent[0] = now;
+
+    t->ticket = atomic_fetch_add(&n->leases[0].lent, s->cost[0])
+                + s->cost[0];
+
+    if (s->hasty) {
+        t->ticket = 0;
+        t->end = s->now;
+    }
+}
+
+
+/* Of those that wait on a node some have come to their turn by now. */
+
+static inline void
+node_turns(sim_t *s, unsigned i, uint64_t now)
+{
+    turn_t    *t;
+    node_t    *n;
+    uint64_t   ms;
+
+    n = &s->nodes[i];
+
+    for (t = s->turns; t < s->turns + s->nturns; t++) {
+
+        if (!t->waits || t->node != i) {
+            continue;
+        }
+
+        if (t->ticket != 0
+            && tb_lease_turn(&n->leases[0], s->limits[0], t->ticket, now, &ms))
+        {
+            t->ticket = 0;
+            t->end = s->now + ms * MS;
+            t->end += s->unfair && i == 0 ? SECOND / 2 : 0;
+
+            if (t->end - t->begin > s->wait && !s->stays) {
+                t->waits = false;
+                n->given[0] += s->cost[0];
+                atomic_fetch_add(&n->leases[0].refund,
+                                 (int64_t) s->cost[0]);
+            }
+        }
+
+        if (t->waits && t->ticket == 0 && t->end <= s->now) {
+            t->waits = false;
+            t->admitted = true;
+            t->end = s->now;
+        }
+    }
+}
+
+
 static inline void
 node_tick(sim_t *s, unsigned i)
 {
@@ -776,6 +871,8 @@ node_tick(sim_t *s, unsigned i)
             node_drop(s, n, b, now);
         }
     }
+
+    node_turns(s, i, now);
 
     if (n->node.unreported && !node_owes(n)
         && !tb_node_is_alone(&n->node, now, &since))
@@ -903,6 +1000,7 @@ static inline void
 node_request(sim_t *s, unsigned i, unsigned b)
 {
     node_t    *n;
+    turn_t    *t;
     uint64_t   now, since;
 
     n = &s->nodes[i];
@@ -921,12 +1019,28 @@ node_request(sim_t *s, unsigned i, unsigned b)
         node_refill(s, n, b, now);
     }
 
-    if (node_take(s, n, b, now)
-        || tb_node_is_alone(&n->node, now, &since)
+    if (node_take(s, n, b, now)) {
+        if (s->wait != 0 && s->nturns < TURNS) {
+            t = &s->turns[s->nturns++];
+            t->waits = false;
+            t->admitted = true;
+            t->node = i;
+            t->begin = s->now;
+            t->end = s->now;
+        }
+
+        return;
+    }
+
+    if (tb_node_is_alone(&n->node, now, &since)
         || atomic_load(&n->node.contact) == 0
         || !tb_lease_waits(&n->leases[b], s->limits[b], n->tokens[b],
                            s->cost[b], node_period(s, b), now))
     {
+        if (s->wait != 0 && n->leases[b].warm) {
+            node_lend(s, i, now);
+        }
+
         return;
     }
 

@@ -761,6 +761,135 @@ test_quotas_are_used(void **state)
 }
 
 
+static int
+turn_before(const void *a, const void *b)
+{
+    const turn_t  *x = a, *y = b;
+
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+
+/*
+ * Three nodes whose requests wait for up to 2 s: 50 a second, of 150.  What of
+ * the rules for turns was broken.
+ */
+
+static unsigned
+turns(sim_t *s, redis_t *redis, uint64_t seed, const sim_t *broken)
+{
+    double    level, at;
+    turn_t   *t, *u;
+    unsigned  admitted, b, found, i;
+
+    memset(s, 0, sizeof(sim_t));
+    redis_flush(redis);
+
+    s->rnd.state = seed;
+    s->calm = true;
+    s->redis = redis;
+    s->now = START;
+    s->end = START + 8 * SECOND;
+    s->nnodes = 3;
+    s->wait = 2 * SECOND;
+    s->stays = broken->stays;
+    s->hasty = broken->hasty;
+    s->unfair = broken->unfair;
+
+    for (i = 0; i < s->nnodes; i++) {
+        node_start(s, i);
+    }
+
+    for (b = 0; b < BUCKETS; b++) {
+        s->limits[b] = tb_limits(5, 50 * TB_STEPS_A_SECOND, 0);
+        s->cost[b] = TB_TOKEN;
+        s->gap[b] = SECOND / 150;
+        meters_fill(s, b);
+    }
+
+    event_add(s, 500 * MS, REQUEST, 0, 0);
+    sim_run(s);
+
+    qsort(s->turns, s->nturns, sizeof(turn_t), turn_before);
+
+    level = 5;
+    at = START;
+    admitted = 0;
+    found = 0;
+
+    for (t = s->turns; t < s->turns + s->nturns; t++) {
+
+        if (!t->admitted) {
+            continue;
+        }
+
+        admitted++;
+
+        level += ((double) t->end - at) * 50 / SECOND;
+        level = (level < 5 ? level : 5) - 1;
+        at = (double) t->end;
+
+        /* what a process' clock and ticks round */
+
+        found |= level < -1.0 ? 1u : 0;
+        found |= t->end - t->begin > s->wait + 20 * MS ? 2u : 0;
+
+        /* nodes tell their debts within 0.1 s */
+
+        for (u = t + 1; u < s->turns + s->nturns; u++) {
+            found |= u->admitted && u->end > t->end + 20 * MS
+                     && u->begin + 100 * MS < t->begin ? 4u : 0;
+        }
+    }
+
+    found |= admitted < 50 * 7 ? 8u : 0;
+
+    return found;
+}
+
+
+static void
+test_turns(void **state)
+{
+    sim_t     *s;
+    redis_t   *redis;
+    broken_t   none = { 0 };
+    sim_t     *rules;
+    unsigned   seed;
+
+    (void) state;
+
+    s = malloc(sizeof(sim_t));
+    rules = calloc(1, sizeof(sim_t));
+    redis = malloc(sizeof(redis_t));
+    assert_true(s != NULL && redis != NULL && rules != NULL);
+
+    redis_open(redis, none.script);
+
+    for (seed = 1; seed <= 10; seed++) {
+        assert_int_equal(turns(s, redis, seed, rules), 0);
+    }
+
+    /* each of these is noticed */
+
+    rules->hasty = true;
+    assert_int_equal(turns(s, redis, 1, rules) & 1, 1);
+    rules->hasty = false;
+
+    rules->stays = true;
+    assert_int_equal(turns(s, redis, 1, rules) & 2, 2);
+    rules->stays = false;
+
+    rules->unfair = true;
+    assert_int_equal(turns(s, redis, 1, rules) & 4, 4);
+
+    redis_close(redis);
+    free(redis);
+    free(rules);
+    free(s);
+}
+
+
 static void
 test_never_too_much(void **state)
 {
@@ -806,9 +935,9 @@ test_finds_what_is_broken(void **state)
         { "what has been charged since", 2,
           { .script = { "if s > heard then paid = owed end",
                         "paid = owed" } } },
-        { "the end of leases with their window", 10, { .keeps = true } },
-        { "what is taken of a quota alone", 23, { .unpaid = true } },
-        { "the window of what is given back", 93, { .refunds = true } }
+        { "the end of leases with their window", 169, { .keeps = true } },
+        { "what is taken of a quota alone", 13, { .unpaid = true } },
+        { "the window of what is given back", 64, { .refunds = true } }
     };
 
     (void) state;
@@ -828,6 +957,7 @@ main(int argc, char **argv)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_little_is_unused),
         cmocka_unit_test(test_quotas_are_used),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_never_too_much),
         cmocka_unit_test(test_finds_what_is_broken)
     };
