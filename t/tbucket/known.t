@@ -146,6 +146,19 @@ like($metrics, qr/zone="other",result="rejected"\} 0\n/,
      'by those who refused');
 like($metrics, qr/^tbucket_inflight\{zone="open"\} 0$/m, 'no place is held');
 
+# who falls back to somebody who is registered is not that client
+
+is(request($g, 'PUT', '/guessed/office',
+           body => '{"capacity":50,"rate_per_sec":1}',
+           headers => { 'Content-Type' => 'application/json' })->{code},
+   201, 'an address is registered');
+
+for my $uri ('/guess', '/two') {
+    ask("$uri?addr=office", $none, 401, "made-up key of it, $uri")
+        for 1 .. 3;
+    ask("$uri?addr=office", $known, 204, "known key of it, $uri");
+}
+
 is($g->quit, 0, 'nginx stops');
 unlike($g->log, qr/\[alert\]/, 'without complaints');
 

@@ -103,7 +103,8 @@ ngx_http_tbucket_look(ngx_http_request_t *r, ngx_http_tbucket_limit_t *limit,
     zone = limit->zone;
 
     if (!limit->constant
-        || ngx_http_tbucket_charge_key(r, limit, zone, c, before) != NGX_OK)
+        || ngx_http_tbucket_charge_key(r, limit, zone, c, before) != NGX_OK
+        || c->standing != NGX_HTTP_TBUCKET_LIMITED)
     {
         return -1;
     }
