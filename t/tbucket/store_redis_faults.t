@@ -607,6 +607,52 @@ subtest 'who knows all clients gives them back' => sub {
     is($h->quit, 0, 'a graceful stop ends');
 };
 
+subtest 'a Redis that comes back as it was some time ago' => sub {
+    my $r = redis(plain => 1);
+    my $g = start($r->url, store => 'interval=300ms');
+    is(put($g, 'old', 5, 0.001), 201, 'a client');
+    $r->command('SAVE');
+    is(put($g, 'old', 9, 0.001), 200, 'which is changed');
+    is(put($g, 'new', 6, 1), 201, 'and another one');
+    is(admitted($g, 'old', 20), 5, 'limits');
+
+    $r->kill;
+    $r->start_again;
+    ok(wait_for(sub { !client_of($g, 'new')
+                      && client_of($g, 'old')->{capacity} == 5 }),
+       'is the truth');
+    is(admitted($g, 'old', 20), 0, 'a drained bucket stays drained');
+    ok(wait_for(sub { put($g, 'new', 7, 1) =~ /^20/ }), 'writes go on');
+    is($g->quit, 0, 'a graceful stop ends');
+};
+
+subtest 'another prefix, another Redis, another name by a reload' => sub {
+    my ($r, $other) = map { redis(plain => 1) } 1 .. 2;
+    my $g = start($r->url);
+    is(put($g, 'a', 5, 1), 201, 'a client');
+
+    ok($g->reload(text($r->url, store => 'prefix=p')), 'a prefix');
+    ok(wait_for(sub { put($g, 'b', 6, 1) =~ /^20/ }), 'is used');
+    is($r->command('HGET', 'p:{clients}:clients', 'b'),
+       value(6, 1), 'with keys of its own');
+
+    ok($g->reload(text($other->url, store => 'prefix=p node=n')),
+       'a Redis and a name');
+    ok(wait_for(sub { put($g, 'c', 7, 1) =~ /^20/ }), 'are used');
+    is($other->command('HGET', 'p:{clients}:clients', 'c'), value(7, 1),
+       'at once');
+    admitted($g, 'c', 7);
+    ok(wait_for(sub { $other->command('EXISTS', 'p:{clients}:tokens:n') }),
+       'states are those of the name');
+
+    ok($g->reload(text($r->url)), 'the first again');
+    ok(wait_for(sub { join(',', sort keys registered($g)->%*) eq 'a' }),
+       'has what it had');
+    is($r->command('HKEYS', key('clients'))->@*, 1, 'and no more');
+    is($g->quit, 0, 'a graceful stop ends');
+    unlike($g->log, qr/\[alert\]|exited on signal/, 'cleanly');
+};
+
 # The commands that the documentation lists.
 
 sub documented

@@ -74,8 +74,9 @@ typedef struct ngx_http_tbucket_mirror_s {
     _Atomic uint32_t             agreed;
     _Atomic uint32_t             found;    /* shards; 0: no number */
 
-    /* hash of the Redis and prefix that the rest is about; 0: none yet */
-    uint64_t                     store;
+    /* hash of the Redis and prefix that the rest is about; 0: none yet.  The
+       workers of an earlier configuration, with another one, lead no more. */
+    _Atomic uint64_t             store;
 
     /* random: whose the key of the node is */
     char                         token[NGX_HTTP_TBUCKET_TOKEN_SIZE];

@@ -209,18 +209,21 @@ static ngx_uint_t
 ngx_http_tbucket_redis_enter(ngx_http_tbucket_rzone_t *rz)
 {
     char                        token[NGX_HTTP_TBUCKET_EPOCH_SIZE];
+    uint64_t                    store;
     ngx_http_tbucket_mirror_t  *mirror;
 
     mirror = rz->mirror;
 
     ngx_shmtx_lock(&rz->zone->shpool->mutex);
 
-    if (mirror->store != rz->redis->identity) {
-        if (rz->zone->source != NULL && mirror->store != 0) {
+    store = gw_load_relaxed(&mirror->store);
+
+    if (store != rz->redis->identity) {
+        if (rz->zone->source != NULL && store != 0) {
             rz->zone->source->anew(rz->zone, rz->shard);
         }
 
-        mirror->store = rz->redis->identity;
+        gw_store_relaxed(&mirror->store, rz->redis->identity);
         gw_store_release(&mirror->agreed, NGX_HTTP_TBUCKET_AGREED_UNKNOWN);
         atomic_store_explicit(&mirror->lost, 0, memory_order_relaxed);
         mirror->epoch[0] = '\0';

@@ -344,6 +344,7 @@ ngx_http_tbucket_redis_tick(ngx_event_t *ev)
 
         if (rz == rz->first) {
             hold = !leaving
+                   && gw_load_relaxed(&rz->mirror->store) == redis->identity
                    && ngx_gw_leader_claim(&rz->mirror->leader,
                                           NGX_HTTP_TBUCKET_REDIS_TERM);
         }

@@ -121,6 +121,12 @@ ngx_http_tbucket_redis_on_hello(ngx_gw_redis_t *link, redisReply *reply,
         return;
     }
 
+    /* by now it may be of a new configuration, which has another Redis */
+
+    if (gw_load_relaxed(&rz->mirror->store) != rz->redis->identity) {
+        return;
+    }
+
     rc = ngx_http_tbucket_redis_judge(rz, &view);
 
     if (rc == NGX_DECLINED) {
