@@ -21,3 +21,14 @@ tb_lease_part(const tb_lease_t *l, int64_t known, uint64_t share)
 
     return left > 0 ? (uint64_t) left / TB_LEASE_ALL * share : 0;
 }
+
+
+int64_t
+tb_lease_known(const tb_lease_t *l, int64_t tokens)
+{
+    int64_t  refund;
+
+    refund = gw_load_seq_cst(&l->refund);
+
+    return l->left + tokens + (refund < 0 ? refund : 0);
+}

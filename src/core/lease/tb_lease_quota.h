@@ -21,4 +21,12 @@
 uint64_t tb_lease_part(const tb_lease_t *l, int64_t known, uint64_t share);
 
 
+/*
+ * What is left of it on all nodes, as far as a node that loses the lease knows,
+ * µtok: what was given back and has not been reported is not there.
+ */
+
+int64_t tb_lease_known(const tb_lease_t *l, int64_t tokens);
+
+
 #endif /* TB_LEASE_QUOTA_H */

@@ -64,7 +64,7 @@ ngx_http_tbucket_lease_quota_note(ngx_http_tbucket_zone_t *zone,
         left = careful ? tb_word_tokens(word) : 0;
 
     } else if (l->lease.warm) {
-        left = tb_lease_remainder(&l->lease, limits, tb_word_tokens(word));
+        left = tb_lease_known(&l->lease, tb_word_tokens(word));
 
     } else {
         return;

@@ -401,7 +401,7 @@ node_spent(const sim_t *s, const node_t *n, unsigned b)
         return 0;
     }
 
-    left = l->alone ? 0 : tb_lease_remainder(l, s->limits[b], n->tokens[b]);
+    left = l->alone ? 0 : tb_lease_known(l, n->tokens[b]);
 
     return tb_recall_spent(s->limits[b], node_since(n), left);
 }

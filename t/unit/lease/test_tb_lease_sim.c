@@ -937,7 +937,9 @@ test_finds_what_is_broken(void **state)
                         "paid = owed" } } },
         { "the end of leases with their window", 169, { .keeps = true } },
         { "what is taken of a quota alone", 13, { .unpaid = true } },
-        { "the window of what is given back", 64, { .refunds = true } }
+        { "the window of what is given back", 64, { .refunds = true } },
+        { "the quotas of a Redis that lost its data", 6966,
+          { .script = { "lost > 0 and now < past + APART", "false" } } }
     };
 
     (void) state;
