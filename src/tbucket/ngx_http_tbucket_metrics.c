@@ -8,6 +8,7 @@
 
 #include "src/common/ngx_gw_json.h"
 #include "src/common/ngx_gw_prom.h"
+#include "src/core/limit/tb_ledger_count.h"
 #include "src/tbucket/ngx_http_tbucket_source.h"
 
 

@@ -13,9 +13,9 @@
 
 /*
  * What the word of a quota's bucket takes of what there is in Redis, µtok,
- * when it begins to be alone with that share; known: what there is as far as this
- * node remembers, where no call has been answered.  The caller subtracts it
- * from "refund" when it is added to the word, and sets "alone".
+ * when it begins to be alone with that share; known: what there is as far as
+ * this node remembers, where no call has been answered.  The caller subtracts
+ * it from "refund" when it is added to the word, and sets "alone".
  */
 
 uint64_t tb_lease_part(const tb_lease_t *l, int64_t known, uint64_t share);

@@ -5,16 +5,11 @@
 
 
 #include "src/core/limit/tb_ledger.h"
+#include "src/core/limit/tb_ledger_count.h"
 #include "src/core/limit/tb_table_overflow.h"
 
 
-/* how often a count is tried while others change places */
-#define TB_LEDGER_LOOKS  100
-
-
-/* The overflow bucket in rows; no other hash is thought to be this one. */
-
-static const tb_hash_t  tb_ledger_overflow = { 1, 0 };
+static const tb_hash_t  tb_ledger_overflow = TB_LEDGER_OVERFLOW;
 
 
 static bool tb_ledger_find(tb_ledger_own_t *own);
@@ -25,15 +20,11 @@ TB_INLINE void tb_ledger_end(tb_ledger_row_t *row);
 static inline void tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h);
 TB_INLINE void tb_ledger_admit(tb_ledger_own_t *own, const tb_hash_t *h,
     uint32_t *entry);
-static bool tb_ledger_is_overflow(const tb_hash_t *h);
 static inline void tb_ledger_add(_Atomic uint32_t *number, uint32_t n);
 TB_INLINE void tb_ledger_give(tb_ledger_row_t *row, tb_table_t *t,
     tb_ledger_entry_t *e, tb_slot_t *slot, uint64_t now, tb_limits_t dflt);
 static TB_NOINLINE void tb_ledger_give_any(tb_table_t *t, tb_hash_t h,
     uint64_t now, tb_limits_t dflt);
-static bool tb_ledger_recount(tb_ledger_t *l, tb_table_t *t,
-    const tb_hash_t *h, uint64_t now, tb_limits_t dflt);
-static bool tb_ledger_changes(tb_ledger_t *l, uint32_t *sum);
 
 
 size_t
@@ -299,57 +290,6 @@ tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
 }
 
 
-uint64_t
-tb_ledger_held(tb_ledger_t *l)
-{
-    uint32_t  i;
-    uint64_t  held;
-
-    held = 0;
-
-    for (i = 0; i < l->nrows; i++) {
-        held += atomic_load_explicit(&tb_ledger_row(l, i)->held,
-                                     memory_order_relaxed);
-    }
-
-    return held;
-}
-
-
-uint32_t
-tb_ledger_count(tb_ledger_t *l, const tb_hash_t *h)
-{
-    uint32_t            b, i, n;
-    tb_ledger_entry_t  *e;
-
-    n = 0;
-
-    for (i = 0; i < l->nrows && tb_ledger_is_overflow(h); i++) {
-        n += atomic_load_explicit(&tb_ledger_row(l, i)->shared,
-                                  memory_order_acquire);
-    }
-
-    for (b = 0; b < l->nblocks; b++) {
-
-        if (atomic_load_explicit(tb_ledger_block(l, b), memory_order_acquire)
-            == 0)
-        {
-            continue;
-        }
-
-        for (i = 0; i < TB_LEDGER_BLOCK; i++) {
-            e = tb_ledger_entry(l, b * TB_LEDGER_BLOCK + i);
-
-            n += atomic_load_explicit(&e->lo, memory_order_acquire) == h->lo
-                 && atomic_load_explicit(&e->hi, memory_order_relaxed)
-                    == h->hi;
-        }
-    }
-
-    return n;
-}
-
-
 /* Claims a block; false: there is none. */
 
 static bool
@@ -430,13 +370,6 @@ tb_ledger_enter(tb_ledger_entry_t *e, const tb_hash_t *h)
 {
     atomic_store_explicit(&e->hi, h->hi, memory_order_release);
     atomic_store_explicit(&e->lo, h->lo, memory_order_release);
-}
-
-
-static bool
-tb_ledger_is_overflow(const tb_hash_t *h)
-{
-    return h->lo == tb_ledger_overflow.lo && h->hi == tb_ledger_overflow.hi;
 }
 
 
@@ -531,102 +464,4 @@ static void
 tb_ledger_give_any(tb_table_t *t, tb_hash_t h, uint64_t now, tb_limits_t dflt)
 {
     (void) tb_table_give(t, &h, now, dflt, TB_TOKEN);
-}
-
-
-/*
- * Makes the places in use of a bucket what the entries say, without the one
- * that a dead process was just changing.  If the word is the same at the
- * exchange, changes since the count have cancelled out in it; what a living
- * process has entered in the ledger only, it is about to change itself.
- */
-
-static bool
-tb_ledger_recount(tb_ledger_t *l, tb_table_t *t, const tb_hash_t *h,
-    uint64_t now, tb_limits_t dflt)
-{
-    bool         there;
-    int          i;
-    uint32_t     after, before, used;
-    tb_slot_t   *slot;
-    tb_word_t    next, word;
-    tb_limits_t  limits;
-
-    if (tb_ledger_is_overflow(h)) {
-        dflt &= ~TB_LIMITS_LEASED;
-    }
-
-    for (i = 0; i < TB_LEDGER_LOOKS; i++) {
-
-        if (!tb_ledger_changes(l, &before)) {
-            continue;
-        }
-
-        used = tb_ledger_count(l, h);
-        slot = tb_table_find(t, h);
-
-        if (tb_ledger_is_overflow(h)) {
-            there = tb_table_read_overflow(t, &now, dflt, &word);
-
-        } else {
-            there = slot != NULL
-                    && tb_slot_read_at(t, slot, h, &now, dflt, &word,
-                                       &limits);
-        }
-
-        if (!tb_ledger_changes(l, &after) || before != after) {
-            continue;
-        }
-
-        if (!there) {
-            return true;
-        }
-
-        next = tb_limits_are_places(dflt)
-               ? tb_places_word(tb_places_leased(word), used, word)
-               : tb_word((int64_t) (tb_limits_room(dflt) - used * TB_TOKEN),
-                         word);
-
-        if (next == word) {
-            return true;
-        }
-
-        if (tb_ledger_is_overflow(h) ? tb_table_swap_overflow(t, word, next)
-                                     : tb_slot_swap(slot, word, next))
-        {
-            return true;
-        }
-    }
-
-    return false;
-}
-
-
-/* The changes of all living processes; false: one is being made. */
-
-static bool
-tb_ledger_changes(tb_ledger_t *l, uint32_t *sum)
-{
-    uint32_t          change, i;
-    tb_ledger_row_t  *row;
-
-    *sum = 0;
-
-    for (i = 0; i < l->nrows; i++) {
-        row = tb_ledger_row(l, i);
-
-        if (atomic_load_explicit(&row->dead, memory_order_acquire)) {
-            continue;
-        }
-
-        change = atomic_load_explicit(&row->change, memory_order_acquire);
-
-        if (change & 1) {
-            return false;
-        }
-
-        *sum += change;
-    }
-
-    return true;
 }

@@ -25,40 +25,12 @@
 #define TB_LEDGER_H
 
 
+#include "src/core/limit/tb_ledger_rows.h"
 #include "src/core/limit/tb_table_edit.h"
 
 
-#define TB_LEDGER_BLOCK  64        /* entries */
 #define TB_LEDGER_NONE   UINT32_MAX
 #define TB_LEDGER_SHARED (UINT32_MAX - 1)
-
-
-typedef struct {
-    _Alignas(64)
-    _Atomic uint32_t   owner;      /* process id, 0: free; the lock */
-    _Atomic uint32_t   slot;       /* its number among processes; the lock */
-    _Atomic uint32_t   dead;       /* settled for; the lock */
-    _Atomic uint32_t   change;     /* one up before and after each change */
-    _Atomic uint64_t   lo;         /* of the last change */
-    _Atomic uint64_t   hi;
-    _Atomic uint32_t   shared;     /* places of the overflow bucket */
-    _Atomic uint32_t   held;       /* all places, to be shown */
-} tb_ledger_row_t;
-
-
-typedef struct {
-    _Atomic uint64_t   lo;         /* of the bucket; 0: free */
-    _Atomic uint64_t   hi;
-} tb_ledger_entry_t;
-
-
-typedef struct {
-    uint32_t           nrows;      /* set once */
-    uint32_t           nblocks;
-
-    /* what follows: rows; entries; the blocks' owners, a row plus 1, 0: free,
-       by compare-and-swap */
-} tb_ledger_t;
 
 
 /* What a process has for itself, in memory of its own. */
@@ -148,37 +120,6 @@ void tb_ledger_leave(tb_ledger_own_t *own);
 
 bool tb_ledger_settle(tb_ledger_own_t *own, tb_table_t *t, uint32_t dead,
     uint32_t *at, uint32_t n, uint64_t now, tb_limits_t dflt);
-
-
-static inline tb_ledger_row_t *
-tb_ledger_row(tb_ledger_t *l, uint32_t i)
-{
-    return (tb_ledger_row_t *) ((char *) l + 64) + i;
-}
-
-
-static inline tb_ledger_entry_t *
-tb_ledger_entry(tb_ledger_t *l, uint32_t i)
-{
-    return (tb_ledger_entry_t *) tb_ledger_row(l, l->nrows) + i;
-}
-
-
-static inline _Atomic uint32_t *
-tb_ledger_block(tb_ledger_t *l, uint32_t i)
-{
-    return (_Atomic uint32_t *) tb_ledger_entry(l, l->nblocks
-                                                   * TB_LEDGER_BLOCK) + i;
-}
-
-
-/* Requests in flight, of all processes; of some instants. */
-
-uint64_t tb_ledger_held(tb_ledger_t *l);
-
-/* Requests of that bucket that are entered, by anybody; of some instants. */
-
-uint32_t tb_ledger_count(tb_ledger_t *l, const tb_hash_t *h);
 
 
 #endif /* TB_LEDGER_H */

@@ -222,7 +222,7 @@ ngx_http_tbucket_global_pump(ngx_http_tbucket_asking_t *a)
         return;
     }
 
-    if (a->rz->mirror->store != a->rz->redis->identity
+    if (gw_load_relaxed(&a->rz->mirror->store) != a->rz->redis->identity
         || gw_load_seq_cst(&a->rz->first->mirror->agreed)
            != NGX_HTTP_TBUCKET_AGREED)
     {

@@ -15,6 +15,7 @@
 
 #include "src/core/gw_atomic.h"
 #include "src/core/limit/tb_guests.h"
+#include "src/core/limit/tb_ledger_count.h"
 #include "t/unit/limit/tb_fixture.h"
 
 

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "src/core/limit/tb_ledger.h"
+#include "src/core/limit/tb_ledger_count.h"
 #include "src/core/limit/tb_places.h"
 #include "src/core/limit/tb_table_lease.h"
 #include "src/core/limit/tb_table_overflow.h"
