@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $LONGEST = 5;       # ms
-my $BYTES   = 400;     # of a request, beside what one of limit_req has
+my $BYTES   = 600;     # of a limited request that waits, beside limit_req's
 
 my $passes = Gateway::Passes->new
     or plan(skip_all => 'the passes of this nginx cannot be measured');
