@@ -7,9 +7,10 @@
 -- change was made of, state of tokens (none: they are leased, or stay), the
 -- most that there may be.
 --
--- Returns EPOCH (the store is not whole), EXISTS, MISSING, FULL, or AGAIN with
--- the value that a change has to be made of; else OLD or NEW and the entry of the
--- stream.  What is longer than any value may be is cut, and wrong all the same.
+-- Returns EPOCH (the store is not whole), EXISTS, MISSING, FULL, or AGAIN
+-- with the value that a change has to be made of; else OLD or NEW and the
+-- entry of the stream.  What is longer than any value may be is cut, and wrong
+-- all the same.
 
 if redis.replicate_commands then redis.replicate_commands() end
 

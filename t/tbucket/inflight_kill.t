@@ -25,7 +25,7 @@ my $g = gateway(<<"END", workers => 4, log_level => 'notice');
         listen 127.0.0.1:%%PORT%%;
         access_log off;
         tbucket_log_level info;
-        proxy_read_timeout 60s;
+        proxy_read_timeout 1h;
         location = /pid { return 200 \$pid; }
         location = /metrics { tbucket_metrics; }
         location = /hold { tbucket zone=z; proxy_pass http://b; }
