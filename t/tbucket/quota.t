@@ -183,8 +183,8 @@ subtest 'a clock that is set' => sub {
         'the same window again');
     ask($g, '/', 429, { 'retry-after' => qr/^863\d\d$/ }, 'and no more');
 
-    clock('2030-01-01 00:00:00');
-    ask($g, '/', 204, { ratelimit => qr/^"z";r=2;t=86(?:40[01]|39\d)$/ },
+    clock('2030-01-01 00:00:05');
+    ask($g, '/', 204, { ratelimit => qr/^"z";r=2;t=8639\d$/ },
         'years later');
 };
 
